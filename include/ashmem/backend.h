@@ -38,8 +38,9 @@ extern "C" {
  *
  * The library checks arguments once, before it calls: pointers are not NULL, ranges are page aligned, not empty and within the
  * area, sizes fit. Every operation returns 0 or a positive result, or a negative errno value with outputs untouched and
- * nothing changed. Operations on one area can be called by several threads at once, except `close`. An
- * operation is called with no library lock held, but for `import` and `close`, which must not call back into the library.
+ * nothing changed. Operations on one area can be called by several threads at once; after the last `close` none comes. Operations are
+ * called with no library lock held. (Exception: `evictable` and `oldest` can be called while the library walks its list of
+ * areas; they must not call back into the library.)
  */
 struct ashmem_backend {
 	size_t struct_size;    /**< sizeof(struct ashmem_backend) of who fills it in. */
@@ -53,8 +54,8 @@ struct ashmem_backend {
 	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 		void **state);
 	/**
-	 * Recognise a descriptor and duplicate it. -ENOTTY: not one of mine. May answer with a state that it returned
-	 * before and that is not closed yet: the same area. The library then counts references; `close` comes once.
+	 * Recognise a descriptor and duplicate it (close-on-exec). -ENOTTY: not one of mine. Answers with the state
+	 * that it returned before if this is the same area and not closed yet; `close` comes once for every answer.
 	 */
 	int (*import)(void *userdata, int fd, void **state);
 	/** End the process's use of the area; its descriptor is closed, mappings stay. */

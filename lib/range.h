@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The range list: which pages of an area are unpinned, in which order they were unpinned, and what was purged.
+ *
+ * A pure data structure over memory that the caller supplies: it takes no lock, allocates nothing and makes no system
+ * call. It speaks of page numbers only. All of it lives in index-addressed memory without pointers, because
+ * several processes map it at different addresses, and it trusts nothing that it reads there: every index and
+ * count is loaded once, checked, then used, and every loop is bounded. Damage is answered with -EUCLEAN.
+ *
+ * The caller holds the area's lock around every call, except range_peek_oldest() and range_peek_evictable().
+ */
+#ifndef ASHMEM_LIB_RANGE_H
+#define ASHMEM_LIB_RANGE_H
+
+#include <stdint.h>
+
+/* Bytes of a tree node and of a journal slot. */
+#define RANGE_NODE_BYTES 512
+/* Levels of the highest tree: 7 entries a leaf and 10 children a node at the least hold 2^32 ranges in 10. */
+#define RANGE_MAX_HEIGHT 11
+/* A transaction changes at most two nodes a level. */
+#define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
+/* Most pages of an area, so that a page number and a count of pages each fit 32 bits. */
+#define RANGE_MAX_PAGES UINT32_MAX
+
+/* The answer of an empty list to "how old is the oldest evictable range". */
+#define RANGE_NO_STAMP UINT64_MAX
+
+/* flags of a range */
+#define RANGE_PURGED 1u
+
+/* One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not evictable. */
+struct range {
+	uint32_t start;
+	uint32_t pages;
+	uint32_t live;
+	uint32_t flags;
+	uint64_t stamp;
+} __attribute__((aligned(8)));
+
+/* A change of several leaves, written down so that whoever finds it unfinished can finish it. */
+struct range_intent {
+	uint32_t active; /* 0, or 1: erase what overlaps first..last, then insert `with` */
+	uint32_t first;
+	uint32_t last;
+	uint32_t with_count;
+	struct range with[2];
+} __attribute__((aligned(8)));
+
+/* The root, in shared memory. All zeroes is an empty list. */
+struct range_root {
+	uint32_t root;       /* node index */
+	uint32_t height;     /* levels above the leaves: 0, the root is a leaf */
+	uint32_t free_head;  /* 1 + index of the first free node; 0: none */
+	uint32_t nodes_used; /* nodes handed out so far; node 0 counts from the start */
+	uint64_t oldest_plus1; /* stamp of the oldest evictable range, plus 1; 0: none */
+	uint64_t evictable_pages;
+	uint64_t unpinned_pages;
+	uint64_t ranges;
+	uint32_t journal_count; /* slots in use; not 0: a transaction is under way */
+	uint32_t journal_root;  /* `root` and `height` before it */
+	uint32_t journal_height;
+	uint32_t journal_node[RANGE_JOURNAL_SLOTS];
+	uint32_t reserved;
+	struct range_intent intent;
+} __attribute__((aligned(8)));
+
+/* What one process knows of a list: where its memory is. */
+struct range_list {
+	struct range_root *root;
+	unsigned char *journal_top; /* slot k lies RANGE_NODE_BYTES * (k + 1) below */
+	unsigned char *nodes_top;   /* node i lies RANGE_NODE_BYTES * (i + 1) below */
+	uint32_t max_nodes;
+	uint32_t pages; /* pages of the area */
+	uint32_t freed_count;
+	uint32_t freed[RANGE_JOURNAL_SLOTS];
+};
+
+/* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */
+uint64_t range_nodes_needed(uint64_t pages);
+
+/* Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0. */
+int range_pin(struct range_list *list, uint32_t first, uint32_t last);
+int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
+/* 1 if any page of first..last is unpinned, else 0. */
+int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
+
+/* The range that holds `page`, or the first one behind it: 1, or 0 if there is none. */
+int range_find(struct range_list *list, uint32_t page, struct range *found);
+/* The oldest range with live pages: 1, or 0 if there is none. */
+int range_oldest(struct range_list *list, struct range *found);
+/* Mark the range that starts at `start` as purged. Done before its pages are freed. */
+int range_mark_purged(struct range_list *list, uint32_t start);
+/* Say how many pages of the range that starts at `start` are still live. Done after its pages were freed. */
+int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
+
+/* Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a purge could free. */
+uint64_t range_peek_oldest(const struct range_list *list);
+uint64_t range_peek_evictable(const struct range_list *list);
+
+/* Check every invariant (range_tree.h); 0 or -EUCLEAN. Changes nothing. */
+int range_validate(struct range_list *list);
+/* After a crash: undo the transaction under way, rebuild what is derived, finish the intent. 0 or -EUCLEAN. */
+int range_recover(struct range_list *list);
+
+#endif /* ASHMEM_LIB_RANGE_H */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree below the range list: a B+tree of 512-byte nodes, keyed by the first page of a range.
+ *
+ * Representation
+ *   A leaf holds up to 21 ranges in order; an inner node up to 31 children, each with a lower bound of its keys and the oldest
+ *   evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
+ *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
+ * Invariants (range_validate checks each)
+ *   1. Ranges are disjoint, not empty, in ascending order and within the area. They may touch.
+ *   2. live <= pages; a range with live < pages carries RANGE_PURGED.
+ *   3. All leaves are at level 0, the root at level `height`.
+ *   4. Every child's keys lie between its lower bound and the next child's.
+ *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
+ *   6. A child's `oldest_plus1` is that of its subtree; the root's totals are the sums over all ranges.
+ *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
+ * Crash safety
+ *   6 and 7 are derived: recovery rebuilds them. The rest changes by transactions. tree_touch() copies a node into
+ *   the journal before its first change; tree_commit() is one store that empties the journal; recovery copies
+ *   the images back. A process dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
+ *   compiler is all the order that this needs.
+ *   A change of several leaves is written down first (struct range_intent); recovery does it over, which ends the same.
+ * Complexity
+ *   Search, edit of one leaf, and oldest: O(log n). Ranges erased from k leaves: O(k log n).
+ */
+#ifndef ASHMEM_LIB_RANGE_TREE_H
+#define ASHMEM_LIB_RANGE_TREE_H
+
+#include <stddef.h>
+
+#include "range.h"
+
+enum {
+	LEAF_MAX = 21,
+	LEAF_MIN = 7,
+	INNER_MAX = 31,
+	INNER_MIN = 10,
+};
+
+struct range_child {
+	uint32_t start;
+	uint32_t node;
+	uint64_t oldest_plus1;
+} __attribute__((aligned(8)));
+
+struct range_node {
+	uint16_t count;
+	uint16_t level;
+	uint32_t next_free; /* 0: in the tree; 1: last in the free list; i + 2: node i is next there */
+	union {
+		struct range range[LEAF_MAX];
+		struct range_child child[INNER_MAX];
+	};
+} __attribute__((aligned(8)));
+
+_Static_assert(sizeof(struct range) == 24, "shared layout");
+_Static_assert(sizeof(struct range_child) == 16, "shared layout");
+_Static_assert(sizeof(struct range_node) == RANGE_NODE_BYTES, "shared layout");
+
+/* Load and store of shared memory: once, whatever the compiler would prefer. */
+#define SHARED_LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#define SHARED_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
+/* Keeps the compiler from moving stores across: see "Crash safety". */
+#define CRASH_BARRIER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+/* A way from a leaf (level 0) to the root. */
+struct tree_path {
+	uint32_t height;
+	struct {
+		struct range_node *node;
+		uint32_t index;
+		uint32_t count;
+		uint32_t slot;
+	} at[RANGE_MAX_HEIGHT];
+};
+
+static inline uint32_t range_last(const struct range *range)
+{
+	return range->start + range->pages - 1;
+}
+
+/* Stamps are compared plus 1, so that 0 can mean "none" in zeroed memory, and wraps to the largest. */
+static inline uint64_t oldest_key(uint64_t plus1)
+{
+	return plus1 - 1;
+}
+
+static inline uint64_t range_oldest_plus1(const struct range *range)
+{
+	return range->live ? range->stamp + 1 : 0;
+}
+
+static inline uint64_t older_of(uint64_t a_plus1, uint64_t b_plus1)
+{
+	return oldest_key(a_plus1) <= oldest_key(b_plus1) ? a_plus1 : b_plus1;
+}
+
+/* The node of an index, or NULL if there is no such node. */
+static inline struct range_node *tree_node(const struct range_list *list, uint32_t index)
+{
+	if (index >= list->max_nodes)
+		return NULL;
+	return (void *)(list->nodes_top - (uint64_t)RANGE_NODE_BYTES * ((uint64_t)index + 1));
+}
+
+/* Load a node and its checked count; 0 or -EUCLEAN. */
+int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
+	struct range_node **node, uint32_t *count);
+
+/*
+ * Find the leaf for a page. at[0].slot becomes the number of its ranges that start at or before `page`.
+ */
+int tree_descend(const struct range_list *list, uint32_t page, struct tree_path *path);
+/* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
+int tree_next_leaf(const struct range_list *list, struct tree_path *path);
+int tree_prev_leaf(const struct range_list *list, struct tree_path *path);
+
+/* Replace `remove` ranges from at[0].slot on by `add` ranges, as one transaction. The path is void afterwards. */
+int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
+	const struct range *with, uint32_t add);
+
+/* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
+int tree_rollback(struct range_list *list);
+
+/* Stamps left the path's leaf, the oldest of them `gone`, and others came: bring the ancestors up to date. */
+void tree_oldest_changed(struct range_list *list, struct tree_path *path, uint64_t gone_plus1,
+	uint64_t come_plus1);
+
+/* The oldest stamp in a node, plus 1. */
+uint64_t tree_node_oldest(const struct range_node *node, uint32_t count, uint32_t level);
+
+/* Load a range of a leaf, each field once. */
+static inline struct range range_load(const struct range *shared)
+{
+	return (struct range){
+		.start = SHARED_LOAD(shared->start),
+		.pages = SHARED_LOAD(shared->pages),
+		.live = SHARED_LOAD(shared->live),
+		.flags = SHARED_LOAD(shared->flags),
+		.stamp = SHARED_LOAD(shared->stamp),
+	};
+}
+
+/* Invariants 1 and 2 for one range; `from` is the first page it may hold. */
+static inline int range_is_sane(const struct range_list *list, const struct range *range,
+	uint64_t from)
+{
+	return range->pages > 0 && range->start >= from &&
+	       (uint64_t)range->start + range->pages <= list->pages && range->live <= range->pages &&
+	       (range->live == range->pages || (range->flags & RANGE_PURGED));
+}
+
+/* Check the invariants and restore the derived ones, 6 and 7; no transaction is under way. 0 or -EUCLEAN. */
+int tree_rebuild(struct range_list *list);
+
+#endif /* ASHMEM_LIB_RANGE_TREE_H */
