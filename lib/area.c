@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public calls on areas: arguments are checked here once, for all backends, then the backend is called.
+ *
+ * One area is one struct ashmem_area in a process, however often it is imported: a table finds it by the backend's state. Its
+ * mutex guards the table, the list and the reference counts, and is not held while a backend works.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <ashmem/stats.h>
+
+#include "area.h"
+#include "backend.h"
+#include "process.h"
+#include "structs.h"
+#include "sys.h"
+
+#define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define BUCKETS 1024
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct ashmem_area *areas;
+static struct ashmem_area *buckets[BUCKETS];
+
+void areas_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void areas_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- the table of areas -- */
+
+static struct ashmem_area **bucket_of(const void *state)
+{
+	return &buckets[((uintptr_t)state >> 6) % BUCKETS];
+}
+
+static void link_area(struct ashmem_area *area)
+{
+	struct ashmem_area **bucket = bucket_of(area->state);
+
+	area->bucket_next = *bucket;
+	*bucket = area;
+	area->next = areas;
+	if (areas)
+		areas->prev = area;
+	areas = area;
+}
+
+static void unlink_area(struct ashmem_area *area)
+{
+	struct ashmem_area **bucket = bucket_of(area->state);
+
+	while (*bucket != area)
+		bucket = &(*bucket)->bucket_next;
+	*bucket = area->bucket_next;
+	if (area->prev)
+		area->prev->next = area->next;
+	else
+		areas = area->next;
+	if (area->next)
+		area->next->prev = area->prev;
+}
+
+static struct ashmem_area *find_area(const struct ashmem_backend *backend, const void *state)
+{
+	struct ashmem_area *area = *bucket_of(state);
+
+	while (area && (area->state != state || area->backend != backend))
+		area = area->bucket_next;
+	return area;
+}
+
+void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
+{
+	pthread_mutex_lock(&mutex);
+	for (struct ashmem_area *area = areas; area; area = area->next)
+		visit(area, context);
+	pthread_mutex_unlock(&mutex);
+}
+
+void area_ref(struct ashmem_area *area)
+{
+	area->refs++;
+}
+
+/*
+ * The handle of a backend's state. If there is one already, the state's extra reference is given back. NULL, and the state is
+ * closed, if there is no memory.
+ */
+static struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state)
+{
+	struct ashmem_area *fresh = calloc(1, sizeof(*fresh)), *known;
+
+	pthread_mutex_lock(&mutex);
+	known = find_area(backend, state);
+	if (known) {
+		known->refs++;
+	} else if (fresh) {
+		fresh->backend = backend;
+		fresh->state = state;
+		fresh->refs = 1;
+		link_area(fresh);
+	}
+	pthread_mutex_unlock(&mutex);
+
+	if (known || !fresh)
+		backend->close(state);
+	if (known)
+		free(fresh);
+	return known ? known : fresh;
+}
+
+/* -- life -- */
+
+/* A name of at most 255 bytes. */
+static void cut_name(char cut[ASHMEM_NAME_LEN], const char *name)
+{
+	size_t length = name ? strnlen(name, ASHMEM_NAME_LEN - 1) : 0;
+
+	memcpy(cut, name ? name : "", length);
+	cut[length] = '\0';
+}
+
+int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area)
+{
+	const struct ashmem_backend *backend;
+	char cut[ASHMEM_NAME_LEN];
+	void *state;
+
+	if (!area || flags != 0)
+		return -EINVAL;
+	int r = backend_choose(&backend);
+	if (r < 0)
+		return r;
+	cut_name(cut, name);
+	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
+	if (r < 0)
+		return r;
+	struct ashmem_area *created = area_of(backend, state);
+	if (!created)
+		return -ENOMEM;
+	*area = created;
+	return 0;
+}
+
+void ashmem_close(struct ashmem_area *area)
+{
+	if (!area)
+		return;
+	pthread_mutex_lock(&mutex);
+	int last = --area->refs == 0;
+	if (last)
+		unlink_area(area);
+	pthread_mutex_unlock(&mutex);
+	if (last) {
+		area->backend->close(area->state);
+		free(area);
+	}
+}
+
+/* -- name, size, protection -- */
+
+/* The size, and whether the area is materialised: 1, 0, or a negative errno. */
+static int learn_size(struct ashmem_area *area, uint64_t *size_bytes)
+{
+	int materialised;
+
+	/* Acquire: pairs with the release below; the size is written before. */
+	if (__atomic_load_n(&area->fixed, __ATOMIC_ACQUIRE)) {
+		*size_bytes = area->size_bytes;
+		return 1;
+	}
+	int r = area->backend->get_size(area->state, size_bytes, &materialised);
+	if (r < 0)
+		return r;
+	if (materialised) {
+		__atomic_store_n(&area->size_bytes, *size_bytes, __ATOMIC_RELAXED);
+		__atomic_store_n(&area->fixed, 1, __ATOMIC_RELEASE);
+	}
+	return materialised;
+}
+
+int ashmem_set_name(struct ashmem_area *area, const char *name)
+{
+	char cut[ASHMEM_NAME_LEN];
+
+	if (!area || !name)
+		return -EINVAL;
+	cut_name(cut, name);
+	return area->backend->set_name(area->state, cut);
+}
+
+int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size)
+{
+	char name[ASHMEM_NAME_LEN];
+
+	if (!area || !buf)
+		return -EINVAL;
+	int r = area->backend->get_name(area->state, name);
+	if (r < 0)
+		return r;
+	const char *answer = name[0] ? name : ASHMEM_NAME_DEF;
+	size_t length = strlen(answer);
+	if (length >= buf_size)
+		return -ERANGE;
+	memcpy(buf, answer, length + 1);
+	return 0;
+}
+
+int ashmem_set_size(struct ashmem_area *area, uint64_t size_bytes)
+{
+	return area ? area->backend->set_size(area->state, size_bytes) : -EINVAL;
+}
+
+uint64_t ashmem_get_size(const struct ashmem_area *area)
+{
+	uint64_t size_bytes;
+
+	/* The cache in the handle is not what a caller means by const. */
+	if (!area || learn_size((struct ashmem_area *)(uintptr_t)area, &size_bytes) < 0)
+		return 0;
+	return size_bytes;
+}
+
+int ashmem_set_prot(struct ashmem_area *area, int prot)
+{
+	if (!area || (prot & ~PROT_ALL))
+		return -EINVAL;
+	return area->backend->set_prot(area->state, prot);
+}
+
+int ashmem_get_prot(const struct ashmem_area *area)
+{
+	return area ? area->backend->get_prot(area->state) : -EINVAL;
+}
+
+const char *ashmem_backend_name(const struct ashmem_area *area)
+{
+	return area ? area->backend->name : NULL;
+}
+
+/* -- memory -- */
+
+static uint64_t page_align(uint64_t bytes)
+{
+	uint64_t mask = sys_page_size() - 1;
+
+	return (bytes + mask) & ~mask;
+}
+
+static int is_page_aligned(uint64_t bytes)
+{
+	return (bytes & (sys_page_size() - 1)) == 0;
+}
+
+/* Contract rule 7. */
+static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot,
+	int map_flags)
+{
+	int kind = map_flags & MAP_TYPE;
+	uint64_t size;
+
+	if ((prot & ~PROT_ALL) || (map_flags & MAP_ANONYMOUS) ||
+		(kind != MAP_SHARED && kind != MAP_PRIVATE && kind != MAP_SHARED_VALIDATE))
+		return -EINVAL;
+	int r = learn_size(area, &size);
+	if (r < 0)
+		return r;
+	size = page_align(size);
+	if (length == 0 || !is_page_aligned(offset) || offset >= size || length > size - offset)
+		return -EINVAL;
+	r = area->backend->get_prot(area->state);
+	if (r < 0)
+		return r;
+	return prot & ~r ? -EPERM : 0;
+}
+
+int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr)
+{
+	if (!area || !addr)
+		return -EINVAL;
+	int r = check_map(area, offset, length, prot, map_flags);
+	if (r < 0)
+		return r;
+	return area->backend->map(area->state, offset, length, prot, map_flags, addr);
+}
+
+int ashmem_unmap(void *addr, size_t length)
+{
+	if (!addr)
+		return -EINVAL;
+	return munmap(addr, length) < 0 ? -errno : 0;
+}
+
+/* For read, pread and seek: 1 if there is something, 0 if the size is 0, -EBADF if not materialised. */
+static int check_data(struct ashmem_area *area)
+{
+	uint64_t size;
+	int r = learn_size(area, &size);
+
+	if (r < 0)
+		return r;
+	if (size == 0)
+		return 0;
+	return r ? 1 : -EBADF;
+}
+
+int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length)
+{
+	if (!area || (!buf && length))
+		return -EINVAL;
+	int r = check_data(area);
+	return r <= 0 ? r : area->backend->read(area->state, buf, length);
+}
+
+int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_t offset)
+{
+	if (!area || (!buf && length) || offset > INT64_MAX)
+		return -EINVAL;
+	int r = check_data(area);
+	return r <= 0 ? r : area->backend->pread(area->state, buf, length, offset);
+}
+
+int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence)
+{
+	if (!area)
+		return -EINVAL;
+	int r = check_data(area);
+	if (r <= 0)
+		return r < 0 ? r : -EINVAL;
+	return area->backend->seek(area->state, offset, whence);
+}
+
+/* -- pinning -- */
+
+/* Contract rule 9 and D2: 1 and the length made explicit; 0 if there is nothing to do; -EINVAL. */
+static int check_range(struct ashmem_area *area, uint64_t offset, uint64_t *length)
+{
+	uint64_t size;
+	int r = learn_size(area, &size);
+
+	if (r < 0)
+		return r;
+	size = page_align(size);
+	if (r == 0 || !is_page_aligned(offset | *length) || offset > size ||
+		*length > size - offset)
+		return -EINVAL;
+	if (*length == 0)
+		*length = size - offset;
+	return *length != 0;
+}
+
+int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	if (!area)
+		return -EINVAL;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r < 0 ? r : ASHMEM_NOT_PURGED;
+	return area->backend->pin(area->state, offset, length);
+}
+
+int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	if (!area)
+		return -EINVAL;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r;
+	return area->backend->unpin(area->state, offset, length);
+}
+
+int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	if (!area)
+		return -EINVAL;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r < 0 ? r : ASHMEM_IS_PINNED;
+	return area->backend->get_pin_status(area->state, offset, length);
+}
+
+int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length,
+	uint32_t *state)
+{
+	uint64_t found_offset, found_length, size;
+	uint32_t found_state;
+
+	if (!area)
+		return -EINVAL;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_INSPECT))
+		return -ENOTSUP;
+	int r = learn_size(area, &size);
+	if (r <= 0)
+		return r < 0 ? r : -EINVAL;
+	r = area->backend->find_unpinned(
+		area->state, from, &found_offset, &found_length, &found_state);
+	if (r <= 0)
+		return r;
+	if (offset)
+		*offset = found_offset;
+	if (length)
+		*length = found_length;
+	if (state)
+		*state = found_state;
+	return 1;
+}
+
+int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats)
+{
+	struct ashmem_area_stats all = {.struct_size = sizeof(all)};
+	uint64_t size;
+
+	if (!area || !stats || stats->struct_size < sizeof(stats->struct_size))
+		return -EINVAL;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_INSPECT))
+		return -ENOTSUP;
+	int r = learn_size(area, &size);
+	if (r < 0)
+		return r;
+	all.size_pages = page_align(size) / sys_page_size();
+	r = area->backend->get_stats(area->state, &all);
+	if (r < 0)
+		return r;
+	struct_copy_out(stats, &all, sizeof(all));
+	return 0;
+}
+
+/* -- sharing -- */
+
+int ashmem_fd(struct ashmem_area *area)
+{
+	uint64_t size;
+
+	if (!area)
+		return -EINVAL;
+	int r = learn_size(area, &size);
+	if (r < 0)
+		return r;
+	return size ? area->backend->get_fd(area->state) : -EINVAL;
+}
+
+int ashmem_import(int fd, struct ashmem_area **area)
+{
+	const struct ashmem_backend *backend;
+	void *state;
+
+	if (!area)
+		return -EINVAL;
+	int r = backend_import(fd, &backend, &state);
+	if (r < 0)
+		return r;
+	struct ashmem_area *imported = area_of(backend, state);
+	if (!imported)
+		return -ENOMEM;
+	*area = imported;
+	return 0;
+}

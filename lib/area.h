@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Areas as the library knows them: a backend, its state, and the list of all areas of the process that the shrinker walks.
+ */
+#ifndef ASHMEM_LIB_AREA_H
+#define ASHMEM_LIB_AREA_H
+
+#include <stdint.h>
+
+#include <ashmem/area.h>
+#include <ashmem/backend.h>
+
+struct ashmem_area {
+	const struct ashmem_backend *backend;
+	void *state;
+	uint64_t size_bytes; /* valid once `fixed` is set */
+	uint32_t fixed;      /* atomic; the area is materialised, so its size is final */
+	uint32_t refs;       /* guarded by the areas' mutex, as are the links */
+	struct ashmem_area *prev, *next;
+	struct ashmem_area *bucket_next;
+
+	/* The shrinker's, guarded by its mutex: a heap of areas by the age of their oldest range. */
+	uint64_t heap_stamp;
+	struct ashmem_area *heap_child, *heap_sibling;
+};
+
+/* Call `visit` for every area, holding the areas' mutex. */
+void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* Take one more reference, from within a visit; given back by ashmem_close(). */
+void area_ref(struct ashmem_area *area);
+
+#endif /* ASHMEM_LIB_AREA_H */

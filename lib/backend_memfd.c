@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memfd backend: every call on an area, over the control block (control.h) and the life of areas (memfd_area.h).
+ *
+ * The area layer has checked the arguments; what is here takes the control lock for a few instructions around the range list.
+ * An area that came through a read-only descriptor has its state mapped read-only: name, size, mask and data can be
+ * read, everything else is -EACCES.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <unistd.h>
+
+#include <ashmem/stats.h>
+
+#include "backend.h"
+#include "memfd_area.h"
+#include "range_tree.h"
+#include "sys.h"
+
+static int memfd_probe(void *userdata)
+{
+	static int works; /* 1: yes */
+	int fd;
+
+	(void)userdata;
+	if (__atomic_load_n(&works, __ATOMIC_RELAXED))
+		return 0;
+	fd = sys_memfd_create("ashmem-probe");
+	if (fd == -ENOSYS)
+		return -ENODEV;
+	if (fd >= 0)
+		close(fd);
+	/* Out of descriptors or memory is for the call that needs them to say. */
+	__atomic_store_n(&works, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* -- name, size, protection -- */
+
+static int memfd_set_name(void *state, const char *name)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r != 0)
+		return r < 0 ? r : -EINVAL;
+	strcpy(area->name, name);
+	memfd_newborn_end(area);
+	return 0;
+}
+
+static int memfd_get_name(void *state, char *name)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		strcpy(name, area->name);
+		memfd_newborn_end(area);
+	} else if (area->plain) {
+		name[0] = '\0';
+	} else {
+		memcpy(name, area->control.shared->name, ASHMEM_NAME_LEN);
+		name[ASHMEM_NAME_LEN - 1] = '\0';
+	}
+	return 0;
+}
+
+static int memfd_set_size(void *state, uint64_t size_bytes)
+{
+	struct memfd_area *area = state;
+
+	if (size_bytes > control_max_size())
+		return -EFBIG;
+	int r = memfd_newborn_begin(area);
+	if (r != 0)
+		return r < 0 ? r : -EINVAL;
+	area->size_bytes = size_bytes;
+	memfd_newborn_end(area);
+	return 0;
+}
+
+static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	*materialised = r;
+	if (r == 0) {
+		*size_bytes = area->size_bytes;
+		memfd_newborn_end(area);
+	} else {
+		*size_bytes = area->plain ? area->size_bytes : area->control.size_bytes;
+	}
+	return 0;
+}
+
+/* The new mask, or -EINVAL: bits can only go. personality(2): with READ_IMPLIES_EXEC, READ brings EXEC along. */
+static int narrowed(int mask, int prot)
+{
+	if (prot & ~mask)
+		return -EINVAL;
+	if ((prot & PROT_READ) && (personality(0xffffffff) & READ_IMPLIES_EXEC))
+		prot |= PROT_EXEC;
+	return prot;
+}
+
+static int set_prot_shared(struct memfd_area *area, int prot)
+{
+	int r = 0;
+
+	if (area->plain)
+		return -EACCES;
+	/* What can fail comes first. The lock must not be held across it. */
+	if (!(prot & PROT_WRITE) && area->control.writable)
+		r = memfd_read_only_fd(area);
+	if (r >= 0)
+		r = control_lock(&area->control);
+	if (r < 0)
+		return r;
+	r = narrowed((int)SHARED_LOAD(area->control.shared->prot), prot);
+	if (r >= 0)
+		SHARED_STORE(area->control.shared->prot, (uint32_t)r);
+	control_unlock(&area->control, r);
+	return r < 0 ? r : 0;
+}
+
+static int memfd_set_prot(void *state, int prot)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return set_prot_shared(area, prot);
+	r = narrowed(area->prot, prot);
+	if (r >= 0 && !(r & PROT_WRITE) && access("/proc/self/fd", X_OK) < 0)
+		r = -ENOTSUP; /* the read-only descriptor could not be made */
+	if (r >= 0)
+		area->prot = r;
+	memfd_newborn_end(area);
+	return r < 0 ? r : 0;
+}
+
+static int memfd_get_prot(void *state)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		r = area->prot;
+		memfd_newborn_end(area);
+		return r;
+	}
+	if (area->plain)
+		return area->prot;
+	uint32_t prot = SHARED_LOAD(area->control.shared->prot);
+	return prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ? -EUCLEAN : (int)prot;
+}
+
+/* -- memory -- */
+
+/* The descriptor that allows what the mask allows. */
+static int memfd_get_fd(void *state)
+{
+	struct memfd_area *area = state;
+	int r = memfd_materialise(area);
+
+	if (r < 0)
+		return r;
+	r = memfd_get_prot(area);
+	if (r < 0)
+		return r;
+	return area->plain || (r & PROT_WRITE) ? area->fd : memfd_read_only_fd(area);
+}
+
+static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr)
+{
+	void *hint = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
+	int fd = memfd_get_fd(state);
+
+	if (fd < 0)
+		return fd;
+	void *mapped = mmap(hint, length, prot, map_flags, fd, (off_t)offset);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*addr = mapped;
+	return 0;
+}
+
+static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64_t offset)
+{
+	uint64_t size = area->plain ? UINT64_MAX : area->control.size_bytes;
+
+	if (offset >= size || length == 0)
+		return 0;
+	if (length > size - offset)
+		length = (size_t)(size - offset);
+	ssize_t got = pread(area->fd, buf, length, (off_t)offset);
+	return got < 0 ? -errno : got;
+}
+
+static int64_t memfd_pread(void *state, void *buf, size_t length, uint64_t offset)
+{
+	return read_at(state, buf, length, offset);
+}
+
+/* Move the position from `from` to `to`, if nobody else moved it meanwhile. */
+static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to)
+{
+	if (control_lock(&area->control) < 0)
+		return;
+	if (area->control.shared->position == from)
+		SHARED_STORE(area->control.shared->position, to);
+	control_unlock(&area->control, 0);
+}
+
+/* The bytes are taken by moving the position; they are read without the lock, since a page may have to come from swap. */
+static int64_t memfd_read(void *state, void *buf, size_t length)
+{
+	struct memfd_area *area = state;
+
+	if (area->plain) {
+		ssize_t got = read(area->fd, buf, length);
+		return got < 0 ? -errno : got;
+	}
+	int r = control_lock(&area->control);
+	if (r < 0)
+		return r;
+	uint64_t position = SHARED_LOAD(area->control.shared->position);
+	uint64_t size = area->control.size_bytes, left = position < size ? size - position : 0;
+	if (length > left)
+		length = (size_t)left;
+	SHARED_STORE(area->control.shared->position, position + length);
+	control_unlock(&area->control, 0);
+
+	int64_t got = read_at(area, buf, length, position);
+	if (got != (int64_t)length)
+		position_correct(area, position + length, position + (uint64_t)(got < 0 ? 0 : got));
+	return got;
+}
+
+/* SEEK_DATA and SEEK_HOLE within the data: the control block behind them is no data. */
+static int64_t seek_data(struct memfd_area *area, int64_t offset, int whence)
+{
+	int64_t size = (int64_t)area->control.size_bytes;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	off_t found = lseek(area->fd, (off_t)offset, whence);
+	if (found < 0)
+		return -errno;
+	if (found >= size)
+		return whence == SEEK_DATA ? -ENXIO : size;
+	return found;
+}
+
+static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
+{
+	int64_t base = 0, sum;
+
+	switch (whence) {
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		return seek_data(area, offset, whence);
+	case SEEK_SET:
+		break;
+	case SEEK_CUR:
+		base = (int64_t)SHARED_LOAD(area->control.shared->position);
+		break;
+	case SEEK_END:
+		base = (int64_t)area->control.size_bytes;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (__builtin_add_overflow(base, offset, &sum))
+		return -EOVERFLOW;
+	return sum < 0 ? -EINVAL : sum;
+}
+
+static int64_t memfd_seek(void *state, int64_t offset, int whence)
+{
+	struct memfd_area *area = state;
+
+	if (area->plain) {
+		off_t position = lseek(area->fd, (off_t)offset, whence);
+		return position < 0 ? -errno : position;
+	}
+	int r = control_lock(&area->control);
+	if (r < 0)
+		return r;
+	int64_t position = new_position(area, offset, whence);
+	if (position >= 0)
+		SHARED_STORE(area->control.shared->position, (uint64_t)position);
+	control_unlock(&area->control, 0);
+	return position;
+}
+
+/* -- pinning -- */
+
+static int memfd_pin(void *state, uint64_t offset, uint64_t length)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return ASHMEM_NOT_PURGED;
+	int r = control_lock(control);
+	if (r < 0)
+		return r;
+	r = range_pin(&control->list, (uint32_t)(offset >> control->page_shift),
+		(uint32_t)((offset + length - 1) >> control->page_shift));
+	if (r > 0)
+		control->shared->pins_found_purged++;
+	control_unlock(control, r);
+	return r;
+}
+
+static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return -ENOTSUP;
+	uint64_t now = sys_now_ns();
+	int r = control_lock(control);
+	if (r < 0)
+		return r;
+	r = range_unpin(&control->list, (uint32_t)(offset >> control->page_shift),
+		(uint32_t)((offset + length - 1) >> control->page_shift),
+		control_next_stamp(control, now));
+	control_unlock(control, r);
+	return r;
+}
+
+static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return ASHMEM_IS_PINNED;
+	int r = control_lock(control);
+	if (r < 0)
+		return r;
+	r = range_overlaps(&control->list, (uint32_t)(offset >> control->page_shift),
+		(uint32_t)((offset + length - 1) >> control->page_shift));
+	control_unlock(control, r);
+	if (r < 0)
+		return r;
+	return r ? ASHMEM_IS_UNPINNED : ASHMEM_IS_PINNED;
+}
+
+/* -- purging -- */
+
+/* Whether the area has a range list that this process can purge from. */
+static int is_purgeable(const struct memfd_area *area)
+{
+	return memfd_is_materialised(area) && !area->plain && area->control.writable;
+}
+
+static uint64_t memfd_evictable(void *state)
+{
+	const struct memfd_area *area = state;
+
+	if (!is_purgeable(area))
+		return 0;
+	uint64_t pages = range_peek_evictable(&area->control.list);
+	return pages < area->control.list.pages ? pages : area->control.list.pages;
+}
+
+static int memfd_oldest(void *state, uint64_t *stamp)
+{
+	const struct memfd_area *area = state;
+
+	if (!is_purgeable(area))
+		return 0;
+	uint64_t oldest = range_peek_oldest(&area->control.list);
+	if (oldest == RANGE_NO_STAMP)
+		return 0;
+	*stamp = oldest;
+	return 1;
+}
+
+static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
+{
+	struct memfd_area *area = state;
+	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
+	int r;
+
+	if (!is_purgeable(area))
+		return 0;
+	do {
+		r = control_lock(&area->control);
+		if (r < 0)
+			break;
+		/* A range that was begun is finished, also when enough is free; a later one is then not begun. */
+		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
+		uint64_t limit = freed < nr_pages ? newest : unfinished;
+		r = control_purge(&area->control, limit, want, &freed, &unfinished);
+		if (control_unlock(&area->control, r))
+			sched_yield(); /* whoever waits comes before the next piece */
+	} while (r > 0 && unfinished != RANGE_NO_STAMP);
+	return r < 0 && freed == 0 ? r : (int64_t)freed;
+}
+
+/* -- inspection -- */
+
+static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
+	uint32_t *range_state)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+	struct range range;
+
+	if (area->plain || from >= control->data_bytes)
+		return 0;
+	int r = control_lock(control);
+	if (r < 0)
+		return r;
+	r = range_find(&control->list, (uint32_t)(from >> control->page_shift), &range);
+	control_unlock(control, r);
+	if (r <= 0)
+		return r;
+	*offset = (uint64_t)range.start << control->page_shift;
+	*length = (uint64_t)range.pages << control->page_shift;
+	*range_state = (range.flags & RANGE_PURGED ? ASHMEM_RANGE_PURGED : 0) |
+		       (range.live ? ASHMEM_RANGE_EVICTABLE : 0);
+	return 1;
+}
+
+static int memfd_get_stats(void *state, void *stats_out)
+{
+	struct memfd_area *area = state;
+	struct ashmem_area_stats *stats = stats_out;
+	struct control *shared = area->control.shared;
+
+	if (!memfd_is_materialised(area) || area->plain)
+		return 0;
+	int r = control_lock(&area->control);
+	if (r < 0)
+		return r;
+	stats->unpinned_ranges = shared->ranges.ranges;
+	stats->unpinned_pages = shared->ranges.unpinned_pages;
+	stats->evictable_pages = shared->ranges.evictable_pages;
+	stats->purged_pages = shared->purged_pages;
+	stats->pins_found_purged = shared->pins_found_purged;
+	stats->recoveries = shared->recoveries;
+	control_unlock(&area->control, 0);
+	return 0;
+}
+
+const struct ashmem_backend backend_memfd = {
+	.struct_size = sizeof(struct ashmem_backend),
+	.name = "memfd",
+	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT,
+	.probe = memfd_probe,
+	.create = memfd_create_area,
+	.import = memfd_import,
+	.close = memfd_close,
+	.set_name = memfd_set_name,
+	.get_name = memfd_get_name,
+	.set_size = memfd_set_size,
+	.get_size = memfd_get_size,
+	.set_prot = memfd_set_prot,
+	.get_prot = memfd_get_prot,
+	.get_fd = memfd_get_fd,
+	.map = memfd_map,
+	.read = memfd_read,
+	.pread = memfd_pread,
+	.seek = memfd_seek,
+	.pin = memfd_pin,
+	.unpin = memfd_unpin,
+	.get_pin_status = memfd_get_pin_status,
+	.evictable = memfd_evictable,
+	.oldest = memfd_oldest,
+	.purge = memfd_purge,
+	.find_unpinned = memfd_find_unpinned,
+	.get_stats = memfd_get_stats,
+};

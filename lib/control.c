@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control block: making it, attaching to it, its lock and its recovery. See control.h for the layout.
+ *
+ * Recovery (control_lock, when the last owner died with the lock): the range list undoes or finishes what was under way, then
+ * the pages that were being freed are freed again. Nobody can have pinned them meanwhile, because the lock was not free. A
+ * second crash during recovery leaves the lock marked again, and the next one starts over.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "lock.h"
+#include "range_tree.h"
+#include "sys.h"
+
+static const unsigned char magic[8] = {'a', 's', 'h', 'm', 'e', 'm', '\r', '\n'};
+#define BYTE_ORDER_MARK 0x01020304u
+
+/* A stamp further ahead of the clock than this is a peer's nonsense. */
+#define STAMP_AHEAD_NS 3600000000000u
+
+static uint32_t page_shift(void)
+{
+	return (uint32_t)__builtin_ctzl((unsigned long)sys_page_size());
+}
+
+static uint64_t round_up_to_page(uint64_t bytes)
+{
+	uint64_t mask = sys_page_size() - 1;
+
+	return (bytes + mask) & ~mask;
+}
+
+static uint64_t control_bytes_for(uint64_t data_bytes)
+{
+	uint64_t nodes = range_nodes_needed(data_bytes >> page_shift());
+
+	return round_up_to_page(
+		(nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
+}
+
+uint64_t control_max_size(void)
+{
+	/* A page less than 2^32, so that a count of pages fits 32 bits. */
+	uint64_t pages = RANGE_MAX_PAGES;
+
+	return pages << page_shift();
+}
+
+/* Map the control block of a file whose data take `data_bytes`. */
+static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int writable)
+{
+	uint64_t data_bytes = round_up_to_page(size_bytes), bytes = control_bytes_for(data_bytes);
+	void *base;
+
+	if (bytes > SIZE_MAX)
+		return -ENOMEM;
+	base = mmap(NULL, (size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+		fd, (off_t)data_bytes);
+	if (base == MAP_FAILED)
+		return -errno;
+
+	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
+	*map = (struct control_map){
+		.shared = (struct control *)control,
+		.base = base,
+		.bytes = (size_t)bytes,
+		.size_bytes = size_bytes,
+		.data_bytes = data_bytes,
+		.page_shift = page_shift(),
+		.writable = writable,
+		.fd = fd,
+	};
+	map->list = (struct range_list){
+		.root = &map->shared->ranges,
+		.journal_top = control,
+		.nodes_top = control - RANGE_JOURNAL_SLOTS * RANGE_NODE_BYTES,
+		.max_nodes = (uint32_t)range_nodes_needed(data_bytes >> map->page_shift),
+		.pages = (uint32_t)(data_bytes >> map->page_shift),
+	};
+	return 0;
+}
+
+int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
+{
+	uint64_t data_bytes = round_up_to_page(size_bytes);
+	uint64_t control_bytes = control_bytes_for(data_bytes);
+	static uint32_t made;
+
+	if (ftruncate(fd, (off_t)(data_bytes + control_bytes)) < 0)
+		return errno == EINVAL ? -EFBIG : -errno;
+	int r = map_block(map, fd, size_bytes, 1);
+	if (r < 0)
+		return r;
+	struct control *control = map->shared;
+	strcpy(control->name, name);
+	control->prot = (uint32_t)prot;
+	control->id = (struct control_id){
+		.size_bytes = size_bytes,
+		.serial = {sys_now_ns(), (uint64_t)getpid() << 32 |
+						 __atomic_add_fetch(&made, 1, __ATOMIC_RELAXED)},
+		.page_size = (uint32_t)sys_page_size(),
+		.version = CONTROL_VERSION,
+		.byte_order = BYTE_ORDER_MARK,
+		.control_bytes = (uint32_t)(control_bytes >> map->page_shift),
+	};
+	memcpy(control->id.magic, magic, sizeof(magic));
+	memcpy(map->serial, control->id.serial, sizeof(map->serial));
+	return 0;
+}
+
+/* Read and check the trailer. */
+static int read_id(struct control_id *id, int fd, const struct stat *status)
+{
+	if (status->st_size < CONTROL_BYTES)
+		return CONTROL_NONE;
+	ssize_t got = pread(fd, id, sizeof(*id), status->st_size - (off_t)sizeof(*id));
+	if (got < 0)
+		return -errno;
+	if (got != (ssize_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
+		return CONTROL_NONE;
+
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
+		return -EPERM;
+	if (id->version != CONTROL_VERSION || id->byte_order != BYTE_ORDER_MARK ||
+		id->page_size != sys_page_size())
+		return -EPROTO;
+	if (id->size_bytes == 0 || id->size_bytes > control_max_size())
+		return -EUCLEAN;
+	uint64_t data_bytes = round_up_to_page(id->size_bytes);
+	if (data_bytes + control_bytes_for(data_bytes) != (uint64_t)status->st_size)
+		return -EUCLEAN;
+	return 0;
+}
+
+int control_is_same(const struct control_map *map, int fd, const struct stat *status)
+{
+	struct control_id id;
+
+	return read_id(&id, fd, status) == 0 && id.serial[0] == map->serial[0] &&
+	       id.serial[1] == map->serial[1];
+}
+
+int control_attach(struct control_map *map, int fd, const struct stat *status)
+{
+	struct control_id id;
+	int flags = fcntl(fd, F_GETFL), seals = fcntl(fd, F_GET_SEALS);
+	int r = read_id(&id, fd, status);
+
+	if (r != 0)
+		return r;
+	int writable = (flags & O_ACCMODE) == O_RDWR &&
+		       !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+	r = map_block(map, fd, id.size_bytes, writable);
+	if (r < 0)
+		return r;
+	memcpy(map->serial, id.serial, sizeof(map->serial));
+	if (SHARED_LOAD(map->shared->prot) > (PROT_READ | PROT_WRITE | PROT_EXEC))
+		r = -EUCLEAN;
+	if (r == 0 && writable) {
+		r = control_lock(map);
+		if (r == 0) {
+			r = range_validate(&map->list);
+			control_unlock(map, 0);
+		}
+	}
+	if (r < 0)
+		control_detach(map);
+	return r;
+}
+
+void control_detach(struct control_map *map)
+{
+	if (map->base)
+		munmap(map->base, map->bytes);
+	*map = (struct control_map){.fd = -1};
+}
+
+/* -- lock and recovery -- */
+
+/* Free pages of the area; `start` and `pages` may be nonsense. */
+static int punch(const struct control_map *map, uint64_t start, uint64_t pages)
+{
+	if (start + pages > map->list.pages || pages == 0)
+		return -EUCLEAN;
+	return sys_punch(map->fd, start << map->page_shift, pages << map->page_shift);
+}
+
+static int recover(struct control_map *map)
+{
+	struct control *control = map->shared;
+	uint32_t count = SHARED_LOAD(control->purge_count);
+	int r = range_recover(&map->list);
+
+	if (r == 0 && count > CONTROL_PURGE_SLOTS)
+		r = -EUCLEAN;
+	for (uint32_t i = 0; r == 0 && i < count; i++)
+		r = punch(map, SHARED_LOAD(control->purge[i].start),
+			SHARED_LOAD(control->purge[i].pages));
+	if (r < 0)
+		return r;
+	SHARED_STORE(control->purge_count, 0);
+	control->recoveries++;
+	return 0;
+}
+
+int control_lock(struct control_map *map)
+{
+	if (!map->writable)
+		return -EACCES;
+	int r = lock_acquire(&map->shared->lock);
+	if (r < 0)
+		return r;
+	if (r == LOCK_OWNER_DIED)
+		r = recover(map);
+	if (r == 0 && SHARED_LOAD(map->shared->damaged))
+		r = -EUCLEAN;
+	if (r < 0)
+		control_unlock(map, r);
+	return r;
+}
+
+int control_unlock(struct control_map *map, int result)
+{
+	if (result == -EUCLEAN)
+		SHARED_STORE(map->shared->damaged, 1);
+	return lock_release(&map->shared->lock);
+}
+
+uint64_t control_next_stamp(struct control_map *map, uint64_t now_ns)
+{
+	uint64_t *mine = lock_thread_stamp(), theirs = SHARED_LOAD(map->shared->last_stamp);
+	uint64_t stamp = now_ns;
+
+	if (stamp <= *mine)
+		stamp = *mine + 1;
+	if (stamp <= theirs && theirs - stamp < STAMP_AHEAD_NS)
+		stamp = theirs + 1;
+	*mine = stamp;
+	SHARED_STORE(map->shared->last_stamp, stamp);
+	return stamp;
+}

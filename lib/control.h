@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control block: the state of a memfd area, in the same memfd as its data, shared by all who map it.
+ *
+ *   file offset 0                PAGE_ALIGN(size)                                        end of file
+ *   | data ...                   | nodes of the range list (sparse) <- | <- journal | struct control |
+ *
+ * Nodes and journal grow downwards from struct control, which ends the file, so that an area with few ranges touches two
+ * pages only and the fixed trailer (struct control_id) is found from the file's size.
+ *
+ * Whoever has the descriptor can write here. So control_attach() checks all that is used as an index or length, keeps its own
+ * copies of what does not change (size, pages), and everything else is checked where it is used.
+ *
+ * Lock order: the control lock comes after every process-local mutex; a thread holds one control lock at a time.
+ */
+#ifndef ASHMEM_LIB_CONTROL_H
+#define ASHMEM_LIB_CONTROL_H
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <ashmem/area.h>
+
+#include "range.h"
+
+#define CONTROL_VERSION 1
+/* Bytes of struct control; a page of any system holds it. */
+#define CONTROL_BYTES 2048
+/* Ranges purged under one hold of the lock. */
+#define CONTROL_PURGE_SLOTS 64
+
+/* The answer of control_attach() to a memfd without a control block. Never leaves the library. */
+#define CONTROL_NONE 1
+
+struct control_extent {
+	uint32_t start;
+	uint32_t pages;
+};
+
+/* The end of the file: what the rest can be found by. Constant once the area is materialised. */
+struct control_id {
+	uint64_t size_bytes;
+	uint64_t serial[2]; /* tells areas apart whose inode numbers collide */
+	uint32_t page_size;
+	uint32_t version;
+	uint32_t byte_order; /* 0x01020304 as the maker stores it */
+	uint32_t control_bytes;
+	unsigned char magic[8];
+} __attribute__((aligned(8)));
+
+struct control {
+	uint32_t lock;    /* lock.h */
+	uint32_t damaged; /* not 0: somebody found nonsense here; every call answers -EUCLEAN */
+	uint32_t prot;    /* the protection mask */
+	uint32_t purge_count; /* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
+	uint64_t position;    /* the file position, bytes */
+	uint64_t last_stamp;  /* of the last unpin */
+	uint64_t purged_pages, pins_found_purged, recoveries;
+	/* A range too long to purge at one go: of the range with this start and stamp, the first `done` pages are freed. */
+	uint64_t cursor_stamp;
+	uint32_t cursor_start;
+	uint32_t cursor_done;
+	struct range_root ranges;
+	char name[ASHMEM_NAME_LEN];
+	struct control_extent purge[CONTROL_PURGE_SLOTS];
+	unsigned char unused[CONTROL_BYTES - 72 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
+			     CONTROL_PURGE_SLOTS * sizeof(struct control_extent) -
+			     sizeof(struct control_id)];
+	struct control_id id;
+} __attribute__((aligned(8)));
+
+_Static_assert(sizeof(struct control) == CONTROL_BYTES, "shared layout");
+
+/* What one process knows of a control block. */
+struct control_map {
+	struct control *shared;
+	struct range_list list;
+	void *base; /* of the mapping */
+	size_t bytes;
+	uint64_t size_bytes;
+	uint64_t data_bytes; /* size_bytes rounded up to pages */
+	uint32_t page_shift;
+	uint64_t serial[2];
+	int writable; /* 0: mapped read-only, nothing of it can be locked or changed */
+	int fd;       /* borrowed; for freeing pages */
+};
+
+/* The largest size of an area in bytes. */
+uint64_t control_max_size(void);
+
+/* Make an empty memfd into an area: set its size, write the control block, map it. Does not seal. */
+int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name);
+
+/*
+ * Attach to a memfd's control block and check all of it. 0, CONTROL_NONE if there is none, -EPERM without the seals, -EPROTO
+ * for another version, -EUCLEAN if damaged, or as mmap(2). `status` is the file's.
+ */
+int control_attach(struct control_map *map, int fd, const struct stat *status);
+
+/* Whether the descriptor is of the area that is attached; `status` is the file's. */
+int control_is_same(const struct control_map *map, int fd, const struct stat *status);
+
+void control_detach(struct control_map *map);
+
+/* Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped read-only. */
+int control_lock(struct control_map *map);
+/* Returns 1 if somebody was waiting. `result` of the work done under the lock: -EUCLEAN marks the block as damaged. */
+int control_unlock(struct control_map *map, int result);
+
+/*
+ * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the bounded work of one hold
+ * of the lock is done. The lock is held. `*freed` grows by the pages freed; `*unfinished` is the stamp of a range that was begun
+ * and not finished, or RANGE_NO_STAMP. 0 if there was nothing to do, 1 if there was, or a negative errno.
+ */
+int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
+	uint64_t *unfinished);
+
+/* A stamp for an unpin: larger than any before of this thread and of this area. The lock is held. */
+uint64_t control_next_stamp(struct control_map *map, uint64_t now_ns);
+
+#endif /* ASHMEM_LIB_CONTROL_H */

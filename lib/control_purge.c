@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Purging under the lock of one area (contract rules 14 and 16).
+ *
+ * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3. take it off the LRU;
+ * 4. free the pages; 5. forget the note. Dead after 1: a marked range with live pages, purged later. Dead after 2: recovery frees
+ * the pages. The lock is held throughout, so that no pin returns while pages of its range are being freed.
+ *
+ * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces: `cursor` says how far, and its live
+ * count falls as it goes. A pin between two pieces takes what it wants of the rest and is told that it was purged.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "control.h"
+#include "range_tree.h"
+#include "sys.h"
+
+/* 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for. */
+#define PIECE_PAGES 512u
+
+/* What one hold of the lock has collected. */
+struct batch {
+	struct control_extent extent[CONTROL_PURGE_SLOTS];
+	uint32_t count;
+	uint64_t pages;
+};
+
+/* How many pages of the range are freed already, from its start on. */
+static uint32_t pages_done(const struct control *control, const struct range *range)
+{
+	uint32_t done = SHARED_LOAD(control->cursor_done);
+
+	if (SHARED_LOAD(control->cursor_start) != range->start ||
+		SHARED_LOAD(control->cursor_stamp) != range->stamp || done >= range->pages)
+		return 0;
+	return done;
+}
+
+/* Take the oldest range, or a piece of it, into the batch. */
+static int take(struct control_map *map, const struct range *range, struct batch *batch,
+	uint64_t *freed, uint64_t *unfinished)
+{
+	struct control *control = map->shared;
+	uint32_t done = pages_done(control, range), rest = range->pages - done;
+	uint32_t room = PIECE_PAGES - (uint32_t)batch->pages, pages = rest < room ? rest : room;
+	uint32_t live = range->live < rest - pages ? range->live : rest - pages;
+	int r = range_mark_purged(&map->list, range->start);
+
+	if (r < 0)
+		return r;
+	batch->extent[batch->count] = (struct control_extent){range->start + done, pages};
+	control->purge[batch->count] = batch->extent[batch->count];
+	CRASH_BARRIER();
+	SHARED_STORE(control->purge_count, ++batch->count);
+	CRASH_BARRIER();
+	if (pages < rest) {
+		/* Invalid while it changes: with no pages done the range is freed from its start again. */
+		SHARED_STORE(control->cursor_done, 0);
+		CRASH_BARRIER();
+		SHARED_STORE(control->cursor_start, range->start);
+		SHARED_STORE(control->cursor_stamp, range->stamp);
+		CRASH_BARRIER();
+		SHARED_STORE(control->cursor_done, done + pages);
+	}
+	r = range_set_live(&map->list, range->start, live);
+	if (r < 0)
+		return r;
+	batch->pages += pages;
+	*freed += range->live - live;
+	*unfinished = live ? range->stamp : RANGE_NO_STAMP;
+	return 0;
+}
+
+/* Free the batch's pages: in file order, neighbours in one call. */
+static int free_pages(struct control_map *map, struct batch *batch)
+{
+	struct control_extent *extent = batch->extent;
+	int r = 0;
+
+	for (uint32_t i = 1; i < batch->count; i++) {
+		struct control_extent moving = extent[i];
+		uint32_t j = i;
+		for (; j > 0 && extent[j - 1].start > moving.start; j--)
+			extent[j] = extent[j - 1];
+		extent[j] = moving;
+	}
+	for (uint32_t i = 0; i < batch->count && r == 0;) {
+		uint64_t start = extent[i].start, end = start;
+		while (i < batch->count && extent[i].start <= end) {
+			uint64_t its_end = (uint64_t)extent[i].start + extent[i].pages;
+			end = its_end > end ? its_end : end;
+			i++;
+		}
+		if (end > map->list.pages)
+			return -EUCLEAN;
+		r = sys_punch(map->fd, start << map->page_shift, (end - start) << map->page_shift);
+	}
+	return r;
+}
+
+int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
+	uint64_t *unfinished)
+{
+	struct batch batch = {.count = 0};
+	uint64_t before = *freed;
+	struct range range;
+	int r = 0;
+
+	*unfinished = RANGE_NO_STAMP;
+	while (batch.count < CONTROL_PURGE_SLOTS && batch.pages < PIECE_PAGES &&
+		*freed - before < nr_pages) {
+		r = range_oldest(&map->list, &range);
+		if (r <= 0 || range.stamp > newest)
+			break;
+		r = take(map, &range, &batch, freed, unfinished);
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		return r;
+	if (batch.count == 0)
+		return 0;
+	r = free_pages(map, &batch);
+	SHARED_STORE(map->shared->purge_count, 0);
+	map->shared->purged_pages += *freed - before;
+	return r < 0 ? r : 1;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a memfd area: created, materialised, imported, shared with children, closed.
+ *
+ * An area without memory is a newborn: name, size and mask are kept in the process, and no descriptor exists. A process that
+ * forks while it has newborns must still share them with its child (contract rule 3), so a fork handler gives each one
+ * a *birth*: a page shared by parent and child with the name, size and mask, and an empty memfd that both inherit. Whoever
+ * materialises the area first writes the control block into that memfd; the others find it there.
+ *
+ * One mutex guards the newborns and the table of materialised areas, which finds an area again when its descriptor
+ * is imported. It comes before any control lock or birth lock.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lock.h"
+#include "memfd_area.h"
+#include "process.h"
+#include "sys.h"
+
+/* A memfd's name holds 249 bytes, memfd_create(2). */
+#define MEMFD_NAME_MAX 249
+#define NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
+#define AREA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BUCKETS 256
+
+/* Shared by parent and child. Its name is changed in the half that is not in use, so that a crash leaves a whole one. */
+struct birth {
+	uint32_t lock;
+	uint32_t materialised;
+	uint32_t prot;
+	uint32_t name_in_use;
+	uint64_t size_bytes;
+	char name[2][ASHMEM_NAME_LEN];
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct memfd_area *newborns;
+static struct memfd_area *buckets[BUCKETS];
+
+static void newborn_link(struct memfd_area *area)
+{
+	area->newborn_prev = NULL;
+	area->newborn_next = newborns;
+	if (newborns)
+		newborns->newborn_prev = area;
+	newborns = area;
+}
+
+static void newborn_unlink(struct memfd_area *area)
+{
+	if (area->newborn_prev)
+		area->newborn_prev->newborn_next = area->newborn_next;
+	else if (newborns == area)
+		newborns = area->newborn_next;
+	if (area->newborn_next)
+		area->newborn_next->newborn_prev = area->newborn_prev;
+	area->newborn_prev = area->newborn_next = NULL;
+}
+
+/* What /proc/PID/maps shows behind "/memfd:". */
+static int make_memfd(const struct memfd_area *area)
+{
+	char name[sizeof(ASHMEM_NAME_DEF) + ASHMEM_NAME_LEN];
+
+	strcpy(name, ASHMEM_NAME_DEF);
+	if (area->name[0]) {
+		strcat(name, "/");
+		strcat(name, area->name);
+	}
+	name[MEMFD_NAME_MAX] = '\0';
+	return sys_memfd_create(name);
+}
+
+/* -- births -- */
+
+static void birth_give(struct memfd_area *area)
+{
+	struct birth *birth;
+	int fd = make_memfd(area);
+
+	if (fd < 0)
+		return;
+	birth = mmap(NULL, sizeof(*birth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (birth == MAP_FAILED) {
+		close(fd);
+		return;
+	}
+	birth->prot = (uint32_t)area->prot;
+	birth->size_bytes = area->size_bytes;
+	strcpy(birth->name[0], area->name);
+	area->fd = fd;
+	area->birth = birth;
+}
+
+static void birth_end(struct memfd_area *area)
+{
+	if (area->birth)
+		munmap(area->birth, sizeof(*area->birth));
+	area->birth = NULL;
+}
+
+void memfd_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+	/* If there is no memory for a birth the child's calls on that area answer -ESTALE. */
+	for (struct memfd_area *area = newborns; area; area = area->newborn_next)
+		if (!area->birth && area->generation == lock_fork_generation())
+			birth_give(area);
+}
+
+void memfd_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- materialised areas -- */
+
+static struct memfd_area **bucket_of(ino_t inode)
+{
+	return &buckets[(size_t)inode % BUCKETS];
+}
+
+/* From now on the area is materialised for everybody in this process. The mutex is held. */
+static void publish(struct memfd_area *area, const struct stat *status)
+{
+	struct memfd_area **bucket = bucket_of(status->st_ino);
+
+	area->device = status->st_dev;
+	area->inode = status->st_ino;
+	area->bucket_next = *bucket;
+	*bucket = area;
+	/* Release: pairs with the acquire in memfd_is_materialised(). */
+	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
+}
+
+static void bucket_unlink(struct memfd_area *area)
+{
+	struct memfd_area **link = bucket_of(area->inode);
+
+	while (*link && *link != area)
+		link = &(*link)->bucket_next;
+	if (*link)
+		*link = area->bucket_next;
+}
+
+/* The area whose descriptor this is, with one more reference, or NULL. The mutex is held. */
+static struct memfd_area *find(int fd, const struct stat *status, int need_writable)
+{
+	for (struct memfd_area *area = *bucket_of(status->st_ino); area; area = area->bucket_next) {
+		if (area->device != status->st_dev || area->inode != status->st_ino)
+			continue;
+		if (need_writable && !area->plain && !area->control.writable)
+			continue;
+		if (!area->plain && !control_is_same(&area->control, fd, status))
+			continue;
+		area->refs++;
+		return area;
+	}
+	return NULL;
+}
+
+/* -- newborns -- */
+
+int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+	void **state)
+{
+	(void)userdata;
+	(void)flags;
+	if (size_bytes > control_max_size())
+		return -EFBIG;
+	int r = process_start();
+	if (r < 0)
+		return r;
+	struct memfd_area *area = calloc(1, sizeof(*area));
+	if (!area)
+		return -ENOMEM;
+	area->refs = 1;
+	area->fd = area->read_only_fd = area->control.fd = -1;
+	area->size_bytes = size_bytes;
+	area->prot = NEWBORN_PROT;
+	area->generation = lock_fork_generation();
+	strcpy(area->name, name);
+
+	pthread_mutex_lock(&mutex);
+	newborn_link(area);
+	pthread_mutex_unlock(&mutex);
+	*state = area;
+	return 0;
+}
+
+/* Somebody who shares the birth has materialised the area: attach to it. */
+static int attach_born(struct memfd_area *area)
+{
+	struct stat status;
+
+	if (fstat(area->fd, &status) < 0)
+		return -errno;
+	int r = control_attach(&area->control, area->fd, &status);
+	if (r != 0)
+		return r < 0 ? r : -EUCLEAN;
+	newborn_unlink(area);
+	publish(area, &status);
+	return 0;
+}
+
+/* Learn from the birth what others did meanwhile. Holds the birth's lock if 0. */
+static int birth_begin(struct memfd_area *area)
+{
+	struct birth *birth = area->birth;
+	int r = lock_acquire(&birth->lock);
+
+	if (r < 0)
+		return r;
+	if (__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED)) {
+		lock_release(&birth->lock);
+		r = attach_born(area);
+		if (r < 0)
+			return r;
+		birth_end(area);
+		return 1;
+	}
+	area->prot = (int)birth->prot;
+	area->size_bytes = birth->size_bytes;
+	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
+	area->name[ASHMEM_NAME_LEN - 1] = '\0';
+	return 0;
+}
+
+int memfd_newborn_begin(struct memfd_area *area)
+{
+	int r = 0;
+
+	if (memfd_is_materialised(area))
+		return 1;
+	pthread_mutex_lock(&mutex);
+	if (memfd_is_materialised(area))
+		r = 1;
+	else if (area->birth)
+		r = birth_begin(area);
+	else if (area->generation != lock_fork_generation())
+		r = -ESTALE;
+	if (r != 0)
+		pthread_mutex_unlock(&mutex);
+	return r;
+}
+
+void memfd_newborn_end(struct memfd_area *area)
+{
+	struct birth *birth = area->birth;
+
+	if (birth) {
+		uint32_t other = !(birth->name_in_use & 1);
+		strcpy(birth->name[other], area->name);
+		birth->prot = (uint32_t)area->prot;
+		birth->size_bytes = area->size_bytes;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		birth->name_in_use = other;
+		lock_release(&birth->lock);
+	}
+	pthread_mutex_unlock(&mutex);
+}
+
+/* A descriptor to hand out that allows no writing. */
+static int open_read_only(int fd)
+{
+	/* Other users shall not reopen it for writing. Only the file's owner can do this, and could undo it. */
+	if (fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM)
+		return -errno;
+	return sys_reopen_read_only(fd);
+}
+
+/* Make memory and state; all or nothing. The area is held as a newborn. */
+static int bring_forth(struct memfd_area *area)
+{
+	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r;
+	struct stat status;
+
+	if (fd < 0)
+		return fd;
+	r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, AREA_SEALS) < 0 && !area->birth)
+		r = -errno;
+	if (r == 0 && fstat(fd, &status) < 0)
+		r = -errno;
+	if (r == 0 && !(area->prot & PROT_WRITE))
+		r = read_only = open_read_only(fd);
+	if (r < 0) {
+		control_detach(&area->control);
+		if (!area->birth)
+			close(fd);
+		return r;
+	}
+	area->fd = fd;
+	area->read_only_fd = read_only;
+	newborn_unlink(area);
+	publish(area, &status);
+	return 0;
+}
+
+int memfd_materialise(struct memfd_area *area)
+{
+	int r = memfd_newborn_begin(area);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	struct birth *birth = area->birth;
+	r = bring_forth(area);
+	if (birth && r == 0)
+		__atomic_store_n(&birth->materialised, 1, __ATOMIC_RELAXED);
+	if (birth)
+		lock_release(&birth->lock);
+	if (r == 0)
+		birth_end(area);
+	pthread_mutex_unlock(&mutex);
+	return r;
+}
+
+int memfd_read_only_fd(struct memfd_area *area)
+{
+	int fd = __atomic_load_n(&area->read_only_fd, __ATOMIC_ACQUIRE);
+
+	if (fd >= 0 || (!area->plain && !area->control.writable))
+		return fd >= 0 ? fd : area->fd;
+	pthread_mutex_lock(&mutex);
+	fd = area->read_only_fd;
+	if (fd < 0) {
+		fd = open_read_only(area->fd);
+		if (fd >= 0)
+			__atomic_store_n(&area->read_only_fd, fd, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&mutex);
+	return fd;
+}
+
+/* -- import and close -- */
+
+static void dispose(struct memfd_area *area)
+{
+	control_detach(&area->control);
+	birth_end(area);
+	if (area->read_only_fd >= 0)
+		close(area->read_only_fd);
+	if (area->fd >= 0)
+		close(area->fd);
+	free(area);
+}
+
+/* A new area from a descriptor, not published. It takes the descriptor over if it succeeds. */
+static int build(int fd, const struct stat *status, int writable, struct memfd_area **built)
+{
+	struct memfd_area *area = calloc(1, sizeof(*area));
+
+	if (!area)
+		return -ENOMEM;
+	int r = control_attach(&area->control, fd, status);
+	if (r == CONTROL_NONE && (uint64_t)status->st_size > control_max_size())
+		r = -EFBIG;
+	if (r < 0) {
+		free(area);
+		return r;
+	}
+	area->refs = 1;
+	area->fd = fd;
+	area->read_only_fd = -1;
+	area->plain = r == CONTROL_NONE;
+	area->size_bytes = area->plain ? (uint64_t)status->st_size : area->control.size_bytes;
+	area->prot = writable ? NEWBORN_PROT : NEWBORN_PROT & ~PROT_WRITE;
+	*built = area;
+	return 0;
+}
+
+/* The area of a descriptor of our own: known already, or new. The descriptor is used up if it succeeds. */
+static int adopt(int fd, const struct stat *status, int writable, struct memfd_area **adopted)
+{
+	struct memfd_area *area, *built;
+
+	pthread_mutex_lock(&mutex);
+	area = find(fd, status, writable);
+	pthread_mutex_unlock(&mutex);
+	if (!area) {
+		int r = build(fd, status, writable, &built);
+		if (r < 0)
+			return r;
+		/* Another thread may have imported the same area while this one attached to it. */
+		pthread_mutex_lock(&mutex);
+		area = find(fd, status, writable);
+		if (!area)
+			publish(built, status);
+		pthread_mutex_unlock(&mutex);
+		if (area)
+			dispose(built);
+		*adopted = area ? area : built;
+		return 0;
+	}
+	close(fd);
+	*adopted = area;
+	return 0;
+}
+
+int memfd_import(void *userdata, int fd, void **state)
+{
+	struct memfd_area *area;
+	struct stat status;
+	int mode = fcntl(fd, F_GETFL), r = process_start();
+
+	(void)userdata;
+	if (r < 0)
+		return r;
+	if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	if (fcntl(fd, F_GET_SEALS) < 0) /* no memfd: fcntl(2) */
+		return -ENOTTY;
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	if (fstat(copy, &status) < 0 || !S_ISREG(status.st_mode)) {
+		close(copy);
+		return -ENOTTY;
+	}
+	r = adopt(copy, &status, (mode & O_ACCMODE) == O_RDWR, &area);
+	if (r < 0) {
+		close(copy);
+		return r;
+	}
+	*state = area;
+	return 0;
+}
+
+void memfd_close(void *state)
+{
+	struct memfd_area *area = state;
+
+	pthread_mutex_lock(&mutex);
+	int last = --area->refs == 0;
+	if (last && area->materialised)
+		bucket_unlink(area);
+	else if (last)
+		newborn_unlink(area);
+	pthread_mutex_unlock(&mutex);
+	if (last)
+		dispose(area);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
+ * functions that lock and unlock it, and process.c calls them around fork in the order in which the mutexes nest:
+ * shrinker, areas, backends, memfd.
+ */
+#ifndef ASHMEM_LIB_PROCESS_H
+#define ASHMEM_LIB_PROCESS_H
+
+/* Install the fork handlers, once. 0 or -ENOMEM. */
+int process_start(void);
+
+void shrinker_before_fork(void);
+void shrinker_after_fork(void);
+void areas_before_fork(void);
+void areas_after_fork(void);
+void backends_before_fork(void);
+void backends_after_fork(void);
+void memfd_before_fork(void);
+void memfd_after_fork(void);
+
+#endif /* ASHMEM_LIB_PROCESS_H */

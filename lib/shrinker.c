@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Purging over all areas of the process, least recently unpinned first (contract rules 14 and 15).
+ *
+ * Every area knows the stamp of its own oldest range, and says it without its lock. A purge takes a reference to every area
+ * and puts them into a pairing heap by that stamp. The area on top purges, in its own order, what is not younger than the next
+ * area's oldest; then its stamp is read again. So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing
+ * is allocated when memory is short.
+ *
+ * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas' mutex, which is
+ * held while the references are taken, and before every control lock.
+ */
+#include <errno.h>
+#include <pthread.h>
+
+#include <ashmem/shrinker.h>
+#include <ashmem/stats.h>
+
+#include "area.h"
+#include "backend.h"
+#include "process.h"
+#include "structs.h"
+#include "sys.h"
+
+/* Unpins of this very moment may have a stamp a little ahead of the clock. */
+#define STAMP_SLACK_NS 1000000u
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t purged_pages; /* atomic: of this process, ever */
+
+void shrinker_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void shrinker_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- a pairing heap of areas, oldest on top -- */
+
+static struct ashmem_area *heap_meld(struct ashmem_area *a, struct ashmem_area *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (b->heap_stamp < a->heap_stamp) {
+		struct ashmem_area *younger = a;
+		a = b;
+		b = younger;
+	}
+	b->heap_sibling = a->heap_child;
+	a->heap_child = b;
+	return a;
+}
+
+static struct ashmem_area *heap_add(struct ashmem_area *heap, struct ashmem_area *area,
+	uint64_t stamp)
+{
+	area->heap_stamp = stamp;
+	area->heap_child = area->heap_sibling = NULL;
+	return heap_meld(heap, area);
+}
+
+/* The heap without its top: its children melded in pairs, then the pairs. */
+static struct ashmem_area *heap_without_top(struct ashmem_area *top)
+{
+	struct ashmem_area *child = top->heap_child, *pairs = NULL, *heap = NULL;
+
+	while (child) {
+		struct ashmem_area *second = child->heap_sibling;
+		struct ashmem_area *rest = second ? second->heap_sibling : NULL;
+		child->heap_sibling = NULL;
+		if (second)
+			second->heap_sibling = NULL;
+		child = heap_meld(child, second);
+		child->heap_sibling = pairs;
+		pairs = child;
+		child = rest;
+	}
+	while (pairs) {
+		struct ashmem_area *next = pairs->heap_sibling;
+		pairs->heap_sibling = NULL;
+		heap = heap_meld(heap, pairs);
+		pairs = next;
+	}
+	return heap;
+}
+
+/* -- purging -- */
+
+static int has_lru(const struct ashmem_area *area)
+{
+	return (area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU) != 0;
+}
+
+static void collect_area(struct ashmem_area *area, void *context)
+{
+	struct ashmem_area **heap = context;
+	uint64_t stamp;
+
+	if (!has_lru(area) || area->backend->oldest(area->state, &stamp) <= 0)
+		return;
+	area_ref(area);
+	*heap = heap_add(*heap, area, stamp);
+}
+
+/* Purge ranges with stamps up to `newest` until `nr_pages` are free. `*error` is set if an area could not be purged. */
+static uint64_t purge(uint64_t newest, uint64_t nr_pages, int *error)
+{
+	struct ashmem_area *heap = NULL;
+	uint64_t freed = 0, stamp;
+
+	pthread_mutex_lock(&mutex);
+	areas_visit(collect_area, &heap);
+	while (heap && heap->heap_stamp <= newest && freed < nr_pages) {
+		struct ashmem_area *area = heap;
+		heap = heap_without_top(area);
+		uint64_t limit = heap && heap->heap_stamp < newest ? heap->heap_stamp : newest;
+		int64_t got = area->backend->purge(area->state, limit, nr_pages - freed);
+		if (got < 0)
+			*error = (int)got;
+		else
+			freed += (uint64_t)got;
+		if (got >= 0 && area->backend->oldest(area->state, &stamp) > 0 &&
+			(got > 0 || stamp > area->heap_stamp))
+			heap = heap_add(heap, area, stamp);
+		else
+			ashmem_close(area);
+	}
+	while (heap) {
+		struct ashmem_area *area = heap;
+		heap = heap_without_top(area);
+		ashmem_close(area);
+	}
+	pthread_mutex_unlock(&mutex);
+	__atomic_fetch_add(&purged_pages, freed, __ATOMIC_RELAXED);
+	return freed;
+}
+
+static void count_area(struct ashmem_area *area, void *context)
+{
+	struct ashmem_process_stats *stats = context;
+
+	stats->areas++;
+	if (has_lru(area))
+		stats->evictable_pages += area->backend->evictable(area->state);
+}
+
+uint64_t ashmem_shrink_count(void)
+{
+	struct ashmem_process_stats stats = {.areas = 0};
+
+	areas_visit(count_area, &stats);
+	return stats.evictable_pages;
+}
+
+int64_t ashmem_shrink(uint64_t nr_pages)
+{
+	int error = 0;
+	uint64_t freed = nr_pages ? purge(UINT64_MAX, nr_pages, &error) : 0;
+
+	return freed == 0 && error < 0 ? error : (int64_t)freed;
+}
+
+int64_t ashmem_purge_all(void)
+{
+	const struct ashmem_backend *purger = backend_purger();
+	uint64_t before = ashmem_shrink_count();
+	int error = 0;
+
+	if (purger) {
+		int64_t system = purger->purge_all(purger->userdata);
+		if (system < 0)
+			return system;
+		before += (uint64_t)system;
+	}
+	/* What is unpinned while we purge may stay, so that this ends. */
+	purge(sys_now_ns() + STAMP_SLACK_NS, UINT64_MAX, &error);
+	return error < 0 ? error : (int64_t)before;
+}
+
+int ashmem_process_get_stats(struct ashmem_process_stats *stats)
+{
+	struct ashmem_process_stats all = {.struct_size = sizeof(all)};
+
+	if (!stats || stats->struct_size < sizeof(stats->struct_size))
+		return -EINVAL;
+	areas_visit(count_area, &all);
+	all.purged_pages = __atomic_load_n(&purged_pages, __ATOMIC_RELAXED);
+	struct_copy_out(stats, &all, sizeof(all));
+	return 0;
+}

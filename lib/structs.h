@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Public structures that grow: each begins with `size_t struct_size`, set by the caller to the bytes it knows.
+ */
+#ifndef ASHMEM_LIB_STRUCTS_H
+#define ASHMEM_LIB_STRUCTS_H
+
+#include <stddef.h>
+#include <string.h>
+
+/* Fill the caller's structure from ours of `ours_size` bytes; `struct_size` stays, what we do not know becomes 0. */
+static inline void struct_copy_out(void *theirs, const void *ours, size_t ours_size)
+{
+	size_t their_size, size;
+
+	memcpy(&their_size, theirs, sizeof(their_size));
+	size = their_size < ours_size ? their_size : ours_size;
+	memcpy((char *)theirs + sizeof(their_size), (const char *)ours + sizeof(their_size),
+		size - sizeof(their_size));
+	if (their_size > size)
+		memset((char *)theirs + size, 0, their_size - size);
+}
+
+#endif /* ASHMEM_LIB_STRUCTS_H */

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The edge to the kernel; see sys.h. Each fallback names the version that needs it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+#ifndef MFD_CLOEXEC
+#define MFD_CLOEXEC 1u
+#define MFD_ALLOW_SEALING 2u
+#endif
+#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 8u
+#endif
+#ifndef MADV_WIPEONFORK /* Linux 4.14 */
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 1
+#define FALLOC_FL_PUNCH_HOLE 2
+#endif
+#define FUTEX_WAIT_OP 0
+#define FUTEX_WAKE_OP 1
+
+int sys_memfd_create(const char *name)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	/* Since 6.3 a system can demand that the flag be given (vm.memfd_noexec); before, it is unknown: EINVAL. */
+	long fd = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = syscall(SYS_memfd_create, name, flags);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+size_t sys_page_size(void)
+{
+	static size_t size;
+	size_t known = __atomic_load_n(&size, __ATOMIC_RELAXED);
+
+	if (!known) {
+		known = (size_t)sysconf(_SC_PAGESIZE);
+		__atomic_store_n(&size, known, __ATOMIC_RELAXED);
+	}
+	return known;
+}
+
+uint64_t sys_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int sys_punch(int fd, uint64_t offset, uint64_t length)
+{
+	int r;
+
+	do
+		r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			(off_t)length);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+int sys_reopen_read_only(int fd)
+{
+	char path[40];
+	int copy;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	copy = open(path, O_RDONLY | O_CLOEXEC);
+	if (copy < 0)
+		return errno == ENOENT ? -ENOTSUP : -errno;
+	return copy;
+}
+
+void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	/* SYS_futex takes the kernel's old timespec of two longs; newer 32-bit ports have SYS_futex_time64 only. */
+#ifdef SYS_futex
+	struct {
+		long sec, nsec;
+	} timeout = {(long)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+	syscall(SYS_futex, word, FUTEX_WAIT_OP, value, &timeout, NULL, 0);
+#else
+	struct {
+		int64_t sec, nsec;
+	} timeout = {(int64_t)(timeout_ns / 1000000000u), (int64_t)(timeout_ns % 1000000000u)};
+	syscall(SYS_futex_time64, word, FUTEX_WAIT_OP, value, &timeout, NULL, 0);
+#endif
+}
+
+void sys_futex_wake(uint32_t *word, int count)
+{
+#ifdef SYS_futex
+	syscall(SYS_futex, word, FUTEX_WAKE_OP, count, NULL, NULL, 0);
+#else
+	syscall(SYS_futex_time64, word, FUTEX_WAKE_OP, count, NULL, NULL, 0);
+#endif
+}
+
+uint32_t sys_gettid(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+static struct sys_robust_head *get_robust_head(void)
+{
+	struct sys_robust_head *head = NULL;
+	size_t length = 0;
+
+	if (syscall(SYS_get_robust_list, 0, &head, &length) < 0 || length < sizeof(*head))
+		return NULL;
+	return head;
+}
+
+struct sys_robust_head *sys_robust_head(void)
+{
+	struct sys_robust_head *head = get_robust_head();
+	pthread_mutexattr_t attr;
+	pthread_mutex_t mutex;
+
+	if (head)
+		return head;
+	/* glibc registers every thread's list at its start; musl at the thread's first robust mutex. */
+	if (pthread_mutexattr_init(&attr) != 0)
+		return NULL;
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	if (pthread_mutex_init(&mutex, &attr) == 0) {
+		if (pthread_mutex_lock(&mutex) == 0)
+			pthread_mutex_unlock(&mutex);
+		pthread_mutex_destroy(&mutex);
+	}
+	pthread_mutexattr_destroy(&attr);
+	return get_robust_head();
+}
+
+uint32_t *sys_wiped_on_fork(void)
+{
+	size_t size = sys_page_size();
+	uint32_t *word =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (word == MAP_FAILED)
+		return NULL;
+	if (madvise(word, size, MADV_WIPEONFORK) < 0) {
+		munmap(word, size);
+		return NULL;
+	}
+	*word = 1;
+	return word;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The edge to the kernel: system calls that libc may lack, constants that headers may lack, and the fallbacks.
+ * Nothing above this file names a kernel version. Every function returns a negative errno on failure.
+ */
+#ifndef ASHMEM_LIB_SYS_H
+#define ASHMEM_LIB_SYS_H
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Seals and memfd flags, for headers older than the running kernel: fcntl(2), memfd_create(2). */
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_GET_SEALS 1034
+#endif
+#ifndef F_SEAL_SEAL
+#define F_SEAL_SEAL 0x1
+#define F_SEAL_SHRINK 0x2
+#define F_SEAL_GROW 0x4
+#define F_SEAL_WRITE 0x8
+#endif
+#ifndef F_SEAL_FUTURE_WRITE /* Linux 5.1 */
+#define F_SEAL_FUTURE_WRITE 0x10
+#endif
+
+/* Kernel's struct robust_list_head, set_robust_list(2). */
+struct sys_robust_head {
+	void *next;
+	long futex_offset;
+	void *list_op_pending;
+};
+
+/* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). */
+int sys_memfd_create(const char *name);
+
+/* Bytes of a page of the running system. */
+size_t sys_page_size(void);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t sys_now_ns(void);
+
+/* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
+int sys_punch(int fd, uint64_t offset, uint64_t length);
+
+/* A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted. */
+int sys_reopen_read_only(int fd);
+
+/* Wait while *word is `value`, at most `timeout_ns`; returns at any wake-up, signal or timeout. futex(2), shared. */
+void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
+void sys_futex_wake(uint32_t *word, int count);
+
+uint32_t sys_gettid(void);
+
+/* The calling thread's robust list head as libc registered it, or NULL. */
+struct sys_robust_head *sys_robust_head(void);
+
+/* A word that reads 1 now and 0 in a child after fork, or NULL if the kernel cannot do that. Linux 4.14. */
+uint32_t *sys_wiped_on_fork(void);
+
+#endif /* ASHMEM_LIB_SYS_H */
