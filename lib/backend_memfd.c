@@ -336,13 +336,14 @@ static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
 
 	if (area->plain)
 		return -ENOTSUP;
-	uint64_t now = sys_now_ns();
+	struct stamp_clock *clock = &stamp_clock;
+	uint64_t now = stamp_now(clock);
 	int r = control_lock(control);
 	if (r < 0)
 		return r;
 	r = range_unpin(&control->list, (uint32_t)(offset >> control->page_shift),
 		(uint32_t)((offset + length - 1) >> control->page_shift),
-		control_next_stamp(control, now));
+		control_next_stamp(control, clock, now));
 	control_unlock(control, r);
 	return r;
 }

@@ -21,9 +21,6 @@
 static const unsigned char magic[8] = {'a', 's', 'h', 'm', 'e', 'm', '\r', '\n'};
 #define BYTE_ORDER_MARK 0x01020304u
 
-/* A stamp further ahead of the clock than this is a peer's nonsense. */
-#define STAMP_AHEAD_NS 3600000000000u
-
 static uint32_t page_shift(void)
 {
 	return (uint32_t)__builtin_ctzl((unsigned long)sys_page_size());
@@ -231,18 +228,4 @@ int control_unlock(struct control_map *map, int result)
 	if (result == -EUCLEAN)
 		SHARED_STORE(map->shared->damaged, 1);
 	return lock_release(&map->shared->lock);
-}
-
-uint64_t control_next_stamp(struct control_map *map, uint64_t now_ns)
-{
-	uint64_t *mine = lock_thread_stamp(), theirs = SHARED_LOAD(map->shared->last_stamp);
-	uint64_t stamp = now_ns;
-
-	if (stamp <= *mine)
-		stamp = *mine + 1;
-	if (stamp <= theirs && theirs - stamp < STAMP_AHEAD_NS)
-		stamp = theirs + 1;
-	*mine = stamp;
-	SHARED_STORE(map->shared->last_stamp, stamp);
-	return stamp;
 }

@@ -22,6 +22,7 @@
 #include <ashmem/area.h>
 
 #include "range.h"
+#include "stamp.h"
 
 #define CONTROL_VERSION 1
 /* Bytes of struct control; a page of any system holds it. */
@@ -115,7 +116,26 @@ int control_unlock(struct control_map *map, int result);
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished);
 
+/*
+ * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a peer's nonsense, and must not
+ * spoil the stamps that this thread gives in other areas.
+ */
+#define STAMP_SLACK_NS 1000000u
+
 /* A stamp for an unpin: larger than any before of this thread and of this area. The lock is held. */
-uint64_t control_next_stamp(struct control_map *map, uint64_t now_ns);
+static inline uint64_t control_next_stamp(struct control_map *map, struct stamp_clock *clock,
+	uint64_t now_ns)
+{
+	uint64_t area_stamp = __atomic_load_n(&map->shared->last_stamp, __ATOMIC_RELAXED);
+	uint64_t stamp = now_ns;
+
+	if (stamp <= clock->last_stamp && clock->last_stamp - now_ns < 2 * STAMP_SLACK_NS)
+		stamp = clock->last_stamp + 1;
+	if (stamp <= area_stamp && area_stamp - now_ns < STAMP_SLACK_NS)
+		stamp = area_stamp + 1;
+	clock->last_stamp = stamp;
+	__atomic_store_n(&map->shared->last_stamp, stamp, __ATOMIC_RELAXED);
+	return stamp;
+}
 
 #endif /* ASHMEM_LIB_CONTROL_H */

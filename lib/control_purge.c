@@ -21,9 +21,11 @@
 
 /* What one hold of the lock has collected. */
 struct batch {
-	struct control_extent extent[CONTROL_PURGE_SLOTS];
+	struct control_extent extent[CONTROL_PURGE_SLOTS]; /* pages to free */
+	struct range range[CONTROL_PURGE_SLOTS];            /* what they belong to, as it was */
 	uint32_t count;
 	uint64_t pages;
+	uint64_t freed;
 };
 
 /* How many pages of the range are freed already, from its start on. */
@@ -39,7 +41,7 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 
 /* Take the oldest range, or a piece of it, into the batch. */
 static int take(struct control_map *map, const struct range *range, struct batch *batch,
-	uint64_t *freed, uint64_t *unfinished)
+	uint64_t *unfinished)
 {
 	struct control *control = map->shared;
 	uint32_t done = pages_done(control, range), rest = range->pages - done;
@@ -49,6 +51,7 @@ static int take(struct control_map *map, const struct range *range, struct batch
 
 	if (r < 0)
 		return r;
+	batch->range[batch->count] = *range;
 	batch->extent[batch->count] = (struct control_extent){range->start + done, pages};
 	control->purge[batch->count] = batch->extent[batch->count];
 	CRASH_BARRIER();
@@ -67,7 +70,7 @@ static int take(struct control_map *map, const struct range *range, struct batch
 	if (r < 0)
 		return r;
 	batch->pages += pages;
-	*freed += range->live - live;
+	batch->freed += range->live - live;
 	*unfinished = live ? range->stamp : RANGE_NO_STAMP;
 	return 0;
 }
@@ -99,21 +102,30 @@ static int free_pages(struct control_map *map, struct batch *batch)
 	return r;
 }
 
+/* The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at the worst. */
+static void put_back(struct control_map *map, const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->count; i++)
+		range_set_live(&map->list, batch->range[i].start, batch->range[i].live);
+	SHARED_STORE(map->shared->cursor_done, 0);
+}
+
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished)
 {
-	struct batch batch = {.count = 0};
-	uint64_t before = *freed;
+	struct batch batch;
 	struct range range;
 	int r = 0;
 
+	batch.count = 0;
+	batch.pages = batch.freed = 0;
 	*unfinished = RANGE_NO_STAMP;
 	while (batch.count < CONTROL_PURGE_SLOTS && batch.pages < PIECE_PAGES &&
-		*freed - before < nr_pages) {
+		batch.freed < nr_pages) {
 		r = range_oldest(&map->list, &range);
 		if (r <= 0 || range.stamp > newest)
 			break;
-		r = take(map, &range, &batch, freed, unfinished);
+		r = take(map, &range, &batch, unfinished);
 		if (r < 0)
 			break;
 	}
@@ -123,6 +135,11 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
 		return 0;
 	r = free_pages(map, &batch);
 	SHARED_STORE(map->shared->purge_count, 0);
-	map->shared->purged_pages += *freed - before;
-	return r < 0 ? r : 1;
+	if (r < 0) {
+		put_back(map, &batch);
+		return r;
+	}
+	map->shared->purged_pages += batch.freed;
+	*freed += batch.freed;
+	return 1;
 }

@@ -5,7 +5,7 @@
  * The word: 0 free; else the owner's thread id with FUTEX_WAITERS if somebody may sleep; FUTEX_OWNER_DIED, set by the
  * kernel when the owner died. Order that matters, in program order of one thread (it dies at an instruction):
  *   1. list_op_pending = word   2. word = tid   ... critical section ...   3. word = 0   4. wake   5. list_op_pending = NULL
- * Dead between 1 and 2: the word is not ours, the kernel leaves it. Between 2 and 3: the kernel sets OWNER_DIED.
+ * Dead between 1 and 2: the word is not ours, and the kernel leaves it. Between 2 and 3: the kernel sets OWNER_DIED.
  * Between 3 and 5: the kernel wakes a waiter in our place if nobody took the lock; else a sleeper's slice ends.
  *
  * Thread ids are cached per thread. A child of fork must not use its parent's: a word that the kernel wipes in the child, and
@@ -26,18 +26,10 @@
 /* Longest sleep: bounds the delay if a peer died between release and wake. */
 #define SLICE_NS 20000000u
 
-/* musl loads no library that needs static TLS by dlopen; glibc keeps a reserve for it, and it is faster. */
-#ifdef __GLIBC__
-#define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
-#else
-#define THREAD_LOCAL __thread
-#endif
-
 struct thread_state {
 	struct sys_robust_head *head;
 	uint32_t tid;
 	uint32_t generation;
-	uint64_t stamp;
 };
 
 static THREAD_LOCAL struct thread_state thread_state;
@@ -77,7 +69,8 @@ static __attribute__((noinline)) void refresh_thread(struct thread_state *self)
 	uint32_t generation = lock_fork_generation();
 
 	self->tid = sys_gettid() & WORD_TID;
-	self->head = sys_robust_head();
+	/* A child of a bare clone has its parent's list at the same place, but the kernel does not know of it. */
+	self->head = sys_robust_head(self->head);
 	self->generation = generation;
 }
 
@@ -90,11 +83,6 @@ static struct thread_state *current_thread(void)
 		self->generation != __atomic_load_n(wiped, __ATOMIC_RELAXED))
 		refresh_thread(self);
 	return self;
-}
-
-uint64_t *lock_thread_stamp(void)
-{
-	return &thread_state.stamp;
 }
 
 static void set_pending(struct thread_state *self, uint32_t *word)
@@ -123,8 +111,11 @@ static inline void relax(void)
 #endif
 }
 
-/* Contended, or the owner died. */
-static __attribute__((noinline)) int acquire_slowly(uint32_t *word, uint32_t tid)
+/*
+ * Contended, or the owner died. list_op_pending is set around each try only, not while waiting: in another PID namespace the owner may
+ * have the thread id that we have here, and our death must not look like its.
+ */
+static __attribute__((noinline)) int acquire_slowly(uint32_t *word, struct thread_state *self)
 {
 	uint64_t deadline = 0;
 	uint32_t waiters = 0; /* once we slept, others may still sleep: keep the mark */
@@ -143,8 +134,10 @@ static __attribute__((noinline)) int acquire_slowly(uint32_t *word, uint32_t tid
 		uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if ((seen & WORD_TID) == 0) {
 			int died = (seen & WORD_OWNER_DIED) != 0;
-			if (try_word(word, &seen, tid | (seen & WORD_WAITERS) | waiters))
+			set_pending(self, word);
+			if (try_word(word, &seen, self->tid | (seen & WORD_WAITERS) | waiters))
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
+			set_pending(self, NULL);
 		} else if (tries < SPINS) {
 			relax();
 		} else if ((seen & WORD_WAITERS) || try_word(word, &seen, seen | WORD_WAITERS)) {
@@ -162,10 +155,8 @@ int lock_acquire(uint32_t *word)
 	set_pending(self, word);
 	if (__builtin_expect(try_word(word, &free_word, self->tid), 1))
 		return LOCK_ACQUIRED;
-	int r = acquire_slowly(word, self->tid);
-	if (r < 0)
-		set_pending(self, NULL);
-	return r;
+	set_pending(self, NULL);
+	return acquire_slowly(word, self);
 }
 
 int lock_release(uint32_t *word)

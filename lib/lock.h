@@ -30,7 +30,4 @@ int lock_release(uint32_t *word);
 /* A number that differs between a process and its children; 0 only if it cannot be told. */
 uint32_t lock_fork_generation(void);
 
-/* The calling thread's last stamp, for stamps that increase strictly. */
-uint64_t *lock_thread_stamp(void);
-
 #endif /* ASHMEM_LIB_LOCK_H */

@@ -27,7 +27,7 @@
 /* A memfd's name holds 249 bytes, memfd_create(2). */
 #define MEMFD_NAME_MAX 249
 #define NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
-#define AREA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 #define BUCKETS 256
 
 /* Shared by parent and child. Its name is changed in the half that is not in use, so that a crash leaves a whole one. */
@@ -210,6 +210,13 @@ static int attach_born(struct memfd_area *area)
 	return 0;
 }
 
+static int is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SIZE_SEALS) == SIZE_SEALS;
+}
+
 /* Learn from the birth what others did meanwhile. Holds the birth's lock if 0. */
 static int birth_begin(struct memfd_area *area)
 {
@@ -218,7 +225,8 @@ static int birth_begin(struct memfd_area *area)
 
 	if (r < 0)
 		return r;
-	if (__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED)) {
+	/* Sealed, it has its final size: whoever did that may have died before saying so. */
+	if (__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) || is_sealed(area->fd)) {
 		lock_release(&birth->lock);
 		r = attach_born(area);
 		if (r < 0)
@@ -226,8 +234,14 @@ static int birth_begin(struct memfd_area *area)
 		birth_end(area);
 		return 1;
 	}
-	area->prot = (int)birth->prot;
-	area->size_bytes = birth->size_bytes;
+	uint32_t prot = __atomic_load_n(&birth->prot, __ATOMIC_RELAXED);
+	uint64_t size_bytes = __atomic_load_n(&birth->size_bytes, __ATOMIC_RELAXED);
+	if ((prot & ~(uint32_t)NEWBORN_PROT) || size_bytes > control_max_size()) {
+		lock_release(&birth->lock);
+		return -EUCLEAN;
+	}
+	area->prot = (int)prot;
+	area->size_bytes = size_bytes;
 	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
 	area->name[ASHMEM_NAME_LEN - 1] = '\0';
 	return 0;
@@ -284,9 +298,12 @@ static int bring_forth(struct memfd_area *area)
 
 	if (fd < 0)
 		return fd;
-	r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, AREA_SEALS) < 0 && !area->birth)
-		r = -errno;
+	/* One who shares the birth may have begun this and died: start from an empty file. */
+	r = area->birth && ftruncate(fd, 0) < 0 ? -errno : 0;
+	if (r == 0)
+		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
+		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
 	if (r == 0 && fstat(fd, &status) < 0)
 		r = -errno;
 	if (r == 0 && !(area->prot & PROT_WRITE))

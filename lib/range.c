@@ -18,15 +18,17 @@
 
 #include "range_tree.h"
 
-/* The ranges that overlap some pages. */
+/* The entries that overlap some pages: ranges, and pinned entries in between. */
 struct span {
-	struct tree_path path; /* at the first of them, or where a range would be inserted */
-	uint32_t in_leaf;      /* how many of them lie in the path's leaf */
-	int many_leaves;       /* one edit of the path's leaf will not do */
-	uint64_t count;
-	struct range left, right; /* the first and the last of them */
-	uint64_t pages, live;     /* sums */
-	uint32_t flags;           /* of all, or-ed */
+	struct tree_path *path; /* at the first of them, or where a range would be inserted */
+	struct tree_path moved; /* what `path` points to if that is not the leaf for the first page */
+	uint32_t in_leaf;       /* how many entries lie in the path's leaf */
+	int many_leaves;        /* one edit of the path's leaf will not do */
+	uint64_t entries, count; /* of all, and of those that are ranges */
+	uint64_t next_page;       /* behind the last entry */
+	struct range left, right; /* the first range and the last */
+	uint64_t pages, live;     /* sums over the ranges */
+	uint32_t flags;           /* of all ranges, or-ed */
 };
 
 uint64_t range_nodes_needed(uint64_t pages)
@@ -58,57 +60,59 @@ static int slot_reaches(const struct tree_path *path, uint32_t slot, uint32_t fi
 }
 
 /*
- * Find the first range that overlaps first..last. Returns how many overlap in its leaf and sets the path to
- * the first; 0: none, and the path is where a range that starts at `first` would be inserted. `*moved` is set if the
- * path is no longer in that leaf.
+ * Find the first entry, pinned or not, that overlaps first..last. Returns how many overlap in its leaf, and `*path` is at
+ * the first; 0: none, and it is where a range that starts at `first` would be inserted. The path is list->path, or
+ * `*moved` if the entry lies in a neighbour of the leaf for `first`.
  */
-static int locate(const struct range_list *list, uint32_t first, uint32_t last,
-	struct tree_path *path, int *moved)
+static int locate(struct range_list *list, uint32_t first, uint32_t last, struct tree_path *moved,
+	struct tree_path **path)
 {
-	int r = tree_descend(list, first, path);
+	struct tree_path *here = &list->path;
+	int r = tree_descend(list, first);
 
 	if (r < 0)
 		return r;
-	uint32_t slot = path->at[0].slot;
-	*moved = 0;
+	uint32_t slot = here->at[0].slot;
+	*path = here;
 	if (slot > 0) {
-		if (slot_reaches(path, slot - 1, first))
-			path->at[0].slot--;
-	} else if (path->height > 0) {
+		if (slot_reaches(here, slot - 1, first))
+			here->at[0].slot--;
+	} else if (here->height > 0) {
 		/* The bounds of inner nodes are only bounds: the range before may lie in the leaf before. */
-		struct tree_path before = *path;
-		r = tree_prev_leaf(list, &before);
+		*moved = *here;
+		r = tree_prev_leaf(list, moved);
 		if (r < 0)
 			return r;
-		if (r && before.at[0].slot && slot_reaches(&before, before.at[0].slot - 1, first)) {
-			*path = before;
-			path->at[0].slot--;
-			*moved = 1;
+		if (r && moved->at[0].slot && slot_reaches(moved, moved->at[0].slot - 1, first)) {
+			moved->at[0].slot--;
+			*path = moved;
 		}
 	}
-	if (path->at[0].slot == path->at[0].count && path->height > 0) {
-		struct tree_path after = *path;
-		r = tree_next_leaf(list, &after);
+	if ((*path)->at[0].slot == (*path)->at[0].count && here->height > 0) {
+		*moved = *here;
+		r = tree_next_leaf(list, moved);
 		if (r < 0)
 			return r;
-		if (r && after.at[0].count && SHARED_LOAD(after.at[0].node->range[0].start) <= last) {
-			*path = after;
-			*moved = 1;
-		}
+		if (r && moved->at[0].count &&
+			SHARED_LOAD(moved->at[0].node->range[0].start) <= last)
+			*path = moved;
 	}
-	return (int)count_from_slot(path, last);
+	return (int)count_from_slot(*path, last);
 }
 
-/* Add `count` ranges of a leaf to the span, checking each. */
+/* Add `count` entries of a leaf to the span, checking each. */
 static int span_add(const struct range_list *list, struct span *span, const struct tree_path *path,
 	uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct range range = range_load(&path->at[0].node->range[path->at[0].slot + i]);
-		uint64_t from = span->count ? (uint64_t)range_last(&span->right) + 1 : 0;
 
-		if (!range_is_sane(list, &range, from))
+		if (!range_is_sane(list, &range, span->next_page))
 			return -EUCLEAN;
+		span->next_page = (uint64_t)range.start + range.pages;
+		span->entries++;
+		if (range.flags & RANGE_PINNED)
+			continue;
 		if (span->count++ == 0)
 			span->left = range;
 		span->right = range;
@@ -119,25 +123,27 @@ static int span_add(const struct range_list *list, struct span *span, const stru
 	return 0;
 }
 
-static int find_span(const struct range_list *list, uint32_t first, uint32_t last, struct span *span)
+static int find_span(struct range_list *list, uint32_t first, uint32_t last, struct span *span)
 {
-	int moved, in_leaf = locate(list, first, last, &span->path, &moved);
+	int in_leaf = locate(list, first, last, &span->moved, &span->path);
 
 	if (in_leaf < 0)
 		return in_leaf;
 	span->in_leaf = (uint32_t)in_leaf;
-	span->count = span->pages = span->live = 0;
+	span->entries = span->count = span->pages = span->live = span->next_page = 0;
 	span->flags = 0;
 	span->many_leaves = 0;
-	int r = span_add(list, span, &span->path, span->in_leaf);
+	int r = span_add(list, span, span->path, span->in_leaf);
 	if (r < 0 || in_leaf == 0)
 		return r;
 	/* A range that will start before those of a leaf belongs into an earlier one. */
-	span->many_leaves = moved && span->left.start > first;
-	if (span->path.at[0].slot + span->in_leaf < span->path.at[0].count || span->path.height == 0)
+	uint32_t start = SHARED_LOAD(span->path->at[0].node->range[span->path->at[0].slot].start);
+	span->many_leaves = span->path == &span->moved && start > first;
+	if (span->path->at[0].slot + span->in_leaf < span->path->at[0].count ||
+		span->path->height == 0)
 		return 0;
 
-	struct tree_path path = span->path;
+	struct tree_path path = *span->path;
 	while ((r = tree_next_leaf(list, &path)) > 0) {
 		uint32_t count = count_from_slot(&path, last);
 		if (count == 0)
@@ -150,6 +156,56 @@ static int find_span(const struct range_list *list, uint32_t first, uint32_t las
 	return r;
 }
 
+/* From the path's slot on, the first range that starts at or before `last`: 1 and the path is there, 0, or -EUCLEAN. */
+static int next_range(const struct range_list *list, uint32_t last, struct tree_path *path,
+	struct range *found)
+{
+	for (;;) {
+		const struct range_node *leaf = path->at[0].node;
+		for (uint32_t slot = path->at[0].slot; slot < path->at[0].count; slot++) {
+			struct range range = range_load(&leaf->range[slot]);
+			if (range.start > last)
+				return 0;
+			if (range.flags & RANGE_PINNED)
+				continue;
+			if (!range_is_sane(list, &range, 0))
+				return -EUCLEAN;
+			path->at[0].slot = slot;
+			*found = range;
+			return 1;
+		}
+		if (path->height == 0)
+			return 0;
+		int r = tree_next_ranges(list, path);
+		if (r <= 0)
+			return r;
+		/* Ahead of an age that was found there must be a range; a leaf is not looked at twice. */
+		path->at[0].slot = 0;
+	}
+}
+
+/* The first range that overlaps first..last: 1, 0, or -EUCLEAN. Nothing else is looked at. */
+static int first_range(struct range_list *list, uint32_t first, uint32_t last,
+	struct tree_path *path, struct range *found)
+{
+	int r = tree_descend(list, first);
+
+	if (r < 0)
+		return r;
+	*path = list->path;
+	if (path->at[0].slot == 0 && path->height > 0) {
+		struct tree_path before = *path;
+		r = tree_prev_leaf(list, &before);
+		if (r < 0)
+			return r;
+		if (r && before.at[0].slot && slot_reaches(&before, before.at[0].slot - 1, first))
+			*path = before;
+	}
+	if (path->at[0].slot > 0 && slot_reaches(path, path->at[0].slot - 1, first))
+		path->at[0].slot--;
+	return next_range(list, last, path, found);
+}
+
 /* Carry out the intent; doing it over ends the same. */
 static int finish_intent(struct range_list *list)
 {
@@ -157,15 +213,15 @@ static int finish_intent(struct range_list *list)
 	uint32_t first = SHARED_LOAD(shared->first), last = SHARED_LOAD(shared->last);
 	uint32_t with_count = SHARED_LOAD(shared->with_count);
 	uint64_t leaves = SHARED_LOAD(list->root->nodes_used);
-	struct tree_path path;
-	int moved, count;
+	struct tree_path moved, *path;
+	int count;
 
-	if (first > last || last >= list->pages || with_count > 2)
+	if (first > last || last >= list->pages || with_count > 2 || leaves > list->max_nodes)
 		return -EUCLEAN;
-	while ((count = locate(list, first, last, &path, &moved)) > 0) {
+	while ((count = locate(list, first, last, &moved, &path)) > 0) {
 		if (leaves-- == 0) /* damaged: there are not so many */
 			return -EUCLEAN;
-		int r = tree_edit(list, &path, (uint32_t)count, NULL, 0);
+		int r = tree_edit(list, path, (uint32_t)count, NULL, 0);
 		if (r < 0)
 			return r;
 	}
@@ -176,9 +232,9 @@ static int finish_intent(struct range_list *list)
 		struct range range = range_load(&shared->with[i]);
 		if (!range_is_sane(list, &range, from) || range_last(&range) > last)
 			return -EUCLEAN;
-		int r = tree_descend(list, range.start, &path);
+		int r = tree_descend(list, range.start);
 		if (r == 0)
-			r = tree_edit(list, &path, 0, &range, 1);
+			r = tree_edit(list, &list->path, 0, &range, 1);
 		if (r < 0)
 			return r;
 		from = (uint64_t)range_last(&range) + 1;
@@ -199,7 +255,7 @@ static uint64_t leaf_high(const struct tree_path *path)
 	return UINT64_MAX;
 }
 
-/* Put `with` in place of the span's ranges; they lie within first..last widened by the span's outermost ranges. */
+/* Put `with` in place of the span's entries; they lie within first..last widened by the span's outermost ranges. */
 static int replace(struct range_list *list, struct span *span, uint32_t first, uint32_t last,
 	const struct range *with, uint32_t with_count)
 {
@@ -207,11 +263,15 @@ static int replace(struct range_list *list, struct span *span, uint32_t first, u
 
 	/* What a pin leaves on the right may start behind the leaf's bound, although the range began before it. */
 	if (!span->many_leaves &&
-		(with_count == 0 || with[with_count - 1].start < leaf_high(&span->path)))
-		return tree_edit(list, &span->path, span->in_leaf, with, with_count);
+		(with_count == 0 || with[with_count - 1].start < leaf_high(span->path)))
+		return tree_edit(list, span->path, span->in_leaf, with, with_count);
 
-	intent->first = min_u32(first, span->left.start);
-	intent->last = last > range_last(&span->right) ? last : range_last(&span->right);
+	intent->first = first;
+	intent->last = last;
+	if (span->count > 0) {
+		intent->first = min_u32(first, span->left.start);
+		intent->last = last > range_last(&span->right) ? last : range_last(&span->right);
+	}
 	intent->with_count = with_count;
 	for (uint32_t i = 0; i < with_count; i++)
 		intent->with[i] = with[i];
@@ -233,7 +293,40 @@ static struct range part_of(const struct range *range, uint32_t start, uint32_t 
 	};
 }
 
-int range_pin(struct range_list *list, uint32_t first, uint32_t last)
+/* What the totals and ages say when one range's part in them changes. Derived: recovery computes them anew. */
+static void account(struct range_list *list, struct tree_path *path, const struct range *was,
+	const struct range *now)
+{
+	struct range_root *root = list->root;
+	int was_range = !(was->flags & RANGE_PINNED), is_range = !(now->flags & RANGE_PINNED);
+
+	SHARED_STORE(root->evictable_pages, SHARED_LOAD(root->evictable_pages) -
+						    (was_range ? was->live : 0) +
+						    (is_range ? now->live : 0));
+	if (was_range != is_range) {
+		SHARED_STORE(root->unpinned_pages,
+			SHARED_LOAD(root->unpinned_pages) - (was_range ? was->pages : 0) +
+				(is_range ? now->pages : 0));
+		SHARED_STORE(root->ranges,
+			SHARED_LOAD(root->ranges) - (uint64_t)was_range + (uint64_t)is_range);
+	}
+	tree_age_changed(list, path, range_age(was), range_age(now));
+}
+
+/* The range of the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
+static int pin_whole(struct range_list *list, struct tree_path *path, const struct range *range)
+{
+	struct range now = *range;
+
+	now.flags = RANGE_PINNED;
+	SHARED_STORE(path->at[0].node->range[path->at[0].slot].flags, RANGE_PINNED);
+	CRASH_BARRIER();
+	account(list, path, range, &now);
+	return (range->flags & RANGE_PURGED) != 0;
+}
+
+/* A pin that is not of one whole range: parts stay, or there are several. */
+static int pin_parts(struct range_list *list, uint32_t first, uint32_t last)
 {
 	struct span span;
 	struct range rest[2];
@@ -250,7 +343,60 @@ int range_pin(struct range_list *list, uint32_t first, uint32_t last)
 	return r < 0 ? r : (span.flags & RANGE_PURGED) != 0;
 }
 
-int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)
+int range_pin(struct range_list *list, uint32_t first, uint32_t last)
+{
+	struct tree_path *path = &list->path, far;
+	struct range range, next;
+	int r = tree_descend(list, first);
+
+	if (r < 0)
+		return r;
+	/* What a cache does: pin again what it unpinned. */
+	if (path->at[0].slot > 0) {
+		const struct range *entry = &path->at[0].node->range[path->at[0].slot - 1];
+		range = range_load(entry);
+		if (range.start == first && range.pages - 1 == last - first) {
+			if (range.flags & RANGE_PINNED)
+				return 0;
+			if (!range_is_sane(list, &range, 0))
+				return -EUCLEAN;
+			path->at[0].slot--;
+			return pin_whole(list, path, &range);
+		}
+	}
+	r = first_range(list, first, last, &far, &range);
+	if (r <= 0)
+		return r;
+	if (range.start < first || range_last(&range) > last)
+		return pin_parts(list, first, last);
+	struct tree_path at = far;
+	far.at[0].slot++;
+	r = next_range(list, last, &far, &next);
+	if (r < 0)
+		return r;
+	return r ? pin_parts(list, first, last) : pin_whole(list, &at, &range);
+}
+
+/* A pinned entry of the same pages becomes a range again. It counts with the last store only. */
+static void unpin_whole(struct range_list *list, struct tree_path *path, const struct range *entry,
+	uint64_t stamp)
+{
+	struct range *shared = &path->at[0].node->range[path->at[0].slot];
+	struct range now = *entry;
+
+	now.live = entry->pages;
+	now.stamp = stamp;
+	now.flags = 0;
+	SHARED_STORE(shared->live, now.live);
+	SHARED_STORE(shared->stamp, now.stamp);
+	CRASH_BARRIER();
+	SHARED_STORE(shared->flags, 0);
+	CRASH_BARRIER();
+	account(list, path, entry, &now);
+}
+
+/* An unpin that changes entries: all that it overlaps become one range. */
+static int unpin_merge(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)
 {
 	struct span span;
 	int r = find_span(list, first, last, &span);
@@ -268,42 +414,57 @@ int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t
 	}
 	merged.pages = last - merged.start + 1;
 	merged.live = (uint32_t)(span.live + (merged.pages - span.pages));
-	return replace(list, &span, first, last, &merged, 1);
+	return replace(list, &span, merged.start, last, &merged, 1);
+}
+
+int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)
+{
+	struct tree_path *path = &list->path;
+	int r = tree_descend(list, first);
+
+	if (r < 0)
+		return r;
+	/* What a cache does: unpin again what it pinned. */
+	if (path->at[0].slot > 0) {
+		struct range entry = range_load(&path->at[0].node->range[path->at[0].slot - 1]);
+		if (entry.start == first && entry.pages - 1 == last - first) {
+			if (!(entry.flags & RANGE_PINNED))
+				return 0;
+			if (!range_is_sane(list, &entry, 0))
+				return -EUCLEAN;
+			path->at[0].slot--;
+			unpin_whole(list, path, &entry, stamp);
+			return 0;
+		}
+	}
+	return unpin_merge(list, first, last, stamp);
 }
 
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last)
 {
 	struct tree_path path;
-	int moved, r = locate(list, first, last, &path, &moved);
+	struct range range;
 
-	return r > 0 ? 1 : r;
+	return first_range(list, first, last, &path, &range);
 }
 
 int range_find(struct range_list *list, uint32_t page, struct range *found)
 {
 	struct tree_path path;
-	int moved, r = locate(list, page, list->pages - 1, &path, &moved);
 
-	if (r <= 0)
-		return r;
-	struct range range = range_load(&path.at[0].node->range[path.at[0].slot]);
-	if (!range_is_sane(list, &range, 0))
-		return -EUCLEAN;
-	*found = range;
-	return 1;
+	return first_range(list, page, list->pages - 1, &path, found);
 }
 
-/* The entry with the oldest stamp; 0 if there is none. */
+/* The slot of the oldest entry. */
 static uint32_t oldest_slot(const struct range_node *node, uint32_t count, uint32_t level)
 {
-	uint64_t oldest = 0;
+	uint64_t oldest = AGE_NONE;
 	uint32_t slot = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t entry = level ? SHARED_LOAD(node->child[i].oldest_plus1)
-				       : range_oldest_plus1(&node->range[i]);
-		if (oldest_key(entry) < oldest_key(oldest)) {
-			oldest = entry;
+		uint64_t age = level ? SHARED_LOAD(node->child[i].age) : range_age(&node->range[i]);
+		if (age - 1 < oldest - 1) {
+			oldest = age;
 			slot = i;
 		}
 	}
@@ -316,7 +477,7 @@ int range_oldest(struct range_list *list, struct range *found)
 	struct range_node *node;
 	uint32_t count;
 
-	if (SHARED_LOAD(list->root->oldest_plus1) == 0)
+	if (range_peek_oldest(list) == RANGE_NO_STAMP)
 		return 0;
 	if (level >= RANGE_MAX_HEIGHT)
 		return -EUCLEAN;
@@ -327,7 +488,8 @@ int range_oldest(struct range_list *list, struct range *found)
 		uint32_t i = oldest_slot(node, count, level);
 		if (level == 0) {
 			struct range range = range_load(&node->range[i]);
-			if (count == 0 || !range.live || !range_is_sane(list, &range, 0))
+			if (count == 0 || (range.flags & RANGE_PINNED) || !range.live ||
+				!range_is_sane(list, &range, 0))
 				return -EUCLEAN;
 			*found = range;
 			return 1;
@@ -336,54 +498,57 @@ int range_oldest(struct range_list *list, struct range *found)
 	}
 }
 
-/* The path to the range that starts at `start`; at[0].slot is its slot. */
-static int find_start(struct range_list *list, uint32_t start, struct tree_path *path)
+/* Set list->path to the range that starts at `start`. */
+static int find_start(struct range_list *list, uint32_t start, struct range *found)
 {
-	int r = tree_descend(list, start, path);
+	struct tree_path *path = &list->path;
+	int r = tree_descend(list, start);
 
 	if (r < 0)
 		return r;
-	if (path->at[0].slot-- == 0 ||
-		SHARED_LOAD(path->at[0].node->range[path->at[0].slot].start) != start)
+	if (path->at[0].slot == 0)
+		return -EUCLEAN;
+	path->at[0].slot--;
+	*found = range_load(&path->at[0].node->range[path->at[0].slot]);
+	if (found->start != start || (found->flags & RANGE_PINNED))
 		return -EUCLEAN;
 	return 0;
 }
 
 int range_mark_purged(struct range_list *list, uint32_t start)
 {
-	struct tree_path path;
-	int r = find_start(list, start, &path);
+	struct range range;
+	int r = find_start(list, start, &range);
 
 	if (r < 0)
 		return r;
-	struct range *range = &path.at[0].node->range[path.at[0].slot];
-	SHARED_STORE(range->flags, SHARED_LOAD(range->flags) | RANGE_PURGED);
+	SHARED_STORE(list->path.at[0].node->range[list->path.at[0].slot].flags, RANGE_PURGED);
 	CRASH_BARRIER();
 	return 0;
 }
 
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
 {
-	struct tree_path path;
-	int r = find_start(list, start, &path);
+	struct range was, now;
+	int r = find_start(list, start, &was);
 
 	if (r < 0)
 		return r;
-	struct range *shared = &path.at[0].node->range[path.at[0].slot];
-	struct range was = range_load(shared), now = was;
-	now.live = live;
 	if (live > was.pages)
 		return -EUCLEAN;
-	SHARED_STORE(shared->live, live);
-	SHARED_STORE(list->root->evictable_pages,
-		SHARED_LOAD(list->root->evictable_pages) - was.live + live);
-	tree_oldest_changed(list, &path, range_oldest_plus1(&was), range_oldest_plus1(&now));
+	now = was;
+	now.live = live;
+	SHARED_STORE(list->path.at[0].node->range[list->path.at[0].slot].live, live);
+	CRASH_BARRIER();
+	account(list, &list->path, &was, &now);
 	return 0;
 }
 
 uint64_t range_peek_oldest(const struct range_list *list)
 {
-	return oldest_key(SHARED_LOAD(list->root->oldest_plus1));
+	uint64_t age = SHARED_LOAD(list->root->age);
+
+	return age == AGE_NONE || age == AGE_PURGED ? RANGE_NO_STAMP : age - 1;
 }
 
 uint64_t range_peek_evictable(const struct range_list *list)

@@ -28,6 +28,11 @@
 
 /* flags of a range */
 #define RANGE_PURGED 1u
+/*
+ * Pinned again, and no longer in the list; the entry stays where it is, because caches unpin the same range again: then
+ * nothing needs to move. It goes when another unpin overlaps it or when its leaf is full. Callers never see one.
+ */
+#define RANGE_PINNED 2u
 
 /* One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not evictable. */
 struct range {
@@ -53,7 +58,7 @@ struct range_root {
 	uint32_t height;     /* levels above the leaves: 0, the root is a leaf */
 	uint32_t free_head;  /* 1 + index of the first free node; 0: none */
 	uint32_t nodes_used; /* nodes handed out so far; node 0 counts from the start */
-	uint64_t oldest_plus1; /* stamp of the oldest evictable range, plus 1; 0: none */
+	uint64_t age; /* of the oldest evictable range: see AGE_ in range_tree.h */
 	uint64_t evictable_pages;
 	uint64_t unpinned_pages;
 	uint64_t ranges;
@@ -61,11 +66,23 @@ struct range_root {
 	uint32_t journal_root;  /* `root` and `height` before it */
 	uint32_t journal_height;
 	uint32_t journal_node[RANGE_JOURNAL_SLOTS];
-	uint32_t reserved;
+	uint32_t unused;
+	uint64_t version; /* changes with every change of structure: a path found before is void */
 	struct range_intent intent;
 } __attribute__((aligned(8)));
 
-/* What one process knows of a list: where its memory is. */
+/* A way from a leaf (level 0) to the root, with the counts that were checked on the way. */
+struct tree_path {
+	uint32_t height;
+	struct {
+		struct range_node *node;
+		uint32_t index;
+		uint32_t count;
+		uint32_t slot;
+	} at[RANGE_MAX_HEIGHT];
+};
+
+/* What one process knows of a list: where its memory is, and the way to the leaf used last. */
 struct range_list {
 	struct range_root *root;
 	unsigned char *journal_top; /* slot k lies RANGE_NODE_BYTES * (k + 1) below */
@@ -74,6 +91,9 @@ struct range_list {
 	uint32_t pages; /* pages of the area */
 	uint32_t freed_count;
 	uint32_t freed[RANGE_JOURNAL_SLOTS];
+	struct tree_path path; /* holds for pages path_low..path_high-1 while the version is the same */
+	uint64_t path_low, path_high;
+	uint64_t path_version;
 };
 
 /* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */

@@ -30,9 +30,9 @@ static uint32_t nodes_used(const struct range_list *list)
 }
 
 static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count, uint64_t low,
-	uint64_t high, uint64_t *oldest)
+	uint64_t high, uint64_t *age)
 {
-	*oldest = 0;
+	*age = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		struct range range = range_load(&node->range[i]);
 
@@ -40,17 +40,19 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 			range.start >= high)
 			return -EUCLEAN;
 		walk->from = (uint64_t)range.start + range.pages;
+		if (range.flags & RANGE_PINNED)
+			continue;
 		walk->ranges++;
 		walk->unpinned_pages += range.pages;
 		walk->evictable_pages += range.live;
-		*oldest = older_of(*oldest, range_oldest_plus1(&range));
+		*age = older_of(*age, range_age(&range));
 	}
 	return 0;
 }
 
 /* Keys below the node lie in low..high-1; `spine`: the node is the root or on the right spine. */
 static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t low, uint64_t high,
-	int spine, uint64_t *oldest)
+	int spine, uint64_t *age)
 {
 	struct range_node *node;
 	uint32_t count, min = level ? INNER_MIN : LEAF_MIN;
@@ -68,9 +70,9 @@ static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t
 	else if (SHARED_LOAD(node->next_free) != 0)
 		return -EUCLEAN;
 	if (level == 0)
-		return walk_leaf(walk, node, count, low, high, oldest);
+		return walk_leaf(walk, node, count, low, high, age);
 
-	*oldest = 0;
+	*age = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t start = i ? SHARED_LOAD(node->child[i].start) : low;
 		uint64_t next = i + 1 < count ? SHARED_LOAD(node->child[i + 1].start) : high;
@@ -83,40 +85,42 @@ static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t
 		if (r < 0)
 			return r;
 		if (walk->repair)
-			SHARED_STORE(node->child[i].oldest_plus1, below);
-		else if (SHARED_LOAD(node->child[i].oldest_plus1) != below)
+			SHARED_STORE(node->child[i].age, below);
+		else if (SHARED_LOAD(node->child[i].age) != below)
 			return -EUCLEAN;
-		*oldest = older_of(*oldest, below);
+		*age = older_of(*age, below);
 	}
 	return 0;
 }
 
-static int walk_tree(struct walk *walk, uint64_t *oldest)
+static int walk_tree(struct walk *walk, uint64_t *age)
 {
 	uint32_t height = SHARED_LOAD(walk->list->root->height);
 
 	if (height >= RANGE_MAX_HEIGHT)
 		return -EUCLEAN;
 	return walk_node(walk, SHARED_LOAD(walk->list->root->root), height, 0, walk->list->pages, 1,
-		oldest);
+		age);
 }
 
 int range_validate(struct range_list *list)
 {
 	const struct range_root *root = list->root;
 	struct walk walk = {.list = list};
-	uint64_t oldest, free_nodes = 0;
-	int r = walk_tree(&walk, &oldest);
+	uint64_t age, free_nodes = 0;
+	int r = walk_tree(&walk, &age);
 
 	if (r < 0)
 		return r;
-	if (SHARED_LOAD(root->oldest_plus1) != oldest || SHARED_LOAD(root->ranges) != walk.ranges ||
+	if (SHARED_LOAD(root->age) != age || SHARED_LOAD(root->ranges) != walk.ranges ||
 		SHARED_LOAD(root->unpinned_pages) != walk.unpinned_pages ||
 		SHARED_LOAD(root->evictable_pages) != walk.evictable_pages ||
 		SHARED_LOAD(root->journal_count) || SHARED_LOAD(root->intent.active))
 		return -EUCLEAN;
 
 	uint32_t used = nodes_used(list), next = SHARED_LOAD(root->free_head);
+	if (used > list->max_nodes)
+		return -EUCLEAN;
 	while (next) {
 		const struct range_node *node = tree_node(list, next - 1);
 		if (!node || next - 1 >= used || ++free_nodes > used)
@@ -133,13 +137,13 @@ int tree_rebuild(struct range_list *list)
 	struct range_root *root = list->root;
 	struct walk walk = {.list = list, .repair = 1};
 	uint32_t used = nodes_used(list);
-	uint64_t oldest;
+	uint64_t age;
 
 	if (used > list->max_nodes)
 		return -EUCLEAN;
 	for (uint32_t i = 0; i < used; i++)
 		SHARED_STORE(tree_node(list, i)->next_free, NEXT_FREE_UNSEEN);
-	int r = walk_tree(&walk, &oldest);
+	int r = walk_tree(&walk, &age);
 	if (r < 0)
 		return r;
 
@@ -152,7 +156,7 @@ int tree_rebuild(struct range_list *list)
 		head = i + 1;
 	}
 	SHARED_STORE(root->free_head, head);
-	SHARED_STORE(root->oldest_plus1, oldest);
+	SHARED_STORE(root->age, age);
 	SHARED_STORE(root->ranges, walk.ranges);
 	SHARED_STORE(root->unpinned_pages, walk.unpinned_pages);
 	SHARED_STORE(root->evictable_pages, walk.evictable_pages);

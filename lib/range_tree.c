@@ -64,26 +64,43 @@ static int step_into(const struct range_list *list, struct tree_path *path, uint
 	return tree_load(list, index, level, &path->at[level].node, &path->at[level].count);
 }
 
-int tree_descend(const struct range_list *list, uint32_t page, struct tree_path *path)
+int tree_descend(struct range_list *list, uint32_t page)
 {
+	struct tree_path *path = &list->path;
+	uint64_t version = SHARED_LOAD(list->root->version);
+
+	if (page >= list->path_low && page < list->path_high && version == list->path_version) {
+		path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
+		return 0;
+	}
 	uint32_t index = SHARED_LOAD(list->root->root);
 	uint32_t level = SHARED_LOAD(list->root->height);
+	uint64_t low = 0, high = UINT64_MAX;
 
 	if (level >= RANGE_MAX_HEIGHT)
 		return -EUCLEAN;
-	for (path->height = level;; level--) {
+	list->path_high = 0; /* void until it is complete */
+	for (path->height = level; level > 0; level--) {
 		int r = step_into(list, path, level, index);
 		if (r < 0)
 			return r;
 		struct range_node *node = path->at[level].node;
-		if (level == 0) {
-			path->at[0].slot = leaf_slot(node, path->at[0].count, page);
-			return 0;
-		}
 		uint32_t slot = child_slot(node, path->at[level].count, page);
 		path->at[level].slot = slot;
 		index = SHARED_LOAD(node->child[slot].node);
+		if (slot > 0)
+			low = SHARED_LOAD(node->child[slot].start);
+		if (slot + 1 < path->at[level].count)
+			high = SHARED_LOAD(node->child[slot + 1].start);
 	}
+	int r = step_into(list, path, 0, index);
+	if (r < 0)
+		return r;
+	path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
+	list->path_low = low;
+	list->path_high = high;
+	list->path_version = version;
+	return 0;
 }
 
 /* Move to the neighbouring leaf, by `step` +1 or -1. */
@@ -118,23 +135,57 @@ int tree_prev_leaf(const struct range_list *list, struct tree_path *path)
 	return neighbour_leaf(list, path, -1);
 }
 
+int tree_next_ranges(const struct range_list *list, struct tree_path *path)
+{
+	uint32_t level = 1;
+
+	for (; level <= path->height; level++) {
+		struct range_node *node = path->at[level].node;
+		uint32_t slot = path->at[level].slot + 1;
+
+		while (slot < path->at[level].count && SHARED_LOAD(node->child[slot].age) == AGE_NONE)
+			slot++;
+		path->at[level].slot = slot;
+		if (slot < path->at[level].count)
+			break;
+	}
+	if (level > path->height)
+		return 0;
+	while (level > 0) {
+		struct range_node *node = path->at[level].node;
+		uint32_t index = SHARED_LOAD(node->child[path->at[level].slot].node);
+		int r = step_into(list, path, --level, index);
+		if (r < 0)
+			return r;
+		node = path->at[level].node;
+		uint32_t slot = 0;
+		while (level > 0 && slot < path->at[level].count &&
+			SHARED_LOAD(node->child[slot].age) == AGE_NONE)
+			slot++;
+		if (slot == path->at[level].count) /* damaged: the parent said that there are some */
+			return -EUCLEAN;
+		path->at[level].slot = slot;
+	}
+	return 1;
+}
+
 static size_t node_bytes(uint32_t count, uint32_t level)
 {
 	return offsetof(struct range_node, range) +
 	       count * (level ? sizeof(struct range_child) : sizeof(struct range));
 }
 
-uint64_t tree_node_oldest(const struct range_node *node, uint32_t count, uint32_t level)
+uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level)
 {
 	uint32_t most = level ? INNER_MAX : LEAF_MAX;
-	uint64_t oldest = 0;
+	uint64_t age = 0;
 
 	for (uint32_t i = 0; i < count && i < most; i++) {
-		uint64_t entry = level ? SHARED_LOAD(node->child[i].oldest_plus1)
-				       : range_oldest_plus1(&node->range[i]);
-		oldest = older_of(oldest, entry);
+		uint64_t entry = level ? SHARED_LOAD(node->child[i].age)
+				       : range_age(&node->range[i]);
+		age = older_of(age, entry);
 	}
-	return oldest;
+	return age;
 }
 
 /* -- transactions -- */
@@ -153,6 +204,7 @@ static int tree_touch(struct range_list *list, uint32_t index, uint32_t count, u
 	if (slot >= RANGE_JOURNAL_SLOTS)
 		return -EUCLEAN;
 	if (slot == 0) {
+		SHARED_STORE(root->version, SHARED_LOAD(root->version) + 1);
 		root->journal_root = root->root;
 		root->journal_height = root->height;
 		list->freed_count = 0;
@@ -170,6 +222,7 @@ int tree_rollback(struct range_list *list)
 	struct range_root *root = list->root;
 	uint32_t slots = SHARED_LOAD(root->journal_count);
 
+	SHARED_STORE(root->version, SHARED_LOAD(root->version) + 1);
 	if (slots == 0)
 		return 0;
 	if (slots > RANGE_JOURNAL_SLOTS)
@@ -247,36 +300,36 @@ static void node_drop(struct range_list *list, uint32_t index)
 /* -- stamps -- */
 
 /* Where the oldest stamp of the path's node at `level` is kept: with its parent, or in the root. */
-static uint64_t *oldest_place(struct range_list *list, struct tree_path *path, uint32_t level)
+static uint64_t *age_place(struct range_list *list, struct tree_path *path, uint32_t level)
 {
 	if (level == path->height)
-		return &list->root->oldest_plus1;
-	return &path->at[level + 1].node->child[path->at[level + 1].slot].oldest_plus1;
+		return &list->root->age;
+	return &path->at[level + 1].node->child[path->at[level + 1].slot].age;
 }
 
-void tree_oldest_changed(struct range_list *list, struct tree_path *path, uint64_t gone_plus1,
-	uint64_t come_plus1)
+void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone,
+	uint64_t come)
 {
 	for (uint32_t level = 0; level <= path->height; level++) {
-		uint64_t *place = oldest_place(list, path, level);
+		uint64_t *place = age_place(list, path, level);
 		uint64_t was = SHARED_LOAD(*place), now;
 
-		if (gone_plus1 && gone_plus1 == was)
-			now = tree_node_oldest(path->at[level].node, path->at[level].count, level);
+		if (gone && gone == was)
+			now = tree_node_age(path->at[level].node, path->at[level].count, level);
 		else
-			now = older_of(was, come_plus1);
+			now = older_of(was, come);
 		if (now == was)
 			return;
 		SHARED_STORE(*place, now);
-		gone_plus1 = was;
-		come_plus1 = now;
+		gone = was;
+		come = now;
 	}
 }
 
 /* After a change of structure: recompute every stamp on the way from `level` to the root. */
-static void refresh_oldest(struct range_list *list, struct tree_path *path, uint32_t level)
+static void refresh_ages(struct range_list *list, struct tree_path *path, uint32_t level)
 {
-	uint64_t oldest = 0;
+	uint64_t age = 0;
 
 	for (; level <= path->height; level++) {
 		struct range_node *node = path->at[level].node;
@@ -286,12 +339,12 @@ static void refresh_oldest(struct range_list *list, struct tree_path *path, uint
 			struct range_child *child = &node->child[path->at[level].slot];
 			struct range_node *below = tree_node(list, SHARED_LOAD(child->node));
 			if (below)
-				SHARED_STORE(child->oldest_plus1,
-					tree_node_oldest(below, SHARED_LOAD(below->count), level - 1));
+				SHARED_STORE(child->age,
+					tree_node_age(below, SHARED_LOAD(below->count), level - 1));
 		}
-		oldest = tree_node_oldest(node, count, level);
+		age = tree_node_age(node, count, level);
 	}
-	SHARED_STORE(list->root->oldest_plus1, oldest);
+	SHARED_STORE(list->root->age, age);
 }
 
 /* -- splitting -- */
@@ -324,13 +377,13 @@ static int new_root(struct range_list *list, struct tree_path *path, const struc
 	struct range_node *node = tree_node(list, index), *left = path->at[path->height].node;
 	node->child[0] = (struct range_child){
 		.node = path->at[path->height].index,
-		.oldest_plus1 = tree_node_oldest(left, SHARED_LOAD(left->count), level - 1),
+		.age = tree_node_age(left, SHARED_LOAD(left->count), level - 1),
 	};
 	node->child[1] = *right;
 	SHARED_STORE(node->count, 2);
 	SHARED_STORE(root->root, index);
 	SHARED_STORE(root->height, level);
-	SHARED_STORE(root->oldest_plus1, tree_node_oldest(node, 2, level));
+	SHARED_STORE(root->age, tree_node_age(node, 2, level));
 	return 0;
 }
 
@@ -345,14 +398,14 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 		if (r < 0)
 			return r;
 		struct range_node *below = path->at[level - 1].node;
-		SHARED_STORE(node->child[slot - 1].oldest_plus1,
-			tree_node_oldest(below, SHARED_LOAD(below->count), level - 1));
+		SHARED_STORE(node->child[slot - 1].age,
+			tree_node_age(below, SHARED_LOAD(below->count), level - 1));
 		if (count < INNER_MAX) {
 			memmove(&node->child[slot + 1], &node->child[slot],
 				(count - slot) * sizeof(right));
 			node->child[slot] = right;
 			SHARED_STORE(node->count, (uint16_t)(count + 1));
-			refresh_oldest(list, path, level);
+			refresh_ages(list, path, level);
 			return 0;
 		}
 
@@ -374,40 +427,10 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 		right = (struct range_child){
 			.start = all[keep].start,
 			.node = index,
-			.oldest_plus1 = tree_node_oldest(twin, rest, level),
+			.age = tree_node_age(twin, rest, level),
 		};
 	}
 	return new_root(list, path, &right);
-}
-
-/* Replace entries of a leaf that overflows by one: the leaf is split. */
-static int split_leaf(struct range_list *list, struct tree_path *path, uint32_t remove,
-	const struct range *with, uint32_t add)
-{
-	struct range all[LEAF_MAX + 2];
-	struct range_node *leaf = path->at[0].node;
-	uint32_t count = path->at[0].count, slot = path->at[0].slot, tail = count - slot - remove;
-	uint32_t total = count - remove + add, index;
-
-	memcpy(all, leaf->range, slot * sizeof(*all));
-	memcpy(&all[slot], with, add * sizeof(*all));
-	memcpy(&all[slot + add], &leaf->range[slot + remove], tail * sizeof(*all));
-
-	int r = node_alloc(list, 0, &index);
-	if (r < 0)
-		return r;
-	struct range_node *twin = tree_node(list, index);
-	uint32_t keep = split_point(path, 0, remove ? 0 : slot, LEAF_MAX), rest = total - keep;
-	memcpy(leaf->range, all, keep * sizeof(*all));
-	memcpy(twin->range, &all[keep], rest * sizeof(*all));
-	SHARED_STORE(leaf->count, (uint16_t)keep);
-	SHARED_STORE(twin->count, (uint16_t)rest);
-	return insert_child(list, path, 1,
-		(struct range_child){
-			.start = all[keep].start,
-			.node = index,
-			.oldest_plus1 = tree_node_oldest(twin, rest, 0),
-		});
 }
 
 /* -- mending poor nodes -- */
@@ -431,7 +454,7 @@ static int shrink_root(struct range_list *list, struct tree_path *path, uint32_t
 	if (count == 0) {
 		SHARED_STORE(node->level, 0);
 		SHARED_STORE(root->height, 0);
-		SHARED_STORE(root->oldest_plus1, 0);
+		SHARED_STORE(root->age, 0);
 		return 0;
 	}
 	int r = tree_load(list, heir_index, path->height - 1, &heir, &heir_count);
@@ -439,7 +462,7 @@ static int shrink_root(struct range_list *list, struct tree_path *path, uint32_t
 		return r;
 	SHARED_STORE(root->root, heir_index);
 	SHARED_STORE(root->height, path->height - 1);
-	SHARED_STORE(root->oldest_plus1, tree_node_oldest(heir, heir_count, path->height - 1));
+	SHARED_STORE(root->age, tree_node_age(heir, heir_count, path->height - 1));
 	node_drop(list, path->at[path->height].index);
 	return 0;
 }
@@ -473,7 +496,7 @@ static int merge_or_share(struct range_node *left, uint32_t left_count, struct r
 	memcpy(r, all + keep * size, (total - keep) * size);
 	SHARED_STORE(right->count, (uint16_t)(total - keep));
 	right_entry->start = level ? right->child[0].start : right->range[0].start;
-	right_entry->oldest_plus1 = tree_node_oldest(right, total - keep, level);
+	right_entry->age = tree_node_age(right, total - keep, level);
 	return 0;
 }
 
@@ -493,8 +516,8 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 		return 0;
 	}
 	if (*parent_count < 2) {
-		SHARED_STORE(parent->child[slot].oldest_plus1,
-			tree_node_oldest(path->at[level].node, count, level));
+		SHARED_STORE(parent->child[slot].age,
+			tree_node_age(path->at[level].node, count, level));
 		return 0;
 	}
 
@@ -514,8 +537,8 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 	int merged = slot ? merge_or_share(other, other_count, node, count, level, right_entry)
 			  : merge_or_share(node, count, other, other_count, level, right_entry);
 	struct range_node *left = slot ? other : node;
-	SHARED_STORE(parent->child[right_slot - 1].oldest_plus1,
-		tree_node_oldest(left, SHARED_LOAD(left->count), level));
+	SHARED_STORE(parent->child[right_slot - 1].age,
+		tree_node_age(left, SHARED_LOAD(left->count), level));
 	if (merged) {
 		erase_child(parent, parent_count, right_slot);
 		node_drop(list, slot ? path->at[level].index : other_index);
@@ -538,21 +561,73 @@ static int mend(struct range_list *list, struct tree_path *path, uint32_t count)
 		count = parent_count;
 		level++;
 	}
-	refresh_oldest(list, path, level);
+	refresh_ages(list, path, level);
 	return 0;
 }
 
 /* -- editing -- */
+
+/* Take the pinned entries out; how many are left. */
+static uint32_t drop_pinned(struct range *entries, uint32_t count)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!(entries[i].flags & RANGE_PINNED))
+			entries[kept++] = entries[i];
+	return kept;
+}
+
+/* Replace entries of a leaf that overflows by one: pinned entries go, or if there are none the leaf is split. */
+static int edit_full_leaf(struct range_list *list, struct tree_path *path, uint32_t remove,
+	const struct range *with, uint32_t add)
+{
+	struct range all[LEAF_MAX + 1];
+	struct range_node *leaf = path->at[0].node;
+	uint32_t count = path->at[0].count, slot = path->at[0].slot, tail = count - slot - remove;
+	uint32_t total = count - remove + add, index;
+
+	memcpy(all, leaf->range, slot * sizeof(*all));
+	memcpy(&all[slot], with, add * sizeof(*all));
+	memcpy(&all[slot + add], &leaf->range[slot + remove], tail * sizeof(*all));
+
+	uint32_t kept = drop_pinned(all, total);
+	if (kept < total) {
+		memcpy(leaf->range, all, kept * sizeof(*all));
+		SHARED_STORE(leaf->count, (uint16_t)kept);
+		return mend(list, path, kept);
+	}
+
+	int r = node_alloc(list, 0, &index);
+	if (r < 0)
+		return r;
+	struct range_node *twin = tree_node(list, index);
+	uint32_t keep = split_point(path, 0, remove ? 0 : slot, LEAF_MAX), rest = total - keep;
+	memcpy(leaf->range, all, keep * sizeof(*all));
+	memcpy(twin->range, &all[keep], rest * sizeof(*all));
+	SHARED_STORE(leaf->count, (uint16_t)keep);
+	SHARED_STORE(twin->count, (uint16_t)rest);
+	return insert_child(list, path, 1,
+		(struct range_child){
+			.start = all[keep].start,
+			.node = index,
+			.age = tree_node_age(twin, rest, 0),
+		});
+}
 
 /* The totals and the oldest stamps follow an edit. They are derived: recovery computes them anew. */
 static void account(struct range_root *root, const struct range *gone, uint32_t gone_count,
 	const struct range *with, uint32_t add)
 {
 	uint64_t evictable = root->evictable_pages, unpinned = root->unpinned_pages;
+	uint64_t ranges = root->ranges + add;
 
 	for (uint32_t i = 0; i < gone_count; i++) {
+		if (gone[i].flags & RANGE_PINNED)
+			continue;
 		evictable -= gone[i].live;
 		unpinned -= gone[i].pages;
+		ranges--;
 	}
 	for (uint32_t i = 0; i < add; i++) {
 		evictable += with[i].live;
@@ -560,16 +635,16 @@ static void account(struct range_root *root, const struct range *gone, uint32_t 
 	}
 	SHARED_STORE(root->evictable_pages, evictable);
 	SHARED_STORE(root->unpinned_pages, unpinned);
-	SHARED_STORE(root->ranges, root->ranges + add - gone_count);
+	SHARED_STORE(root->ranges, ranges);
 }
 
-static uint64_t oldest_of(const struct range *ranges, uint32_t count)
+static uint64_t age_of_all(const struct range *ranges, uint32_t count)
 {
-	uint64_t oldest = 0;
+	uint64_t age = 0;
 
 	for (uint32_t i = 0; i < count; i++)
-		oldest = older_of(oldest, range_oldest_plus1(&ranges[i]));
-	return oldest;
+		age = older_of(age, range_age(&ranges[i]));
+	return age;
 }
 
 /* The edit itself, within a transaction. `gone` is where the journal keeps the ranges that are replaced. */
@@ -581,7 +656,7 @@ static int edit_leaf(struct range_list *list, struct tree_path *path, const stru
 	uint32_t total = count - remove + add;
 
 	if (total > LEAF_MAX)
-		return split_leaf(list, path, remove, with, add);
+		return edit_full_leaf(list, path, remove, with, add);
 	if (remove != add)
 		memmove(&leaf->range[slot + add], &leaf->range[slot + remove],
 			(count - slot - remove) * sizeof(*with));
@@ -591,7 +666,7 @@ static int edit_leaf(struct range_list *list, struct tree_path *path, const stru
 	if (is_poor(path, 0, total))
 		return mend(list, path, total);
 	path->at[0].count = total;
-	tree_oldest_changed(list, path, oldest_of(gone, remove), oldest_of(with, add));
+	tree_age_changed(list, path, age_of_all(gone, remove), age_of_all(with, add));
 	return 0;
 }
 

@@ -7,15 +7,17 @@
  *   evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
  *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
  * Invariants (range_validate checks each)
- *   1. Ranges are disjoint, not empty, in ascending order and within the area. They may touch.
- *   2. live <= pages; a range with live < pages carries RANGE_PURGED.
+ *   1. Entries, pinned ones too, are disjoint, not empty, in ascending order and within the area. They may touch.
+ *   2. live <= pages; a range with live < pages carries RANGE_PURGED. A pinned entry carries RANGE_PINNED alone; its
+ *      stamp and live count mean nothing.
  *   3. All leaves are at level 0, the root at level `height`.
  *   4. Every child's keys lie between its lower bound and the next child's.
  *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
- *   6. A child's `oldest_plus1` is that of its subtree; the root's totals are the sums over all ranges.
+ *   6. A child's `age` is that of its subtree; the root's totals are the sums over all ranges.
  *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
  * Crash safety
- *   6 and 7 are derived: recovery rebuilds them. The rest changes by transactions. tree_touch() copies a node into
+ *   6 and 7 are derived: recovery rebuilds them. The rest changes by transactions, or by one store: of `flags`, of
+ *   `live`. tree_touch() copies a node into
  *   the journal before its first change; tree_commit() is one store that empties the journal; recovery copies
  *   the images back. A process dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
  *   compiler is all the order that this needs.
@@ -40,7 +42,7 @@ enum {
 struct range_child {
 	uint32_t start;
 	uint32_t node;
-	uint64_t oldest_plus1;
+	uint64_t age; /* the oldest below */
 } __attribute__((aligned(8)));
 
 struct range_node {
@@ -63,36 +65,33 @@ _Static_assert(sizeof(struct range_node) == RANGE_NODE_BYTES, "shared layout");
 /* Keeps the compiler from moving stores across: see "Crash safety". */
 #define CRASH_BARRIER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
-/* A way from a leaf (level 0) to the root. */
-struct tree_path {
-	uint32_t height;
-	struct {
-		struct range_node *node;
-		uint32_t index;
-		uint32_t count;
-		uint32_t slot;
-	} at[RANGE_MAX_HEIGHT];
-};
-
 static inline uint32_t range_last(const struct range *range)
 {
 	return range->start + range->pages - 1;
 }
 
-/* Stamps are compared plus 1, so that 0 can mean "none" in zeroed memory, and wraps to the largest. */
-static inline uint64_t oldest_key(uint64_t plus1)
+/*
+ * Ages of ranges and subtrees, for finding the oldest: stamp + 1 where there are live pages; AGE_PURGED, larger than any of them,
+ * where ranges have none; AGE_NONE, 0 so that zeroed memory means it, where there is no range (but maybe pinned entries).
+ */
+#define AGE_NONE UINT64_C(0)
+#define AGE_PURGED UINT64_MAX
+
+static inline uint64_t age_of(uint32_t flags, uint32_t live, uint64_t stamp)
 {
-	return plus1 - 1;
+	if (flags & RANGE_PINNED)
+		return AGE_NONE;
+	return live ? stamp + 1 : AGE_PURGED;
 }
 
-static inline uint64_t range_oldest_plus1(const struct range *range)
+static inline uint64_t range_age(const struct range *range)
 {
-	return range->live ? range->stamp + 1 : 0;
+	return age_of(range->flags, range->live, range->stamp);
 }
 
-static inline uint64_t older_of(uint64_t a_plus1, uint64_t b_plus1)
+static inline uint64_t older_of(uint64_t a, uint64_t b)
 {
-	return oldest_key(a_plus1) <= oldest_key(b_plus1) ? a_plus1 : b_plus1;
+	return a - 1 <= b - 1 ? a : b; /* AGE_NONE - 1 wraps to the youngest */
 }
 
 /* The node of an index, or NULL if there is no such node. */
@@ -108,26 +107,28 @@ int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	struct range_node **node, uint32_t *count);
 
 /*
- * Find the leaf for a page. at[0].slot becomes the number of its ranges that start at or before `page`.
+ * Find the leaf for a page, into list->path. at[0].slot becomes the number of its entries that start at or before
+ * `page`. 0 or -EUCLEAN.
  */
-int tree_descend(const struct range_list *list, uint32_t page, struct tree_path *path);
+int tree_descend(struct range_list *list, uint32_t page);
 /* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
 int tree_prev_leaf(const struct range_list *list, struct tree_path *path);
+/* Move to the first slot of the next leaf that has ranges, not only pinned entries. */
+int tree_next_ranges(const struct range_list *list, struct tree_path *path);
 
-/* Replace `remove` ranges from at[0].slot on by `add` ranges, as one transaction. The path is void afterwards. */
+/* Replace `remove` entries from at[0].slot on by `add` ranges, as one transaction. The path is void afterwards. */
 int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	const struct range *with, uint32_t add);
 
 /* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
 int tree_rollback(struct range_list *list);
 
-/* Stamps left the path's leaf, the oldest of them `gone`, and others came: bring the ancestors up to date. */
-void tree_oldest_changed(struct range_list *list, struct tree_path *path, uint64_t gone_plus1,
-	uint64_t come_plus1);
+/* An age left the path's leaf and another came (or AGE_NONE): bring the ancestors up to date. */
+void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone, uint64_t come);
 
-/* The oldest stamp in a node, plus 1. */
-uint64_t tree_node_oldest(const struct range_node *node, uint32_t count, uint32_t level);
+/* The age of a node: its oldest entry's. */
+uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level);
 
 /* Load a range of a leaf, each field once. */
 static inline struct range range_load(const struct range *shared)
@@ -141,13 +142,17 @@ static inline struct range range_load(const struct range *shared)
 	};
 }
 
-/* Invariants 1 and 2 for one range; `from` is the first page it may hold. */
+/* Invariants 1 and 2 for one entry; `from` is the first page it may hold. */
 static inline int range_is_sane(const struct range_list *list, const struct range *range,
 	uint64_t from)
 {
-	return range->pages > 0 && range->start >= from &&
-	       (uint64_t)range->start + range->pages <= list->pages && range->live <= range->pages &&
-	       (range->live == range->pages || (range->flags & RANGE_PURGED));
+	if (range->pages == 0 || range->start < from ||
+		(uint64_t)range->start + range->pages > list->pages)
+		return 0;
+	if (range->flags == RANGE_PINNED)
+		return 1;
+	return range->live <= range->pages &&
+	       (range->flags == RANGE_PURGED || (range->flags == 0 && range->live == range->pages));
 }
 
 /* Check the invariants and restore the derived ones, 6 and 7; no transaction is under way. 0 or -EUCLEAN. */

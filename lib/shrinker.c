@@ -22,9 +22,6 @@
 #include "structs.h"
 #include "sys.h"
 
-/* Unpins of this very moment may have a stamp a little ahead of the clock. */
-#define STAMP_SLACK_NS 1000000u
-
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t purged_pages; /* atomic: of this process, ever */
 
@@ -105,36 +102,46 @@ static void collect_area(struct ashmem_area *area, void *context)
 	*heap = heap_add(*heap, area, stamp);
 }
 
-/* Purge ranges with stamps up to `newest` until `nr_pages` are free. `*error` is set if an area could not be purged. */
-static uint64_t purge(uint64_t newest, uint64_t nr_pages, int *error)
+/* Purge an area's ranges up to a stamp; pages freed, or a negative errno. */
+static int64_t purge_area(struct ashmem_area *area, uint64_t newest, uint64_t nr_pages)
 {
-	struct ashmem_area *heap = NULL;
-	uint64_t freed = 0, stamp;
+	int64_t freed = area->backend->purge(area->state, newest, nr_pages);
 
-	pthread_mutex_lock(&mutex);
-	areas_visit(collect_area, &heap);
-	while (heap && heap->heap_stamp <= newest && freed < nr_pages) {
-		struct ashmem_area *area = heap;
-		heap = heap_without_top(area);
-		uint64_t limit = heap && heap->heap_stamp < newest ? heap->heap_stamp : newest;
-		int64_t got = area->backend->purge(area->state, limit, nr_pages - freed);
-		if (got < 0)
-			*error = (int)got;
-		else
-			freed += (uint64_t)got;
-		if (got >= 0 && area->backend->oldest(area->state, &stamp) > 0 &&
-			(got > 0 || stamp > area->heap_stamp))
-			heap = heap_add(heap, area, stamp);
-		else
-			ashmem_close(area);
-	}
-	while (heap) {
-		struct ashmem_area *area = heap;
-		heap = heap_without_top(area);
+	if (freed > 0)
+		__atomic_fetch_add(&purged_pages, (uint64_t)freed, __ATOMIC_RELAXED);
+	return freed;
+}
+
+/* Take the oldest area from the heap, purge it up to the next one's age, and put it back if it has more. */
+static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
+{
+	struct ashmem_area *area = *heap;
+	uint64_t stamp, was = area->heap_stamp;
+
+	*heap = heap_without_top(area);
+	int64_t freed = purge_area(area, *heap ? (*heap)->heap_stamp : UINT64_MAX, nr_pages);
+	/* If nothing went, its oldest range was pinned meanwhile; then its age is another. */
+	if (freed >= 0 && area->backend->oldest(area->state, &stamp) > 0 &&
+		(freed > 0 || stamp != was))
+		*heap = heap_add(*heap, area, stamp);
+	else
 		ashmem_close(area);
+	return freed;
+}
+
+/* All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this ends. */
+static int64_t purge_whole(struct ashmem_area **heap)
+{
+	struct ashmem_area *area = *heap;
+	uint64_t pages = area->backend->evictable(area->state);
+	int64_t freed = 1;
+
+	*heap = heap_without_top(area);
+	while (pages > 0 && freed > 0) {
+		freed = purge_area(area, UINT64_MAX, pages);
+		pages -= freed > 0 && (uint64_t)freed < pages ? (uint64_t)freed : pages;
 	}
-	pthread_mutex_unlock(&mutex);
-	__atomic_fetch_add(&purged_pages, freed, __ATOMIC_RELAXED);
+	ashmem_close(area);
 	return freed;
 }
 
@@ -157,17 +164,34 @@ uint64_t ashmem_shrink_count(void)
 
 int64_t ashmem_shrink(uint64_t nr_pages)
 {
-	int error = 0;
-	uint64_t freed = nr_pages ? purge(UINT64_MAX, nr_pages, &error) : 0;
+	struct ashmem_area *heap = NULL;
+	uint64_t freed = 0;
+	int64_t error = 0;
 
+	pthread_mutex_lock(&mutex);
+	areas_visit(collect_area, &heap);
+	while (heap && freed < nr_pages) {
+		int64_t got = purge_oldest(&heap, nr_pages - freed);
+		if (got < 0)
+			error = got;
+		else
+			freed += (uint64_t)got;
+	}
+	while (heap) {
+		struct ashmem_area *area = heap;
+		heap = heap_without_top(area);
+		ashmem_close(area);
+	}
+	pthread_mutex_unlock(&mutex);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
 int64_t ashmem_purge_all(void)
 {
 	const struct ashmem_backend *purger = backend_purger();
+	struct ashmem_area *heap = NULL;
 	uint64_t before = ashmem_shrink_count();
-	int error = 0;
+	int64_t error = 0;
 
 	if (purger) {
 		int64_t system = purger->purge_all(purger->userdata);
@@ -175,8 +199,14 @@ int64_t ashmem_purge_all(void)
 			return system;
 		before += (uint64_t)system;
 	}
-	/* What is unpinned while we purge may stay, so that this ends. */
-	purge(sys_now_ns() + STAMP_SLACK_NS, UINT64_MAX, &error);
+	pthread_mutex_lock(&mutex);
+	areas_visit(collect_area, &heap);
+	while (heap) {
+		int64_t got = purge_whole(&heap);
+		if (got < 0)
+			error = got;
+	}
+	pthread_mutex_unlock(&mutex);
 	return error < 0 ? error : (int64_t)before;
 }
 

@@ -53,6 +53,21 @@ size_t sys_page_size(void)
 	return known;
 }
 
+int sys_read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	ssize_t got = read(fd, text, size - 1);
+	int error = errno;
+	close(fd);
+	if (got < 0)
+		return -error;
+	text[got] = '\0';
+	return (int)got;
+}
+
 uint64_t sys_now_ns(void)
 {
 	struct timespec now;
@@ -124,12 +139,14 @@ static struct sys_robust_head *get_robust_head(void)
 	return head;
 }
 
-struct sys_robust_head *sys_robust_head(void)
+struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 {
 	struct sys_robust_head *head = get_robust_head();
 	pthread_mutexattr_t attr;
 	pthread_mutex_t mutex;
 
+	if (!head && inherited && syscall(SYS_set_robust_list, inherited, sizeof(*inherited)) == 0)
+		head = inherited;
 	if (head)
 		return head;
 	/* glibc registers every thread's list at its start; musl at the thread's first robust mutex. */

@@ -32,11 +32,21 @@ struct sys_robust_head {
 	void *list_op_pending;
 };
 
+/* musl loads no library that needs static TLS by dlopen; glibc keeps a reserve for it, and it is faster. */
+#ifdef __GLIBC__
+#define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#define THREAD_LOCAL __thread
+#endif
+
 /* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). */
 int sys_memfd_create(const char *name);
 
 /* Bytes of a page of the running system. */
 size_t sys_page_size(void);
+
+/* Read a small file as text: its length, cut to size - 1, or a negative errno. */
+int sys_read_file(const char *path, char *text, size_t size);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
@@ -53,8 +63,11 @@ void sys_futex_wake(uint32_t *word, int count);
 
 uint32_t sys_gettid(void);
 
-/* The calling thread's robust list head as libc registered it, or NULL. */
-struct sys_robust_head *sys_robust_head(void);
+/*
+ * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none, `inherited` (the thread's
+ * before it was cloned, or NULL) is registered.
+ */
+struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited);
 
 /* A word that reads 1 now and 0 in a child after fork, or NULL if the kernel cannot do that. Linux 4.14. */
 uint32_t *sys_wiped_on_fork(void);
