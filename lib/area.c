@@ -170,7 +170,7 @@ void ashmem_close(struct ashmem_area *area)
 /* -- name, size, protection -- */
 
 /* The size, and whether the area is materialised: 1, 0, or a negative errno. */
-static int learn_size(struct ashmem_area *area, uint64_t *size_bytes)
+static inline int learn_size(struct ashmem_area *area, uint64_t *size_bytes)
 {
 	int materialised;
 
@@ -344,7 +344,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence)
 /* -- pinning -- */
 
 /* Contract rule 9 and D2: 1 and the length made explicit; 0 if there is nothing to do; -EINVAL. */
-static int check_range(struct ashmem_area *area, uint64_t offset, uint64_t *length)
+static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_t *length)
 {
 	uint64_t size;
 	int r = learn_size(area, &size);

@@ -1,22 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel backend: one open file of /dev/ashmem is one area, and the driver keeps all of its state.
+ * The kernel backend: one open file of /dev/ashmem is one area, and the driver keeps its state.
  *
- * The area layer has checked the arguments. What is left is what the driver cannot say or does differently (measured on
- * ashmem_linux.ko of Linux 5.10, 64-bit and 32-bit callers):
+ * The area layer has checked the arguments. Left to do is what the driver cannot express or does in
+ * another way (measured on ashmem_linux.ko of Linux 5.10, 64-bit and 32-bit callers):
+ * - sizes come back as 32 bits, ranges must end below 4 GiB: whole_size(), ask_range();
+ * - the first mapping decides whether memory is charged at once or page by page: MAP_NORESERVE;
+ * - pread and lseek know another position than read does: position_of();
+ * - two reads at once can get the same bytes; here threads take turns, processes do not;
+ * - private mappings show zeroes: map_copied().
  *
- * - A size comes back as the low 32 bits of an int, and a range's end must stay below 4 GiB: what does not fit is
- *   EOVERFLOW. "To the end" is not used, because in an area of 4 GiB or more the driver truncates it.
- * - GET_PIN_STATUS of the first page is EINVAL until the area is materialised, then 0 or 1. Asking changes nothing.
- * - The first mapping decides whether the memory is charged at once or page by page: MAP_NORESERVE asks for the latter.
- * - There are two positions, of the open file and of the memory behind it. read moves both, lseek sets both, pread moves the
- *   second alone, and SEEK_CUR counts from the second; it must count from the first (see position_of()).
- * - Two reads at once can get the same bytes. A mutex prevents that between threads, nothing between processes.
- * - A private mapping shows zeroes instead of the area's bytes (D7; see map_private()).
- * - Under READ_IMPLIES_EXEC, setting the mask to READ puts EXEC back in even if it was dropped before.
- *
- * Locks: `mutex` guards the list of areas, their `refs` and the node; an area's own mutex its size and position. An area's
- * mutex is taken after `mutex`, and both after all other mutexes of the library (process.h).
+ * Locks: `mutex` guards the list of areas, their `refs` and the node; an area's own mutex its size
+ * and position. An area's mutex comes after `mutex`, both after the library's others (process.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,7 +45,8 @@ enum { NODE_UNKNOWN, NODE_NONE, NODE_PLAIN, NODE_BOOT_ID };
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kernel_area *areas;
 static int node; /* atomic: which one answers */
-static char boot_id_node[sizeof(KERNEL_NODE) + KERNEL_BOOT_ID_LEN]; /* written once, before `node` says so */
+/* Written once, before `node` says that it is the one. */
+static char boot_id_node[sizeof(KERNEL_NODE) + KERNEL_BOOT_ID_LEN];
 
 void kernel_before_fork(void)
 {
@@ -74,6 +70,10 @@ static int ask(int fd, unsigned long request, unsigned long argument)
 	return r == -1 ? -errno : r;
 }
 
+/*
+ * A call on a range. A range that ends at 4 GiB overflows in the driver, and its "to the end" is cut
+ * to 32 bits in areas that large, so it is not used.
+ */
 static int ask_range(int fd, unsigned long request, uint64_t offset, uint64_t length)
 {
 	struct kernel_range range = {(uint32_t)offset, (uint32_t)length};
@@ -83,7 +83,7 @@ static int ask_range(int fd, unsigned long request, uint64_t offset, uint64_t le
 	return ask(fd, request, (uintptr_t)&range);
 }
 
-/* Whether the area is materialised: 1, 0, or a negative errno. */
+/* Whether the area is materialised: 1, 0, or a negative errno. Changes nothing in the driver. */
 static int ask_materialised(int fd)
 {
 	int r = ask_range(fd, KERNEL_GET_PIN_STATUS, 0, sys_page_size());
@@ -107,7 +107,7 @@ static int materialise(int fd)
 
 /* -- the node -- */
 
-/* Whether what was opened behaves like the driver: 0, -ENODEV, or an error that says nothing about it. */
+/* Whether an open file behaves like the driver's: 0, -ENODEV, or an error that does not tell. */
 static int try_driver(int fd)
 {
 	size_t page = sys_page_size();
@@ -122,7 +122,7 @@ static int try_driver(int fd)
 	return ask_range(fd, KERNEL_GET_PIN_STATUS, 0, page) == ASHMEM_IS_PINNED ? 0 : -ENODEV;
 }
 
-/* Errors that come from the process being out of something, or interrupted: the next try may succeed. */
+/* Errors of a process that is out of something, or was interrupted: the next try may succeed. */
 static int is_passing(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EAGAIN ||
@@ -195,7 +195,7 @@ static int kernel_probe(void *userdata)
 	return known == NODE_NONE ? -ENODEV : 0;
 }
 
-/* A new open file of the driver. A node that has gone, or is closed to the process by now, is looked for again. */
+/* A new open file of the driver. If the node cannot be opened any more, the next call looks anew. */
 static int open_node(void)
 {
 	int r = kernel_probe(NULL);
@@ -249,8 +249,8 @@ static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 	return area;
 }
 
-static int kernel_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
-	void **state)
+static int kernel_create(
+	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
 {
 	struct kernel_area *area = NULL;
 	int r = process_start(), fd = r < 0 ? r : open_node();
@@ -282,7 +282,7 @@ static int is_driver(int fd)
 	char name[KERNEL_NAME_LEN];
 	struct stat status;
 
-	/* Other devices may give these numbers another meaning; the driver is a character device at least. */
+	/* To other devices these numbers may mean something; spare them where that is easy. */
 	if (fstat(fd, &status) < 0 || !S_ISCHR(status.st_mode))
 		return 0;
 	memset(name, '?', sizeof(name));
@@ -295,13 +295,6 @@ static int is_driver(int fd)
 /* Whether two descriptors are one open file: 1, or 0 also if the kernel does not say. */
 static int is_same_file(int a, int b)
 {
-#ifndef F_DUPFD_QUERY
-#define F_DUPFD_QUERY 1027
-#endif
-	/* Linux 6.10. */
-	int r = fcntl(a, F_DUPFD_QUERY, b);
-	if (r >= 0)
-		return r;
 #ifdef SYS_kcmp
 	/* 0 is KCMP_FILE. Kernels without CONFIG_KCMP, and sandboxes, refuse it. */
 	return syscall(SYS_kcmp, getpid(), getpid(), 0, a, b) == 0;
@@ -311,8 +304,9 @@ static int is_same_file(int a, int b)
 }
 
 /*
- * An area that the process has already gets the state it has, if the kernel tells that it is the same open file. Where it does
- * not, the area gets a second state, and works: everything that is shared is in the driver.
+ * An area that the process has already gets the state it has, if the kernel tells that it is the
+ * same open file. Where it does not, the area gets a second state, and works: everything that is
+ * shared is in the driver.
  */
 static int kernel_import(void *userdata, int fd, void **state)
 {
@@ -516,14 +510,14 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
- * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is where that page belongs.
- * Under a mask without READ nobody has seen such bytes, and nobody will.
+ * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is
+ * where that page belongs. Under a mask without READ nobody has seen such bytes, and nobody will.
  */
 static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 {
 	size_t page = sys_page_size(), in_page = (size_t)(size_bytes % page);
-	const unsigned char *last = mmap(
-		NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)(size_bytes - in_page));
+	const unsigned char *last =
+		mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)(size_bytes - in_page));
 
 	if (last == MAP_FAILED)
 		return errno == EPERM ? 0 : -errno;
@@ -534,19 +528,20 @@ static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 }
 
 /* Give a private mapping, which shows zeroes, the area's bytes as its own copies. */
-static int fill_private(struct kernel_area *area, unsigned char *mapped, size_t length,
-	uint64_t offset, int prot)
+static int fill_private(
+	struct kernel_area *area, unsigned char *mapped, size_t length, uint64_t offset, int prot)
 {
 	size_t page = sys_page_size();
-	uint64_t size, last, end = offset + ((length + page - 1) & ~(page - 1));
+	uint64_t size, last;
 	int materialised, r = kernel_get_size(area, &size, &materialised);
 
+	length = (length + page - 1) & ~(page - 1);
 	if (r == 0 && !(prot & PROT_WRITE) && mprotect(mapped, length, PROT_WRITE) < 0)
 		r = -errno;
 	if (r == 0)
 		r = copy_bytes(area->fd, mapped, length, offset);
 	last = size - size % page;
-	if (r == 0 && last < size && last >= offset && last < end)
+	if (r == 0 && last < size && last >= offset && last - offset < length)
 		r = copy_tail(area->fd, mapped + (last - offset), size);
 	if (r == 0 && !(prot & PROT_WRITE) && mprotect(mapped, length, prot) < 0)
 		r = -errno;
@@ -554,9 +549,9 @@ static int fill_private(struct kernel_area *area, unsigned char *mapped, size_t 
 }
 
 /*
- * D7, under a mask that has WRITE: the driver's private mapping, whose limits are right, filled with what the area holds now.
- * Later changes of the area do not show in it; mmap(2) leaves that open. It takes memory for what is not zero, and
- * time for reading it all.
+ * D7, under a mask that has WRITE: the driver's private mapping, whose limits are right, filled
+ * with what the area holds now. Later changes of the area do not show in it; mmap(2) leaves that
+ * open. It takes memory for what is not zero, and time for reading it all.
  */
 static int map_copied(struct kernel_area *area, uint64_t offset, size_t length, int prot,
 	int map_flags, void **addr)
@@ -577,8 +572,8 @@ static int map_copied(struct kernel_area *area, uint64_t offset, size_t length, 
 	return 0;
 }
 
-static int kernel_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
-	void **addr)
+static int kernel_map(
+	void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
 {
 	struct kernel_area *area = state;
 	void *place = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
@@ -595,7 +590,7 @@ static int kernel_map(void *state, uint64_t offset, size_t length, int prot, int
 			if (r == 0 || (kernel_get_prot(area) & PROT_WRITE))
 				return r;
 		}
-		/* D7, where nobody can ever write: a shared mapping, which cannot be told from a private one. */
+		/* D7, where nobody can ever write: a shared mapping does all that a private does. */
 		map_flags = (map_flags & ~MAP_TYPE) | MAP_SHARED;
 	}
 	void *mapped =
@@ -651,18 +646,21 @@ static int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offs
 }
 
 /*
- * The position that read uses. No call tells it, but a lock can be placed relative to it, and asked for in absolute terms: it
- * belongs to the open file, so it is in the way of the process's own locks (fcntl(2)). Its length tells it from locks
- * that others hold on the node. /proc/self/fdinfo has the number too, but not for a process that changed its user id.
- * A negative errno if others' locks are in the way.
+ * The position that read uses, or a negative errno if others' locks are in the way.
+ *
+ * The driver has two: the open file's, and one of the memory behind it. read starts from the first
+ * and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets both. So
+ * after a pread SEEK_CUR must not be left to the driver, and no call tells the first position. But a
+ * lock can be placed relative to it, and be asked for in absolute terms: it belongs to the open
+ * file, so it is in the way of the process's own locks (fcntl(2)); its length tells it from locks of
+ * others. /proc/self/fdinfo has the number too, but not for a process that changed its user id.
  */
 static int64_t position_of(int fd)
 {
 	const off_t mark_length = ((off_t)1 << 40) + getpid();
 
 	for (int tries = 0; tries < 3; tries++) {
-		struct flock mark = {
-			.l_type = F_RDLCK, .l_whence = SEEK_CUR, .l_len = mark_length};
+		struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_CUR, .l_len = mark_length};
 		struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		if (fcntl(fd, F_OFD_SETLK, &mark) < 0)
 			return -errno;
@@ -678,7 +676,7 @@ static int64_t position_of(int fd)
 	return -EAGAIN;
 }
 
-/* SEEK_CUR. If others' locks hide the position, the driver's own answer, which is right unless a pread came before. */
+/* SEEK_CUR. If others' locks hide the position, the driver's answer: right but after a pread. */
 static int64_t seek_from_position(int fd, int64_t offset)
 {
 	int64_t sum, position = position_of(fd);

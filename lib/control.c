@@ -207,11 +207,8 @@ static int recover(struct control_map *map)
 	return 0;
 }
 
-int control_lock(struct control_map *map)
+int control_lock_slowly(struct control_map *map, int r)
 {
-	if (!map->writable)
-		return -EACCES;
-	int r = lock_acquire(&map->shared->lock);
 	if (r < 0)
 		return r;
 	if (r == LOCK_OWNER_DIED)
@@ -221,11 +218,4 @@ int control_lock(struct control_map *map)
 	if (r < 0)
 		control_unlock(map, r);
 	return r;
-}
-
-int control_unlock(struct control_map *map, int result)
-{
-	if (result == -EUCLEAN)
-		SHARED_STORE(map->shared->damaged, 1);
-	return lock_release(&map->shared->lock);
 }

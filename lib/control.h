@@ -16,11 +16,13 @@
 #ifndef ASHMEM_LIB_CONTROL_H
 #define ASHMEM_LIB_CONTROL_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include <ashmem/area.h>
 
+#include "lock.h"
 #include "range.h"
 #include "stamp.h"
 
@@ -103,10 +105,29 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 
 void control_detach(struct control_map *map);
 
+/* What control_lock() does if the lock was not simply free, and the block in order. `r` is the lock's answer. */
+int control_lock_slowly(struct control_map *map, int r);
+
 /* Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped read-only. */
-int control_lock(struct control_map *map);
+static inline int control_lock(struct control_map *map)
+{
+	if (__builtin_expect(!map->writable, 0))
+		return -EACCES;
+	int r = lock_acquire(&map->shared->lock);
+	if (__builtin_expect(r != LOCK_ACQUIRED ||
+				     __atomic_load_n(&map->shared->damaged, __ATOMIC_RELAXED),
+		    0))
+		return control_lock_slowly(map, r);
+	return 0;
+}
+
 /* Returns 1 if somebody was waiting. `result` of the work done under the lock: -EUCLEAN marks the block as damaged. */
-int control_unlock(struct control_map *map, int result);
+static inline int control_unlock(struct control_map *map, int result)
+{
+	if (__builtin_expect(result == -EUCLEAN, 0))
+		__atomic_store_n(&map->shared->damaged, 1, __ATOMIC_RELAXED);
+	return lock_release(&map->shared->lock);
+}
 
 /*
  * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the bounded work of one hold

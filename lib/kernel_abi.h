@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's interface: ioctl numbers and the one structure that crosses. Facts of the ABI, from the contract, section 1.
+ * The driver's interface: ioctl numbers and the one structure that crosses. Facts of the ABI, from
+ * the contract, section 1.
  *
- * Where _IOW names a type, only its size enters the number: a 32-bit program has numbers of its own for SET_SIZE and
- * SET_PROT_MASK, and a 64-bit kernel takes both. Sizes and masks go by value in the third argument, not by pointer.
+ * Where _IOW names a type, only its size enters the number: a 32-bit program has numbers of its own
+ * for SET_SIZE and SET_PROT_MASK, and a 64-bit kernel takes both. Sizes and masks go by value in
+ * the third argument, not by pointer.
  */
 #ifndef ASHMEM_LIB_KERNEL_ABI_H
 #define ASHMEM_LIB_KERNEL_ABI_H

@@ -12,7 +12,10 @@
 #ifndef ASHMEM_LIB_LOCK_H
 #define ASHMEM_LIB_LOCK_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+#include "sys.h"
 
 /* How long lock_acquire() waits at the most. */
 #define LOCK_TIMEOUT_NS 5000000000u
@@ -22,10 +25,78 @@
 /* The lock is held now, and its last owner died with it: what it guards may be half changed. */
 #define LOCK_OWNER_DIED 1
 
+/* The word: 0 is free; else the owner's thread id and these marks, as the kernel's robust futexes have them. */
+#define LOCK_WAITERS 0x80000000u /* somebody may sleep */
+#define LOCK_DEAD 0x40000000u    /* set by the kernel: the owner died */
+#define LOCK_TID 0x3fffffffu
+
+/* What a thread needs to take a lock. */
+struct lock_thread {
+	struct sys_robust_head *head; /* NULL: none, deaths go unnoticed */
+	uint32_t tid;
+	uint32_t generation; /* of the process that it was learned in; 0: not known, or a fork cannot be noticed */
+};
+
+extern THREAD_LOCAL struct lock_thread lock_thread;
+extern uint32_t *lock_wiped;
+
+void lock_refresh_thread(struct lock_thread *self);
+int lock_acquire_slowly(uint32_t *word, struct lock_thread *self);
+
+static inline struct lock_thread *lock_current_thread(void)
+{
+	struct lock_thread *self = &lock_thread;
+
+	if (__builtin_expect(self->generation == 0 ||
+				     self->generation != __atomic_load_n(lock_wiped, __ATOMIC_RELAXED),
+		    0))
+		lock_refresh_thread(self);
+	return self;
+}
+
+/* Tell the kernel which word to look at if this thread dies; NULL: none. */
+static inline void lock_set_pending(struct lock_thread *self, uint32_t *word)
+{
+	if (!self->head)
+		return;
+	/* Pairs with the kernel's walk when this thread dies: order against the word in program order only. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(void *volatile *)&self->head->list_op_pending =
+		word ? (char *)word - self->head->futex_offset : NULL;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline int lock_try(uint32_t *word, uint32_t *seen, uint32_t value)
+{
+	/* Acquire: pairs with the release in lock_release(). */
+	return __atomic_compare_exchange_n(word, seen, value, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 /* LOCK_ACQUIRED, LOCK_OWNER_DIED, or -ETIMEDOUT. */
-int lock_acquire(uint32_t *word);
+static inline int lock_acquire(uint32_t *word)
+{
+	struct lock_thread *self = lock_current_thread();
+	uint32_t free_word = 0;
+
+	lock_set_pending(self, word);
+	if (__builtin_expect(lock_try(word, &free_word, self->tid), 1))
+		return LOCK_ACQUIRED;
+	lock_set_pending(self, NULL);
+	return lock_acquire_slowly(word, self);
+}
+
 /* Returns 1 if somebody was waiting, else 0. */
-int lock_release(uint32_t *word);
+static inline int lock_release(uint32_t *word)
+{
+	/* Release: pairs with the acquire in lock_try(). */
+	uint32_t was = __atomic_exchange_n(word, 0, __ATOMIC_RELEASE);
+	int waited = (was & LOCK_WAITERS) != 0;
+
+	if (__builtin_expect(waited, 0))
+		sys_futex_wake(word, 1);
+	lock_set_pending(&lock_thread, NULL);
+	return waited;
+}
 
 /* A number that differs between a process and its children; 0 only if it cannot be told. */
 uint32_t lock_fork_generation(void);

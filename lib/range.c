@@ -293,36 +293,33 @@ static struct range part_of(const struct range *range, uint32_t start, uint32_t 
 	};
 }
 
-/* What the totals and ages say when one range's part in them changes. Derived: recovery computes them anew. */
-static void account(struct range_list *list, struct tree_path *path, const struct range *was,
-	const struct range *now)
+/* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
+static inline void change_totals(struct range_root *root, uint64_t live, uint64_t pages,
+	uint64_t ranges)
 {
-	struct range_root *root = list->root;
-	int was_range = !(was->flags & RANGE_PINNED), is_range = !(now->flags & RANGE_PINNED);
-
-	SHARED_STORE(root->evictable_pages, SHARED_LOAD(root->evictable_pages) -
-						    (was_range ? was->live : 0) +
-						    (is_range ? now->live : 0));
-	if (was_range != is_range) {
-		SHARED_STORE(root->unpinned_pages,
-			SHARED_LOAD(root->unpinned_pages) - (was_range ? was->pages : 0) +
-				(is_range ? now->pages : 0));
-		SHARED_STORE(root->ranges,
-			SHARED_LOAD(root->ranges) - (uint64_t)was_range + (uint64_t)is_range);
-	}
-	tree_age_changed(list, path, range_age(was), range_age(now));
+	SHARED_STORE(root->evictable_pages, SHARED_LOAD(root->evictable_pages) + live);
+	SHARED_STORE(root->unpinned_pages, SHARED_LOAD(root->unpinned_pages) + pages);
+	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
 }
 
-/* The range of the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
-static int pin_whole(struct range_list *list, struct tree_path *path, const struct range *range)
+static inline struct range *entry_at(const struct tree_path *path)
 {
-	struct range now = *range;
+	return &path->at[0].node->range[path->at[0].slot];
+}
 
-	now.flags = RANGE_PINNED;
-	SHARED_STORE(path->at[0].node->range[path->at[0].slot].flags, RANGE_PINNED);
+/* The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
+static int pin_whole(struct range_list *list, struct tree_path *path)
+{
+	struct range *entry = entry_at(path);
+	uint32_t flags = SHARED_LOAD(entry->flags), live = SHARED_LOAD(entry->live);
+	uint64_t age = age_of(flags, live, SHARED_LOAD(entry->stamp));
+
+	SHARED_STORE(entry->flags, RANGE_PINNED);
 	CRASH_BARRIER();
-	account(list, path, range, &now);
-	return (range->flags & RANGE_PURGED) != 0;
+	change_totals(list->root, -(uint64_t)live, -(uint64_t)SHARED_LOAD(entry->pages),
+		-(uint64_t)1);
+	tree_age_changed(list, path, age, AGE_NONE);
+	return (flags & RANGE_PURGED) != 0;
 }
 
 /* A pin that is not of one whole range: parts stay, or there are several. */
@@ -343,56 +340,73 @@ static int pin_parts(struct range_list *list, uint32_t first, uint32_t last)
 	return r < 0 ? r : (span.flags & RANGE_PURGED) != 0;
 }
 
-int range_pin(struct range_list *list, uint32_t first, uint32_t last)
+/*
+ * What a cache does all the time: pin again what it unpinned, and the reverse. Sets the path to the entry of exactly these
+ * pages, pinned or not: 1, 0 if there is none, or -EUCLEAN.
+ */
+static inline int find_exact(struct range_list *list, uint32_t first, uint32_t last)
 {
-	struct tree_path *path = &list->path, far;
-	struct range range, next;
-	int r = tree_descend(list, first);
+	struct tree_path *path = &list->path;
+	uint32_t pages = last - first + 1;
 
-	if (r < 0)
-		return r;
-	/* What a cache does: pin again what it unpinned. */
-	if (path->at[0].slot > 0) {
-		const struct range *entry = &path->at[0].node->range[path->at[0].slot - 1];
-		range = range_load(entry);
-		if (range.start == first && range.pages - 1 == last - first) {
-			if (range.flags & RANGE_PINNED)
-				return 0;
-			if (!range_is_sane(list, &range, 0))
-				return -EUCLEAN;
-			path->at[0].slot--;
-			return pin_whole(list, path, &range);
-		}
+	/* Often it is the entry that was looked for last. */
+	if (tree_path_holds(list, first) && path->at[0].slot < path->at[0].count) {
+		const struct range *entry = entry_at(path);
+		if (SHARED_LOAD(entry->start) == first && SHARED_LOAD(entry->pages) == pages)
+			return 1;
 	}
-	r = first_range(list, first, last, &far, &range);
+	int r = tree_descend(list, first);
+	if (r < 0 || path->at[0].slot == 0)
+		return r;
+	const struct range *entry = entry_at(path) - 1;
+	if (SHARED_LOAD(entry->start) != first || SHARED_LOAD(entry->pages) != pages)
+		return 0;
+	path->at[0].slot--;
+	return 1;
+}
+
+static int pin_any(struct range_list *list, uint32_t first, uint32_t last)
+{
+	struct tree_path path, at;
+	struct range range, next;
+	int r = first_range(list, first, last, &path, &range);
+
 	if (r <= 0)
 		return r;
 	if (range.start < first || range_last(&range) > last)
 		return pin_parts(list, first, last);
-	struct tree_path at = far;
-	far.at[0].slot++;
-	r = next_range(list, last, &far, &next);
+	at = path;
+	path.at[0].slot++;
+	r = next_range(list, last, &path, &next);
 	if (r < 0)
 		return r;
-	return r ? pin_parts(list, first, last) : pin_whole(list, &at, &range);
+	return r ? pin_parts(list, first, last) : pin_whole(list, &at);
 }
 
-/* A pinned entry of the same pages becomes a range again. It counts with the last store only. */
-static void unpin_whole(struct range_list *list, struct tree_path *path, const struct range *entry,
-	uint64_t stamp)
+int range_pin(struct range_list *list, uint32_t first, uint32_t last)
 {
-	struct range *shared = &path->at[0].node->range[path->at[0].slot];
-	struct range now = *entry;
+	int r = find_exact(list, first, last);
 
-	now.live = entry->pages;
-	now.stamp = stamp;
-	now.flags = 0;
-	SHARED_STORE(shared->live, now.live);
-	SHARED_STORE(shared->stamp, now.stamp);
+	if (r <= 0)
+		return r < 0 ? r : pin_any(list, first, last);
+	if (SHARED_LOAD(entry_at(&list->path)->flags) & RANGE_PINNED)
+		return 0;
+	return pin_whole(list, &list->path);
+}
+
+/* A pinned entry becomes a range again. It counts with the last store only. */
+static void unpin_whole(struct range_list *list, struct tree_path *path, uint64_t stamp)
+{
+	struct range *entry = entry_at(path);
+	uint32_t pages = SHARED_LOAD(entry->pages);
+
+	SHARED_STORE(entry->live, pages);
+	SHARED_STORE(entry->stamp, stamp);
 	CRASH_BARRIER();
-	SHARED_STORE(shared->flags, 0);
+	SHARED_STORE(entry->flags, 0);
 	CRASH_BARRIER();
-	account(list, path, entry, &now);
+	change_totals(list->root, pages, pages, 1);
+	tree_age_changed(list, path, AGE_NONE, age_of(0, pages, stamp));
 }
 
 /* An unpin that changes entries: all that it overlaps become one range. */
@@ -419,25 +433,13 @@ static int unpin_merge(struct range_list *list, uint32_t first, uint32_t last, u
 
 int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)
 {
-	struct tree_path *path = &list->path;
-	int r = tree_descend(list, first);
+	int r = find_exact(list, first, last);
 
-	if (r < 0)
-		return r;
-	/* What a cache does: unpin again what it pinned. */
-	if (path->at[0].slot > 0) {
-		struct range entry = range_load(&path->at[0].node->range[path->at[0].slot - 1]);
-		if (entry.start == first && entry.pages - 1 == last - first) {
-			if (!(entry.flags & RANGE_PINNED))
-				return 0;
-			if (!range_is_sane(list, &entry, 0))
-				return -EUCLEAN;
-			path->at[0].slot--;
-			unpin_whole(list, path, &entry, stamp);
-			return 0;
-		}
-	}
-	return unpin_merge(list, first, last, stamp);
+	if (r <= 0)
+		return r < 0 ? r : unpin_merge(list, first, last, stamp);
+	if (SHARED_LOAD(entry_at(&list->path)->flags) & RANGE_PINNED)
+		unpin_whole(list, &list->path, stamp);
+	return 0;
 }
 
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last)
@@ -509,7 +511,7 @@ static int find_start(struct range_list *list, uint32_t start, struct range *fou
 	if (path->at[0].slot == 0)
 		return -EUCLEAN;
 	path->at[0].slot--;
-	*found = range_load(&path->at[0].node->range[path->at[0].slot]);
+	*found = range_load(entry_at(path));
 	if (found->start != start || (found->flags & RANGE_PINNED))
 		return -EUCLEAN;
 	return 0;
@@ -522,25 +524,24 @@ int range_mark_purged(struct range_list *list, uint32_t start)
 
 	if (r < 0)
 		return r;
-	SHARED_STORE(list->path.at[0].node->range[list->path.at[0].slot].flags, RANGE_PURGED);
+	SHARED_STORE(entry_at(&list->path)->flags, RANGE_PURGED);
 	CRASH_BARRIER();
 	return 0;
 }
 
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
 {
-	struct range was, now;
+	struct range was;
 	int r = find_start(list, start, &was);
 
 	if (r < 0)
 		return r;
 	if (live > was.pages)
 		return -EUCLEAN;
-	now = was;
-	now.live = live;
-	SHARED_STORE(list->path.at[0].node->range[list->path.at[0].slot].live, live);
+	SHARED_STORE(entry_at(&list->path)->live, live);
 	CRASH_BARRIER();
-	account(list, &list->path, &was, &now);
+	change_totals(list->root, (uint64_t)live - was.live, 0, 0);
+	tree_age_changed(list, &list->path, range_age(&was), age_of(was.flags, live, was.stamp));
 	return 0;
 }
 

@@ -42,37 +42,21 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 	return base;
 }
 
-/* How many ranges of the leaf start at or before `page`. */
-static uint32_t leaf_slot(const struct range_node *node, uint32_t count, uint32_t page)
-{
-	uint32_t base = 0;
-
-	if (count == 0)
-		return 0;
-	while (count > 1) {
-		uint32_t half = count / 2;
-		base += SHARED_LOAD(node->range[base + half].start) <= page ? half : 0;
-		count -= half;
-	}
-	return base + (SHARED_LOAD(node->range[base].start) <= page);
-}
-
 static int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
 	uint32_t index)
 {
 	path->at[level].index = index;
+	const char *lines = (const char *)tree_node(list, index);
+	if (lines)
+		for (int i = 0; i < RANGE_NODE_BYTES; i += 64)
+			__builtin_prefetch(lines + i);
 	return tree_load(list, index, level, &path->at[level].node, &path->at[level].count);
 }
 
-int tree_descend(struct range_list *list, uint32_t page)
+int tree_descend_anew(struct range_list *list, uint32_t page)
 {
 	struct tree_path *path = &list->path;
 	uint64_t version = SHARED_LOAD(list->root->version);
-
-	if (page >= list->path_low && page < list->path_high && version == list->path_version) {
-		path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
-		return 0;
-	}
 	uint32_t index = SHARED_LOAD(list->root->root);
 	uint32_t level = SHARED_LOAD(list->root->height);
 	uint64_t low = 0, high = UINT64_MAX;
@@ -299,7 +283,7 @@ static void node_drop(struct range_list *list, uint32_t index)
 
 /* -- stamps -- */
 
-/* Where the oldest stamp of the path's node at `level` is kept: with its parent, or in the root. */
+/* Where the age of the path's node at `level` is kept: with its parent, or in the root. */
 static uint64_t *age_place(struct range_list *list, struct tree_path *path, uint32_t level)
 {
 	if (level == path->height)
@@ -307,14 +291,13 @@ static uint64_t *age_place(struct range_list *list, struct tree_path *path, uint
 	return &path->at[level + 1].node->child[path->at[level + 1].slot].age;
 }
 
-void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone,
-	uint64_t come)
+void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone, uint64_t come)
 {
 	for (uint32_t level = 0; level <= path->height; level++) {
 		uint64_t *place = age_place(list, path, level);
 		uint64_t was = SHARED_LOAD(*place), now;
 
-		if (gone && gone == was)
+		if (gone == was && gone != AGE_NONE)
 			now = tree_node_age(path->at[level].node, path->at[level].count, level);
 		else
 			now = older_of(was, come);

@@ -106,11 +106,44 @@ static inline struct range_node *tree_node(const struct range_list *list, uint32
 int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	struct range_node **node, uint32_t *count);
 
+/* How many entries of the leaf start at or before `page`. */
+static inline uint32_t leaf_slot(const struct range_node *node, uint32_t count, uint32_t page)
+{
+	uint32_t base = 0;
+
+	if (count == 0)
+		return 0;
+	while (count > 1) {
+		uint32_t half = count / 2;
+		base += SHARED_LOAD(node->range[base + half].start) <= page ? half : 0;
+		count -= half;
+	}
+	return base + (SHARED_LOAD(node->range[base].start) <= page);
+}
+
+/* Whether list->path still leads to the leaf for a page. */
+static inline int tree_path_holds(const struct range_list *list, uint32_t page)
+{
+	return page >= list->path_low && page < list->path_high &&
+	       list->path_version == SHARED_LOAD(list->root->version);
+}
+
+int tree_descend_anew(struct range_list *list, uint32_t page);
+
 /*
  * Find the leaf for a page, into list->path. at[0].slot becomes the number of its entries that start at or before
- * `page`. 0 or -EUCLEAN.
+ * `page`. 0 or -EUCLEAN. The path found last serves as long as it holds.
  */
-int tree_descend(struct range_list *list, uint32_t page);
+static inline int tree_descend(struct range_list *list, uint32_t page)
+{
+	struct tree_path *path = &list->path;
+
+	if (!tree_path_holds(list, page))
+		return tree_descend_anew(list, page);
+	path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
+	return 0;
+}
+
 /* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
 int tree_prev_leaf(const struct range_list *list, struct tree_path *path);

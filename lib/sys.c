@@ -41,16 +41,14 @@ int sys_memfd_create(const char *name)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-size_t sys_page_size(void)
-{
-	static size_t size;
-	size_t known = __atomic_load_n(&size, __ATOMIC_RELAXED);
+size_t sys_known_page_size;
 
-	if (!known) {
-		known = (size_t)sysconf(_SC_PAGESIZE);
-		__atomic_store_n(&size, known, __ATOMIC_RELAXED);
-	}
-	return known;
+size_t sys_ask_page_size(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+
+	__atomic_store_n(&sys_known_page_size, size, __ATOMIC_RELAXED);
+	return size;
 }
 
 int sys_read_file(const char *path, char *text, size_t size)

@@ -42,8 +42,16 @@ struct sys_robust_head {
 /* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). */
 int sys_memfd_create(const char *name);
 
+extern size_t sys_known_page_size;
+size_t sys_ask_page_size(void);
+
 /* Bytes of a page of the running system. */
-size_t sys_page_size(void);
+static inline size_t sys_page_size(void)
+{
+	size_t size = __atomic_load_n(&sys_known_page_size, __ATOMIC_RELAXED);
+
+	return size ? size : sys_ask_page_size();
+}
 
 /* Read a small file as text: its length, cut to size - 1, or a negative errno. */
 int sys_read_file(const char *path, char *text, size_t size);
