@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 
 #include <ashmem/stats.h>
 
@@ -281,6 +282,10 @@ static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, i
 	r = area->backend->get_prot(area->state);
 	if (r < 0)
 		return r;
+	/* mmap(2) will add it: personality(2). */
+	if ((prot & PROT_READ) && !(r & PROT_EXEC) &&
+		(personality(0xffffffff) & READ_IMPLIES_EXEC))
+		return -EPERM;
 	return prot & ~r ? -EPERM : 0;
 }
 
@@ -292,7 +297,16 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 	int r = check_map(area, offset, length, prot, map_flags);
 	if (r < 0)
 		return r;
-	return area->backend->map(area->state, offset, length, prot, map_flags, addr);
+	void *mapped = *addr;
+	r = area->backend->map(area->state, offset, length, prot, map_flags, &mapped);
+	if (r < 0)
+		return r;
+	if ((map_flags & MAP_FIXED_NOREPLACE) && mapped != *addr) {
+		munmap(mapped, length); /* before Linux 4.17 the address is a hint only */
+		return -EEXIST;
+	}
+	*addr = mapped;
+	return 0;
 }
 
 int ashmem_unmap(void *addr, size_t length)

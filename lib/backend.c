@@ -13,12 +13,12 @@
 #include "backend.h"
 #include "process.h"
 
-#define BUILT_IN 1
-#define ADDED_MAX 8
+#define BUILT_IN 2
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* "auto" takes the first of the built-in ones that works. */
-static const struct ashmem_backend *backends[BUILT_IN + ADDED_MAX] = {
+static const struct ashmem_backend *backends[BACKENDS_MAX] = {
+	&backend_kernel,
 	&backend_memfd,
 };
 static unsigned count = BUILT_IN;
@@ -82,6 +82,8 @@ int backend_choose(const struct ashmem_backend **chosen)
 	}
 	if (!backend)
 		backend = first_that_works();
+	else if (!works(backend))
+		backend = NULL;
 	if (!backend)
 		return -ENODEV;
 	*chosen = backend;
@@ -104,15 +106,6 @@ int backend_import(int fd, const struct ashmem_backend **chosen, void **state)
 		return r < 0 ? r : 0;
 	}
 	return -EINVAL;
-}
-
-const struct ashmem_backend *backend_purger(void)
-{
-	const struct ashmem_backend *backend;
-
-	if (backend_choose(&backend) < 0 || !(backend->capabilities & ASHMEM_BACKEND_CAP_PURGE_ALL))
-		return NULL;
-	return backend;
 }
 
 int ashmem_backend_select(const char *name)
@@ -155,7 +148,7 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 	pthread_mutex_lock(&mutex);
 	if (find(backend->name))
 		r = -EEXIST;
-	else if (count == BUILT_IN + ADDED_MAX)
+	else if (count == BACKENDS_MAX)
 		r = -ENOSPC;
 	if (r == 0) {
 		backends[count] = backend;

@@ -7,6 +7,9 @@
 
 #include <ashmem/backend.h>
 
+/* How many there can be: built in and added. */
+#define BACKENDS_MAX 10
+
 extern const struct ashmem_backend backend_memfd;
 extern const struct ashmem_backend backend_kernel;
 
@@ -15,8 +18,5 @@ int backend_choose(const struct ashmem_backend **chosen);
 
 /* The backend that recognises a descriptor, with the state it made. -EINVAL if none does, or the backend's error. */
 int backend_import(int fd, const struct ashmem_backend **chosen, void **state);
-
-/* The backend that purges for the whole system, if one is in use for new areas, or NULL. */
-const struct ashmem_backend *backend_purger(void);
 
 #endif /* ASHMEM_LIB_BACKEND_H */

@@ -71,8 +71,8 @@ static int ask(int fd, unsigned long request, unsigned long argument)
 }
 
 /*
- * A call on a range. A range that ends at 4 GiB overflows in the driver, and its "to the end" is cut
- * to 32 bits in areas that large, so it is not used.
+ * A call on a range. A range that ends at 4 GiB overflows in the driver; its "to the end" is cut to
+ * 32 bits in areas that large, so it is not used.
  */
 static int ask_range(int fd, unsigned long request, uint64_t offset, uint64_t length)
 {
@@ -184,6 +184,9 @@ static int kernel_probe(void *userdata)
 
 	(void)userdata;
 	if (known == NODE_UNKNOWN) {
+		int r = process_start();
+		if (r < 0)
+			return r;
 		pthread_mutex_lock(&mutex);
 		known = find_node();
 		if (known >= 0)
@@ -195,7 +198,7 @@ static int kernel_probe(void *userdata)
 	return known == NODE_NONE ? -ENODEV : 0;
 }
 
-/* A new open file of the driver. If the node cannot be opened any more, the next call looks anew. */
+/* A new open file of the driver. If the node cannot be opened, the next call looks for another. */
 static int open_node(void)
 {
 	int r = kernel_probe(NULL);
@@ -253,7 +256,7 @@ static int kernel_create(
 	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
 {
 	struct kernel_area *area = NULL;
-	int r = process_start(), fd = r < 0 ? r : open_node();
+	int r, fd = open_node();
 
 	(void)userdata;
 	(void)flags;
@@ -379,6 +382,7 @@ static int kernel_get_name(void *state, char *name)
 
 	if (r < 0)
 		return r;
+	answer[sizeof(answer) - 1] = '\0';
 	/* An area that was given just this name cannot be told from one without, and need not. */
 	strcpy(name, strcmp(answer, ASHMEM_NAME_DEF) == 0 ? "" : answer);
 	return 0;
@@ -485,7 +489,7 @@ static int is_zero(const unsigned char *bytes, size_t length)
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-/* Copy the area's bytes to `to`, whose bytes are zero: a hole stays a hole. */
+/* Copy the area's bytes to `to`, which reads as zeroes: what is zero takes no memory there. */
 static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 {
 	enum { SLICE = 4096 };
@@ -516,14 +520,14 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 {
 	size_t page = sys_page_size(), in_page = (size_t)(size_bytes % page);
-	const unsigned char *last =
+	unsigned char *last =
 		mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)(size_bytes - in_page));
 
 	if (last == MAP_FAILED)
 		return errno == EPERM ? 0 : -errno;
 	if (!is_zero(last + in_page, page - in_page))
 		memcpy(to + in_page, last + in_page, page - in_page);
-	munmap((void *)last, page);
+	munmap(last, page);
 	return 0;
 }
 
@@ -535,11 +539,12 @@ static int fill_private(
 	uint64_t size, last;
 	int materialised, r = kernel_get_size(area, &size, &materialised);
 
+	if (r < 0)
+		return r;
 	length = (length + page - 1) & ~(page - 1);
-	if (r == 0 && !(prot & PROT_WRITE) && mprotect(mapped, length, PROT_WRITE) < 0)
-		r = -errno;
-	if (r == 0)
-		r = copy_bytes(area->fd, mapped, length, offset);
+	if (!(prot & PROT_WRITE) && mprotect(mapped, length, PROT_WRITE) < 0)
+		return -errno;
+	r = copy_bytes(area->fd, mapped, length, offset);
 	last = size - size % page;
 	if (r == 0 && last < size && last >= offset && last - offset < length)
 		r = copy_tail(area->fd, mapped + (last - offset), size);
@@ -590,7 +595,7 @@ static int kernel_map(
 			if (r == 0 || (kernel_get_prot(area) & PROT_WRITE))
 				return r;
 		}
-		/* D7, where nobody can ever write: a shared mapping does all that a private does. */
+		/* D7, where nobody can ever write: shared and private mappings are the same. */
 		map_flags = (map_flags & ~MAP_TYPE) | MAP_SHARED;
 	}
 	void *mapped =
@@ -650,10 +655,11 @@ static int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offs
  *
  * The driver has two: the open file's, and one of the memory behind it. read starts from the first
  * and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets both. So
- * after a pread SEEK_CUR must not be left to the driver, and no call tells the first position. But a
- * lock can be placed relative to it, and be asked for in absolute terms: it belongs to the open
- * file, so it is in the way of the process's own locks (fcntl(2)); its length tells it from locks of
- * others. /proc/self/fdinfo has the number too, but not for a process that changed its user id.
+ * after a pread SEEK_CUR must not be left to the driver, and no call tells the first position. A
+ * lock can be placed relative to it, though, and be asked for in absolute terms: it belongs to the
+ * open file, so it is in the way of the process's own locks (fcntl(2)); its length tells it from
+ * locks of others. /proc/self/fdinfo has the number too, but not for a process that changed its
+ * user id.
  */
 static int64_t position_of(int fd)
 {
@@ -679,7 +685,7 @@ static int64_t position_of(int fd)
 /* SEEK_CUR. If others' locks hide the position, the driver's answer: right but after a pread. */
 static int64_t seek_from_position(int fd, int64_t offset)
 {
-	int64_t sum, position = position_of(fd);
+	int64_t sum = 0, position = position_of(fd);
 
 	if (position >= 0 && offset == 0)
 		return position;

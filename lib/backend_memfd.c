@@ -286,9 +286,9 @@ static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, offset, &sum))
-		return -EOVERFLOW;
-	return sum < 0 ? -EINVAL : sum;
+	if (__builtin_add_overflow(base, offset, &sum) || sum < 0)
+		return -EINVAL; /* as the driver, which has no EOVERFLOW */
+	return sum;
 }
 
 static int64_t memfd_seek(void *state, int64_t offset, int whence)

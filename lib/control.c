@@ -43,7 +43,7 @@ static uint64_t control_bytes_for(uint64_t data_bytes)
 
 uint64_t control_max_size(void)
 {
-	/* A page less than 2^32, so that a count of pages fits 32 bits. */
+	/* So that a count of pages fits 32 bits. */
 	uint64_t pages = RANGE_MAX_PAGES;
 
 	return pages << page_shift();

@@ -432,7 +432,7 @@ int memfd_import(void *userdata, int fd, void **state)
 		return r;
 	if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (fcntl(fd, F_GET_SEALS) < 0) /* no memfd: fcntl(2) */
+	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd)) /* fcntl(2): seals are for memfds and tmpfs files */
 		return -ENOTTY;
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)

@@ -17,10 +17,12 @@ static void before_fork(void)
 	areas_before_fork();
 	backends_before_fork();
 	memfd_before_fork();
+	kernel_before_fork();
 }
 
 static void after_fork(void)
 {
+	kernel_after_fork();
 	memfd_after_fork();
 	backends_after_fork();
 	areas_after_fork();

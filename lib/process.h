@@ -2,7 +2,7 @@
 /*
  * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
  * functions that lock and unlock it, and process.c calls them around fork in the order in which the mutexes nest:
- * shrinker, areas, backends, memfd.
+ * shrinker, areas, backends, memfd, kernel.
  */
 #ifndef ASHMEM_LIB_PROCESS_H
 #define ASHMEM_LIB_PROCESS_H
@@ -18,5 +18,7 @@ void backends_before_fork(void);
 void backends_after_fork(void);
 void memfd_before_fork(void);
 void memfd_after_fork(void);
+void kernel_before_fork(void);
+void kernel_after_fork(void);
 
 #endif /* ASHMEM_LIB_PROCESS_H */

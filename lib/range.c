@@ -212,14 +212,14 @@ static int finish_intent(struct range_list *list)
 	struct range_intent *shared = &list->root->intent;
 	uint32_t first = SHARED_LOAD(shared->first), last = SHARED_LOAD(shared->last);
 	uint32_t with_count = SHARED_LOAD(shared->with_count);
-	uint64_t leaves = SHARED_LOAD(list->root->nodes_used);
+	uint64_t nodes = SHARED_LOAD(list->root->nodes_used), rounds = nodes * LEAF_MAX;
 	struct tree_path moved, *path;
 	int count;
 
-	if (first > last || last >= list->pages || with_count > 2 || leaves > list->max_nodes)
+	if (first > last || last >= list->pages || with_count > 2 || nodes > list->max_nodes)
 		return -EUCLEAN;
 	while ((count = locate(list, first, last, &moved, &path)) > 0) {
-		if (leaves-- == 0) /* damaged: there are not so many */
+		if (rounds-- == 0) /* damaged: every round erases an entry at least */
 			return -EUCLEAN;
 		int r = tree_edit(list, path, (uint32_t)count, NULL, 0);
 		if (r < 0)

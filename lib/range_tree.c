@@ -340,11 +340,19 @@ static int on_right_spine(const struct tree_path *path, uint32_t level)
 	return 1;
 }
 
-/* How many of max + 1 entries the left node keeps. Ranges that come in order fill their nodes. */
-static uint32_t split_point(const struct tree_path *path, uint32_t level, uint32_t slot,
-	uint32_t max)
+/*
+ * How many entries of a full node and one more, at `slot`, the left node keeps: those before it, so that entries that come in order,
+ * ascending or descending, leave full nodes behind; but neither node may be poor.
+ */
+static uint32_t split_point(const struct tree_path *path, uint32_t level, uint32_t slot)
 {
-	return slot >= max && on_right_spine(path, level) ? max : (max + 1) / 2;
+	uint32_t max = level ? INNER_MAX : LEAF_MAX, min = level ? INNER_MIN : LEAF_MIN;
+
+	if (slot >= max && on_right_spine(path, level))
+		return max;
+	if (slot < min)
+		return min;
+	return slot > max + 1 - min ? max + 1 - min : slot;
 }
 
 static int new_root(struct range_list *list, struct tree_path *path, const struct range_child *right)
@@ -393,7 +401,7 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 		}
 
 		struct range_child all[INNER_MAX + 1];
-		uint32_t index, keep = split_point(path, level, slot, INNER_MAX);
+		uint32_t index, keep = split_point(path, level, slot);
 		r = node_alloc(list, level, &index);
 		if (r < 0)
 			return r;
@@ -585,7 +593,7 @@ static int edit_full_leaf(struct range_list *list, struct tree_path *path, uint3
 	if (r < 0)
 		return r;
 	struct range_node *twin = tree_node(list, index);
-	uint32_t keep = split_point(path, 0, remove ? 0 : slot, LEAF_MAX), rest = total - keep;
+	uint32_t keep = split_point(path, 0, remove ? LEAF_MAX / 2 : slot), rest = total - keep;
 	memcpy(leaf->range, all, keep * sizeof(*all));
 	memcpy(twin->range, &all[keep], rest * sizeof(*all));
 	SHARED_STORE(leaf->count, (uint16_t)keep);

@@ -186,19 +186,57 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
+/* The backends that purge for the whole system and are in use here. */
+struct purgers {
+	const struct ashmem_backend *backend[BACKENDS_MAX];
+	unsigned count;
+};
+
+static void add_purger(struct purgers *purgers, const struct ashmem_backend *backend)
+{
+	unsigned i = 0;
+
+	if (!(backend->capabilities & ASHMEM_BACKEND_CAP_PURGE_ALL))
+		return;
+	while (i < purgers->count && purgers->backend[i] != backend)
+		i++;
+	if (i == purgers->count && i < BACKENDS_MAX)
+		purgers->backend[purgers->count++] = backend;
+}
+
+static void add_purger_of(struct ashmem_area *area, void *context)
+{
+	add_purger(context, area->backend);
+}
+
+/* Ask them to purge; the pages that were purgeable, or the first error. */
+static int64_t purge_systems(void)
+{
+	const struct ashmem_backend *chosen;
+	struct purgers purgers = {.count = 0};
+	int64_t pages = 0;
+
+	if (backend_choose(&chosen) == 0)
+		add_purger(&purgers, chosen);
+	areas_visit(add_purger_of, &purgers);
+	for (unsigned i = 0; i < purgers.count; i++) {
+		int64_t got = purgers.backend[i]->purge_all(purgers.backend[i]->userdata);
+		if (got < 0)
+			return got;
+		pages += got;
+	}
+	return pages;
+}
+
 int64_t ashmem_purge_all(void)
 {
-	const struct ashmem_backend *purger = backend_purger();
 	struct ashmem_area *heap = NULL;
 	uint64_t before = ashmem_shrink_count();
-	int64_t error = 0;
+	int64_t error = 0, elsewhere = purge_systems();
 
-	if (purger) {
-		int64_t system = purger->purge_all(purger->userdata);
-		if (system < 0)
-			return system;
-		before += (uint64_t)system;
-	}
+	if (elsewhere < 0)
+		return elsewhere;
+	before += (uint64_t)elsewhere;
 	pthread_mutex_lock(&mutex);
 	areas_visit(collect_area, &heap);
 	while (heap) {

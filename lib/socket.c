@@ -17,6 +17,17 @@ union control_buffer {
 	struct cmsghdr align;
 };
 
+/* 0 if the descriptor is an AF_UNIX socket. */
+static int check_socket(int socket_fd)
+{
+	int domain;
+	socklen_t length = sizeof(domain);
+
+	if (getsockopt(socket_fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0)
+		return -errno;
+	return domain == AF_UNIX ? 0 : -EINVAL;
+}
+
 int ashmem_send(int socket_fd, struct ashmem_area *area)
 {
 	union control_buffer control;
@@ -28,8 +39,10 @@ int ashmem_send(int socket_fd, struct ashmem_area *area)
 		.msg_control = control.bytes,
 		.msg_controllen = CMSG_SPACE(sizeof(int)),
 	};
-	int fd = ashmem_fd(area);
+	int fd = area ? check_socket(socket_fd) : -EINVAL;
 
+	if (fd == 0)
+		fd = ashmem_fd(area);
 	if (fd < 0)
 		return fd;
 	memset(&control, 0, sizeof(control));
@@ -70,11 +83,12 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area)
 	};
 	int fds[FDS_MAX], r;
 
-	if (!area)
-		return -EINVAL;
+	r = area ? check_socket(socket_fd) : -EINVAL;
+	if (r < 0)
+		return r;
 	ssize_t got = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-	if (got < 0)
-		return -errno;
+	if (got < 0) /* an AF_UNIX stream that is not connected says EINVAL, other sockets ENOTCONN */
+		return errno == EINVAL ? -ENOTCONN : -errno;
 	int count = descriptors_of(&message, fds);
 	if (got == 0 && count == 0)
 		return -ECONNRESET;

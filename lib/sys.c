@@ -7,12 +7,17 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
 
+#ifndef HUGETLBFS_MAGIC
+#define HUGETLBFS_MAGIC 0x958458f6
+#endif
 #ifndef MFD_CLOEXEC
 #define MFD_CLOEXEC 1u
 #define MFD_ALLOW_SEALING 2u
@@ -39,6 +44,29 @@ int sys_memfd_create(const char *name)
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_memfd_create, name, flags);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int sys_is_memfd(int fd)
+{
+	static dev_t memfds; /* all memfds, but those of huge pages, are on one device */
+	static int known;
+	struct stat status, probe;
+	struct statfs file_system;
+
+	if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0)
+		return 0;
+	if (file_system.f_type == HUGETLBFS_MAGIC)
+		return 1;
+	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+		int memfd = sys_memfd_create("ashmem-probe");
+		if (memfd < 0) /* cannot tell now: believe it */
+			return 1;
+		if (fstat(memfd, &probe) == 0)
+			memfds = probe.st_dev;
+		close(memfd);
+		__atomic_store_n(&known, 1, __ATOMIC_RELEASE);
+	}
+	return status.st_dev == memfds;
 }
 
 size_t sys_known_page_size;

@@ -59,6 +59,9 @@ int sys_read_file(const char *path, char *text, size_t size);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
 
+/* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
+int sys_is_memfd(int fd);
+
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 

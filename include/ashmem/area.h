@@ -224,10 +224,12 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @return 0 on success.
  * @retval -EINVAL  A NULL argument; the size is 0; @p length is 0 or reaches past the area; @p offset is not page aligned;
  *                  @p prot has unknown bits; @p map_flags names no kind of mapping, or MAP_ANONYMOUS (contract rule 7).
- * @retval -EPERM   @p prot asks for more than the mask allows, shared or private.
+ * @retval -EPERM   @p prot asks for more than the mask allows, shared or private. Under the `READ_IMPLIES_EXEC`
+ *                  personality PROT_READ asks for PROT_EXEC as well.
  * @retval -EACCES  PROT_WRITE and the area was imported through a read-only descriptor.
  * @retval -ENOMEM  No address space or memory.
- * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area.
+ * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area, or for the read-only descriptor.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
  * @retval -EEXIST  MAP_FIXED_NOREPLACE and something is mapped there.
  * @retval -EAGAIN, -EOPNOTSUPP  As mmap(2).
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
@@ -303,11 +305,10 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
  * @param[in] offset  Bytes, meaning as lseek(2) says for @p whence.
  * @param[in] whence  SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE.
  * @return The new position in bytes.
- * @retval -EINVAL  @p area is NULL; the size is 0; the position would be negative; or @p whence is another value.
+ * @retval -EINVAL  @p area is NULL; the size is 0; the position would be negative or overflow; or @p whence is another value.
  * @retval -EBADF   The area has a size and is not materialised.
  * @retval -EACCES  The area was imported through a read-only descriptor, so that its position cannot be moved.
  * @retval -ENXIO   SEEK_DATA or SEEK_HOLE from outside of the area, or SEEK_DATA with no data behind @p offset.
- * @retval -EOVERFLOW  The position does not fit.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -320,7 +321,8 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
 /**
  * @name Pinning
  *
- * Offsets and lengths are multiples of the page size; length 0 means "to the end". Pins are a state, not a count
+ * Offsets and lengths are multiples of the page size. **Length 0 means "to the end"**, so a cache with empty entries must not
+ * pass their length on. Pins are a state, not a count
  * (contract rule 13).
  * @{
  */
@@ -427,7 +429,8 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @param[in] area  An area whose size is not 0.
  * @return The descriptor, borrowed: the area owns it and closes it with the last reference; `dup` it to keep it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
- * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -476,7 +479,8 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * @retval -EINTR     A signal came first.
  * @retval -ETOOMANYREFS  Too many descriptors are under way.
  * @retval -ENOBUFS   The kernel has no memory for the message.
- * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.

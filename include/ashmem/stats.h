@@ -39,7 +39,7 @@ struct ashmem_area_stats {
 /** Counts of the calling process over all areas that it holds. */
 struct ashmem_process_stats {
 	size_t struct_size;       /**< Set by the caller: bytes of this structure that it knows. */
-	uint64_t areas;           /**< Areas held; imported twice counts once. */
+	uint64_t areas;           /**< Areas held; imported twice counts once (but for a read-only and then a writable import). */
 	uint64_t evictable_pages; /**< What ashmem_shrink_count() would answer. */
 	uint64_t purged_pages;    /**< Pages that this process has purged since it began. */
 };
@@ -52,8 +52,8 @@ struct ashmem_process_stats {
  * @return 0 on success.
  * @retval -EINVAL     @p area or @p stats is NULL, or `struct_size` is smaller than itself.
  * @retval -ENOTSUP    The kernel backend: the driver tells none of this.
- * @retval -ETIMEDOUT  The area's lock was held for too long by another process.
- * @retval -EUCLEAN    The shared state is damaged.
+ * @retval -EACCES     The area was imported through a read-only descriptor.
+ * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Before the area is materialised only `size_pages` is not 0.
  *

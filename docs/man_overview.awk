@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+#
+# libashmem(3) out of the main page in ashmem.h, which doxygen leaves out of its manual pages:
+#
+#   awk -v version=0.9.0 -f man_overview.awk include/ashmem/ashmem.h >libashmem.3
+#
+# It knows the Markdown that the main page uses: sections, paragraphs, lists of references, tables of two columns,
+# `code`, *emphasis* and **strong emphasis**.
+
+# Each PATTERN...PATTERN pair in LINE set in FONT. mark is the length of the marks.
+function set_in(line, pattern, mark, font,   done, inner) {
+	done = ""
+	while (match(line, pattern)) {
+		inner = substr(line, RSTART + mark, RLENGTH - 2 * mark)
+		done = done substr(line, 1, RSTART - 1) "\\f" font inner "\\fP"
+		line = substr(line, RSTART + RLENGTH)
+	}
+	return done line
+}
+
+function roff(line) {
+	gsub(/\\/, "\\e", line)
+	gsub(/-/, "\\-", line)
+	line = set_in(line, "`[^`]+`", 1, "B")
+	line = set_in(line, "\\*\\*[^*]+\\*\\*", 2, "B")
+	line = set_in(line, "\\*[^* ][^*]*\\*", 1, "I")
+	if (line ~ /^['.]/)
+		line = "\\&" line
+	return line
+}
+
+/@mainpage/ {
+	inside = 1
+	print ".TH \"libashmem\" 3 \"\" \"libashmem " version "\" \"libashmem\"\n.ad l\n.nh"
+	print ".SH \"NAME\"\nlibashmem \\- purgeable shared memory"
+	print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>"
+	print "\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)\n.fi\n.SH \"DESCRIPTION\""
+	next
+}
+inside && /\*\// { exit }
+!inside { next }
+
+{ sub(/^ \* ?/, "") }
+
+/^@section / {
+	sub(/^@section [a-z_]+ /, "")
+	print ".SH \"" toupper($0) "\""
+	pending = 0
+	next
+}
+/^- @ref / {
+	print ".TP\n.BR " $3 " (3)"
+	sub(/^- @ref [a-z_]+ : /, "")
+	print roff($0)
+	next
+}
+/^\| (---|error )/ { next }
+/^\| / {
+	split($0, cell, / *\| */)
+	print ".TP\n\\fB" roff(cell[2]) "\\fP\n" roff(cell[3])
+	next
+}
+/^$/ {
+	pending = 1
+	next
+}
+{
+	if (pending)
+		print ".PP"
+	pending = 0
+	print roff($0)
+}
