@@ -63,11 +63,11 @@ static int memfd_get_name(void *state, char *name)
 	if (r == 0) {
 		strcpy(name, area->name);
 		memfd_newborn_end(area);
-	} else if (area->plain) {
-		name[0] = '\0';
-	} else {
+	} else if (memfd_is_established(area) && !area->plain) {
 		memcpy(name, area->control.shared->name, ASHMEM_NAME_LEN);
 		name[ASHMEM_NAME_LEN - 1] = '\0';
+	} else {
+		strcpy(name, area->name); /* a plain area has none */
 	}
 	return 0;
 }
@@ -94,12 +94,9 @@ static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
 	if (r < 0)
 		return r;
 	*materialised = r;
-	if (r == 0) {
-		*size_bytes = area->size_bytes;
+	*size_bytes = area->size_bytes;
+	if (r == 0)
 		memfd_newborn_end(area);
-	} else {
-		*size_bytes = area->plain ? area->size_bytes : area->control.size_bytes;
-	}
 	return 0;
 }
 
@@ -120,7 +117,8 @@ static int set_prot_shared(struct memfd_area *area, int prot)
 	if (area->plain)
 		return -EACCES;
 	/* What can fail comes first. The lock must not be held across it. */
-	if (!(prot & PROT_WRITE) && area->control.writable)
+	r = memfd_establish(area);
+	if (r == 0 && !(prot & PROT_WRITE) && area->control.writable)
 		r = memfd_read_only_fd(area);
 	if (r >= 0)
 		r = control_lock(&area->control);
@@ -163,7 +161,7 @@ static int memfd_get_prot(void *state)
 		memfd_newborn_end(area);
 		return r;
 	}
-	if (area->plain)
+	if (area->plain || !memfd_is_established(area))
 		return area->prot;
 	uint32_t prot = SHARED_LOAD(area->control.shared->prot);
 	return prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ? -EUCLEAN : (int)prot;
@@ -171,26 +169,34 @@ static int memfd_get_prot(void *state)
 
 /* -- memory -- */
 
-/* The descriptor that allows what the mask allows. */
+/* The descriptor that allows what the mask allows, of a materialised area. */
+static int allowed_fd(struct memfd_area *area)
+{
+	int prot = memfd_get_prot(area);
+
+	if (prot < 0)
+		return prot;
+	return area->plain || (prot & PROT_WRITE) ? area->fd : memfd_read_only_fd(area);
+}
+
 static int memfd_get_fd(void *state)
 {
 	struct memfd_area *area = state;
 	int r = memfd_materialise(area);
 
-	if (r < 0)
-		return r;
-	r = memfd_get_prot(area);
-	if (r < 0)
-		return r;
-	return area->plain || (r & PROT_WRITE) ? area->fd : memfd_read_only_fd(area);
+	if (r == 0)
+		r = memfd_establish(area); /* whoever gets it finds the state in it */
+	return r < 0 ? r : allowed_fd(area);
 }
 
 static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
 {
 	void *hint = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
-	int fd = memfd_get_fd(state);
+	int fd = memfd_materialise(state);
 
+	if (fd == 0)
+		fd = allowed_fd(state);
 	if (fd < 0)
 		return fd;
 	void *mapped = mmap(hint, length, prot, map_flags, fd, (off_t)offset);
@@ -202,7 +208,7 @@ static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int 
 
 static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64_t offset)
 {
-	uint64_t size = area->plain ? UINT64_MAX : area->control.size_bytes;
+	uint64_t size = area->plain ? UINT64_MAX : area->size_bytes;
 
 	if (offset >= size || length == 0)
 		return 0;
@@ -236,11 +242,11 @@ static int64_t memfd_read(void *state, void *buf, size_t length)
 		ssize_t got = read(area->fd, buf, length);
 		return got < 0 ? -errno : got;
 	}
-	int r = control_lock(&area->control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	uint64_t position = SHARED_LOAD(area->control.shared->position);
-	uint64_t size = area->control.size_bytes, left = position < size ? size - position : 0;
+	uint64_t size = area->size_bytes, left = position < size ? size - position : 0;
 	if (length > left)
 		length = (size_t)left;
 	SHARED_STORE(area->control.shared->position, position + length);
@@ -255,7 +261,7 @@ static int64_t memfd_read(void *state, void *buf, size_t length)
 /* SEEK_DATA and SEEK_HOLE within the data: the control block behind them is no data. */
 static int64_t seek_data(struct memfd_area *area, int64_t offset, int whence)
 {
-	int64_t size = (int64_t)area->control.size_bytes;
+	int64_t size = (int64_t)area->size_bytes;
 
 	if (offset < 0 || offset >= size)
 		return -ENXIO;
@@ -281,7 +287,7 @@ static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
 		base = (int64_t)SHARED_LOAD(area->control.shared->position);
 		break;
 	case SEEK_END:
-		base = (int64_t)area->control.size_bytes;
+		base = (int64_t)area->size_bytes;
 		break;
 	default:
 		return -EINVAL;
@@ -299,7 +305,7 @@ static int64_t memfd_seek(void *state, int64_t offset, int whence)
 		off_t position = lseek(area->fd, (off_t)offset, whence);
 		return position < 0 ? -errno : position;
 	}
-	int r = control_lock(&area->control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	int64_t position = new_position(area, offset, whence);
@@ -318,7 +324,7 @@ static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 
 	if (area->plain)
 		return ASHMEM_NOT_PURGED;
-	int r = control_lock(control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	r = range_pin(&control->list, (uint32_t)(offset >> control->page_shift),
@@ -338,7 +344,7 @@ static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
 		return -ENOTSUP;
 	struct stamp_clock *clock = &stamp_clock;
 	uint64_t now = stamp_now(clock);
-	int r = control_lock(control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	r = range_unpin(&control->list, (uint32_t)(offset >> control->page_shift),
@@ -355,7 +361,7 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 
 	if (area->plain)
 		return ASHMEM_IS_PINNED;
-	int r = control_lock(control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	r = range_overlaps(&control->list, (uint32_t)(offset >> control->page_shift),
@@ -371,7 +377,7 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 /* Whether the area has a range list that this process can purge from. */
 static int is_purgeable(const struct memfd_area *area)
 {
-	return memfd_is_materialised(area) && !area->plain && area->control.writable;
+	return memfd_is_established(area) && !area->plain && area->control.writable;
 }
 
 static uint64_t memfd_evictable(void *state)
@@ -428,12 +434,13 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 	struct control_map *control = &area->control;
 	struct range range;
 
-	if (area->plain || from >= control->data_bytes)
+	if (area->plain)
 		return 0;
-	int r = control_lock(control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
-	r = range_find(&control->list, (uint32_t)(from >> control->page_shift), &range);
+	if (from < control->data_bytes)
+		r = range_find(&control->list, (uint32_t)(from >> control->page_shift), &range);
 	control_unlock(control, r);
 	if (r <= 0)
 		return r;
@@ -450,9 +457,9 @@ static int memfd_get_stats(void *state, void *stats_out)
 	struct ashmem_area_stats *stats = stats_out;
 	struct control *shared = area->control.shared;
 
-	if (!memfd_is_materialised(area) || area->plain)
+	if (!memfd_is_established(area) || area->plain)
 		return 0;
-	int r = control_lock(&area->control);
+	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	stats->unpinned_ranges = shared->ranges.ranges;

@@ -83,15 +83,20 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 	return 0;
 }
 
-int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
+int control_reserve(int fd, uint64_t size_bytes)
 {
 	uint64_t data_bytes = round_up_to_page(size_bytes);
-	uint64_t control_bytes = control_bytes_for(data_bytes);
-	static uint32_t made;
 
-	if (ftruncate(fd, (off_t)(data_bytes + control_bytes)) < 0)
+	if (ftruncate(fd, (off_t)(data_bytes + control_bytes_for(data_bytes))) < 0)
 		return errno == EINVAL ? -EFBIG : -errno;
+	return 0;
+}
+
+int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
+{
+	static uint32_t made;
 	int r = map_block(map, fd, size_bytes, 1);
+
 	if (r < 0)
 		return r;
 	struct control *control = map->shared;
@@ -104,8 +109,9 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
 		.page_size = (uint32_t)sys_page_size(),
 		.version = CONTROL_VERSION,
 		.byte_order = BYTE_ORDER_MARK,
-		.control_bytes = (uint32_t)(control_bytes >> map->page_shift),
+		.control_pages = (uint32_t)(map->bytes >> map->page_shift),
 	};
+	CRASH_BARRIER(); /* what has the magic is complete */
 	memcpy(control->id.magic, magic, sizeof(magic));
 	memcpy(map->serial, control->id.serial, sizeof(map->serial));
 	return 0;

@@ -47,7 +47,7 @@ struct control_id {
 	uint32_t page_size;
 	uint32_t version;
 	uint32_t byte_order; /* 0x01020304 as the maker stores it */
-	uint32_t control_bytes;
+	uint32_t control_pages;
 	unsigned char magic[8];
 } __attribute__((aligned(8)));
 
@@ -91,7 +91,10 @@ struct control_map {
 /* The largest size of an area in bytes. */
 uint64_t control_max_size(void);
 
-/* Make an empty memfd into an area: set its size, write the control block, map it. Does not seal. */
+/* Give an empty memfd the size that data and control block need. No page is allocated. */
+int control_reserve(int fd, uint64_t size_bytes);
+
+/* Write a new control block into a memfd of the right size, and map it. */
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name);
 
 /*

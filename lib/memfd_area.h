@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One area of the memfd backend, as one process knows it: before it is materialised (memfd_life.c keeps its name, size and
- * mask here) and after (the control block has the state). A foreign memfd is a plain area: it has no control block.
+ * One area of the memfd backend, as one process knows it. It goes through three states:
+ *   newborn       no memory: name, size and mask are kept here and can change
+ *   materialised  the memfd exists, sealed, and can be mapped; everything is pinned
+ *   established   the control block is written into the memfd: the state is there, and others can share it
+ * The last step comes with the first call on its state, the first hand-out of the descriptor, or a fork: an area that only lives for a
+ * mapping costs no more than a memfd. A foreign memfd is a plain area: it has no control block and is established at once.
  *
- * Locks: memfd_life.c's mutex guards everything here but `control`, which has its own lock. What is needed without the mutex
- * (`materialised` and all that it publishes) is set before `materialised` and constant afterwards, except `read_only_fd`.
+ * Locks: memfd_life.c's mutex guards everything here but `control`, which has its own lock. What is published by
+ * `materialised` and by `established` is set before and constant afterwards, except `prot` and `read_only_fd`.
  */
 #ifndef ASHMEM_LIB_MEMFD_AREA_H
 #define ASHMEM_LIB_MEMFD_AREA_H
@@ -18,6 +22,7 @@ struct birth;
 
 struct memfd_area {
 	uint32_t materialised; /* atomic; release when set, acquire when read */
+	uint32_t established;  /* likewise */
 	int plain;
 	int fd;           /* -1: none */
 	int read_only_fd; /* atomic; -1: none; a description of its own, to hand out under a mask without PROT_WRITE */
@@ -32,8 +37,8 @@ struct memfd_area {
 
 	dev_t device;
 	ino_t inode;
-	struct memfd_area *bucket_next;           /* of the table by inode, once materialised */
-	struct memfd_area *newborn_prev, *newborn_next; /* of the list of areas not materialised */
+	struct memfd_area *bucket_next;           /* of the table by inode, once established */
+	struct memfd_area *young_prev, *young_next; /* of the list of areas not established */
 };
 
 int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
@@ -54,8 +59,27 @@ static inline int memfd_is_materialised(const struct memfd_area *area)
 int memfd_newborn_begin(struct memfd_area *area);
 void memfd_newborn_end(struct memfd_area *area);
 
+static inline int memfd_is_established(const struct memfd_area *area)
+{
+	return (int)__atomic_load_n(&area->established, __ATOMIC_ACQUIRE);
+}
+
 /* Materialise if that was not done; the size is not 0. */
 int memfd_materialise(struct memfd_area *area);
+
+/* Establish a materialised area if that was not done. */
+int memfd_establish(struct memfd_area *area);
+
+/* Take the control lock of a materialised area, establishing it first if need be. control_unlock() ends it. */
+static inline int memfd_lock(struct memfd_area *area)
+{
+	if (__builtin_expect(!memfd_is_established(area), 0)) {
+		int r = memfd_establish(area);
+		if (r < 0)
+			return r;
+	}
+	return control_lock(&area->control);
+}
 
 /* The read-only descriptor of a materialised area, made if there is none. */
 int memfd_read_only_fd(struct memfd_area *area);

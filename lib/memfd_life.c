@@ -3,11 +3,11 @@
  * The life of a memfd area: created, materialised, imported, shared with children, closed.
  *
  * An area without memory is a newborn: name, size and mask are kept in the process, and no descriptor exists. A process that
- * forks while it has newborns must still share them with its child (contract rule 3), so a fork handler gives each one
+ * forks while it has young must still share them with its child (contract rule 3), so a fork handler gives each one
  * a *birth*: a page shared by parent and child with the name, size and mask, and an empty memfd that both inherit. Whoever
  * materialises the area first writes the control block into that memfd; the others find it there.
  *
- * One mutex guards the newborns and the table of materialised areas, which finds an area again when its descriptor
+ * One mutex guards the young and the table of materialised areas, which finds an area again when its descriptor
  * is imported. It comes before any control lock or birth lock.
  */
 #include <assert.h>
@@ -41,27 +41,27 @@ struct birth {
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct memfd_area *newborns;
+static struct memfd_area *young; /* the areas that are not established */
 static struct memfd_area *buckets[BUCKETS];
 
-static void newborn_link(struct memfd_area *area)
+static void young_link(struct memfd_area *area)
 {
-	area->newborn_prev = NULL;
-	area->newborn_next = newborns;
-	if (newborns)
-		newborns->newborn_prev = area;
-	newborns = area;
+	area->young_prev = NULL;
+	area->young_next = young;
+	if (young)
+		young->young_prev = area;
+	young = area;
 }
 
-static void newborn_unlink(struct memfd_area *area)
+static void young_unlink(struct memfd_area *area)
 {
-	if (area->newborn_prev)
-		area->newborn_prev->newborn_next = area->newborn_next;
-	else if (newborns == area)
-		newborns = area->newborn_next;
-	if (area->newborn_next)
-		area->newborn_next->newborn_prev = area->newborn_prev;
-	area->newborn_prev = area->newborn_next = NULL;
+	if (area->young_prev)
+		area->young_prev->young_next = area->young_next;
+	else if (young == area)
+		young = area->young_next;
+	if (area->young_next)
+		area->young_next->young_prev = area->young_prev;
+	area->young_prev = area->young_next = NULL;
 }
 
 /* What /proc/PID/maps shows behind "/memfd:". */
@@ -106,20 +106,6 @@ static void birth_end(struct memfd_area *area)
 	area->birth = NULL;
 }
 
-void memfd_before_fork(void)
-{
-	pthread_mutex_lock(&mutex);
-	/* If there is no memory for a birth the child's calls on that area answer -ESTALE. */
-	for (struct memfd_area *area = newborns; area; area = area->newborn_next)
-		if (!area->birth && area->generation == lock_fork_generation())
-			birth_give(area);
-}
-
-void memfd_after_fork(void)
-{
-	pthread_mutex_unlock(&mutex);
-}
-
 /* -- materialised areas -- */
 
 static struct memfd_area **bucket_of(ino_t inode)
@@ -127,7 +113,7 @@ static struct memfd_area **bucket_of(ino_t inode)
 	return &buckets[(size_t)inode % BUCKETS];
 }
 
-/* From now on the area is materialised for everybody in this process. The mutex is held. */
+/* From now on the area is established, and found by its descriptor. The mutex is held. */
 static void publish(struct memfd_area *area, const struct stat *status)
 {
 	struct memfd_area **bucket = bucket_of(status->st_ino);
@@ -136,7 +122,8 @@ static void publish(struct memfd_area *area, const struct stat *status)
 	area->inode = status->st_ino;
 	area->bucket_next = *bucket;
 	*bucket = area;
-	/* Release: pairs with the acquire in memfd_is_materialised(). */
+	/* Release: pairs with the acquire in memfd_is_established() and memfd_is_materialised(). */
+	__atomic_store_n(&area->established, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
 }
 
@@ -166,7 +153,7 @@ static struct memfd_area *find(int fd, const struct stat *status, int need_writa
 	return NULL;
 }
 
-/* -- newborns -- */
+/* -- young -- */
 
 int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 	void **state)
@@ -189,23 +176,34 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	strcpy(area->name, name);
 
 	pthread_mutex_lock(&mutex);
-	newborn_link(area);
+	young_link(area);
 	pthread_mutex_unlock(&mutex);
 	*state = area;
 	return 0;
 }
 
-/* Somebody who shares the birth has materialised the area: attach to it. */
-static int attach_born(struct memfd_area *area)
+/*
+ * Establish the area. The mutex is held. A child of a bare clone shares the memfd without our knowing and may do the same at this
+ * moment: a record lock, which fork does not hand on, decides who writes the control block; the other attaches to it.
+ */
+static int establish(struct memfd_area *area)
 {
 	struct stat status;
 
 	if (fstat(area->fd, &status) < 0)
 		return -errno;
-	int r = control_attach(&area->control, area->fd, &status);
-	if (r != 0)
-		return r < 0 ? r : -EUCLEAN;
-	newborn_unlink(area);
+	int r = sys_lock_file(area->fd);
+	if (r < 0)
+		return r;
+	r = control_attach(&area->control, area->fd, &status);
+	if (r == CONTROL_NONE)
+		r = control_make(
+			&area->control, area->fd, area->size_bytes, area->prot, area->name);
+	sys_unlock_file(area->fd);
+	if (r < 0)
+		return r;
+	area->size_bytes = area->control.size_bytes;
+	young_unlink(area);
 	publish(area, &status);
 	return 0;
 }
@@ -228,7 +226,7 @@ static int birth_begin(struct memfd_area *area)
 	/* Sealed, it has its final size: whoever did that may have died before saying so. */
 	if (__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) || is_sealed(area->fd)) {
 		lock_release(&birth->lock);
-		r = attach_born(area);
+		r = establish(area);
 		if (r < 0)
 			return r;
 		birth_end(area);
@@ -290,34 +288,44 @@ static int open_read_only(int fd)
 	return sys_reopen_read_only(fd);
 }
 
-/* Make memory and state; all or nothing. The area is held as a newborn. */
+/* Give the memfd its final size. */
+static int size_and_seal(int fd, uint64_t size_bytes)
+{
+	int r = control_reserve(fd, size_bytes);
+
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
+		return errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
+	return 0;
+}
+
+/* Make the memory; all or nothing. The area is held as a newborn. */
 static int bring_forth(struct memfd_area *area)
 {
-	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r;
-	struct stat status;
+	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r = 0;
 
 	if (fd < 0)
 		return fd;
 	/* One who shares the birth may have begun this and died: start from an empty file. */
-	r = area->birth && ftruncate(fd, 0) < 0 ? -errno : 0;
-	if (r == 0)
-		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
-		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
-	if (r == 0 && fstat(fd, &status) < 0)
+	if (area->birth && ftruncate(fd, 0) < 0)
 		r = -errno;
 	if (r == 0 && !(area->prot & PROT_WRITE))
 		r = read_only = open_read_only(fd);
+	if (r >= 0)
+		r = size_and_seal(fd, area->size_bytes);
 	if (r < 0) {
-		control_detach(&area->control);
+		if (read_only >= 0)
+			close(read_only);
 		if (!area->birth)
 			close(fd);
 		return r;
 	}
 	area->fd = fd;
 	area->read_only_fd = read_only;
-	newborn_unlink(area);
-	publish(area, &status);
+	if (area->birth)
+		return establish(area);
+	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -339,11 +347,46 @@ int memfd_materialise(struct memfd_area *area)
 	return r;
 }
 
+int memfd_establish(struct memfd_area *area)
+{
+	int r = 0;
+
+	if (memfd_is_established(area))
+		return 0;
+	pthread_mutex_lock(&mutex);
+	if (!area->established)
+		r = establish(area);
+	pthread_mutex_unlock(&mutex);
+	return r;
+}
+
+/* -- fork -- */
+
+void memfd_before_fork(void)
+{
+	struct memfd_area *next;
+
+	pthread_mutex_lock(&mutex);
+	/* If there is no memory for it, calls on that area answer -ESTALE in the child. */
+	for (struct memfd_area *area = young; area; area = next) {
+		next = area->young_next;
+		if (area->materialised)
+			establish(area);
+		else if (!area->birth && area->generation == lock_fork_generation())
+			birth_give(area);
+	}
+}
+
+void memfd_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
 int memfd_read_only_fd(struct memfd_area *area)
 {
 	int fd = __atomic_load_n(&area->read_only_fd, __ATOMIC_ACQUIRE);
 
-	if (fd >= 0 || (!area->plain && !area->control.writable))
+	if (fd >= 0 || (memfd_is_established(area) && !area->plain && !area->control.writable))
 		return fd >= 0 ? fd : area->fd;
 	pthread_mutex_lock(&mutex);
 	fd = area->read_only_fd;
@@ -456,10 +499,10 @@ void memfd_close(void *state)
 
 	pthread_mutex_lock(&mutex);
 	int last = --area->refs == 0;
-	if (last && area->materialised)
+	if (last && area->established)
 		bucket_unlink(area);
 	else if (last)
-		newborn_unlink(area);
+		young_unlink(area);
 	pthread_mutex_unlock(&mutex);
 	if (last)
 		dispose(area);

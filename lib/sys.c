@@ -69,6 +69,30 @@ int sys_is_memfd(int fd)
 	return status.st_dev == memfds;
 }
 
+static int record_lock(int fd, short type)
+{
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+
+	return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+}
+
+int sys_lock_file(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	int r = record_lock(fd, F_WRLCK);
+
+	for (int tries = 0; (r == -EAGAIN || r == -EACCES) && tries < 5000; tries++) {
+		nanosleep(&pause, NULL);
+		r = record_lock(fd, F_WRLCK);
+	}
+	return r == -EAGAIN || r == -EACCES ? -ETIMEDOUT : r;
+}
+
+void sys_unlock_file(int fd)
+{
+	record_lock(fd, F_UNLCK);
+}
+
 size_t sys_known_page_size;
 
 size_t sys_ask_page_size(void)

@@ -62,6 +62,10 @@ uint64_t sys_now_ns(void);
 /* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
 int sys_is_memfd(int fd);
 
+/* A record lock on a file's first byte, against other processes only: fcntl(2). -ETIMEDOUT after five seconds. */
+int sys_lock_file(int fd);
+void sys_unlock_file(int fd);
+
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 

@@ -342,6 +342,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * @retval -EINVAL  @p area is NULL or not materialised; or the range is misaligned, overflows, or reaches past the size
  *                  rounded up to pages (contract rule 9).
  * @retval -EACCES  The area was imported through a read-only descriptor.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -363,8 +364,8 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @retval -EINVAL  As ashmem_pin().
  * @retval -EACCES  The area was imported through a read-only descriptor.
  * @retval -ENOTSUP The area is a foreign memfd, which has no pin state and is always pinned.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
- * @retval -ENOMEM  (kernel backend) The driver had no memory.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -381,6 +382,7 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @return #ASHMEM_IS_UNPINNED if any page of the range is unpinned, else #ASHMEM_IS_PINNED (contract rule 12).
  * @retval -EINVAL  As ashmem_pin().
  * @retval -EACCES  The area was imported through a read-only descriptor.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *

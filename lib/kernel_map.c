@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapping areas of the kernel backend. The driver checks the mask; the first mapping materialises
+ * the area, with MAP_NORESERVE for the reason that kernel_materialise() has.
+ *
+ * The driver's private mappings show zeroes (D7). Under a mask with WRITE such a mapping is made and
+ * filled with what the area holds now. Later changes of the area do not show in it; mmap(2) leaves
+ * that open. It takes memory for what is not zero, and time for reading it all. Under a mask without
+ * WRITE nobody can ever write through a mapping, and a shared one does the same for less.
+ *
+ * No lock is held.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernel_area.h"
+#include "sys.h"
+
+int kernel_get_fd(void *state)
+{
+	const struct kernel_area *area = state;
+
+	/* Relaxed: nothing else is read. */
+	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
+		return area->fd;
+	int r = kernel_materialise(area->fd);
+	return r < 0 ? r : area->fd;
+}
+
+/* -- private mappings -- */
+
+static int is_zero(const unsigned char *bytes, size_t length)
+{
+	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
+}
+
+/* Copy bytes but not zeroes to `to`, which reads as zeroes. A slice is a page of the smallest size. */
+static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t length)
+{
+	const size_t slice = 4096;
+
+	for (size_t i = 0; i < length; i += slice) {
+		size_t part = length - i < slice ? length - i : slice;
+		if (!is_zero(bytes + i, part))
+			memcpy(to + i, bytes + i, part);
+	}
+}
+
+/* Copy the area's bytes up to its size. Through a buffer: read(2) would touch every page of `to`. */
+static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
+{
+	unsigned char chunk[16384];
+	size_t done = 0;
+
+	while (done < length) {
+		size_t want = length - done < sizeof(chunk) ? length - done : sizeof(chunk);
+		ssize_t got = pread(fd, chunk, want, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : 0;
+		copy_slices(to + done, chunk, (size_t)got);
+		done += (size_t)got;
+	}
+	return 0;
+}
+
+/*
+ * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is where
+ * that page belongs. Under a mask without READ nobody sees such bytes through a mapping made from now on.
+ */
+static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
+{
+	size_t page = sys_page_size(), in_page = (size_t)(size_bytes % page);
+	unsigned char *last =
+		mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)(size_bytes - in_page));
+
+	if (last == MAP_FAILED)
+		return errno == EPERM ? 0 : -errno;
+	copy_slices(to + in_page, last + in_page, page - in_page);
+	munmap(last, page);
+	return 0;
+}
+
+/* Copy whole pages of a materialised area. */
+static int copy_pages(struct kernel_area *area, unsigned char *to, size_t length, uint64_t offset)
+{
+	uint64_t size, last;
+	int materialised, r = kernel_get_size(area, &size, &materialised);
+
+	if (r == 0)
+		r = copy_bytes(area->fd, to, length, offset);
+	if (r < 0)
+		return r;
+	last = size - size % sys_page_size();
+	if (last < size && last >= offset && last - offset < length)
+		r = copy_tail(area->fd, to + (last - offset), size);
+	return r;
+}
+
+/* Give a private mapping, which shows zeroes, the area's bytes as its own copies. */
+static int fill_private(
+	struct kernel_area *area, unsigned char *mapped, size_t length, uint64_t offset, int prot)
+{
+	size_t page = sys_page_size();
+	int must_open = !(prot & PROT_WRITE);
+
+	length = (length + page - 1) & ~(page - 1);
+	if (must_open && mprotect(mapped, length, PROT_WRITE) < 0)
+		return -errno;
+	int r = copy_pages(area, mapped, length, offset);
+	if (r == 0 && must_open && mprotect(mapped, length, prot) < 0)
+		r = -errno;
+	return r;
+}
+
+static int map_copied(struct kernel_area *area, void *place, uint64_t offset, size_t length,
+	int prot, int map_flags, void **addr)
+{
+	int r = kernel_get_fd(area);
+
+	if (r < 0)
+		return r;
+	void *mapped = mmap(place, length, prot, map_flags, area->fd, (off_t)offset);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	r = fill_private(area, mapped, length, offset, prot);
+	if (r < 0) {
+		munmap(mapped, length);
+		return r;
+	}
+	*addr = mapped;
+	return 0;
+}
+
+/* Whether the mask has WRITE, 1 or 0, or a negative errno. */
+static int is_writable(struct kernel_area *area)
+{
+	int mask = kernel_get_prot(area);
+
+	return mask < 0 ? mask : (mask & PROT_WRITE) != 0;
+}
+
+int kernel_map(
+	void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
+{
+	struct kernel_area *area = state;
+	/* Without these flags the caller's *addr need not be set: not even a hint. */
+	void *place = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
+
+	if ((map_flags & MAP_TYPE) == MAP_PRIVATE) {
+		int r = is_writable(area);
+		if (r > 0) {
+			r = map_copied(area, place, offset, length, prot, map_flags, addr);
+			/* It fails too if the mask lost WRITE meanwhile. */
+			if (r < 0)
+				
+		}
+		map_flags = (map_flags & ~MAP_TYPE) | MAP_SHARED;
+	}
+	void *mapped =
+		mmap(place, length, prot, map_flags | MAP_NORESERVE, area->fd, (off_t)offset);
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*addr = mapped;
+	return 0;
+}
