@@ -57,7 +57,7 @@ static int set_name(int fd, const char *name)
 
 static int set_size(int fd, uint64_t size_bytes)
 {
-	/* As many pages as the memfd backend counts; the driver takes what fits the type. */
+	/* The memfd backend's limit, so that both answer alike. */
 	if (size_bytes > (uint64_t)UINT32_MAX * sys_page_size())
 		return -EFBIG;
 	if (size_bytes > SIZE_MAX)
@@ -65,7 +65,8 @@ static int set_size(int fd, uint64_t size_bytes)
 	return kernel_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
 }
 
-/* Make an area of an open file, which it takes over; NULL if there is no memory. The mutex is held. */
+/* Make an area of an open file, which it takes over; NULL if there is no memory. The mutex is held.
+ */
 static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 {
 	struct kernel_area *area = calloc(1, sizeof(*area));
@@ -160,7 +161,7 @@ int kernel_import(void *userdata, int fd, void **state)
 		return -EBADF;
 	if (!kernel_is_driver(fd))
 		return -ENOTTY;
-	/* No mask allows what such a descriptor could map. */
+	/* It could never be mapped, not even to materialise: mmap(2) wants to read. */
 	if ((mode & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
 	pthread_mutex_lock(&mutex);

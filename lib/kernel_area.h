@@ -8,13 +8,13 @@
  * that has the file. Here is only what saves a question, and the size, which the driver does not
  * tell whole.
  *
- * Invariants: the file is open as long as `refs` is not 0. Once `materialised` is 1 it stays so, and
- * `size_bytes` is the whole size and does not change.
+ * Invariants: the file is open as long as `refs` is not 0. Once `materialised` is 1 it stays so,
+ * and `size_bytes` is the whole size and does not change.
  *
- * Locks: kernel_area.c's mutex guards the list of areas and their `refs`. An area's own mutex guards
- * its size and the position of its file; it comes after that one. kernel_node.c's mutex guards the
- * search for the node; no other lock is taken with it. All come after the rest of the library's
- * (process.h).
+ * Locks: kernel_area.c's mutex guards the list of areas and their `refs`. An area's own mutex
+ * guards its size and the position of its file; it comes after that one. kernel_node.c's mutex
+ * guards the search for the node; no other lock is taken with it. All come after the rest of the
+ * library's (process.h).
  */
 #ifndef ASHMEM_LIB_KERNEL_AREA_H
 #define ASHMEM_LIB_KERNEL_AREA_H
@@ -50,7 +50,10 @@ int kernel_materialise(int fd);
 /* Whether a file is the driver's, 1 or 0. Changes nothing in the driver. */
 int kernel_is_driver(int fd);
 
-/* Whether a file that was just opened works as the driver's do: 0, -ENODEV, or an error that does not tell. Uses it up. */
+/*
+ * Whether a file that was just opened works as the driver's do: 0, -ENODEV, or an error that does
+ * not tell. The file is materialised then, and good for nothing else.
+ */
 int kernel_try_driver(int fd);
 
 /* -- kernel_node.c -- */
@@ -79,8 +82,7 @@ int kernel_get_prot(void *state);
 
 /* kernel_map.c */
 int kernel_get_fd(void *state);
-int kernel_map(
-	void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+int kernel_map(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
 
 /* kernel_read.c */
 int64_t kernel_read(void *state, void *buf, size_t length);

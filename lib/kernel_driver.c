@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One open file of the driver: asking it, and telling it from other files. Knows file descriptors
- * only, no areas and no locks; a driver's single answers are atomic.
+ * only: no areas, no locks.
  *
  * A file is the driver's if it answers like the driver. Neither names nor device numbers prove
  * anything: the number is given out anew at every boot, and a container may have any node.
@@ -38,7 +38,7 @@ int kernel_ask_range(int fd, unsigned long request, uint64_t offset, uint64_t le
 	return kernel_ask(fd, request, (uintptr_t)&range);
 }
 
-/* No request says it, but pins exist only once there is memory. Size 0 answers as not materialised. */
+/* No request tells, but pins exist only where there is memory, and then there is a first page. */
 int kernel_ask_materialised(int fd)
 {
 	int r = kernel_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, sys_page_size());

@@ -3,10 +3,10 @@
  * Mapping areas of the kernel backend. The driver checks the mask; the first mapping materialises
  * the area, with MAP_NORESERVE for the reason that kernel_materialise() has.
  *
- * The driver's private mappings show zeroes (D7). Under a mask with WRITE such a mapping is made and
- * filled with what the area holds now. Later changes of the area do not show in it; mmap(2) leaves
- * that open. It takes memory for what is not zero, and time for reading it all. Under a mask without
- * WRITE nobody can ever write through a mapping, and a shared one does the same for less.
+ * The driver's private mappings show zeroes (D7). Under a mask with WRITE such a mapping is made
+ * and filled with what the area holds now. Later changes of the area do not show in it; mmap(2)
+ * leaves that open. It takes memory for what is not zero, and time for reading it all. Under a mask
+ * without WRITE no new mapping can ever be written, so a shared one does the same for less.
  *
  * No lock is held.
  */
@@ -29,6 +29,34 @@ int kernel_get_fd(void *state)
 	return r < 0 ? r : area->fd;
 }
 
+/* What kernel_map() is asked for. */
+struct request {
+	void *place; /* NULL: anywhere */
+	uint64_t offset;
+	size_t length;
+	int prot;
+	int flags;
+};
+
+/* mmap(2), with its answer. */
+static void *map_file(const struct kernel_area *area, const struct request *request, int flags)
+{
+	return mmap(request->place, request->length, request->prot, flags, area->fd,
+		(off_t)request->offset);
+}
+
+static int map_shared(
+	const struct kernel_area *area, const struct request *request, int kind, void **addr)
+{
+	int flags = (request->flags & ~MAP_TYPE) | kind | MAP_NORESERVE;
+	void *mapped = map_file(area, request, flags);
+
+	if (mapped == MAP_FAILED)
+		return -errno;
+	*addr = mapped;
+	return 0;
+}
+
 /* -- private mappings -- */
 
 static int is_zero(const unsigned char *bytes, size_t length)
@@ -36,7 +64,8 @@ static int is_zero(const unsigned char *bytes, size_t length)
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-/* Copy bytes but not zeroes to `to`, which reads as zeroes. A slice is a page of the smallest size. */
+/* Copy bytes but not zeroes to `to`, which reads as zeroes. A slice is a page of the smallest size.
+ */
 static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t length)
 {
 	const size_t slice = 4096;
@@ -48,7 +77,8 @@ static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t le
 	}
 }
 
-/* Copy the area's bytes up to its size. Through a buffer: read(2) would touch every page of `to`. */
+/* Copy the area's bytes up to its size. Through a buffer: read(2) would touch every page of `to`.
+ */
 static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 {
 	unsigned char chunk[16384];
@@ -68,8 +98,9 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
- * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is where
- * that page belongs. Under a mask without READ nobody sees such bytes through a mapping made from now on.
+ * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is
+ * where that page belongs. Under a mask without READ the private mapping may not be read either,
+ * now or later, so that nothing is missed.
  */
 static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 {
@@ -102,68 +133,66 @@ static int copy_pages(struct kernel_area *area, unsigned char *to, size_t length
 
 /* Give a private mapping, which shows zeroes, the area's bytes as its own copies. */
 static int fill_private(
-	struct kernel_area *area, unsigned char *mapped, size_t length, uint64_t offset, int prot)
+	struct kernel_area *area, unsigned char *mapped, const struct request *request)
 {
-	size_t page = sys_page_size();
-	int must_open = !(prot & PROT_WRITE);
+	size_t page = sys_page_size(), length = (request->length + page - 1) & ~(page - 1);
+	int must_open = !(request->prot & PROT_WRITE);
 
-	length = (length + page - 1) & ~(page - 1);
 	if (must_open && mprotect(mapped, length, PROT_WRITE) < 0)
 		return -errno;
-	int r = copy_pages(area, mapped, length, offset);
-	if (r == 0 && must_open && mprotect(mapped, length, prot) < 0)
+	int r = copy_pages(area, mapped, length, request->offset);
+	if (r == 0 && must_open && mprotect(mapped, length, request->prot) < 0)
 		r = -errno;
 	return r;
 }
 
-static int map_copied(struct kernel_area *area, void *place, uint64_t offset, size_t length,
-	int prot, int map_flags, void **addr)
+static int map_copied(struct kernel_area *area, const struct request *request, void **addr)
 {
+	/* First, or the private mapping would decide how the area is charged. */
 	int r = kernel_get_fd(area);
 
 	if (r < 0)
 		return r;
-	void *mapped = mmap(place, length, prot, map_flags, area->fd, (off_t)offset);
+	void *mapped = map_file(area, request, request->flags);
 	if (mapped == MAP_FAILED)
 		return -errno;
-	r = fill_private(area, mapped, length, offset, prot);
+	r = fill_private(area, mapped, request);
 	if (r < 0) {
-		munmap(mapped, length);
+		munmap(mapped, request->length);
 		return r;
 	}
 	*addr = mapped;
 	return 0;
 }
 
-/* Whether the mask has WRITE, 1 or 0, or a negative errno. */
-static int is_writable(struct kernel_area *area)
+static int map_private(struct kernel_area *area, const struct request *request, void **addr)
 {
 	int mask = kernel_get_prot(area);
 
-	return mask < 0 ? mask : (mask & PROT_WRITE) != 0;
+	if (mask < 0)
+		return mask;
+	if (mask & PROT_WRITE) {
+		int r = map_copied(area, request, addr);
+		/* It also fails if the mask lost WRITE meanwhile. */
+		if (r == 0 || (kernel_get_prot(area) & PROT_WRITE))
+			return r;
+	}
+	return map_shared(area, request, MAP_SHARED, addr);
 }
 
-int kernel_map(
-	void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
+int kernel_map(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
 {
-	struct kernel_area *area = state;
-	/* Without these flags the caller's *addr need not be set: not even a hint. */
-	void *place = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
+	const struct request request = {
+		/* Without these flags *addr says nothing; it must not become a hint. */
+		.place = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL,
+		.offset = offset,
+		.length = length,
+		.prot = prot,
+		.flags = map_flags,
+	};
+	int kind = map_flags & MAP_TYPE;
 
-	if ((map_flags & MAP_TYPE) == MAP_PRIVATE) {
-		int r = is_writable(area);
-		if (r > 0) {
-			r = map_copied(area, place, offset, length, prot, map_flags, addr);
-			/* It fails too if the mask lost WRITE meanwhile. */
-			if (r < 0)
-				
-		}
-		map_flags = (map_flags & ~MAP_TYPE) | MAP_SHARED;
-	}
-	void *mapped =
-		mmap(place, length, prot, map_flags | MAP_NORESERVE, area->fd, (off_t)offset);
-	if (mapped == MAP_FAILED)
-		return -errno;
-	*addr = mapped;
-	return 0;
+	if (kind == MAP_PRIVATE)
+		return map_private(state, &request, addr);
+	return map_shared(state, &request, kind, addr);
 }

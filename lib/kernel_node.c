@@ -2,10 +2,10 @@
 /*
  * Finding the node of the driver, and opening it.
  *
- * Two names are tried, the one with the boot id first, because systems that have it keep the plain
- * one for old programs only. Which one works, or that none does, is remembered: the question comes
- * with every area that is created. Not remembered are failures for want of something, and a node
- * that can no longer be opened is forgotten.
+ * Two names are tried, the one with the boot id first: where it exists, the plain one may be closed
+ * to us. Which one works, or that none does, is remembered, because the question comes with every
+ * area that is created. A failure for want of something is not remembered, and a node that can no
+ * longer be opened is forgotten.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,8 +58,8 @@ static int try_boot_id_node(void)
 
 	if (!boot_id_node[0]) {
 		int r = sys_read_file(KERNEL_BOOT_ID, id, sizeof(id));
-		if (r < 0)
-			return r;
+		if (r != KERNEL_BOOT_ID_LEN)
+			return r < 0 ? r : -ENODEV;
 		strcpy(boot_id_node, KERNEL_NODE);
 		strcat(boot_id_node, id);
 	}
@@ -125,7 +125,7 @@ int kernel_open_node(void)
 		return fd;
 	if (is_passing(-errno))
 		return -errno;
-	/* It was there and is gone, or may no longer be opened: let the next call look again. Nothing is handed over. */
+	/* Gone, or closed to us: the next call looks again. Relaxed: NULL hands nothing over. */
 	__atomic_store_n(&node, NULL, __ATOMIC_RELAXED);
 	return -ENODEV;
 }

@@ -33,8 +33,8 @@ struct span {
 
 uint64_t range_nodes_needed(uint64_t pages)
 {
-	/* pages / 7 leaves at the worst, a tenth of that above them, and the right spine. */
-	return pages / 6 + 4 * RANGE_MAX_HEIGHT;
+	/* pages / 14 leaves at the worst, a twentieth of that above them, and the right spine. */
+	return pages / 13 + 4 * RANGE_MAX_HEIGHT;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -457,60 +457,37 @@ int range_find(struct range_list *list, uint32_t page, struct range *found)
 	return first_range(list, page, list->pages - 1, &path, found);
 }
 
-/* The slot of the oldest entry. */
-static uint32_t oldest_slot(const struct range_node *node, uint32_t count, uint32_t level)
-{
-	uint64_t oldest = AGE_NONE;
-	uint32_t slot = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t age = level ? SHARED_LOAD(node->child[i].age) : range_age(&node->range[i]);
-		if (age - 1 < oldest - 1) {
-			oldest = age;
-			slot = i;
-		}
-	}
-	return slot;
-}
-
 int range_oldest(struct range_list *list, struct range *found)
 {
-	uint32_t index = SHARED_LOAD(list->root->root), level = SHARED_LOAD(list->root->height);
-	struct range_node *node;
-	uint32_t count;
-
 	if (range_peek_oldest(list) == RANGE_NO_STAMP)
 		return 0;
-	if (level >= RANGE_MAX_HEIGHT)
+	int r = tree_descend_to_oldest(list);
+	if (r < 0)
+		return r;
+	if (list->path.at[0].count == 0)
 		return -EUCLEAN;
-	for (;; level--) {
-		int r = tree_load(list, index, level, &node, &count);
-		if (r < 0)
-			return r;
-		uint32_t i = oldest_slot(node, count, level);
-		if (level == 0) {
-			struct range range = range_load(&node->range[i]);
-			if (count == 0 || (range.flags & RANGE_PINNED) || !range.live ||
-				!range_is_sane(list, &range, 0))
-				return -EUCLEAN;
-			*found = range;
-			return 1;
-		}
-		index = SHARED_LOAD(node->child[i].node);
-	}
+	struct range range = range_load(entry_at(&list->path));
+	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
+		return -EUCLEAN;
+	*found = range;
+	return 1;
 }
 
 /* Set list->path to the range that starts at `start`. */
 static int find_start(struct range_list *list, uint32_t start, struct range *found)
 {
 	struct tree_path *path = &list->path;
-	int r = tree_descend(list, start);
 
-	if (r < 0)
-		return r;
-	if (path->at[0].slot == 0)
-		return -EUCLEAN;
-	path->at[0].slot--;
+	/* Mostly range_oldest() has just been there. */
+	if (!tree_path_holds(list, start) || path->at[0].slot >= path->at[0].count ||
+		SHARED_LOAD(entry_at(path)->start) != start) {
+		int r = tree_descend(list, start);
+		if (r < 0)
+			return r;
+		if (path->at[0].slot == 0)
+			return -EUCLEAN;
+		path->at[0].slot--;
+	}
 	*found = range_load(entry_at(path));
 	if (found->start != start || (found->flags & RANGE_PINNED))
 		return -EUCLEAN;

@@ -15,9 +15,9 @@
 #include <stdint.h>
 
 /* Bytes of a tree node and of a journal slot. */
-#define RANGE_NODE_BYTES 512
-/* Levels of the highest tree: 7 entries a leaf and 10 children a node at the least hold 2^32 ranges in 10. */
-#define RANGE_MAX_HEIGHT 11
+#define RANGE_NODE_BYTES 1024
+/* Levels of the highest tree: 14 entries a leaf and 20 children a node at the least hold 2^32 ranges in 8. */
+#define RANGE_MAX_HEIGHT 9
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
 /* Most pages of an area, so that a page number and a count of pages each fit 32 bits. */

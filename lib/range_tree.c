@@ -53,37 +53,100 @@ static int step_into(const struct range_list *list, struct tree_path *path, uint
 	return tree_load(list, index, level, &path->at[level].node, &path->at[level].count);
 }
 
-int tree_descend_anew(struct range_list *list, uint32_t page)
+/* Start list->path at the root: its index. The path is void until descend_end(). */
+static int descend_begin(struct range_list *list, uint32_t *index)
 {
-	struct tree_path *path = &list->path;
-	uint64_t version = SHARED_LOAD(list->root->version);
-	uint32_t index = SHARED_LOAD(list->root->root);
 	uint32_t level = SHARED_LOAD(list->root->height);
-	uint64_t low = 0, high = UINT64_MAX;
 
 	if (level >= RANGE_MAX_HEIGHT)
 		return -EUCLEAN;
-	list->path_high = 0; /* void until it is complete */
-	for (path->height = level; level > 0; level--) {
-		int r = step_into(list, path, level, index);
-		if (r < 0)
-			return r;
-		struct range_node *node = path->at[level].node;
-		uint32_t slot = child_slot(node, path->at[level].count, page);
-		path->at[level].slot = slot;
-		index = SHARED_LOAD(node->child[slot].node);
-		if (slot > 0)
-			low = SHARED_LOAD(node->child[slot].start);
-		if (slot + 1 < path->at[level].count)
-			high = SHARED_LOAD(node->child[slot + 1].start);
-	}
-	int r = step_into(list, path, 0, index);
+	*index = SHARED_LOAD(list->root->root);
+	list->path.height = level;
+	list->path_low = 0;
+	list->path_high = 0;
+	return 0;
+}
+
+/* Go through the child at `slot`, and narrow the pages that the path holds for. */
+static uint32_t descend_through(struct range_list *list, uint32_t level, uint32_t slot, uint64_t *high)
+{
+	struct tree_path *path = &list->path;
+	struct range_node *node = path->at[level].node;
+
+	path->at[level].slot = slot;
+	if (slot > 0)
+		list->path_low = SHARED_LOAD(node->child[slot].start);
+	if (slot + 1 < path->at[level].count)
+		*high = SHARED_LOAD(node->child[slot + 1].start);
+	return SHARED_LOAD(node->child[slot].node);
+}
+
+static void descend_end(struct range_list *list, uint64_t high)
+{
+	list->path_high = high;
+	list->path_version = SHARED_LOAD(list->root->version);
+}
+
+int tree_descend_anew(struct range_list *list, uint32_t page)
+{
+	struct tree_path *path = &list->path;
+	uint64_t high = UINT64_MAX;
+	uint32_t index;
+	int r = descend_begin(list, &index);
+
 	if (r < 0)
 		return r;
+	for (uint32_t level = path->height;; level--) {
+		r = step_into(list, path, level, index);
+		if (r < 0)
+			return r;
+		if (level == 0)
+			break;
+		uint32_t slot = child_slot(path->at[level].node, path->at[level].count, page);
+		index = descend_through(list, level, slot, &high);
+	}
 	path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
-	list->path_low = low;
-	list->path_high = high;
-	list->path_version = version;
+	descend_end(list, high);
+	return 0;
+}
+
+/* The slot of the oldest entry of a node. */
+static uint32_t oldest_slot(const struct range_node *node, uint32_t count, uint32_t level)
+{
+	uint64_t oldest = AGE_NONE;
+	uint32_t slot = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t age = level ? SHARED_LOAD(node->child[i].age) : range_age(&node->range[i]);
+		if (age - 1 < oldest - 1) {
+			oldest = age;
+			slot = i;
+		}
+	}
+	return slot;
+}
+
+int tree_descend_to_oldest(struct range_list *list)
+{
+	struct tree_path *path = &list->path;
+	uint64_t high = UINT64_MAX;
+	uint32_t index;
+	int r = descend_begin(list, &index);
+
+	if (r < 0)
+		return r;
+	for (uint32_t level = path->height;; level--) {
+		r = step_into(list, path, level, index);
+		if (r < 0)
+			return r;
+		uint32_t slot = oldest_slot(path->at[level].node, path->at[level].count, level);
+		if (level == 0) {
+			path->at[0].slot = slot;
+			break;
+		}
+		index = descend_through(list, level, slot, &high);
+	}
+	descend_end(list, high);
 	return 0;
 }
 

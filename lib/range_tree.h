@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree below the range list: a B+tree of 512-byte nodes, keyed by the first page of a range.
+ * The tree below the range list: a B+tree of 1 KiB nodes, keyed by the first page of a range.
  *
  * Representation
- *   A leaf holds up to 21 ranges in order; an inner node up to 31 children, each with a lower bound of its keys and the oldest
+ *   A leaf holds up to 42 ranges in order; an inner node up to 63 children, each with a lower bound of its keys and the oldest
  *   evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
  *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
  * Invariants (range_validate checks each)
@@ -33,10 +33,10 @@
 #include "range.h"
 
 enum {
-	LEAF_MAX = 21,
-	LEAF_MIN = 7,
-	INNER_MAX = 31,
-	INNER_MIN = 10,
+	LEAF_MAX = 42,
+	LEAF_MIN = 14,
+	INNER_MAX = 63,
+	INNER_MIN = 20,
 };
 
 struct range_child {
@@ -52,6 +52,7 @@ struct range_node {
 	union {
 		struct range range[LEAF_MAX];
 		struct range_child child[INNER_MAX];
+		unsigned char bytes[RANGE_NODE_BYTES - 8];
 	};
 } __attribute__((aligned(8)));
 
@@ -144,6 +145,8 @@ static inline int tree_descend(struct range_list *list, uint32_t page)
 	return 0;
 }
 
+/* Set list->path to the oldest entry of all, as far as the ages tell. */
+int tree_descend_to_oldest(struct range_list *list);
 /* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
 int tree_prev_leaf(const struct range_list *list, struct tree_path *path);

@@ -12,9 +12,10 @@
 /* What a thread knows of the processor's time stamp counter, and the last stamp that it gave. */
 struct stamp_clock {
 	uint64_t last_stamp;
-	uint64_t base_ticks, base_ns; /* read together */
-	uint64_t ns_per_tick;         /* times 2^32; 0: not known yet */
-	uint64_t valid_ticks;         /* how far from the base the two are trusted; 0: not at all */
+	uint64_t base_ticks, base_ns;     /* read together: where we count from */
+	uint64_t valid_ticks;             /* how far from the base this is trusted; 0: not at all */
+	uint64_t ns_per_tick;             /* times 2^32; 0: not known yet */
+	uint64_t anchor_ticks, anchor_ns; /* read together earlier: what the rate is measured from */
 };
 
 extern THREAD_LOCAL struct stamp_clock stamp_clock;
@@ -22,7 +23,7 @@ extern THREAD_LOCAL struct stamp_clock stamp_clock;
 /* Read the real clock, and measure the counter against it. */
 uint64_t stamp_calibrate(struct stamp_clock *clock);
 
-/* Nanoseconds of CLOCK_MONOTONIC, within a microsecond. */
+/* Nanoseconds of CLOCK_MONOTONIC, give or take some tens. */
 static inline uint64_t stamp_now(struct stamp_clock *clock)
 {
 #ifdef __x86_64__
