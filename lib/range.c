@@ -33,8 +33,8 @@ struct span {
 
 uint64_t range_nodes_needed(uint64_t pages)
 {
-	/* pages / 14 leaves at the worst, a twentieth of that above them, and the right spine. */
-	return pages / 13 + 4 * RANGE_MAX_HEIGHT;
+	/* pages / 12 leaves at the worst, a sixteenth of that above them and so on, and the right spine. */
+	return pages / 11 + 4 * RANGE_MAX_HEIGHT;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)

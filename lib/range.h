@@ -16,7 +16,7 @@
 
 /* Bytes of a tree node and of a journal slot. */
 #define RANGE_NODE_BYTES 1024
-/* Levels of the highest tree: 14 entries a leaf and 20 children a node at the least hold 2^32 ranges in 8. */
+/* Levels of the highest tree: 12 entries a leaf and 16 children a node at the least hold 2^32 ranges in 9. */
 #define RANGE_MAX_HEIGHT 9
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)

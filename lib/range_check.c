@@ -50,6 +50,18 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 	return 0;
 }
 
+/* Invariant 8, checked or restored. */
+static int walk_keys(struct walk *walk, struct range_node *node, uint32_t count, uint32_t level)
+{
+	if (walk->repair)
+		tree_index_keys(node, 0, count, level);
+	for (uint32_t i = 0; i < count; i++)
+		if (SHARED_LOAD(node->key[i]) != (level ? SHARED_LOAD(node->child[i].start)
+							: SHARED_LOAD(node->range[i].start)))
+			return -EUCLEAN;
+	return 0;
+}
+
 /* Keys below the node lie in low..high-1; `spine`: the node is the root or on the right spine. */
 static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t low, uint64_t high,
 	int spine, uint64_t *age)
@@ -69,6 +81,9 @@ static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t
 		SHARED_STORE(node->next_free, 0);
 	else if (SHARED_LOAD(node->next_free) != 0)
 		return -EUCLEAN;
+	r = walk_keys(walk, node, count, level);
+	if (r < 0)
+		return r;
 	if (level == 0)
 		return walk_leaf(walk, node, count, low, high, age);
 

@@ -3,7 +3,7 @@
  * The tree below the range list: a B+tree of 1 KiB nodes, keyed by the first page of a range.
  *
  * Representation
- *   A leaf holds up to 42 ranges in order; an inner node up to 63 children, each with a lower bound of its keys and the oldest
+ *   A leaf holds up to 36 ranges in order; an inner node up to 50 children, each with a lower bound of its keys and the oldest
  *   evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
  *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
  * Invariants (range_validate checks each)
@@ -15,8 +15,9 @@
  *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
  *   6. A child's `age` is that of its subtree; the root's totals are the sums over all ranges.
  *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
+ *   8. key[i] is the first page of entry i.
  * Crash safety
- *   6 and 7 are derived: recovery rebuilds them. The rest changes by transactions, or by one store: of `flags`, of
+ *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one store: of `flags`, of
  *   `live`. tree_touch() copies a node into
  *   the journal before its first change; tree_commit() is one store that empties the journal; recovery copies
  *   the images back. A process dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
@@ -33,10 +34,14 @@
 #include "range.h"
 
 enum {
-	LEAF_MAX = 42,
-	LEAF_MIN = 14,
-	INNER_MAX = 63,
-	INNER_MIN = 20,
+	LEAF_MAX = 36,
+	LEAF_MIN = 12,
+	INNER_MAX = 50,
+	INNER_MIN = 16,
+	LEAF_ROOMY = 26, /* a leaf with no more takes entries from a full neighbour */
+	/* keys: rounded up to whole vectors of four */
+	LEAF_KEYS = 36,
+	INNER_KEYS = 52,
 };
 
 struct range_child {
@@ -50,8 +55,15 @@ struct range_node {
 	uint16_t level;
 	uint32_t next_free; /* 0: in the tree; 1: last in the free list; i + 2: node i is next there */
 	union {
-		struct range range[LEAF_MAX];
-		struct range_child child[INNER_MAX];
+		uint32_t key[INNER_KEYS]; /* the entries' first pages once more, side by side for the search */
+		struct {
+			uint32_t leaf_key[LEAF_KEYS];
+			struct range range[LEAF_MAX];
+		};
+		struct {
+			uint32_t inner_key[INNER_KEYS];
+			struct range_child child[INNER_MAX];
+		};
 		unsigned char bytes[RANGE_NODE_BYTES - 8];
 	};
 } __attribute__((aligned(8)));
@@ -107,19 +119,23 @@ static inline struct range_node *tree_node(const struct range_list *list, uint32
 int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	struct range_node **node, uint32_t *count);
 
+/*
+ * How many of a node's keys are at or before `page`. Every key is looked at: the compiler makes a few vector instructions of it,
+ * which takes less time than a search whose way cannot be predicted.
+ */
+static inline uint32_t count_keys(const uint32_t *key, uint32_t keys, uint32_t count, uint32_t page)
+{
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < keys; i++)
+		found += (key[i] <= page) & (i < count);
+	return found;
+}
+
 /* How many entries of the leaf start at or before `page`. */
 static inline uint32_t leaf_slot(const struct range_node *node, uint32_t count, uint32_t page)
 {
-	uint32_t base = 0;
-
-	if (count == 0)
-		return 0;
-	while (count > 1) {
-		uint32_t half = count / 2;
-		base += SHARED_LOAD(node->range[base + half].start) <= page ? half : 0;
-		count -= half;
-	}
-	return base + (SHARED_LOAD(node->range[base].start) <= page);
+	return count_keys(node->leaf_key, LEAF_KEYS, count, page);
 }
 
 /* Whether list->path still leads to the leaf for a page. */
@@ -157,11 +173,25 @@ int tree_next_ranges(const struct range_list *list, struct tree_path *path);
 int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	const struct range *with, uint32_t add);
 
+/* Bytes of one entry at a level. */
+size_t tree_entry_bytes(uint32_t level);
+/* The image of a node in the journal, in the order of touching. */
+void *tree_journal_slot(const struct range_list *list, uint32_t slot);
+/* Copy a node into the journal, before its first change; begins the transaction if there is none. 0 or -EUCLEAN. */
+int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t level);
+void tree_commit(struct range_list *list);
 /* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
 int tree_rollback(struct range_list *list);
+/* A node to fill. Its old content needs no journal: nothing points to it. 0 or -EUCLEAN. */
+int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index);
+/* Free a node once the transaction is committed. */
+void tree_node_drop(struct range_list *list, uint32_t index);
 
 /* An age left the path's leaf and another came (or AGE_NONE): bring the ancestors up to date. */
 void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone, uint64_t come);
+
+/* Recompute every age on the path from `level` to the root, after a change of structure below. */
+void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t level);
 
 /* The age of a node: its oldest entry's. */
 uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level);
@@ -191,7 +221,10 @@ static inline int range_is_sane(const struct range_list *list, const struct rang
 	       (range->flags == RANGE_PURGED || (range->flags == 0 && range->live == range->pages));
 }
 
-/* Check the invariants and restore the derived ones, 6 and 7; no transaction is under way. 0 or -EUCLEAN. */
+/* Write the keys of a node's entries from `from` on. */
+void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count, uint32_t level);
+
+/* Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. 0 or -EUCLEAN. */
 int tree_rebuild(struct range_list *list);
 
 #endif /* ASHMEM_LIB_RANGE_TREE_H */
