@@ -169,8 +169,7 @@ static int memfd_get_prot(void *state)
 
 /* -- memory -- */
 
-/* The descriptor that allows what the mask allows, of a materialised area. */
-static int allowed_fd(struct memfd_area *area)
+int memfd_allowed_fd(struct memfd_area *area)
 {
 	int prot = memfd_get_prot(area);
 
@@ -182,28 +181,28 @@ static int allowed_fd(struct memfd_area *area)
 static int memfd_get_fd(void *state)
 {
 	struct memfd_area *area = state;
-	int r = memfd_materialise(area);
+	int r = memfd_materialise(area, NULL);
 
 	if (r == 0)
 		r = memfd_establish(area); /* whoever gets it finds the state in it */
-	return r < 0 ? r : allowed_fd(area);
+	return r < 0 ? r : memfd_allowed_fd(area);
 }
 
 static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
 {
-	void *hint = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL;
-	int fd = memfd_materialise(state);
+	struct memfd_mapping mapping = {
+		.addr = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL,
+		.length = length,
+		.prot = prot,
+		.flags = map_flags,
+		.offset = offset,
+	};
+	int r = memfd_materialise(state, &mapping);
 
-	if (fd == 0)
-		fd = allowed_fd(state);
-	if (fd < 0)
-		return fd;
-	void *mapped = mmap(hint, length, prot, map_flags, fd, (off_t)offset);
-	if (mapped == MAP_FAILED)
-		return -errno;
-	*addr = mapped;
-	return 0;
+	if (r == 0)
+		*addr = mapping.addr;
+	return r;
 }
 
 static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64_t offset)
@@ -375,14 +374,14 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 /* -- purging -- */
 
 /* Whether the area has a range list that this process can purge from. */
-static int is_purgeable(const struct memfd_area *area)
+static int is_purgeable(struct memfd_area *area)
 {
-	return memfd_is_established(area) && !area->plain && area->control.writable;
+	return memfd_look_again(area) && !area->plain && area->control.writable;
 }
 
 static uint64_t memfd_evictable(void *state)
 {
-	const struct memfd_area *area = state;
+	struct memfd_area *area = state;
 
 	if (!is_purgeable(area))
 		return 0;
@@ -392,7 +391,7 @@ static uint64_t memfd_evictable(void *state)
 
 static int memfd_oldest(void *state, uint64_t *stamp)
 {
-	const struct memfd_area *area = state;
+	struct memfd_area *area = state;
 
 	if (!is_purgeable(area))
 		return 0;

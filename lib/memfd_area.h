@@ -64,8 +64,22 @@ static inline int memfd_is_established(const struct memfd_area *area)
 	return (int)__atomic_load_n(&area->established, __ATOMIC_ACQUIRE);
 }
 
-/* Materialise if that was not done; the size is not 0. */
-int memfd_materialise(struct memfd_area *area);
+/* A mapping to make, as mmap(2) takes it. */
+struct memfd_mapping {
+	void *addr; /* the address wanted, or NULL; then the address that it got */
+	size_t length;
+	int prot, flags;
+	uint64_t offset;
+};
+
+/*
+ * Materialise if that was not done; the size is not 0. With a `mapping`, make that as well: an area whose first mapping fails
+ * stays as it was.
+ */
+int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping);
+
+/* The descriptor that allows what the mask allows, of a materialised area. */
+int memfd_allowed_fd(struct memfd_area *area);
 
 /* Establish a materialised area if that was not done. */
 int memfd_establish(struct memfd_area *area);
@@ -80,6 +94,12 @@ static inline int memfd_lock(struct memfd_area *area)
 	}
 	return control_lock(&area->control);
 }
+
+/*
+ * Whether the area is established; if another process that shares a newborn with us has established it meanwhile, attach to it
+ * first. Takes no lock of an area that is established.
+ */
+int memfd_look_again(struct memfd_area *area);
 
 /* The read-only descriptor of a materialised area, made if there is none. */
 int memfd_read_only_fd(struct memfd_area *area);

@@ -288,20 +288,36 @@ static int open_read_only(int fd)
 	return sys_reopen_read_only(fd);
 }
 
-/* Give the memfd its final size. */
-static int size_and_seal(int fd, uint64_t size_bytes)
+static int map_fd(int fd, struct memfd_mapping *mapping)
 {
-	int r = control_reserve(fd, size_bytes);
+	void *addr = mmap(mapping->addr, mapping->length, mapping->prot, mapping->flags, fd,
+		(off_t)mapping->offset);
 
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0)
-		return errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
+	if (addr == MAP_FAILED)
+		return -errno;
+	mapping->addr = addr;
 	return 0;
 }
 
+/* Size the memfd, map it for who wants that, and seal it: what can fail comes before what cannot be undone. */
+static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct memfd_mapping *mapping)
+{
+	int r = control_reserve(fd, area->size_bytes);
+
+	if (r == 0 && mapping)
+		r = map_fd(map_from, mapping);
+	if (r < 0)
+		return r;
+	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0) {
+		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
+		if (mapping)
+			munmap(mapping->addr, mapping->length);
+	}
+	return r;
+}
+
 /* Make the memory; all or nothing. The area is held as a newborn. */
-static int bring_forth(struct memfd_area *area)
+static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping)
 {
 	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r = 0;
 
@@ -313,7 +329,7 @@ static int bring_forth(struct memfd_area *area)
 	if (r == 0 && !(area->prot & PROT_WRITE))
 		r = read_only = open_read_only(fd);
 	if (r >= 0)
-		r = size_and_seal(fd, area->size_bytes);
+		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping);
 	if (r < 0) {
 		if (read_only >= 0)
 			close(read_only);
@@ -329,14 +345,18 @@ static int bring_forth(struct memfd_area *area)
 	return 0;
 }
 
-int memfd_materialise(struct memfd_area *area)
+int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping)
 {
 	int r = memfd_newborn_begin(area);
 
-	if (r != 0)
-		return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		r = mapping ? memfd_allowed_fd(area) : 0;
+		return r < 0 || !mapping ? r : map_fd(r, mapping);
+	}
 	struct birth *birth = area->birth;
-	r = bring_forth(area);
+	r = bring_forth(area, mapping);
 	if (birth && r == 0)
 		__atomic_store_n(&birth->materialised, 1, __ATOMIC_RELAXED);
 	if (birth)
@@ -345,6 +365,24 @@ int memfd_materialise(struct memfd_area *area)
 		birth_end(area);
 	pthread_mutex_unlock(&mutex);
 	return r;
+}
+
+/* Somebody else has materialised the area: attach to it. The mutex is held. */
+static void notice_birth(struct memfd_area *area)
+{
+	if (area->birth && __atomic_load_n(&area->birth->materialised, __ATOMIC_ACQUIRE) &&
+		establish(area) == 0)
+		birth_end(area);
+}
+
+int memfd_look_again(struct memfd_area *area)
+{
+	if (memfd_is_established(area))
+		return 1;
+	pthread_mutex_lock(&mutex);
+	notice_birth(area);
+	pthread_mutex_unlock(&mutex);
+	return memfd_is_established(area);
 }
 
 int memfd_establish(struct memfd_area *area)
@@ -439,9 +477,14 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 /* The area of a descriptor of our own: known already, or new. The descriptor is used up if it succeeds. */
 static int adopt(int fd, const struct stat *status, int writable, struct memfd_area **adopted)
 {
-	struct memfd_area *area, *built;
+	struct memfd_area *area, *built, *next;
 
 	pthread_mutex_lock(&mutex);
+	/* It may be one that we inherited before it had memory. */
+	for (area = young; area; area = next) {
+		next = area->young_next;
+		notice_birth(area);
+	}
 	area = find(fd, status, writable);
 	pthread_mutex_unlock(&mutex);
 	if (!area) {

@@ -56,8 +56,7 @@ static int walk_keys(struct walk *walk, struct range_node *node, uint32_t count,
 	if (walk->repair)
 		tree_index_keys(node, 0, count, level);
 	for (uint32_t i = 0; i < count; i++)
-		if (SHARED_LOAD(node->key[i]) != (level ? SHARED_LOAD(node->child[i].start)
-							: SHARED_LOAD(node->range[i].start)))
+		if (SHARED_LOAD(node->key[i]) != tree_key_of(node, i, level))
 			return -EUCLEAN;
 	return 0;
 }

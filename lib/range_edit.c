@@ -16,7 +16,7 @@
 void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count, uint32_t level)
 {
 	for (uint32_t i = from; i < count; i++)
-		node->key[i] = level ? node->child[i].start : node->range[i].start;
+		node->key[i] = tree_key_of(node, i, level);
 }
 
 /* A node has `count` entries now, those from `from` on new or moved. */
@@ -183,7 +183,7 @@ static int merge_or_share(struct range_node *left, uint32_t left_count, struct r
 		return 1;
 	memcpy(r, all + keep * size, (total - keep) * size);
 	set_entries(right, 0, total - keep, level);
-	right_entry->start = right->key[0];
+	right_entry->start = level ? right->child[0].start : right->range[0].start;
 	right_entry->age = tree_node_age(right, total - keep, level);
 	return 0;
 }

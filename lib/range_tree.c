@@ -30,7 +30,7 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 {
 	uint32_t found = count_keys(node->inner_key, INNER_KEYS, count, page);
 
-	return found ? found - 1 : 0;
+	return found ? found - 1 : 0; /* key 0 is 0; found is 0 only in damaged memory */
 }
 
 /* A large tree's leaves are not in the cache, and which entry of one is wanted is known only after a look at its keys. */

@@ -15,7 +15,7 @@
  *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
  *   6. A child's `age` is that of its subtree; the root's totals are the sums over all ranges.
  *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
- *   8. key[i] is the first page of entry i.
+ *   8. key[i] is the first page of entry i, but 0 for the first child of an inner node.
  * Crash safety
  *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one store: of `flags`, of
  *   `live`. tree_touch() copies a node into
@@ -219,6 +219,14 @@ static inline int range_is_sane(const struct range_list *list, const struct rang
 		return 1;
 	return range->live <= range->pages &&
 	       (range->flags == RANGE_PURGED || (range->flags == 0 && range->live == range->pages));
+}
+
+/* The key of an entry. A first child's bound is not looked at, and may be larger than the next one's. */
+static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i, uint32_t level)
+{
+	if (level == 0)
+		return SHARED_LOAD(node->range[i].start);
+	return i ? SHARED_LOAD(node->child[i].start) : 0;
 }
 
 /* Write the keys of a node's entries from `from` on. */

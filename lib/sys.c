@@ -55,7 +55,7 @@ int sys_is_memfd(int fd)
 
 	if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0)
 		return 0;
-	if (file_system.f_type == HUGETLBFS_MAGIC)
+	if ((unsigned long)file_system.f_type == HUGETLBFS_MAGIC)
 		return 1;
 	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
 		int memfd = sys_memfd_create("ashmem-probe");
@@ -203,6 +203,7 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 	if (pthread_mutexattr_init(&attr) != 0)
 		return NULL;
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED); /* musl: for shared ones only */
 	if (pthread_mutex_init(&mutex, &attr) == 0) {
 		if (pthread_mutex_lock(&mutex) == 0)
 			pthread_mutex_unlock(&mutex);
