@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Each public header alone, as C99, C11 and C++11, with every compiler at hand; and the rules that keep the interface
+# callable from other languages: no types whose size varies, no varargs, no structs by value, no inline functions.
+# Run by `make check-headers`. *.hpp are C++ only and may do what C may not.
+set -u
+
+cd "${TOP:-$(dirname "$0")/..}" || exit 1
+. tests/counts.sh
+
+strict=(-pedantic -Wall -Wextra -Werror -fsyntax-only -Iinclude)
+
+# compile COMPILER LANGUAGE STANDARD HEADER; included twice, to see its guard work.
+compile() {
+  printf '#include <%s>\n#include <%s>\nextern int not_empty;\n' "${4#include/}" "${4#include/}" |
+    "$1" -x "$2" "-std=$3" "${strict[@]}" -
+}
+
+# The compilers that make was told to use, and the usual ones.
+mapfile -t c_compilers < <(printf '%s\n' "${CC:-gcc}" gcc clang | sort -u)
+mapfile -t cxx_compilers < <(printf '%s\n' "${CXX:-g++}" g++ clang++ | sort -u)
+
+for compiler in "${c_compilers[@]}"; do
+  if ! have "$compiler"; then skip "no $compiler"; continue; fi
+  for header in include/ashmem/*.h; do
+    for standard in c99 c11; do
+      check "$header as $standard with $compiler" compile "$compiler" c $standard "$header"
+    done
+  done
+done
+
+for compiler in "${cxx_compilers[@]}"; do
+  if ! have "$compiler"; then skip "no $compiler"; continue; fi
+  for header in include/ashmem/*.h include/ashmem/*.hpp; do
+    [ -f "$header" ] || continue
+    check "$header as c++11 with $compiler" compile "$compiler" c++ c++11 "$header"
+  done
+done
+
+# The code of a header: no comments, no preprocessor lines, one declaration a line.
+code() {
+  "${CC:-gcc}" -fpreprocessed -dD -E -P -x c "$1" 2>/dev/null |
+    sed -e ':more' -e '/\\$/{N;s/\\\n//;b more' -e '}' | grep -v '^ *#' |
+    tr '\n\t' '  ' | sed 's/[;{}]/&\n/g'
+}
+
+# without WHAT REGULAR_EXPRESSION HEADER: the header's code has no such thing.
+without() {
+  local found
+  found=$(code "$3" | grep -E -- "$2")
+  if [ -z "$found" ]; then pass "$3: no $1"; else fail "$3: $1: $found"; fi
+}
+
+for header in include/ashmem/*.h; do
+  without 'types whose size varies' '\b(long|short|off_t|off64_t|ssize_t|time_t|bool|_Bool|wchar_t|float|double)\b' "$header"
+  without 'varargs' '\.\.\.|\bva_list\b' "$header"
+  without 'structs by value' '\b(struct|union) +[a-z_0-9]+ +[a-z_0-9]*[,)(]|^ *(extern +)?(const +)?(struct|union) +[a-z_0-9]+ +[a-z_0-9]+ *\(' "$header"
+  without 'inline functions' '\b(static|inline|__inline|__inline__)\b' "$header"
+  without 'enums and bit fields' '\benum\b|^ *[a-z_0-9 ]+ [a-z_0-9]+ *: *[0-9]' "$header"
+
+  # An FFI reads numbers and strings; a macro with arguments it can't call.
+  macros=$(grep -E '^# *define +[A-Za-z_0-9]+\(' "$header")
+  if [ -z "$macros" ]; then pass "$header: no function-like macros"; else fail "$header: $macros"; fi
+done
+
+# One include serves.
+for header in include/ashmem/*.h; do
+  name=${header#include/}
+  if [ "$name" = ashmem/ashmem.h ] || grep -q "#include <$name>" include/ashmem/ashmem.h; then
+    pass "$header through ashmem.h"
+  else
+    fail "$header is not included by ashmem.h"
+  fi
+done
+
+counts_end

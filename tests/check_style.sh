@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Static analysis, one check for each tool and file: clang-tidy, cppcheck, gcc -fanalyzer, shellcheck; licence lines
+# and white space in every file. Run by `make check-style`.
+set -u
+
+cd "${TOP:-$(dirname "$0")/..}" || exit 1
+. tests/counts.sh
+
+flags=(-Iinclude -Ilib -Itests -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
+# shellcheck disable=SC2206 # CPPFLAGS is a list of words
+flags+=(${CPPFLAGS-})
+
+shopt -s nullglob globstar
+# What is installed or shown to users; bench/ and tests/ are for developers, and abound in what analysers dislike.
+sources=(lib/*.c examples/**/*.c tools/*.c)
+
+# The files of the project: git's view of them, or all but the build directory in a release tarball.
+project_files() {
+  if git rev-parse --git-dir >/dev/null 2>&1; then
+    git ls-files -co --exclude-standard
+  else
+    find . -type f -not -path './build/*' | sed 's|^\./||'
+  fi
+}
+
+# What is switched off: bugprone-easily-swappable-parameters and narrowing complain about every offset and length;
+# sizeof-expression about every sizeof(*pointer) of a pointer; the padding check wants members in an unreadable order;
+# implicit widening about products of small constants; the insecureAPI checks about every strcpy, and want memcpy_s,
+# which glibc lacks; reserved-identifier dislikes _GNU_SOURCE; concurrency-mt-unsafe every getenv and strerror.
+tidy_checks='-*,bugprone-*,cert-*,clang-analyzer-*,concurrency-*,misc-*,performance-*,portability-*'
+tidy_checks+=',-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions,-bugprone-reserved-identifier'
+tidy_checks+=',-bugprone-assignment-in-if-condition,-misc-no-recursion,-misc-unused-parameters,-concurrency-mt-unsafe'
+tidy_checks+=',-cert-dcl37-c,-cert-dcl51-cpp,-cert-dcl03-c,-misc-static-assert,-cert-err33-c'
+tidy_checks+=',-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling'
+tidy_checks+=',-clang-analyzer-security.insecureAPI.strcpy,-bugprone-implicit-widening-of-multiplication-result'
+tidy_checks+=',-bugprone-sizeof-expression,-performance-no-int-to-ptr,-clang-analyzer-optin.performance.Padding'
+
+# tidy FILE: what clang-tidy says, without the steps that it took to get there (VERBOSE=1 shows them).
+tidy() {
+  local output status
+  output=$(clang-tidy --quiet --warnings-as-errors='*' "--checks=$tidy_checks" "$1" -- -std=gnu11 "${flags[@]}" 2>&1)
+  status=$?
+  if [ -n "${VERBOSE-}" ]; then echo "$output"; else grep -E ': (error|warning): ' <<<"$output"; fi
+  return $status
+}
+
+if have clang-tidy; then
+  for file in "${sources[@]}"; do
+    check "clang-tidy $file" tidy "$file"
+  done
+else
+  skip "no clang-tidy (make deps)"
+fi
+
+if have cppcheck; then
+  for file in "${sources[@]}"; do
+    check "cppcheck $file" cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+      --error-exitcode=1 --suppress=missingIncludeSystem --suppress=unknownMacro "${flags[@]}" "$file"
+  done
+else
+  skip "no cppcheck (make deps)"
+fi
+
+if have gcc; then
+  for file in "${sources[@]}"; do
+    check "gcc -fanalyzer $file" gcc -std=gnu11 -O2 -Wall -Wextra -Werror -fanalyzer \
+      "-fdiagnostics-path-format=$([ -n "${VERBOSE-}" ] && echo inline-events || echo none)" -c -o /dev/null "${flags[@]}" "$file"
+  done
+else
+  skip "no gcc"
+fi
+
+if have shellcheck; then
+  while read -r file; do
+    check "shellcheck $file" shellcheck -x -e SC1091,SC2016 "$file"
+  done < <(project_files | while read -r file; do
+    case $file in
+      *.sh) echo "$file" ;;
+      *) if head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(sh|bash|dash)$'; then echo "$file"; fi ;;
+    esac
+  done)
+else
+  skip "no shellcheck (make deps)"
+fi
+
+# Files that carry no licence line: texts, data, and formats without comments.
+while read -r file; do
+  [ -s "$file" ] || continue
+  case $file in
+    *.md | LICENSE | .gitignore | .editorconfig | .clang-format | *.json | *.xml | *.png | *.svg | *.csv | *.txt) continue ;;
+    packaging/*) continue ;;
+  esac
+  if head -n 5 "$file" | grep -q 'SPDX-License-Identifier: MIT'; then
+    pass "licence $file"
+  else
+    fail "$file: no SPDX-License-Identifier line"
+  fi
+done < <(project_files)
+
+while read -r file; do
+  if grep -IqE '[[:blank:]]+$' "$file"; then
+    fail "$file: white space at a line's end: $(grep -nE '[[:blank:]]+$' "$file" | head -n 3 | tr '\n' ' ')"
+  else
+    pass "white space $file"
+  fi
+done < <(project_files | grep -E '\.(c|h|hpp|sh|map|in)$|^Makefile$')
+
+counts_end

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A crash at every instruction of the public API on memfd areas: what the parts of the program share.
+ *
+ *   world     the areas a case works on (originals), twins of them to judge on (copies), and images of their contents
+ *   stepper   a child one instruction at a time, what the kernel would do at its death, and its real death
+ *   naive     what the contract says of range lists, as the simplest program that says it
+ *   judge     is the state that a dead process left behind one that the others can live with?
+ *   cases     operations, and the areas they are done on
+ *   run       one case: every step judged, some steps killed for real, the recovery crashed as well
+ *
+ * The supervisor has no handle of the originals, only descriptors and a plain mapping: the child that is stepped imports them,
+ * and its death is nobody else's business. It judges on the copies, with handles that are as old as the case (a survivor
+ * with its memories) and with fresh ones. After a real death a fresh process judges the originals.
+ */
+#ifndef TESTS_CRASH_H
+#define TESTS_CRASH_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <ashmem/ashmem.h>
+
+#include "control.h"
+
+enum { AREAS_MAX = 3, RANGES_MAX = 1400, NONE = -1 };
+
+/* -- naive.c -- */
+
+struct list {
+	uint32_t count;
+	struct range range[RANGES_MAX];
+};
+
+/* A stamp that the operation itself gave: which one exactly depends on the clock. */
+#define NEW_STAMP (RANGE_NO_STAMP - 1)
+
+/* Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was purged. */
+int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t stamp);
+int naive_pin(struct list *list, uint32_t first, uint32_t pages);
+int naive_status(const struct list *list, uint32_t first, uint32_t pages);
+const struct range *naive_find(const struct list *list, uint32_t page);
+uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages);
+uint64_t naive_evictable(const struct list *lists, int areas);
+int lists_equal(const struct list *a, const struct list *b);
+
+/* -- cases.c -- */
+
+enum op_kind {
+	OP_PIN,
+	OP_UNPIN,
+	OP_STATUS,
+	OP_SHRINK,
+	OP_PURGE_ALL,
+	OP_FIND,
+	OP_STATS,
+	OP_READ,
+	OP_SEEK,
+	OP_SET_PROT,
+	OP_GET_FD,
+	OP_IMPORT,
+	OP_CLOSE,
+	OP_SEND,
+	OP_RECV,
+	OP_CREATE,
+};
+
+struct op {
+	enum op_kind kind;
+	int area;
+	uint32_t first, pages; /* OP_SHRINK: `pages` is how many; OP_READ and OP_SEEK: bytes */
+};
+
+enum {
+	CONTENDED = 1, /* another process holds the lock of area 0 when the operation begins */
+	COLD = 2,      /* the operation is the first that the child does with the library's locks */
+	SLOW = 4,      /* many steps: fewer real deaths and second crashes */
+};
+
+struct world;
+
+struct crash_case {
+	const char *name;
+	void (*build)(struct world *world); /* makes the originals what they are before the operation */
+	uint32_t pages;                     /* of each area */
+	int areas;
+	struct op op;
+	int flags;
+};
+
+extern const struct crash_case crash_cases[];
+
+/* Do it, in the child, with handles of its own. The answer, as the call's. */
+int64_t op_run(const struct op *op, struct world *world);
+/* What it makes of the lists, and its answer. */
+int64_t op_naive(const struct op *op, struct list *lists, int areas);
+int op_is_purge(const struct op *op);
+
+/* -- world.c -- */
+
+struct area {
+	int fd;
+	uint32_t pages;
+	size_t data_bytes, control_bytes;
+	unsigned char *base; /* a plain mapping of the file: data, control block */
+	struct control *control;
+	struct ashmem_area *handle; /* NULL: none here */
+	dev_t device;
+	ino_t inode;
+};
+
+struct world {
+	int areas;
+	struct area area[AREAS_MAX];
+	int sockets[2]; /* for OP_SEND and OP_RECV */
+};
+
+/* What is in the areas: control blocks as they are, of each page of data the first word. */
+struct image {
+	unsigned char *control[AREAS_MAX];
+	uint64_t *words[AREAS_MAX];
+};
+
+void world_make(struct world *world, int areas, uint32_t pages);
+void world_drop(struct world *world);
+/* Handles of the areas, from their descriptors. */
+void world_import(struct world *world);
+void world_close(struct world *world);
+uint64_t *page_word(const struct area *area, uint32_t page);
+/* What a page that was never purged says. */
+uint64_t pattern(int area, uint32_t page);
+struct control_map *control_of(const struct area *area);
+
+void image_make(struct image *image, const struct world *world);
+void image_drop(struct image *image);
+void image_copy(struct image *to, const struct image *from, const struct world *world);
+/* Take what has changed since; 1 if anything did. Data are looked at only if `with_data`. */
+int image_update(struct image *image, const struct world *world, int with_data);
+void image_put(struct world *world, const struct image *image);
+
+/* -- stepper.c -- */
+
+/* What a child and the supervisor tell each other. */
+struct stage {
+	int64_t result;
+	uint32_t finished;
+	uint32_t locked, release; /* of the process that holds the lock in a contended case */
+	uint32_t refill_area, refill_first, refill_pages; /* pinned and not written again yet, storm.c */
+	uint64_t rounds;
+};
+
+extern struct stage *stage;
+
+struct victim {
+	pid_t pid;
+	uint64_t steps, skipped;        /* instructions; calls into the vdso that counted as one */
+	int in_call;                    /* the next instruction is a system call */
+	int was_call;                   /* the last one was */
+	int finished;
+	uintptr_t head;                 /* of its robust list */
+	long futex_offset;
+	uintptr_t known_pending;        /* what the last translation was of */
+	int pending_area;
+};
+
+void stepper_prepare(void); /* once a process that steps */
+void stepper_check(void); /* exits with 77 if it does not work here */
+/* In a child: where stepping begins and ends. */
+void stop_before(void);
+void stop_behind(void);
+/* A child that is about to call stop_before(). */
+void victim_take(struct victim *victim, pid_t pid);
+/* A child that has imported the world and stands before the operation. */
+void victim_start(struct victim *victim, const struct crash_case *c, struct world *world,
+	struct world *copies);
+int victim_step(struct victim *victim); /* 0: it came to its end */
+void victim_kill(struct victim *victim);
+/* The area whose lock word the kernel would look at if it died now, or NONE. */
+int victim_pending(struct victim *victim, const struct world *world);
+
+pid_t spawn(void (*fn)(void *argument), void *argument);
+int wait_for(pid_t pid); /* its wait status */
+
+/* -- judge.c -- */
+
+/* What may be found after a death: all as before, all as after, and for purges what lies between. */
+struct verdict_rules {
+	const struct crash_case *c;
+	struct list before[AREAS_MAX], after[AREAS_MAX];
+	uint64_t last_stamp[AREAS_MAX]; /* before: what is larger was given by the operation */
+	uint64_t position, position_after;
+	uint32_t prot, prot_after;
+	int seen_after; /* what was once done stays done */
+};
+
+void rules_make(struct verdict_rules *rules, const struct crash_case *c, const struct world *originals);
+/* Let others go on in a world whose locks are free or marked. `fresh_first`: who comes first. 0: all is well. */
+int judge(struct world *world, struct verdict_rules *rules, int fresh_first);
+/* Invariants alone, when nobody knows which operation it was. */
+int judge_storm(struct world *world);
+void read_lists(struct world *world, struct list *lists);
+
+/* -- trace.c -- */
+
+/* Random operations in the world, and in the naive lists. 0: they agree. */
+int trace_agrees(struct world *world, struct list *lists, int rounds);
+int check_data(const struct world *world, const struct list *lists, const struct op *exempt);
+
+/* -- run.c and the other kinds of crash -- */
+
+struct totals {
+	uint64_t passed, failed, skipped; /* cases */
+	uint64_t points, states;          /* steps; states that differed and were judged */
+	uint64_t killed, again;           /* real deaths; steps of recoveries */
+};
+
+extern struct totals totals;
+extern int deep;
+
+void run_case(const struct crash_case *c);
+void run_storm(void);
+void run_births(void);
+void case_done(const char *name, int failed);
+/* Say what is wrong, with the place. Returns -1. */
+int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+extern char here[200]; /* the place, for complaints */
+void die(const char *what) __attribute__((noreturn));
+uint32_t random_below(uint32_t bound);
+
+#endif

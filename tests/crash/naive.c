@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Range lists by the contract's rules 10 to 14 and D1, as the simplest program that says it: an array in order, every rule a loop
+ * over it. It uses nothing of the library but the struct. Unlike tests/support/model.c it starts from any list,
+ * with more ranges than a tree node holds.
+ */
+#include <string.h>
+
+#include "crash.h"
+
+static uint64_t end_of(const struct range *range)
+{
+	return (uint64_t)range->start + range->pages;
+}
+
+static int overlaps(const struct range *range, uint32_t first, uint32_t pages)
+{
+	return range->start < (uint64_t)first + pages && end_of(range) > first;
+}
+
+static void insert(struct list *list, const struct range *range)
+{
+	uint32_t at = 0;
+
+	while (at < list->count && list->range[at].start < range->start)
+		at++;
+	memmove(&list->range[at + 1], &list->range[at], (list->count - at) * sizeof(*range));
+	list->range[at] = *range;
+	list->count++;
+	if (list->count >= RANGES_MAX)
+		die("a list longer than RANGES_MAX");
+}
+
+static void erase(struct list *list, uint32_t at)
+{
+	list->count--;
+	memmove(&list->range[at], &list->range[at + 1],
+		(list->count - at) * sizeof(list->range[0]));
+}
+
+int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t stamp)
+{
+	struct range merged = {.start = first, .pages = pages, .live = pages, .stamp = stamp};
+	uint64_t end = (uint64_t)first + pages, live = 0, was_unpinned = 0;
+
+	for (uint32_t i = 0; i < list->count; i++)
+		if (list->range[i].start <= first && end_of(&list->range[i]) >= end)
+			return 0;
+	for (uint32_t i = 0; i < list->count;) {
+		struct range range = list->range[i];
+		if (!overlaps(&range, first, pages)) {
+			i++;
+			continue;
+		}
+		live += range.live;
+		was_unpinned += range.pages;
+		merged.flags |= range.flags;
+		merged.start = range.start < merged.start ? range.start : merged.start;
+		end = end_of(&range) > end ? end_of(&range) : end;
+		erase(list, i);
+	}
+	merged.pages = (uint32_t)(end - merged.start);
+	merged.live = (uint32_t)(merged.pages - was_unpinned + live);
+	insert(list, &merged);
+	return 0;
+}
+
+static void insert_part(struct list *list, const struct range *whole, uint32_t start, uint64_t end)
+{
+	struct range part = *whole;
+
+	if (end <= start)
+		return;
+	part.start = start;
+	part.pages = (uint32_t)(end - start);
+	part.live = whole->live < part.pages ? whole->live : part.pages;
+	insert(list, &part);
+}
+
+int naive_pin(struct list *list, uint32_t first, uint32_t pages)
+{
+	uint64_t end = (uint64_t)first + pages;
+	int purged = 0;
+
+	for (uint32_t i = 0; i < list->count;) {
+		struct range range = list->range[i];
+		if (!overlaps(&range, first, pages)) {
+			i++;
+			continue;
+		}
+		purged |= (range.flags & RANGE_PURGED) != 0;
+		erase(list, i);
+		insert_part(list, &range, range.start, first);
+		insert_part(list, &range, (uint32_t)end, end_of(&range));
+	}
+	return purged ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
+}
+
+int naive_status(const struct list *list, uint32_t first, uint32_t pages)
+{
+	for (uint32_t i = 0; i < list->count; i++)
+		if (overlaps(&list->range[i], first, pages))
+			return ASHMEM_IS_UNPINNED;
+	return ASHMEM_IS_PINNED;
+}
+
+const struct range *naive_find(const struct list *list, uint32_t page)
+{
+	for (uint32_t i = 0; i < list->count; i++)
+		if (overlaps(&list->range[i], page, 1))
+			return &list->range[i];
+	return NULL;
+}
+
+uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages)
+{
+	uint64_t freed = 0;
+
+	while (freed < nr_pages) {
+		struct range *oldest = NULL;
+		for (int a = 0; a < areas; a++)
+			for (uint32_t i = 0; i < lists[a].count; i++) {
+				struct range *range = &lists[a].range[i];
+				if (range->live && (!oldest || range->stamp < oldest->stamp))
+					oldest = range;
+			}
+		if (!oldest)
+			break;
+		freed += oldest->live;
+		oldest->live = 0;
+		oldest->flags = RANGE_PURGED;
+	}
+	return freed;
+}
+
+uint64_t naive_evictable(const struct list *lists, int areas)
+{
+	uint64_t pages = 0;
+
+	for (int a = 0; a < areas; a++)
+		for (uint32_t i = 0; i < lists[a].count; i++)
+			pages += lists[a].range[i].live;
+	return pages;
+}
+
+int lists_equal(const struct list *a, const struct list *b)
+{
+	if (a->count != b->count)
+		return 0;
+	for (uint32_t i = 0; i < a->count; i++) {
+		const struct range *x = &a->range[i], *y = &b->range[i];
+		if (x->start != y->start || x->pages != y->pages || x->live != y->live ||
+			x->flags != y->flags || x->stamp != y->stamp)
+			return 0;
+	}
+	return 1;
+}

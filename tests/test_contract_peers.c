@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Peers that misbehave without malice: one that is stopped while it holds an area's lock
+ * (ETIMEDOUT, trying again is fine), and one that is killed there. Peers that write nonsense are in
+ * test_contract_corrupt.c.
+ */
+#define _GNU_SOURCE 1
+#include "support/areas.h"
+#include "support/children.h"
+#include "support/contract.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void purge_for_ever(void *argument)
+{
+	struct view *view = argument;
+
+	for (;;) {
+		expect(ashmem_pin(view->area, 0, 0) >= 0);
+		fill_pages(view, 0, view->pages, 1);
+		unpin_pages(view->area, 0, view->pages);
+		expect(ashmem_purge_all() >= 0);
+	}
+}
+
+/* Stop the purger at one moment after the other until a call has to give up; the last answer. */
+static int stop_until_a_call_gives_up(struct view *view, pid_t purger)
+{
+	int attempt, status, result = 0;
+
+	for (attempt = 0; attempt < 400; attempt++) {
+		usleep(500 + 61 * (unsigned int)attempt);
+		expect_eq(kill(purger, SIGSTOP), 0);
+		expect_eq(waitpid(purger, &status, WUNTRACED), purger);
+		result = status_pages(view->area, 0, 1);
+		if (result < 0)
+			break;
+		expect_eq(kill(purger, SIGCONT), 0);
+	}
+	return result;
+}
+
+CONTRACT_TEST(peers, stopped_lock_holder_makes_calls_give_up_not_hang)
+{
+	struct view view, other;
+	pid_t purger;
+
+	skip_on_kernel("the driver's lock is the kernel's");
+	view = view_make(16384);
+	purger = child_start(purge_for_ever, &view);
+	other = view_make(2);
+	unpin_pages(other.area, 0, 1);
+	expect_eq(stop_until_a_call_gives_up(&view, purger), -ETIMEDOUT);
+	expect_eq(ashmem_purge_all(), -ETIMEDOUT);
+	expect_eq(pin_pages(other.area, 0, 1), ASHMEM_WAS_PURGED); /* the others are purged */
+	expect_eq(kill(purger, SIGCONT), 0);
+	expect(status_pages(view.area, 0, 1) >= 0); /* nothing was broken by giving up */
+	kill(purger, SIGKILL);
+	child_wait(purger);
+	expect(ashmem_pin(view.area, 0, 0) >= 0);
+	fill_pages(&view, 0, 1, 9);
+	expect_eq(purge_everything(), 0);
+	expect(pages_hold(&view, 0, 1, 9));
+	view_drop(&view);
+	view_drop(&other);
+}
+
+/* Killed at one moment after the other, mostly within the lock: the next caller finds it free and
+ * the list whole. */
+CONTRACT_TEST(peers, killed_lock_holder_does_not_keep_the_lock)
+{
+	struct view view;
+	int round;
+
+	skip_on_kernel("the driver's lock is the kernel's");
+	view = view_make(4096);
+	for (round = 0; round < 25; round++) {
+		pid_t purger = child_start(purge_for_ever, &view);
+
+		usleep(1500 + 231 * (unsigned int)round);
+		kill(purger, SIGKILL);
+		child_wait(purger);
+		expect(status_pages(view.area, 0, 1) >= 0);
+		unpin_pages(view.area, 0, 4096);
+		expect(ashmem_purge_all() >= 0);
+		expect(pages_hold(&view, 0, 4096, 0));
+		expect_eq(ashmem_pin(view.area, 0, 0), ASHMEM_WAS_PURGED);
+		expect_eq(ashmem_get_pin_status(view.area, 0, 0), ASHMEM_IS_PINNED);
+	}
+	view_drop(&view);
+}

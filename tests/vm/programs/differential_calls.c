@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Carrying out one operation of a differential test in one process of a world: calls of the public
+ * interface and, through mappings, plain memory. Everything that can be compared goes into the
+ * result. Which operations a world leaves out because of an allowed difference that would last is
+ * decided here, in leaves_out(), and justified in differential_rules.c.
+ */
+#define _GNU_SOURCE 1
+#include "differential.h"
+
+#include <ashmem/ashmem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <unistd.h>
+
+/* -- bytes -- */
+
+uint64_t hash_bytes(const void *bytes, size_t length)
+{
+	const unsigned char *from = bytes;
+	uint64_t hash = length * UINT64_C(0x9e3779b97f4a7c15) + 1, word;
+
+	for (; length >= sizeof word; from += sizeof word, length -= sizeof word) {
+		memcpy(&word, from, sizeof word);
+		hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
+		hash ^= hash >> 31;
+	}
+	for (; length > 0; length--)
+		hash = (hash ^ *from++) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return hash ^ hash >> 29;
+}
+
+uint64_t hash_zeroes(size_t length)
+{
+	static unsigned char zeroes[1 << 20];
+
+	return length <= sizeof zeroes ? hash_bytes(zeroes, length) : 0;
+}
+
+static sigjmp_buf fault;
+static volatile sig_atomic_t fault_expected;
+
+static void on_fault(int number)
+{
+	if (fault_expected)
+		siglongjmp(fault, number);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void catch_faults(void)
+{
+	struct sigaction action = {.sa_handler = on_fault, .sa_flags = SA_NODEFER};
+	static int caught;
+
+	if (caught)
+		return;
+	caught = 1;
+	sigaction(SIGSEGV, &action, NULL);
+	sigaction(SIGBUS, &action, NULL);
+}
+
+/* Hash memory that may not be readable: its length, or the signal. */
+static int64_t look_at(const unsigned char *from, uint64_t length, uint64_t *hash)
+{
+	int number = sigsetjmp(fault, 0);
+
+	if (number == 0) {
+		fault_expected = 1;
+		*hash = hash_bytes(from, (size_t)length);
+	}
+	fault_expected = 0;
+	return number ? SIGNALLED(number) : (int64_t)length;
+}
+
+/* Each page gets a byte of its own, never 0. */
+/* Not inline: nothing of it may live across the jump. */
+__attribute__((noinline)) static void fill(
+	unsigned char *to, uint64_t from, uint64_t length, uint32_t seed)
+{
+	uint64_t page = page_size_bytes();
+
+	for (uint64_t at = from; at < from + length;) {
+		uint64_t end = (at / page + 1) * page;
+		if (end > from + length)
+			end = from + length;
+		memset(to + at, (int)(1 + (seed + at / page * 31) % 255), (size_t)(end - at));
+		at = end;
+	}
+}
+
+static int64_t write_to(unsigned char *to, uint64_t from, uint64_t length, uint32_t seed)
+{
+	int number = sigsetjmp(fault, 0);
+
+	if (number == 0) {
+		fault_expected = 1;
+		fill(to, from, length, seed);
+	}
+	fault_expected = 0;
+	return number ? SIGNALLED(number) : (int64_t)length;
+}
+
+/* -- ranges -- */
+
+enum range_class range_classify(
+	uint64_t size_bytes, uint64_t offset, uint64_t length, uint64_t *first, uint64_t *count)
+{
+	uint64_t page = page_size_bytes(), end = (size_bytes + page - 1) / page * page;
+
+	if (offset % page != 0 || length % page != 0 || offset > end || length > end - offset)
+		return RANGE_WRONG;
+	if (length == 0)
+		length = end - offset;
+	*first = offset / page;
+	*count = length / page;
+	if (length == 0)
+		return RANGE_EMPTY;
+	if (offset + length > UINT32_MAX)
+		return RANGE_OVER_32_BITS;
+	return *first + *count > MODEL_PAGES ? RANGE_NOT_MODELLED : RANGE_GOOD;
+}
+
+static int is_range_call(const struct op *op)
+{
+	return op->kind == PIN || op->kind == UNPIN || op->kind == STATUS;
+}
+
+static int needs_write_access(const struct op *op)
+{
+	return is_range_call(op) || op->kind == STATUS_EACH || op->kind == PIN_EACH ||
+	       op->kind == SET_PROT || op->kind == READ || op->kind == SEEK ||
+	       op->kind == SEEK_DATA_HOLE;
+}
+
+/* Sizes that an area can have, but not with the driver's size type. */
+static int size_over_32_bits(uint64_t size_bytes)
+{
+	return sizeof(size_t) < sizeof(uint64_t) && size_bytes > SIZE_MAX &&
+	       size_bytes <= (uint64_t)UINT32_MAX * page_size_bytes();
+}
+
+/* Whether this world must not carry the operation out: 0, or what to answer instead. */
+static int leaves_out(const struct actor *actor, const struct op *op)
+{
+	const struct handle *handle = &actor->handle[op->area];
+	uint64_t first, count;
+
+	if (handle->read_only && needs_write_access(op))
+		return actor->world->is_kernel ? LEFT_OUT : 0;
+	/* Pending: a map that fails late materialises a memfd area. */
+	if (op->kind == MAP && !actor->world->materialised[op->area] &&
+		(op->seed == PLACE_TAKEN || op->flags == (MAP_SHARED_VALIDATE | 1 << 22)))
+		return NOT_THERE;
+	if (op->kind == CREATE || op->kind == SET_SIZE)
+		return size_over_32_bits(op->offset) && !actor->world->is_kernel ? LEFT_OUT : 0;
+	if (!is_range_call(op) || !handle->area || !actor->world->materialised[op->area])
+		return 0;
+	switch (range_classify(ashmem_get_size(handle->area), op->offset, op->length, &first,
+		&count)) {
+	case RANGE_NOT_MODELLED:
+		return NOT_MODELLED;
+	case RANGE_OVER_32_BITS:
+		return actor->world->is_kernel ? 0 : LEFT_OUT;
+	default:
+		return 0;
+	}
+}
+
+/* -- life -- */
+
+static void perform_create(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct handle *handle = &actor->handle[op->area];
+	struct world *world = actor->world;
+
+	if (world->holders[op->area] || world->mapped[op->area]) {
+		result->value = NOT_THERE;
+		return;
+	}
+	result->value = ashmem_create(
+		trace_names[op->other], op->offset, (uint32_t)op->flags, &handle->area);
+	if (result->value < 0)
+		return;
+	*handle = (struct handle){.area = handle->area, .refs = 1};
+	world->holders[op->area] = 1;
+	world->materialised[op->area] = 0;
+	result->data = (uint64_t)ashmem_get_prot(handle->area);
+}
+
+static void perform_close(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct handle *handle = &actor->handle[op->area];
+
+	ashmem_close(handle->area);
+	result->value = 0;
+	if (handle->area && --handle->refs == 0) {
+		memset(handle, 0, sizeof *handle);
+		actor->world->holders[op->area]--;
+	}
+}
+
+static void perform_get_name(struct actor *actor, const struct op *op, struct result *result)
+{
+	char name[300];
+
+	memset(name, 0xa5, sizeof name);
+	result->value =
+		ashmem_get_name(actor->handle[op->area].area, name, (size_t)op->length);
+	result->data = hash_bytes(name, sizeof name);
+}
+
+static void perform_set_size(struct actor *actor, const struct op *op, struct result *result)
+{
+	result->value = ashmem_set_size(actor->handle[op->area].area, op->offset);
+	result->data = ashmem_get_size(actor->handle[op->area].area);
+}
+
+static void perform_set_prot(struct actor *actor, const struct op *op, struct result *result)
+{
+	result->value = ashmem_set_prot(actor->handle[op->area].area, op->prot);
+	result->data = (uint64_t)ashmem_get_prot(actor->handle[op->area].area);
+}
+
+static void perform_get_fd(struct actor *actor, const struct op *op, struct result *result)
+{
+	int fd = ashmem_fd(actor->handle[op->area].area);
+
+	result->value = fd < 0 ? fd : 0;
+	if (fd < 0)
+		return;
+	result->data = (uint64_t)fcntl(fd, F_GETFD) & FD_CLOEXEC;
+	actor->world->materialised[op->area] = 1;
+}
+
+static void perform_import(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct handle *handle = &actor->handle[op->area];
+	struct ashmem_area *imported = NULL;
+	int fd = ashmem_fd(handle->area);
+
+	result->value = fd < 0 ? fd : ashmem_import(fd, &imported);
+	if (result->value < 0)
+		return;
+	actor->world->materialised[op->area] = 1;
+	result->data = imported == handle->area;
+	handle->refs++;
+}
+
+static int perform_receive(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct handle *handle = &actor->handle[op->area];
+	struct ashmem_area *received = NULL;
+
+	if (handle->area) /* Pending: an inherited area that this process has not looked at since. */
+		ashmem_get_size(handle->area);
+	result->value = ashmem_recv(actor->world->inbox[actor->self][0], &received);
+	result->data = 1;
+	if (result->value < 0)
+		return 0;
+	result->data = 2 + (!handle->area || handle->area == received);
+	if (handle->refs++ > 0)
+		return 0;
+	handle->area = received;
+	handle->read_only = !(ashmem_get_prot(received) & PROT_WRITE);
+	actor->world->holders[op->area]++;
+	return 0;
+}
+
+static int perform_transfer(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct world *world = actor->world;
+
+	if (world->phase == 1)
+		return perform_receive(actor, op, result);
+	result->value = ashmem_send(world->inbox[op->other][1], actor->handle[op->area].area);
+	if (result->value < 0)
+		return 0;
+	world->materialised[op->area] = 1;
+	world->phase = 1;
+	return op->other == actor->self ? perform_receive(actor, op, result) : 1;
+}
+
+/* -- mappings -- */
+
+static void perform_map(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct mapped *mapping = &actor->mapping[op->other];
+	uint64_t page = page_size_bytes();
+	int fixed = op->seed == PLACE_FIXED, flags = op->flags;
+	void *addr = NULL;
+
+	if (mapping->base || (fixed && actor->place_taken) || op->length > SIZE_MAX) {
+		result->value = NOT_THERE;
+		return;
+	}
+	if (op->seed != PLACE_ANY) {
+		addr = fixed ? actor->place : actor->buffer;
+		flags |= fixed ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	}
+	result->value = ashmem_map(actor->handle[op->area].area, op->offset, (size_t)op->length,
+		op->prot, flags, &addr);
+	if (result->value < 0)
+		return;
+	*mapping = (struct mapped){.base = addr, .area = op->area, .prot = op->prot, .fixed = fixed};
+	mapping->length = (op->length + page - 1) / page * page;
+	actor->place_taken |= fixed;
+	actor->world->mapped[op->area]++;
+	actor->world->materialised[op->area] = 1;
+	if ((flags & MAP_TYPE) == MAP_PRIVATE && (op->prot & PROT_READ))
+		look_at(mapping->base, mapping->length, &result->data);
+	if (fixed && addr != actor->place)
+		result->data = 1;
+}
+
+static void perform_unmap(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct mapped *mapping = &actor->mapping[op->other];
+
+	if (!mapping->base) {
+		result->value = NOT_THERE;
+	} else if (op->flags == 1) {
+		result->value = ashmem_unmap(NULL, (size_t)mapping->length);
+	} else if (op->flags == 2) {
+		result->value = ashmem_unmap(mapping->base + 1, (size_t)mapping->length);
+	} else if (op->flags == 3) {
+		result->value = ashmem_unmap(mapping->base, 0);
+	} else {
+		result->value = ashmem_unmap(mapping->base, (size_t)mapping->length);
+		if (mapping->fixed) {
+			mmap(mapping->base, (size_t)mapping->length, PROT_NONE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			actor->place_taken = 0;
+		}
+		actor->world->mapped[mapping->area]--;
+		memset(mapping, 0, sizeof *mapping);
+	}
+}
+
+/* The old protection comes back, so that an allowed difference does not last. */
+static void perform_protect(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct mapped *mapping = &actor->mapping[op->other];
+	size_t length = (size_t)mapping->length;
+
+	if (!mapping->base) {
+		result->value = NOT_THERE;
+		return;
+	}
+	result->value = mprotect(mapping->base, length, op->prot) < 0 ? -errno : 0;
+	result->data = mprotect(mapping->base, length, mapping->prot) < 0;
+}
+
+static void perform_access(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct mapped *mapping = &actor->mapping[op->other];
+	uint64_t length = op->length;
+
+	if (!mapping->base || op->offset >= mapping->length) {
+		result->value = NOT_THERE;
+		return;
+	}
+	if (length > mapping->length - op->offset)
+		length = mapping->length - op->offset;
+	if (op->kind == WRITE)
+		result->value = write_to(mapping->base, op->offset, length, op->seed);
+	else
+		result->value = look_at(mapping->base + op->offset, length, &result->data);
+}
+
+/* -- reading and seeking -- */
+
+static unsigned char *buffer_for(const struct actor *actor, const struct op *op, uint64_t *usable)
+{
+	uint64_t room = BUFFER_PAGES * page_size_bytes();
+
+	*usable = op->length;
+	switch (op->other) {
+	case BUFFER_NULL:
+		*usable = 0;
+		return NULL;
+	case BUFFER_BAD:
+		*usable = 0;
+		return actor->buffer + room;
+	case BUFFER_ENDS_EARLY:
+		*usable = op->length / 2;
+		return actor->buffer + room - op->length / 2;
+	default:
+		return actor->buffer;
+	}
+}
+
+static void perform_read(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct ashmem_area *area = actor->handle[op->area].area;
+	uint64_t usable;
+	unsigned char *buffer = buffer_for(actor, op, &usable);
+
+	if (usable)
+		memset(buffer, 0xa5, (size_t)usable);
+	if (op->kind == READ)
+		result->value = ashmem_read(area, buffer, (size_t)op->length);
+	else
+		result->value = ashmem_pread(area, buffer, (size_t)op->length, op->offset);
+	/* What lies behind the bytes read is "untouched" and worth comparing only on failure. */
+	if (result->value > 0 && (uint64_t)result->value < usable)
+		usable = (uint64_t)result->value;
+	if (usable)
+		result->data = hash_bytes(buffer, (size_t)usable);
+}
+
+static void perform_seek_data_hole(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct ashmem_area *area = actor->handle[op->area].area;
+	int64_t now;
+
+	result->value = ashmem_seek(area, (int64_t)op->offset, op->prot);
+	now = ashmem_seek(area, 0, SEEK_CUR);
+	result->data = result->value < 0 ? (uint64_t)now : (uint64_t)(now == result->value);
+	ashmem_seek(area, (int64_t)op->length, SEEK_SET);
+}
+
+/* -- pinning and purging -- */
+
+/* Every page by itself: the sum of the answers, and all of them as a hash; or the first error. */
+static void perform_each(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct ashmem_area *area = actor->handle[op->area].area;
+	uint64_t page = page_size_bytes(), pages = (ashmem_get_size(area) + page - 1) / page;
+	unsigned char answers[MODEL_PAGES] = {0};
+
+	if (pages > MODEL_PAGES)
+		pages = MODEL_PAGES;
+	for (uint64_t i = 0; i < pages; i++) {
+		int r = op->kind == PIN_EACH ? ashmem_pin(area, i * page, page)
+					     : ashmem_get_pin_status(area, i * page, page);
+		if (r < 0) {
+			result->value = r;
+			return;
+		}
+		answers[i] = (unsigned char)r;
+		result->value += r;
+	}
+	result->data = hash_bytes(answers, sizeof answers);
+}
+
+/* The driver purges the whole system, the library what a process holds (L3): so all of them do. */
+static int perform_purge_all(struct actor *actor, struct result *result)
+{
+	struct world *world = actor->world;
+	int64_t pages;
+
+	for (int i = 0; i < AREAS; i++) /* Pending: as in perform_receive(). */
+		ashmem_get_size(actor->handle[i].area);
+	pages = ashmem_purge_all();
+	result->value = pages < 0 ? pages : result->value + pages;
+	if (world->is_kernel || pages < 0)
+		return 0;
+	for (uint32_t next = world->phase + 1; next < ACTORS; next++) {
+		if (world->alive[next]) {
+			world->phase = next;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* -- all of them -- */
+
+int actor_for(const struct world *world, const struct op *op)
+{
+	if (!world->alive[op->actor])
+		return -1;
+	switch (op->kind) {
+	case PURGE_ALL:
+		return world->is_kernel ? op->actor : (int)world->phase;
+	case TRANSFER:
+		if (!world->alive[op->other])
+			return -1;
+		return world->phase ? op->other : op->actor;
+	case FORK:
+		return world->alive[op->other] ? -1 : op->actor;
+	case EXIT:
+		return op->actor ? op->actor : -1;
+	default:
+		return op->actor;
+	}
+}
+
+static void perform_simple(struct actor *actor, const struct op *op, struct result *result)
+{
+	struct ashmem_area *area = actor->handle[op->area].area;
+
+	if (op->kind == SET_NAME)
+		result->value = ashmem_set_name(area, trace_names[op->other]);
+	else if (op->kind == GET_SIZE)
+		result->value = (int64_t)ashmem_get_size(area);
+	else if (op->kind == GET_PROT)
+		result->value = ashmem_get_prot(area);
+	else if (op->kind == SEEK)
+		result->value = ashmem_seek(area, (int64_t)op->offset, op->prot);
+	else if (op->kind == PIN)
+		result->value = ashmem_pin(area, op->offset, op->length);
+	else if (op->kind == UNPIN)
+		result->value = ashmem_unpin(area, op->offset, op->length);
+	else if (op->kind == STATUS)
+		result->value = ashmem_get_pin_status(area, op->offset, op->length);
+	else if (op->kind == SHRINK)
+		result->value = ashmem_shrink(op->length);
+	else if (op->kind == SHRINK_COUNT)
+		result->value = (int64_t)ashmem_shrink_count();
+	else if (op->kind == PERSONALITY)
+		result->value = personality(op->flags ? READ_IMPLIES_EXEC : 0) < 0;
+}
+
+int actor_perform(struct actor *actor, const struct op *op, struct result *result)
+{
+	typedef void perform(struct actor *, const struct op *, struct result *);
+	static perform *const performs[KINDS] = {
+		[CREATE] = perform_create,
+		[CLOSE] = perform_close,
+		[GET_NAME] = perform_get_name,
+		[SET_SIZE] = perform_set_size,
+		[SET_PROT] = perform_set_prot,
+		[MAP] = perform_map,
+		[UNMAP] = perform_unmap,
+		[PROTECT] = perform_protect,
+		[WRITE] = perform_access,
+		[LOOK] = perform_access,
+		[READ] = perform_read,
+		[PREAD] = perform_read,
+		[SEEK_DATA_HOLE] = perform_seek_data_hole,
+		[STATUS_EACH] = perform_each,
+		[PIN_EACH] = perform_each,
+		[GET_FD] = perform_get_fd,
+		[IMPORT] = perform_import,
+	};
+	int instead = leaves_out(actor, op);
+
+	catch_faults();
+	if (instead)
+		result->value = instead;
+	else if (op->kind == TRANSFER)
+		return perform_transfer(actor, op, result);
+	else if (op->kind == PURGE_ALL)
+		return perform_purge_all(actor, result);
+	else if (op->kind == FORK)
+		actor_fork(actor, op);
+	else if (performs[op->kind])
+		performs[op->kind](actor, op, result);
+	else
+		perform_simple(actor, op, result);
+	return 0;
+}
