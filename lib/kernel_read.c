@@ -72,12 +72,19 @@ int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offset)
 static int64_t position_of(int fd)
 {
 	const off_t mark_length = ((off_t)1 << 40) + getpid();
+	off_t direction = 1; /* -1: the mark lies before the position, where it would not fit behind */
 
 	for (int tries = 0; tries < 3; tries++) {
-		struct flock mark = {.l_type = F_RDLCK, .l_whence = SEEK_CUR, .l_len = mark_length};
+		struct flock mark = {.l_type = F_RDLCK,
+			.l_whence = SEEK_CUR,
+			.l_len = direction * mark_length};
 		struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-		if (fcntl(fd, F_OFD_SETLK, &mark) < 0)
-			return -errno;
+		if (fcntl(fd, F_OFD_SETLK, &mark) < 0) {
+			if ((errno != EINVAL && errno != EOVERFLOW) || direction < 0)
+				return -errno;
+			direction = -1;
+			continue;
+		}
 		int r = fcntl(fd, F_GETLK, &found) < 0 ? -errno : 0;
 		/* All of the file: the position may have moved meanwhile. */
 		mark = (struct flock){.l_type = F_UNLCK, .l_whence = SEEK_SET};
@@ -85,7 +92,7 @@ static int64_t position_of(int fd)
 		if (r < 0)
 			return r;
 		if (found.l_type == F_RDLCK && found.l_len == mark_length && found.l_pid == -1)
-			return found.l_start;
+			return direction > 0 ? found.l_start : found.l_start + mark_length;
 	}
 	return -EAGAIN;
 }
