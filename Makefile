@@ -345,6 +345,18 @@ check-ndebug: ## Run the tests with assertions compiled out, as distributions bu
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' NM='$(NM)' PKG_CONFIG='$(PKG_CONFIG)' TOP='$(abspath $(TOP))' \
 	BUILD='$(abspath $(BUILD))' CPPFLAGS='$(CPPFLAGS)' MAKE='$(MAKE)'
 
+.PHONY: check-crash
+check-crash: ## Kill a process at every instruction of every shared operation (ptrace; DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/crash/check
+
+.PHONY: prove-crash
+prove-crash: ## Show that check-crash fails when a protection is taken out of the library
+	@$(SCRIPT_ENV) $(TOP)/tests/crash/prove
+
+.PHONY: check-vm-harness
+check-vm-harness: ## Test the QEMU harness of tests/vm on every kernel (needs its packages, see tests/vm/README.md)
+	@$(SCRIPT_ENV) $(TOP)/tests/vm/selftest
+
 .PHONY: check-headers
 check-headers: ## Compile each header alone as C99, C11 and C++11; check that any language can call it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_headers.sh

@@ -212,6 +212,7 @@ struct totals {
 	uint64_t passed, failed, skipped; /* cases */
 	uint64_t points, states;          /* steps; states that differed and were judged */
 	uint64_t killed, again;           /* real deaths; steps of recoveries */
+	uint64_t vdso;                    /* of all steps, those that were a whole call into the vdso */
 };
 
 extern struct totals totals;

@@ -158,6 +158,7 @@ static void run_workers(int argc, char **argv)
 		totals.states += its->states;
 		totals.killed += its->killed;
 		totals.again += its->again;
+		totals.vdso += its->vdso;
 	}
 }
 
@@ -185,6 +186,7 @@ int main(int argc, char **argv)
 	       " of recoveries, %" PRIu64 " real kills), %" PRIu64 " different states judged, %ld s\n",
 		totals.points + totals.again + totals.killed, totals.points, totals.again,
 		totals.killed, totals.states, (long)(end.tv_sec - begin.tv_sec));
+	printf("crash: every step one instruction, libc's too, but for %" PRIu64 " calls into the vdso\n", totals.vdso);
 	printf("crash: %" PRIu64 " passed, %" PRIu64 " failed, %" PRIu64 " skipped\n", totals.passed,
 		totals.failed, totals.skipped);
 	return totals.failed != 0 || totals.passed == 0;

@@ -245,6 +245,7 @@ static void crash_again(struct run *run, struct crash *crash)
 	snprintf(what, sizeof(what), "dead at step %" PRIu64 ", recovery", crash->step);
 	judge_every_step(run, what);
 	totals.again += victim->steps;
+	totals.vdso += victim->skipped;
 	victim_kill(victim);
 }
 
@@ -307,6 +308,7 @@ void run_case(const struct crash_case *c)
 	judge_every_step(&run, "as of");
 	holder_end(&run);
 	uint64_t steps = run.victim.steps;
+	totals.vdso += run.victim.skipped;
 	if (run.victim.finished)
 		check_end(&run);
 	victim_kill(&run.victim);
