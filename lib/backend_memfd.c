@@ -406,7 +406,7 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct memfd_area *area = state;
 	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
-	int r;
+	int r = 0;
 
 	if (!is_purgeable(area))
 		return 0;
@@ -431,15 +431,16 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 {
 	struct memfd_area *area = state;
 	struct control_map *control = &area->control;
-	struct range range;
+	struct range range = {.pages = 0};
 
 	if (area->plain)
 		return 0;
 	int r = memfd_lock(area);
 	if (r < 0)
 		return r;
-	if (from < control->data_bytes)
-		r = range_find(&control->list, (uint32_t)(from >> control->page_shift), &range);
+	r = from >= control->data_bytes ? 0
+					: range_find(&control->list,
+						  (uint32_t)(from >> control->page_shift), &range);
 	control_unlock(control, r);
 	if (r <= 0)
 		return r;

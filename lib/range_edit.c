@@ -58,10 +58,10 @@ static int new_root(struct range_list *list, struct tree_path *path, const struc
 
 	if (level >= RANGE_MAX_HEIGHT)
 		return -EUCLEAN;
-	int r = tree_node_alloc(list, level, &index);
+	struct range_node *node, *left = path->at[path->height].node;
+	int r = tree_node_alloc(list, level, &index, &node);
 	if (r < 0)
 		return r;
-	struct range_node *node = tree_node(list, index), *left = path->at[path->height].node;
 	node->child[0] = (struct range_child){
 		.node = path->at[path->height].index,
 		.age = tree_node_age(left, SHARED_LOAD(left->count), level - 1),
@@ -98,14 +98,14 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 
 		struct range_child all[INNER_MAX + 1];
 		uint32_t index, keep = split_point(path, level, slot);
-		r = tree_node_alloc(list, level, &index);
+		struct range_node *twin;
+		r = tree_node_alloc(list, level, &index, &twin);
 		if (r < 0)
 			return r;
 		memcpy(all, node->child, slot * sizeof(right));
 		all[slot] = right;
 		memcpy(&all[slot + 1], &node->child[slot], (count - slot) * sizeof(right));
 
-		struct range_node *twin = tree_node(list, index);
 		uint32_t rest = INNER_MAX + 1 - keep;
 		memcpy(node->child, all, keep * sizeof(right));
 		memcpy(twin->child, &all[keep], rest * sizeof(right));
@@ -319,11 +319,11 @@ static int split_leaf(struct range_list *list, struct tree_path *path, uint32_t 
 {
 	struct range_node *leaf = path->at[0].node;
 	uint32_t index, keep = split_point(path, 0, slot), rest = LEAF_MAX + 1 - keep;
-	int r = tree_node_alloc(list, 0, &index);
+	struct range_node *twin;
+	int r = tree_node_alloc(list, 0, &index, &twin);
 
 	if (r < 0)
 		return r;
-	struct range_node *twin = tree_node(list, index);
 	memcpy(leaf->range, all->entry, keep * sizeof(*all->entry));
 	memcpy(twin->range, &all->entry[keep], rest * sizeof(*all->entry));
 	set_entries(leaf, 0, keep, 0);

@@ -34,9 +34,10 @@ void *tree_journal_slot(const struct range_list *list, uint32_t slot)
 int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t level)
 {
 	struct range_root *root = list->root;
+	const struct range_node *node = tree_node(list, index);
 	uint32_t slot = SHARED_LOAD(root->journal_count);
 
-	if (slot >= RANGE_JOURNAL_SLOTS)
+	if (slot >= RANGE_JOURNAL_SLOTS || !node)
 		return -EUCLEAN;
 	if (slot == 0) {
 		SHARED_STORE(root->version, SHARED_LOAD(root->version) + 1);
@@ -44,7 +45,7 @@ int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t
 		root->journal_height = root->height;
 		list->freed_count = 0;
 	}
-	memcpy(tree_journal_slot(list, slot), tree_node(list, index), node_bytes(count, level));
+	memcpy(tree_journal_slot(list, slot), node, node_bytes(count, level));
 	root->journal_node[slot] = index;
 	CRASH_BARRIER();
 	SHARED_STORE(root->journal_count, slot + 1);
@@ -97,7 +98,8 @@ void tree_commit(struct range_list *list)
 }
 
 /* A node to fill. Its old content needs no journal: nothing points to it. */
-int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index)
+int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index,
+	struct range_node **allocated)
 {
 	struct range_root *root = list->root;
 	uint32_t head = SHARED_LOAD(root->free_head);
@@ -123,6 +125,7 @@ int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index)
 	}
 	SHARED_STORE(node->level, (uint16_t)level);
 	SHARED_STORE(node->count, 0);
+	*allocated = node;
 	return 0;
 }
 

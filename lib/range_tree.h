@@ -183,7 +183,8 @@ void tree_commit(struct range_list *list);
 /* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
 int tree_rollback(struct range_list *list);
 /* A node to fill. Its old content needs no journal: nothing points to it. 0 or -EUCLEAN. */
-int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index);
+int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index,
+	struct range_node **allocated);
 /* Free a node once the transaction is committed. */
 void tree_node_drop(struct range_list *list, uint32_t index);
 

@@ -63,9 +63,17 @@ else
   skip "no cppcheck (make deps)"
 fi
 
+# gcc 12 loses sight of a copy that is kept in an array grown by realloc.
+analyzer_exceptions() {
+  case $1 in
+    examples/filecache/catalog.c) echo -Wno-analyzer-malloc-leak ;;
+  esac
+}
+
 if have gcc; then
   for file in "${sources[@]}"; do
-    check "gcc -fanalyzer $file" gcc -std=gnu11 -O2 -Wall -Wextra -Werror -fanalyzer \
+    # shellcheck disable=SC2046
+    check "gcc -fanalyzer $file" gcc $(analyzer_exceptions "$file") -std=gnu11 -O2 -Wall -Wextra -Werror -fanalyzer \
       "-fdiagnostics-path-format=$([ -n "${VERBOSE-}" ] && echo inline-events || echo none)" -c -o /dev/null "${flags[@]}" "$file"
   done
 else

@@ -51,10 +51,10 @@ static int names_add(struct names *names, const char *name)
 		names->name = grown;
 		names->room = room;
 	}
-	names->name[names->count] = strdup(name);
-	if (!names->name[names->count])
+	char *copy = strdup(name);
+	if (!copy)
 		return -ENOMEM;
-	names->count++;
+	names->name[names->count++] = copy;
 	return 0;
 }
 
