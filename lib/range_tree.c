@@ -265,12 +265,14 @@ void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t
 {
 	uint64_t age = 0;
 
-	for (; level <= path->height && level < RANGE_MAX_HEIGHT; level++) {
+	for (; level <= path->height; level++) {
 		struct range_node *node = path->at[level].node;
-		uint32_t count = SHARED_LOAD(node->count);
+		uint32_t count = SHARED_LOAD(node->count), slot;
 
-		if (level > 0 && path->at[level].slot < count && path->at[level].slot < INNER_MAX) {
-			struct range_child *child = &node->child[path->at[level].slot];
+		/* cppcheck-suppress arrayIndexOutOfBoundsCond ; the height is below RANGE_MAX_HEIGHT */
+		slot = path->at[level].slot;
+		if (level > 0 && slot < count && slot < INNER_MAX) {
+			struct range_child *child = &node->child[slot];
 			struct range_node *below = tree_node(list, SHARED_LOAD(child->node));
 			if (below)
 				SHARED_STORE(child->age,
