@@ -100,7 +100,7 @@ criterion() {
   ok=$(number Passing)
   bad=$(number Failing)
   # Criterion skips what FILTER leaves out, and gives a reason of its own.
-  left=$(grep '^ok .*# SKIP' "$tap" 2>/dev/null | grep -cv "$left_out")
+  left=$(grep -a '^ok .*# SKIP' "$tap" 2>/dev/null | grep -acv "$left_out")
   planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$tap" 2>/dev/null)
   if [ -z "$ok" ] || [ -z "$bad" ]; then
     problem="did not finish (status $status$([ $status = 124 ] && echo ", timed out after $limit s"))"
@@ -127,7 +127,7 @@ plain() {
     124 | 137) problem="killed after $limit s" ;;
     *) problem="exit status $status" ;;
   esac
-  last=$(tail -n 1 "$output" | grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
+  last=$(tail -n 1 "$output" | grep -aE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$')
   if [ -n "$last" ]; then
     read -r p _ f _ s _ <<<"$last"
     if [ "$f" -gt 0 ] && [ "$status" = 1 ]; then problem=; fi
@@ -155,14 +155,14 @@ for program in "$@"; do
   found=$(find "$logs" -name "$name.log.*" -size +0 | sort)
   if [ -n "$found" ] && [ -z "$problem" ]; then problem="$mode reports errors"; fi
   # The undefined-behaviour sanitizer writes to stderr when it comes with the address sanitizer.
-  if [ "$mode" = asan ] && [ -z "$problem" ] && grep -q 'runtime error: ' "$output"; then
+  if [ "$mode" = asan ] && [ -z "$problem" ] && grep -aq 'runtime error: ' "$output"; then
     problem="undefined behaviour"
   fi
   if [ -n "$problem" ]; then f=$((f + 1)); fi
 
   echo "$name: $p passed, $f failed, $s skipped ($SECONDS s)${problem:+: $problem}"
   if [ "$f" -gt 0 ]; then
-    grep -v '^PASS ' "$output" | tail -n 100 | sed 's/^/  | /'
+    grep -av '^PASS ' "$output" | tail -n 100 | sed 's/^/  | /'
     # shellcheck disable=SC2086 # a list of files without blanks
     if [ -n "$found" ]; then head -q -n 40 $found | sed 's/^/  ! /'; fi
   elif [ "$s" -gt 0 ]; then
@@ -171,7 +171,7 @@ for program in "$@"; do
         sed -n 's/^ok - \([^ ]*\) *# SKIP */  skipped: \1: /p' "$tap" |
           if [ "$mode" = valgrind ]; then sed 's/test was skipped$/valgrind cannot run it/'; else cat; fi
         ;;
-      *) { grep '^SKIP ' "$output" || tail -n 1 "$output"; } | sed -e 's/^SKIP //' -e 's/^/  skipped: /' ;;
+      *) { grep -a '^SKIP ' "$output" || tail -n 1 "$output"; } | sed -e 's/^SKIP //' -e 's/^/  skipped: /' ;;
     esac
   fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

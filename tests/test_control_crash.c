@@ -8,7 +8,6 @@
  * that a pin calls NOT_PURGED is as it was; and no range that counts as purged has a page left.
  */
 #define _GNU_SOURCE 1
-#include "support/contract.h"
 #include "support/controls.h"
 #include "support/hostile.h"
 #include "support/range_arena.h"

@@ -8,6 +8,7 @@
  * test_range_model.c, crashes in test_recovery.c.
  */
 #define _GNU_SOURCE 1
+#include "support/contract.h"
 #include "support/range_small.h"
 
 /* -- empty -- */

@@ -4,6 +4,7 @@
  * which range is the oldest (rule 14), marks and counts, and the smallest and largest areas.
  */
 #define _GNU_SOURCE 1
+#include "support/contract.h"
 #include "support/range_small.h"
 
 #include <errno.h>

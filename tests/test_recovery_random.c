@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A crash at every store of random operations on random lists (range_crash.h). ASHMEM_TEST_SEED
- * repeats a run; ASHMEM_TEST_CRASHES (60) is the number of operations that are crashed.
+ * repeats a run; ASHMEM_TEST_CRASHES (60, fewer under the address sanitizer) is the number of
+ * operations that are crashed.
  */
 #define _GNU_SOURCE 1
-#include "support/contract.h"
 #include "support/hostile.h"
 #include "support/range_crash.h"
 #include "support/stepper.h"
+#include "support/tools.h"
 
 #include <stdlib.h>
 
@@ -54,7 +55,9 @@ static uint64_t crashes(void)
 	const char *text = getenv("ASHMEM_TEST_CRASHES");
 	uint64_t count = text ? strtoull(text, NULL, 0) : 0;
 
-	return count ? count : 60;
+	if (count)
+		return count;
+	return UNDER_ADDRESS_SANITIZER ? 15 : 60;
 }
 
 /* Small steps: the list goes through all shapes, and every so often an operation is crashed before

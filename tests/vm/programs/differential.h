@@ -8,7 +8,9 @@
  *   differential_text.c   writing it down as calls
  *   differential_world.c  the processes of one backend, which take turns
  *   differential_calls.c  carrying out one operation in one of them
- *   differential_judge.c  following the state, comparing, what the contract says
+ *   differential_memory.c the same, where it is about memory
+ *   differential_judge.c  comparing, with each other and with what the contract says
+ *   differential_follow.c following the state that this needs
  *   differential_rules.c  the differences that are allowed, one named rule each
  *   differential_lru.c    traces with ashmem_shrink(), for which the driver has no call: memfd
  *                         alone, against tests/support/model.h
@@ -182,9 +184,13 @@ struct world *world_new(const char *backend);
 void world_run(struct world *world, const struct trace *trace);
 void actor_fork(struct actor *actor, const struct op *op);
 
-/* differential_calls.c */
+/* differential_memory.c */
 uint64_t hash_bytes(const void *bytes, size_t length);
 uint64_t hash_zeroes(size_t length);
+/* 0 if the operation is not about memory. */
+int actor_perform_memory(struct actor *actor, const struct op *op, struct result *result);
+
+/* differential_calls.c */
 /* Carry out the operation, or the step of it that is this actor's; 1 if more steps are to come. */
 int actor_perform(struct actor *actor, const struct op *op, struct result *result);
 /* Whose turn the present operation, at the world's phase, is; -1: nobody's. */

@@ -71,6 +71,14 @@ const struct mapping_state *mapping_of(const struct state *state, const struct o
 /* Pages of the area that an operation read, if it answered `value`: how many, the first in *first. */
 uint64_t pages_read(const struct state *state, const struct op *op, int64_t value, uint64_t *first);
 
+/* differential_follow.c */
+uint64_t modelled_pages(const struct area_state *area);
+/* The operation succeeded; `before` is the state before a purge. */
+void state_follow(struct state *state, const struct op *op, const struct result *result,
+	const struct state *before);
+/* The same for TRANSFER, which can succeed in part. */
+void state_follow_transfer(struct state *state, const struct op *op, const struct result *result);
+
 /* differential_rules.c: which rule allows this difference, or -1. Asked before the state follows. */
 int rule_for(const struct state *state, const struct op *op, const struct expected *expected,
 	const struct result *first, const struct result *second);

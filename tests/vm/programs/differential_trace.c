@@ -434,7 +434,7 @@ static void add_any(struct sketch *s)
 		add_fork(s);
 	else if (kind == EXIT)
 		add_exit(s);
-	else if (kind == RETIREMENT)
+	else if ((int)kind == RETIREMENT)
 		add_retirement(s);
 	else
 		add_simple(s, kind);
