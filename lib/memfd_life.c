@@ -202,7 +202,8 @@ static int establish(struct memfd_area *area)
 	sys_unlock_file(area->fd);
 	if (r < 0)
 		return r;
-	area->size_bytes = area->control.size_bytes;
+	if (!area->materialised) /* else it is final, and others read it without the mutex */
+		area->size_bytes = area->control.size_bytes;
 	young_unlink(area);
 	publish(area, &status);
 	return 0;
