@@ -93,9 +93,13 @@ static void work_from_arguments(char **arguments)
 
 static void execute(int number)
 {
-	char numbers[NUMBERS][16], program[] = "/proc/self/exe", mode[] = "--worker";
+	char numbers[NUMBERS][16], program[4096], mode[] = "--worker";
 	char *arguments[2 + NUMBERS + 1] = {program, mode};
+	/* The link's text, since valgrind's own program is behind the link itself. */
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
 
+	stress_expect(length > 0);
+	program[length] = '\0';
 	snprintf(numbers[0], sizeof(numbers[0]), "%d", number);
 	snprintf(numbers[1], sizeof(numbers[1]), "%d", dup(board_fd));
 	for (int i = 0; i < STRESS_AREAS; i++)

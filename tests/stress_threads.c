@@ -54,7 +54,8 @@ static void *work(void *argument)
 	while (seconds_now() < deadline) {
 		for (int i = 0; i < 100; i++)
 			stress_step(worker);
-		if (stress_random(worker, STEPS_BETWEEN_FORKS / 100) == 0)
+		/* To valgrind, what the other threads held is lost in a child. */
+		if (!under_valgrind() && stress_random(worker, STEPS_BETWEEN_FORKS / 100) == 0)
 			fork_and_wait(worker);
 	}
 	stress_take_over(worker);

@@ -111,6 +111,19 @@ static void check_honesty(const struct state *state)
 		expect(!always_pinned(page) || page_is_filled(&crashed, page));
 }
 
+/* However far purges had come: in the end every unpinned page is free, and none else. */
+static void expect_purge_to_end(void)
+{
+	uint64_t freed = 0, unfinished;
+	struct state now;
+
+	while (block_purge(&crashed.map, UINT64_MAX, ALL, &freed, &unfinished) == 1)
+		expect(freed <= crashed.pages);
+	read_state(&crashed, &now);
+	check_honesty(&now);
+	expect_eq(range_peek_evictable(&crashed.map.list), 0);
+}
+
 static void crash_here(void)
 {
 	struct state now;
@@ -143,6 +156,7 @@ static void crash_here(void)
 	operation(&crashed.map);
 	read_state(&crashed, &now);
 	check_honesty(&now);
+	expect_purge_to_end();
 }
 
 static void look(void *context)
@@ -319,5 +333,19 @@ CONTRACT_TEST(control_crash, while_purging_the_rest_of_a_range_in_pieces)
 	expect_eq(block_pin(&running.map, 50, 99), 1);
 	fill_data(&running, 50, 99);
 	block_unpin_at(&running.map, 50, 99, 4);
+	crash_everywhere(purge_one_piece);
+}
+
+/* The cursor says how far another range was freed, further than this one will be. */
+CONTRACT_TEST(control_crash, while_beginning_a_long_range_after_another)
+{
+	skip_without_stepping();
+	running = prepare(2700);
+	block_unpin_at(&running.map, 0, 1299, 5);
+	purge_one_piece(&running.map);
+	purge_one_piece(&running.map);
+	expect_eq(block_pin(&running.map, 0, 1299), 1);
+	fill_data(&running, 0, 1299);
+	block_unpin_at(&running.map, 1350, 2649, 6);
 	crash_everywhere(purge_one_piece);
 }

@@ -342,6 +342,27 @@ CONTRACT_TEST(control_purge, an_interrupted_purge_full_of_nonsense_is_damage)
 	expect_no_recovery(1, (struct control_extent){1, UINT32_MAX});
 }
 
+/* All that lies behind the slots looks like more of them. */
+CONTRACT_TEST(control_purge, more_interrupted_purges_than_slots_are_damage)
+{
+	static const uint32_t counts[] = {
+		CONTROL_PURGE_SLOTS + 1, CONTROL_PURGE_SLOTS + 10, 1 << 20};
+	const struct control_extent valid = {0, 1};
+
+	for (int i = 0; i < 3; i++) {
+		begin(PAGES);
+		unsigned char *at = (unsigned char *)block.map.shared->purge;
+		unsigned char *end = (unsigned char *)&block.map.shared->id;
+		for (; at + sizeof(valid) <= end; at += sizeof(valid))
+			memcpy(at, &valid, sizeof(valid));
+		block.map.shared->purge_count = counts[i];
+		block_abandon(&block.map);
+		expect_eq(control_lock(&block.map), -EUCLEAN);
+		expect_pages(0, PAGES - 1, 1);
+		block_drop(&block);
+	}
+}
+
 /* A peer seals the file against writing, which forbids to free pages as well. */
 CONTRACT_TEST(control_purge, pages_that_cannot_be_freed_stay_live)
 {

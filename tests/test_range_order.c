@@ -11,7 +11,7 @@
 
 /* -- pinned and unpinned again: nothing of the former life may be left -- */
 
-CONTRACT_TEST(range, range_unpinned_again_is_new)
+CONTRACT_TEST(range_order, range_unpinned_again_is_new)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -23,7 +23,7 @@ CONTRACT_TEST(range, range_unpinned_again_is_new)
 	expect_eq(pin(10, 19), 0);
 }
 
-CONTRACT_TEST(range, part_of_a_former_range_can_be_unpinned)
+CONTRACT_TEST(range_order, part_of_a_former_range_can_be_unpinned)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -36,7 +36,7 @@ CONTRACT_TEST(range, part_of_a_former_range_can_be_unpinned)
 	expect_eq(range_overlaps(list, 11, 11), 0);
 }
 
-CONTRACT_TEST(range, pages_around_a_former_range_can_be_unpinned)
+CONTRACT_TEST(range_order, pages_around_a_former_range_can_be_unpinned)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -48,7 +48,7 @@ CONTRACT_TEST(range, pages_around_a_former_range_can_be_unpinned)
 	expect_eq(pin(8, 22), 0);
 }
 
-CONTRACT_TEST(range, pages_beside_a_former_range_do_not_merge_with_it)
+CONTRACT_TEST(range_order, pages_beside_a_former_range_do_not_merge_with_it)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -59,7 +59,7 @@ CONTRACT_TEST(range, pages_beside_a_former_range_do_not_merge_with_it)
 	expect_eq(range_overlaps(list, 10, 19), 0);
 }
 
-CONTRACT_TEST(range, former_range_is_neither_found_nor_oldest)
+CONTRACT_TEST(range_order, former_range_is_neither_found_nor_oldest)
 {
 	struct range range;
 
@@ -81,7 +81,7 @@ CONTRACT_TEST(range, former_range_is_neither_found_nor_oldest)
 
 /* -- status, rule 12 -- */
 
-CONTRACT_TEST(range, overlap_is_any_page)
+CONTRACT_TEST(range_order, overlap_is_any_page)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -96,7 +96,7 @@ CONTRACT_TEST(range, overlap_is_any_page)
 
 /* -- find -- */
 
-CONTRACT_TEST(range, find_answers_the_range_of_a_page_or_the_next)
+CONTRACT_TEST(range_order, find_answers_the_range_of_a_page_or_the_next)
 {
 	struct range range = {.start = 77};
 
@@ -118,7 +118,7 @@ CONTRACT_TEST(range, find_answers_the_range_of_a_page_or_the_next)
 
 /* -- the oldest range, rule 14 -- */
 
-CONTRACT_TEST(range, oldest_is_the_smallest_stamp_wherever_it_lies)
+CONTRACT_TEST(range_order, oldest_is_the_smallest_stamp_wherever_it_lies)
 {
 	begin(64);
 	unpin(30, 31, 5);
@@ -135,7 +135,7 @@ CONTRACT_TEST(range, oldest_is_the_smallest_stamp_wherever_it_lies)
 	expect_eq(oldest(), 5);
 }
 
-CONTRACT_TEST(range, oldest_leaves_out_what_has_no_live_pages)
+CONTRACT_TEST(range_order, oldest_leaves_out_what_has_no_live_pages)
 {
 	begin(64);
 	unpin(10, 11, 1);
@@ -153,7 +153,7 @@ CONTRACT_TEST(range, oldest_leaves_out_what_has_no_live_pages)
 	expect_list("10-11@1p0 20-23@2p0 30-31@3p0");
 }
 
-CONTRACT_TEST(range, merged_range_is_the_newest)
+CONTRACT_TEST(range_order, merged_range_is_the_newest)
 {
 	begin(64);
 	unpin(10, 11, 1);
@@ -162,7 +162,7 @@ CONTRACT_TEST(range, merged_range_is_the_newest)
 	expect_eq(oldest(), 2);
 }
 
-CONTRACT_TEST(range, halves_of_one_age_are_both_purged_in_turn)
+CONTRACT_TEST(range_order, halves_of_one_age_are_both_purged_in_turn)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -177,7 +177,7 @@ CONTRACT_TEST(range, halves_of_one_age_are_both_purged_in_turn)
 	expect_eq(oldest(), 2);
 }
 
-CONTRACT_TEST(range, stamp_zero_and_large_stamps_are_stamps_like_others)
+CONTRACT_TEST(range_order, stamp_zero_and_large_stamps_are_stamps_like_others)
 {
 	begin(64);
 	unpin(10, 11, UINT64_C(1) << 63);
@@ -190,7 +190,7 @@ CONTRACT_TEST(range, stamp_zero_and_large_stamps_are_stamps_like_others)
 
 /* -- marks and counts -- */
 
-CONTRACT_TEST(range, marked_range_answers_purged_before_its_pages_are_freed)
+CONTRACT_TEST(range_order, marked_range_answers_purged_before_its_pages_are_freed)
 {
 	begin(64);
 	unpin(10, 19, 1);
@@ -201,7 +201,7 @@ CONTRACT_TEST(range, marked_range_answers_purged_before_its_pages_are_freed)
 	expect_eq(pin(10, 19), 1);
 }
 
-CONTRACT_TEST(range, marks_of_no_range_are_refused)
+CONTRACT_TEST(range_order, marks_of_no_range_are_refused)
 {
 	begin(64);
 	expect_eq(range_mark_purged(list, 10), -EUCLEAN);
@@ -217,7 +217,7 @@ CONTRACT_TEST(range, marks_of_no_range_are_refused)
 
 /* -- sizes -- */
 
-CONTRACT_TEST(range, area_of_one_page)
+CONTRACT_TEST(range_order, area_of_one_page)
 {
 	begin(1);
 	unpin(0, 0, 1);
@@ -228,7 +228,7 @@ CONTRACT_TEST(range, area_of_one_page)
 	expect_list("");
 }
 
-CONTRACT_TEST(range, area_of_the_most_pages)
+CONTRACT_TEST(range_order, area_of_the_most_pages)
 {
 	const uint32_t end = RANGE_MAX_PAGES - 1;
 
@@ -247,7 +247,7 @@ CONTRACT_TEST(range, area_of_the_most_pages)
 	expect_list("");
 }
 
-CONTRACT_TEST(range, nodes_needed_grow_with_pages_and_fit_an_index)
+CONTRACT_TEST(range_order, nodes_needed_grow_with_pages_and_fit_an_index)
 {
 	expect(range_nodes_needed(1) >= 1);
 	for (uint64_t pages = 1; pages <= RANGE_MAX_PAGES / 2; pages *= 2)

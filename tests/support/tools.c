@@ -18,7 +18,7 @@ uint64_t less_if_slow(uint64_t count)
 {
 	if (under_valgrind())
 		return count / 40 + 1;
-	return UNDER_THREAD_SANITIZER ? count / 8 + 1 : count;
+	return UNDER_THREAD_SANITIZER ? count / 20 + 1 : count;
 }
 
 uint64_t test_operations(void)
