@@ -4,11 +4,13 @@
  *
  *   differential [--seed N] [--operations N] [--lru-share PERCENT] [--length N] [--trace SEED]
  *                [--worlds FIRST SECOND]
+ *   differential --rules
  *
  * Makes one trace after the other, each from a seed of its own that follows from --seed, until so
  * many operations have been put to both backends; a share of further traces goes to memfd alone
  * (differential_lru.c). Ends at the first difference: shortens its trace and prints it. --trace
- * runs the trace of one seed, as a failing run prints it (with --lru for those of memfd alone).
+ * runs the trace of one seed, as a failing run prints it (with --lru for those of memfd alone);
+ * --rules explains the differences that are allowed.
  *
  * Exit status: 0, 1 for a difference, 2 for wrong usage or a broken system, 77 without a driver.
  */
@@ -28,8 +30,7 @@ static struct options {
 	uint64_t seed, operations, lru_share, length, trace_seed;
 	int one_trace, lru;
 	const char *worlds[2];
-} options = {.seed = 1, .operations = 1000000, .lru_share = 10,
-	.worlds = {"kernel", "memfd"}};
+} options = {.seed = 1, .operations = 1000000, .lru_share = 10, .worlds = {"kernel", "memfd"}};
 
 static struct world *worlds[2];
 static struct tally tally, lru_tally, ignored;
@@ -100,6 +101,10 @@ static void report(struct finding *finding, int lru)
 		printf(" --length %" PRIu64 "\n", options.length);
 	fflush(stdout);
 	trace_shorten(&trace, finding, lru ? again_lru : again_both);
+	if (lru) {
+		lru_trace_trim(&trace);
+		again_lru(&trace, finding);
+	}
 	printf("shortest trace: %" PRIu32 " operations (found in %.1f s)\n", trace.count,
 		seconds_now() - begin);
 	if (finding->found)
@@ -152,8 +157,8 @@ static int try_all(void)
 			shown - begin);
 		fflush(stdout);
 	}
-	printf("%" PRIu64 " operations in %" PRIu64 " traces on %s and %s, %" PRIu64
-	       " in %" PRIu64 " on %s and the model: no difference (%.0f s)\n",
+	printf("%" PRIu64 " operations in %" PRIu64 " traces on %s and %s, %" PRIu64 " in %" PRIu64
+	       " on %s and the model: no difference (%.0f s)\n",
 		tally.operations, tally.traces, worlds[0]->backend, worlds[1]->backend,
 		lru_tally.operations, lru_tally.traces, worlds[1]->backend, seconds_now() - begin);
 	return 0;
@@ -161,22 +166,37 @@ static int try_all(void)
 
 static void print_rules(void)
 {
-	puts("differences that are allowed, and how often each came:");
+	fputs("differences that are allowed:", stdout);
 	for (int rule = 0; rule_name(rule); rule++)
-		printf("  %-18s %8" PRIu64 "  %s\n", rule_name(rule), tally.rule[rule],
-			rule_text(rule));
+		printf("%s %s %" PRIu64, rule ? "," : "", rule_name(rule), tally.rule[rule]);
+	putchar('\n');
+}
+
+static int explain_rules(void)
+{
+	for (int rule = 0; rule_name(rule); rule++)
+		printf("%-18s %s\n", rule_name(rule), rule_text(rule));
+	return 0;
 }
 
 static int wrong_usage(void)
 {
 	fputs("usage: differential [--seed N] [--operations N] [--lru-share PERCENT] [--length N]\n"
-	      "                    [--trace SEED [--lru]] [--worlds FIRST SECOND]\n",
+	      "                    [--trace SEED [--lru]] [--worlds FIRST SECOND]\n"
+	      "       differential --rules\n",
 		stderr);
 	return 2;
 }
 
-enum { OPTION_SEED, OPTION_OPERATIONS, OPTION_SHARE, OPTION_LENGTH, OPTION_TRACE, OPTION_LRU,
-	OPTION_WORLDS };
+enum {
+	OPTION_SEED,
+	OPTION_OPERATIONS,
+	OPTION_SHARE,
+	OPTION_LENGTH,
+	OPTION_TRACE,
+	OPTION_LRU,
+	OPTION_WORLDS
+};
 
 static const struct option long_options[] = {
 	{"seed", required_argument, NULL, OPTION_SEED},
@@ -223,6 +243,8 @@ int main(int argc, char **argv)
 {
 	int found;
 
+	if (argc == 2 && strcmp(argv[1], "--rules") == 0)
+		return explain_rules();
 	if (!parse(argc, argv))
 		return wrong_usage();
 	for (int w = 0; w < 2; w++) {

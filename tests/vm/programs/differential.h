@@ -117,12 +117,12 @@ struct result {
 struct world {
 	char backend[16];
 	int is_kernel;
-	uint32_t count, next;  /* operations, and which comes now */
-	uint32_t phase;        /* steps of it that are done */
-	uint32_t done;         /* futex: everybody leaves */
-	uint32_t go[ACTORS];   /* futex: it is this actor's turn */
+	uint32_t count, next; /* operations, and which comes now */
+	uint32_t phase;       /* steps of it that are done */
+	uint32_t done;        /* futex: everybody leaves */
+	uint32_t go[ACTORS];  /* futex: it is this actor's turn */
 	uint32_t alive[ACTORS];
-	int32_t leaving;       /* actor + 1: the turn goes on when this process is gone */
+	int32_t leaving; /* actor + 1: the turn goes on when this process is gone */
 	pid_t pid[ACTORS];
 	uint32_t holders[AREAS]; /* actors that have a handle */
 	uint32_t mapped[AREAS];  /* mappings of all actors */
@@ -212,13 +212,15 @@ struct tally {
 };
 
 /* differential_judge.c: compare two worlds that have run the trace. */
-void judge_compare(const struct trace *trace, const struct world *first,
-	const struct world *second, struct finding *finding, struct tally *tally);
+void judge_compare(const struct trace *trace, const struct world *first, const struct world *second,
+	struct finding *finding, struct tally *tally);
 
 /* differential_lru.c */
 void lru_trace_make(struct trace *trace, uint64_t seed, uint32_t wanted);
 /* Settle what the shrinks of a trace ask for, so that the model can say what they do. */
 void lru_trace_settle(struct trace *trace);
+/* Leave out the beginning's areas and processes that nothing behind it uses. */
+void lru_trace_trim(struct trace *trace);
 void lru_compare(const struct trace *trace, const struct world *world, struct finding *finding,
 	struct tally *tally);
 

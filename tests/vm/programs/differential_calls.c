@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Carrying out one operation of a differential test in one process of a world. Everything that can
- * be compared goes into the result. What is about memory is in differential_memory.c. Which operations a world leaves out because of an allowed difference that would last is
- * decided here, in leaves_out(), and justified in differential_rules.c.
+ * be compared goes into the result. What is about memory is in differential_memory.c. Which
+ * operations a world leaves out because of an allowed difference that would last is decided here,
+ * in leaves_out(), and justified in differential_rules.c.
  */
 #define _GNU_SOURCE 1
 #include "differential.h"
@@ -47,11 +48,17 @@ static int needs_write_access(const struct op *op)
 	       op->kind == SEEK_DATA_HOLE;
 }
 
-/* Sizes that an area can have, but not with the driver's size type. */
-static int size_over_32_bits(uint64_t size_bytes)
+/* A size that an area can have, but not with the size type that the driver has for this process. */
+static int size_is_for_64_bits(const struct actor *actor, const struct op *op)
 {
-	return sizeof(size_t) < sizeof(uint64_t) && size_bytes > SIZE_MAX &&
-	       size_bytes <= (uint64_t)UINT32_MAX * page_size_bytes();
+	const struct world *world = actor->world;
+
+	if (sizeof(size_t) >= sizeof(uint64_t) || op->offset <= SIZE_MAX ||
+		op->offset > (uint64_t)UINT32_MAX * page_size_bytes())
+		return 0;
+	if (op->kind == CREATE)
+		return op->flags == 0 && !world->holders[op->area] && !world->mapped[op->area];
+	return op->kind == SET_SIZE && actor->handle[op->area].area != NULL;
 }
 
 /* Whether this world must not carry the operation out: 0, or what to answer instead. */
@@ -66,12 +73,12 @@ static int leaves_out(const struct actor *actor, const struct op *op)
 	if (op->kind == MAP && !actor->world->materialised[op->area] &&
 		(op->seed == PLACE_TAKEN || op->flags == (MAP_SHARED_VALIDATE | 1 << 22)))
 		return NOT_THERE;
-	if (op->kind == CREATE || op->kind == SET_SIZE)
-		return size_over_32_bits(op->offset) && !actor->world->is_kernel ? LEFT_OUT : 0;
+	if (size_is_for_64_bits(actor, op))
+		return actor->world->is_kernel ? 0 : LEFT_OUT;
 	if (!is_range_call(op) || !handle->area || !actor->world->materialised[op->area])
 		return 0;
-	switch (range_classify(ashmem_get_size(handle->area), op->offset, op->length, &first,
-		&count)) {
+	switch (range_classify(
+		ashmem_get_size(handle->area), op->offset, op->length, &first, &count)) {
 	case RANGE_NOT_MODELLED:
 		return NOT_MODELLED;
 	case RANGE_OVER_32_BITS:
@@ -119,8 +126,7 @@ static void perform_get_name(struct actor *actor, const struct op *op, struct re
 	char name[300];
 
 	memset(name, 0xa5, sizeof name);
-	result->value =
-		ashmem_get_name(actor->handle[op->area].area, name, (size_t)op->length);
+	result->value = ashmem_get_name(actor->handle[op->area].area, name, (size_t)op->length);
 	result->data = hash_bytes(name, sizeof name);
 }
 
@@ -166,7 +172,8 @@ static int perform_receive(struct actor *actor, const struct op *op, struct resu
 	struct handle *handle = &actor->handle[op->area];
 	struct ashmem_area *received = NULL;
 
-	if (handle->area) /* Pending: an inherited area that this process has not looked at since. */
+	if (handle->area) /* Pending: an inherited area that this process has not looked at since.
+			   */
 		ashmem_get_size(handle->area);
 	result->value = ashmem_recv(actor->world->inbox[actor->self][0], &received);
 	result->data = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the judge's state follows an operation that succeeded in both worlds: who holds and maps what,
- * what the pages contain, what the models have to forget.
+ * How the judge's state follows an operation that succeeded in both worlds: who holds and maps
+ * what, what the pages contain, what the models have to forget.
  */
 #define _GNU_SOURCE 1
 #include "differential_state.h"
@@ -97,8 +97,8 @@ static uint32_t mixed(uint32_t contents, uint32_t with)
 }
 
 /* A page that a private mapping writes becomes its own, copied from what it showed until then. */
-static void follow_own_page(struct mapping_state *mapping, const struct page_state *page,
-	uint64_t index, int whole)
+static void follow_own_page(
+	struct mapping_state *mapping, const struct page_state *page, uint64_t index, int whole)
 {
 	if (index >= MODEL_PAGES)
 		return;
@@ -126,8 +126,8 @@ static void follow_write(struct state *state, const struct op *op, int64_t lengt
 			follow_own_page(mapping, state_of, at / page, whole);
 		} else if (state_of) {
 			for (int w = 0; w < 2; w++)
-				state_of->contents[w] = mixed(
-					whole ? 0 : state_of->contents[w], state->at + 1);
+				state_of->contents[w] =
+					mixed(whole ? 0 : state_of->contents[w], state->at + 1);
 			state_of->changed = state->at + 1;
 		}
 		at = next;

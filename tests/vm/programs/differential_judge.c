@@ -2,7 +2,8 @@
 /*
  * The judge of a differential test: walks through a trace that two worlds have carried out, and
  * compares each answer. Three questions to an operation:
- * - did both worlds answer the same, or does a rule of differential_rules.c allow that they did not?
+ * - did both worlds answer the same, or does a rule of differential_rules.c allow that they did
+ * not?
  * - is it what the contract says, where tests/support/model.h can tell (pins, purges, zeroes)?
  * - what has changed by it? differential_follow.c keeps that, for the operations to come.
  *
@@ -136,8 +137,8 @@ static void consult(struct state *state, const struct op *op, struct expected *e
 		const struct area_state *area = &state->area[op->area];
 		expected->known = 1;
 		for (int w = 0; w < 2; w++)
-			expected->value[w] = op->kind == GET_SIZE ? (int64_t)area->size_bytes
-								  : area->mask;
+			expected->value[w] =
+				op->kind == GET_SIZE ? (int64_t)area->size_bytes : area->mask;
 	}
 }
 
@@ -233,8 +234,8 @@ static int judge(struct state *state, const struct op *op, const struct result *
 		return report(finding, state, first, second, why);
 	if (op->kind == TRANSFER && carried_out(first))
 		state_follow_transfer(state, op, first);
-	else if (op->kind == SEEK_DATA_HOLE && carried_out(first) &&
-		 can_seek(state, op) && op->length <= INT64_MAX)
+	else if (op->kind == SEEK_DATA_HOLE && carried_out(first) && can_seek(state, op) &&
+		 op->length <= INT64_MAX)
 		state->area[op->area].position = (int64_t)op->length;
 	else if (carried_out(first) && carried_out(second) && first->value >= 0)
 		state_follow(state, op, first, &before);
@@ -253,8 +254,8 @@ static void describe_crash(const struct world *world, char *why, size_t why_size
 			world->crash);
 }
 
-void judge_compare(const struct trace *trace, const struct world *first,
-	const struct world *second, struct finding *finding, struct tally *tally)
+void judge_compare(const struct trace *trace, const struct world *first, const struct world *second,
+	struct finding *finding, struct tally *tally)
 {
 	static struct state state;
 	char why[200];

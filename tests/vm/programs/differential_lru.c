@@ -45,7 +45,7 @@ static void add_area(struct trace *trace, uint8_t area, uint64_t bytes)
 	op->prot = PROT_READ | PROT_WRITE;
 	op->flags = MAP_SHARED;
 	op = add(trace, WRITE, 0);
-	op->other = area;
+	op->area = op->other = area;
 	op->length = bytes;
 	op->seed = area;
 }
@@ -96,6 +96,34 @@ void lru_trace_make(struct trace *trace, uint64_t seed, uint32_t wanted)
 		if (one_in(&random, 8))
 			actor = (uint8_t)random_below(&random, actors);
 		add_any(trace, &random, actor, pages);
+	}
+}
+
+static int is_used(const struct trace *trace, const struct op *beginning)
+{
+	for (uint32_t i = trace->fixed; i < trace->count; i++) {
+		const struct op *op = &trace->op[i];
+
+		if (beginning->kind == FORK) {
+			if (op->actor == beginning->other)
+				return 1;
+		} else if (op->kind != SHRINK && op->kind != SHRINK_COUNT &&
+			   op->kind != PURGE_ALL && op->area == beginning->area) {
+			return 1;
+		}
+	}
+	return 0;
+}
+
+void lru_trace_trim(struct trace *trace)
+{
+	for (uint32_t i = trace->fixed; i-- > 0;) {
+		if (is_used(trace, &trace->op[i]))
+			continue;
+		memmove(&trace->op[i], &trace->op[i + 1],
+			(trace->count - i - 1) * sizeof *trace->op);
+		trace->count--;
+		trace->fixed--;
 	}
 }
 

@@ -125,7 +125,8 @@ static void perform_map(struct actor *actor, const struct op *op, struct result 
 		op->prot, flags, &addr);
 	if (result->value < 0)
 		return;
-	*mapping = (struct mapped){.base = addr, .area = op->area, .prot = op->prot, .fixed = fixed};
+	*mapping =
+		(struct mapped){.base = addr, .area = op->area, .prot = op->prot, .fixed = fixed};
 	mapping->length = (op->length + page - 1) / page * page;
 	actor->place_taken |= fixed;
 	actor->world->mapped[op->area]++;

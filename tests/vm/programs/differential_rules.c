@@ -161,9 +161,9 @@ static int rule_private(const struct state *state, const struct op *op,
 		uint64_t own = page - skipped;
 		if (page >= MODEL_PAGES || own >= MODEL_PAGES || mapping->own_differs[own])
 			return 1;
-		if (!mapping->own[own] && (area->page[page].changed > mapping->made ||
-						  area->page[page].contents[0] !=
-							  area->page[page].contents[1]))
+		if (!mapping->own[own] &&
+			(area->page[page].changed > mapping->made ||
+				area->page[page].contents[0] != area->page[page].contents[1]))
 			return 1;
 	}
 	return 0;
@@ -189,8 +189,9 @@ static const struct {
 	{"L1", "mprotect of a memfd mapping can add READ and EXEC that the mask lacks", rule_l1},
 	{"private write", "mprotect of a private memfd mapping can add WRITE: the copy is its own",
 		rule_private_writable},
-	{"read-only import", "an area received under a mask without WRITE cannot be pinned, "
-			     "narrowed or read at the shared position on memfd: EACCES",
+	{"read-only import",
+		"an area received under a mask without WRITE cannot be pinned, "
+		"narrowed or read at the shared position on memfd: EACCES",
 		rule_read_only_import},
 	{"private read", "a private mapping need not show what changed in the area after mmap(2)",
 		rule_private},

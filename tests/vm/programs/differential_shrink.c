@@ -30,8 +30,7 @@ static void cut_tail(struct trace *trace, const struct finding *finding)
 		trace->count = trace->fixed;
 }
 
-static void copy_without(
-	struct trace *to, const struct trace *from, uint32_t first, uint32_t count)
+static void copy_without(struct trace *to, const struct trace *from, uint32_t first, uint32_t count)
 {
 	*to = *from;
 	memmove(to->op + first, to->op + first + count,

@@ -35,7 +35,7 @@ struct mapping_state {
 	int area;
 	int is_private;
 	int prot;
-	int mask; /* of the area when it was mapped */
+	int mask;      /* of the area when it was mapped */
 	uint32_t made; /* the operation, + 1 */
 	uint64_t offset, length;
 	/* Of a private mapping: pages that are its own copies, the same in both worlds or not. */
@@ -68,7 +68,8 @@ struct expected {
 
 /* differential_judge.c */
 const struct mapping_state *mapping_of(const struct state *state, const struct op *op);
-/* Pages of the area that an operation read, if it answered `value`: how many, the first in *first. */
+/* Pages of the area that an operation read, if it answered `value`: how many, the first in *first.
+ */
 uint64_t pages_read(const struct state *state, const struct op *op, int64_t value, uint64_t *first);
 
 /* differential_follow.c */
@@ -79,7 +80,8 @@ void state_follow(struct state *state, const struct op *op, const struct result 
 /* The same for TRANSFER, which can succeed in part. */
 void state_follow_transfer(struct state *state, const struct op *op, const struct result *result);
 
-/* differential_rules.c: which rule allows this difference, or -1. Asked before the state follows. */
+/* differential_rules.c: which rule allows this difference, or -1. Asked before the state follows.
+ */
 int rule_for(const struct state *state, const struct op *op, const struct expected *expected,
 	const struct result *first, const struct result *second);
 const char *rule_name(int rule);

@@ -139,8 +139,8 @@ static void describe_call(const struct op *op, char *text, size_t size)
 		snprintf(text, size, "ashmem_set_name(a%d, %s)", op->area, name_text(op, a));
 		break;
 	case GET_NAME:
-		snprintf(text, size, "ashmem_get_name(a%d, buf, %" PRIu64 ")", op->area,
-			op->length);
+		snprintf(
+			text, size, "ashmem_get_name(a%d, buf, %" PRIu64 ")", op->area, op->length);
 		break;
 	case SET_SIZE:
 		snprintf(text, size, "ashmem_set_size(a%d, %" PRIu64 ")", op->area, op->offset);

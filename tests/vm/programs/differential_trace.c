@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making a random trace. The maker keeps a rough idea of what exists, as if every call succeeded, so
- * that most operations have something to work on; it never needs to be right.
+ * Making a random trace. The maker keeps a rough idea of what exists, as if every call succeeded,
+ * so that most operations have something to work on; it never needs to be right.
  */
 #define _GNU_SOURCE 1
 #include "differential.h"
@@ -160,8 +160,8 @@ static int choose_mapping(struct sketch *s)
 
 static struct op *add(struct sketch *s, enum kind kind)
 {
-	struct op *op = &s->trace->op[s->trace->count < TRACE_MAX ? s->trace->count++
-								   : TRACE_MAX - 1];
+	struct op *op =
+		&s->trace->op[s->trace->count < TRACE_MAX ? s->trace->count++ : TRACE_MAX - 1];
 
 	memset(op, 0, sizeof *op);
 	op->kind = (uint8_t)kind;
@@ -309,8 +309,7 @@ static void add_fork(struct sketch *s)
 		return;
 	s->alive[op->other] = 1;
 	memcpy(s->mapping[op->other], s->mapping[s->actor], sizeof s->mapping[0]);
-	memcpy(s->mapping_pages[op->other], s->mapping_pages[s->actor],
-		sizeof s->mapping_pages[0]);
+	memcpy(s->mapping_pages[op->other], s->mapping_pages[s->actor], sizeof s->mapping_pages[0]);
 }
 
 static void add_exit(struct sketch *s)
@@ -334,8 +333,8 @@ static void add_simple(struct sketch *s, enum kind kind)
 	if (kind == GET_NAME)
 		op->length = one_in(&s->random, 3) ? below(s, 300) : 256;
 	if (kind == SET_PROT)
-		op->prot = one_in(&s->random, 2) ? PROT_READ | PROT_WRITE | PROT_EXEC
-						 : choose_prot(s);
+		op->prot =
+			one_in(&s->random, 2) ? PROT_READ | PROT_WRITE | PROT_EXEC : choose_prot(s);
 	if (kind == PROTECT) {
 		op->other = (uint8_t)choose_mapping(s);
 		op->prot = choose_prot(s) & 7;

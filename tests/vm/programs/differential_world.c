@@ -174,7 +174,8 @@ __attribute__((noreturn)) static void first_actor(struct world *world)
 	/* One inaccessible page behind the buffer; behind it the place for fixed mappings. */
 	actor.buffer = mmap(NULL, buffer + page + MODEL_PAGES * page, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (actor.buffer == MAP_FAILED || mprotect(actor.buffer, buffer, PROT_READ | PROT_WRITE) < 0)
+	if (actor.buffer == MAP_FAILED ||
+		mprotect(actor.buffer, buffer, PROT_READ | PROT_WRITE) < 0)
 		_exit(3);
 	actor.place = actor.buffer + buffer + page;
 	r = ashmem_backend_select(world->backend);
@@ -194,8 +195,7 @@ struct world *world_new(const char *backend)
 	world->is_kernel = strcmp(backend, "kernel") == 0;
 	sigemptyset(&child_ended);
 	sigaddset(&child_ended, SIGCHLD);
-	if (sigprocmask(SIG_BLOCK, &child_ended, NULL) < 0 ||
-		prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+	if (sigprocmask(SIG_BLOCK, &child_ended, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		die("subreaper");
 	return world;
 }
