@@ -353,6 +353,10 @@ check-crash: ## Kill a process at every instruction of every shared operation (p
 prove-crash: ## Show that check-crash fails when a protection is taken out of the library
 	@$(SCRIPT_ENV) $(TOP)/tests/crash/prove
 
+.PHONY: check-vm
+check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in QEMU (needs `make deps-vm`; DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/vm/check
+
 .PHONY: check-vm-harness
 check-vm-harness: ## Test the QEMU harness of tests/vm on every kernel (needs its packages, see tests/vm/README.md)
 	@$(SCRIPT_ENV) $(TOP)/tests/vm/selftest
@@ -400,6 +404,10 @@ docs: $(TOP)/docs/Doxyfile ## Build HTML and man pages (needs doxygen); anything
 .PHONY: deps
 deps: ## Install the developers' tools with apt (the library itself needs a C compiler and make, no more)
 	@$(TOP)/.ci/deps
+
+.PHONY: deps-vm
+deps-vm: ## Install what check-vm needs with apt: QEMU, compilers for i386 and arm64
+	@$(TOP)/.ci/deps vm
 
 .PHONY: clean
 clean: ## Remove the build directory

@@ -60,7 +60,8 @@ static int set_size(int fd, uint64_t size_bytes)
 	/* The memfd backend's limit, so that both answer alike. */
 	if (size_bytes > (uint64_t)UINT32_MAX * sys_page_size())
 		return -EFBIG;
-	if (size_bytes > SIZE_MAX)
+	/* D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin beyond. */
+	if (size_bytes > GIB_4 - sys_page_size())
 		return -EOVERFLOW;
 	return kernel_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
 }
@@ -243,7 +244,8 @@ static int has_byte(int fd, uint64_t offset)
 	return pread(fd, &byte, 1, (off_t)offset) == 1;
 }
 
-/* The size of a materialised area whose low 32 bits are known: found by what can be read. */
+/* The size of a materialised area whose low 32 bits are known: found by what can be read.
+ * Another program may have made it larger than this library does. */
 static uint64_t whole_size(int fd, uint32_t low)
 {
 	uint64_t size = low;

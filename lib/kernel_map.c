@@ -146,19 +146,43 @@ static int fill_private(
 	return r;
 }
 
-static int map_copied(struct kernel_area *area, const struct request *request, void **addr)
+/* Take the place before anything is materialised: a place that cannot be had leaves the area as it was. */
+static int reserve(struct request *request)
 {
-	/* First, or the private mapping would decide how the area is charged. */
-	int r = kernel_get_fd(area);
+	int flags = request->flags & ~(MAP_POPULATE | MAP_LOCKED | MAP_HUGETLB);
+	void *place = mmap(request->place, request->length, PROT_NONE,
+		flags | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (place == MAP_FAILED)
+		return -errno;
+	/* Before Linux 4.17 the flag is ignored. */
+	if (request->place && place != request->place) {
+		munmap(place, request->length);
+		return -EEXIST;
+	}
+	request->place = place;
+	request->flags = (request->flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED;
+	return 0;
+}
+
+static int map_copied(struct kernel_area *area, const struct request *wanted, void **addr)
+{
+	struct request request = *wanted;
+	int r = reserve(&request);
 
 	if (r < 0)
 		return r;
-	void *mapped = map_file(area, request, request->flags);
-	if (mapped == MAP_FAILED)
-		return -errno;
-	r = fill_private(area, mapped, request);
+	/* First, or the private mapping would decide how the area is charged. */
+	r = kernel_get_fd(area);
+	void *mapped = r < 0 ? MAP_FAILED : map_file(area, &request, request.flags);
+	if (mapped == MAP_FAILED) {
+		r = r < 0 ? r : -errno;
+		munmap(request.place, request.length);
+		return r;
+	}
+	r = fill_private(area, mapped, &request);
 	if (r < 0) {
-		munmap(mapped, request->length);
+		munmap(mapped, request.length);
 		return r;
 	}
 	*addr = mapped;

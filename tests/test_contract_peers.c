@@ -46,6 +46,7 @@ static int stop_until_a_call_gives_up(struct view *view, pid_t purger)
 CONTRACT_TEST(peers, stopped_lock_holder_makes_calls_give_up_not_hang)
 {
 	struct view view, other;
+	int64_t purgeable;
 	pid_t purger;
 
 	skip_on_kernel("the driver's lock is the kernel's");
@@ -54,7 +55,9 @@ CONTRACT_TEST(peers, stopped_lock_holder_makes_calls_give_up_not_hang)
 	other = view_make(2);
 	unpin_pages(other.area, 0, 1);
 	expect_eq(stop_until_a_call_gives_up(&view, purger), -ETIMEDOUT);
-	expect_eq(ashmem_purge_all(), -ETIMEDOUT);
+	/* Stopped within a purge of the last range, it may have left nothing that could be purged. */
+	purgeable = (int64_t)ashmem_shrink_count();
+	expect_eq(ashmem_purge_all(), purgeable > 1 ? -ETIMEDOUT : 1);
 	expect_eq(pin_pages(other.area, 0, 1), ASHMEM_WAS_PURGED); /* the others are purged */
 	expect_eq(kill(purger, SIGCONT), 0);
 	expect(status_pages(view.area, 0, 1) >= 0); /* nothing was broken by giving up */

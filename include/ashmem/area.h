@@ -70,6 +70,7 @@ struct ashmem_area;
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL or @p flags has a reserved bit.
  * @retval -EFBIG   @p size_bytes is more than 2^32 - 1 pages.
+ * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ENOMEM  No memory for the handle.
  * @retval -EMFILE, -ENFILE  (kernel backend) No descriptor left.
  * @retval -ENODEV  The backend that ashmem_backend_select() or `ASHMEM_BACKEND` names does not work here.
@@ -142,7 +143,7 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL, or the area is materialised.
  * @retval -EFBIG   More than 2^32 - 1 pages.
- * @retval -EOVERFLOW  (kernel backend) The driver's size type cannot hold it.
+ * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.

@@ -48,12 +48,12 @@ static int needs_write_access(const struct op *op)
 	       op->kind == SEEK_DATA_HOLE;
 }
 
-/* A size that an area can have, but not with the size type that the driver has for this process. */
+/* A size that an area can have, but not one of the driver. */
 static int size_is_for_64_bits(const struct actor *actor, const struct op *op)
 {
 	const struct world *world = actor->world;
 
-	if (sizeof(size_t) >= sizeof(uint64_t) || op->offset <= SIZE_MAX ||
+	if (op->offset <= ((uint64_t)1 << 32) - page_size_bytes() ||
 		op->offset > (uint64_t)UINT32_MAX * page_size_bytes())
 		return 0;
 	if (op->kind == CREATE)
@@ -69,10 +69,6 @@ static int leaves_out(const struct actor *actor, const struct op *op)
 
 	if (handle->read_only && needs_write_access(op))
 		return actor->world->is_kernel ? LEFT_OUT : 0;
-	/* Pending: a map that fails late materialises a memfd area. */
-	if (op->kind == MAP && !actor->world->materialised[op->area] &&
-		(op->seed == PLACE_TAKEN || op->flags == (MAP_SHARED_VALIDATE | 1 << 22)))
-		return NOT_THERE;
 	if (size_is_for_64_bits(actor, op))
 		return actor->world->is_kernel ? 0 : LEFT_OUT;
 	if (!is_range_call(op) || !handle->area || !actor->world->materialised[op->area])
@@ -172,9 +168,6 @@ static int perform_receive(struct actor *actor, const struct op *op, struct resu
 	struct handle *handle = &actor->handle[op->area];
 	struct ashmem_area *received = NULL;
 
-	if (handle->area) /* Pending: an inherited area that this process has not looked at since.
-			   */
-		ashmem_get_size(handle->area);
 	result->value = ashmem_recv(actor->world->inbox[actor->self][0], &received);
 	result->data = 1;
 	if (result->value < 0)
@@ -232,8 +225,6 @@ static int perform_purge_all(struct actor *actor, struct result *result)
 	struct world *world = actor->world;
 	int64_t pages;
 
-	for (int i = 0; i < AREAS; i++) /* Pending: as in perform_receive(). */
-		ashmem_get_size(actor->handle[i].area);
 	pages = ashmem_purge_all();
 	result->value = pages < 0 ? pages : result->value + pages;
 	if (world->is_kernel || pages < 0)

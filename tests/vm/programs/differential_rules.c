@@ -89,7 +89,7 @@ static int rule_d3(const struct state *state, const struct op *op, const struct 
 	if (first->value != -EOVERFLOW || second->value != LEFT_OUT)
 		return 0;
 	if (op->kind == CREATE || op->kind == SET_SIZE)
-		return op->offset > UINT32_MAX;
+		return op->offset > ((uint64_t)1 << 32) - page_size_bytes();
 	return range_classify(state->area[op->area].size_bytes, op->offset, op->length, &a, &b) ==
 	       RANGE_OVER_32_BITS;
 }

@@ -272,8 +272,8 @@ static void add_seek(struct sketch *s, enum kind kind)
 		if (op->prot == SEEK_DATA || op->prot == SEEK_HOLE)
 			op->prot = 7;
 	}
-	if (one_in(&s->random, 40)) /* Pending: it should be the largest, 2^63 - 1. */
-		op->offset = (UINT64_C(1) << 62) - below(s, 2) + below(s, 2);
+	if (one_in(&s->random, 40))
+		op->offset = (uint64_t)INT64_MAX - below(s, 2);
 }
 
 /* Everybody gives an area back, so that its place can be taken by a new one. */
