@@ -137,11 +137,13 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 	char cut[ASHMEM_NAME_LEN];
 	void *state;
 
-	if (!area || flags != 0)
+	if (!area || (flags & ~ASHMEM_CREATE_ALLOW_SEAL))
 		return -EINVAL;
 	int r = backend_choose(&backend);
 	if (r < 0)
 		return r;
+	if ((flags & ASHMEM_CREATE_ALLOW_SEAL) && !(backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
+		return -ENOTSUP;
 	cut_name(cut, name);
 	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
 	if (r < 0)
@@ -452,7 +454,8 @@ int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *st
 
 /* -- sharing -- */
 
-int ashmem_fd(struct ashmem_area *area)
+/* For what materialises an area: 0, or -EINVAL if it has no size. */
+static int check_sized(struct ashmem_area *area)
 {
 	uint64_t size;
 
@@ -461,7 +464,36 @@ int ashmem_fd(struct ashmem_area *area)
 	int r = learn_size(area, &size);
 	if (r < 0)
 		return r;
-	return size ? area->backend->get_fd(area->state) : -EINVAL;
+	return size ? 0 : -EINVAL;
+}
+
+int ashmem_fd(struct ashmem_area *area)
+{
+	int r = check_sized(area);
+
+	return r < 0 ? r : area->backend->get_fd(area->state);
+}
+
+int ashmem_export_read_only(struct ashmem_area *area)
+{
+	int r = check_sized(area);
+
+	if (r < 0)
+		return r;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
+		return -ENOTSUP;
+	return area->backend->export_read_only(area->state);
+}
+
+int ashmem_seal(struct ashmem_area *area)
+{
+	int r = check_sized(area);
+
+	if (r < 0)
+		return r;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
+		return -ENOTSUP;
+	return area->backend->seal(area->state);
 }
 
 int ashmem_import(int fd, struct ashmem_area **area)

@@ -125,6 +125,8 @@ static int set_prot_shared(struct memfd_area *area, int prot)
 	if (r < 0)
 		return r;
 	r = narrowed((int)SHARED_LOAD(area->control.shared->prot), prot);
+	if (r >= 0 && !(r & PROT_WRITE)) /* those who get it from now on can pin by locks */
+		SHARED_STORE(area->control.shared->has_readers, 1);
 	if (r >= 0)
 		SHARED_STORE(area->control.shared->prot, (uint32_t)r);
 	control_unlock(&area->control, r);
@@ -376,7 +378,8 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 /* Whether the area has a range list that this process can purge from. */
 static int is_purgeable(struct memfd_area *area)
 {
-	return memfd_look_again(area) && !area->plain && area->control.writable;
+	return memfd_look_again(area) && !area->plain && area->control.writable &&
+	       !SHARED_LOAD(area->control.shared->sealed);
 }
 
 static uint64_t memfd_evictable(void *state)
@@ -446,8 +449,9 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 		return r;
 	*offset = (uint64_t)range.start << control->page_shift;
 	*length = (uint64_t)range.pages << control->page_shift;
+	int evictable = range.live && !SHARED_LOAD(control->shared->sealed);
 	*range_state = (range.flags & RANGE_PURGED ? ASHMEM_RANGE_PURGED : 0) |
-		       (range.live ? ASHMEM_RANGE_EVICTABLE : 0);
+		       (evictable ? ASHMEM_RANGE_EVICTABLE : 0);
 	return 1;
 }
 
@@ -464,7 +468,7 @@ static int memfd_get_stats(void *state, void *stats_out)
 		return r;
 	stats->unpinned_ranges = shared->ranges.ranges;
 	stats->unpinned_pages = shared->ranges.unpinned_pages;
-	stats->evictable_pages = shared->ranges.evictable_pages;
+	stats->evictable_pages = SHARED_LOAD(shared->sealed) ? 0 : shared->ranges.evictable_pages;
 	stats->purged_pages = shared->purged_pages;
 	stats->pins_found_purged = shared->pins_found_purged;
 	stats->recoveries = shared->recoveries;
@@ -475,7 +479,8 @@ static int memfd_get_stats(void *state, void *stats_out)
 const struct ashmem_backend backend_memfd = {
 	.struct_size = sizeof(struct ashmem_backend),
 	.name = "memfd",
-	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT,
+	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
+			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT,
 	.probe = memfd_probe,
 	.create = memfd_create_area,
 	.import = memfd_import,
@@ -499,4 +504,6 @@ const struct ashmem_backend backend_memfd = {
 	.purge = memfd_purge,
 	.find_unpinned = memfd_find_unpinned,
 	.get_stats = memfd_get_stats,
+	.seal = memfd_seal,
+	.export_read_only = memfd_export_read_only,
 };

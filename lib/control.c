@@ -105,6 +105,7 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
 	struct control *control = map->shared;
 	strcpy(control->name, name);
 	control->prot = (uint32_t)prot;
+	control->has_readers = !(prot & PROT_WRITE); /* what is handed out can only read */
 	control->id = (struct control_id){
 		.size_bytes = size_bytes,
 		.serial = {sys_now_ns(), (uint64_t)getpid() << 32 |
@@ -156,13 +157,12 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 int control_attach(struct control_map *map, int fd, const struct stat *status)
 {
 	struct control_id id;
-	int flags = fcntl(fd, F_GETFL), seals = fcntl(fd, F_GET_SEALS);
+	int flags = fcntl(fd, F_GETFL);
 	int r = read_id(&id, fd, status);
 
 	if (r != 0)
 		return r;
-	int writable = (flags & O_ACCMODE) == O_RDWR &&
-		       !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+	int writable = (flags & O_ACCMODE) == O_RDWR && !sys_is_write_sealed(fd);
 	r = map_block(map, fd, id.size_bytes, writable);
 	if (r < 0)
 		return r;
@@ -198,6 +198,16 @@ static int punch(const struct control_map *map, uint64_t start, uint64_t pages)
 	return sys_punch(map->fd, start << map->page_shift, pages << map->page_shift);
 }
 
+int control_notice_seals(struct control_map *map)
+{
+	if (!sys_is_write_sealed(map->fd))
+		return 0;
+	uint32_t prot = SHARED_LOAD(map->shared->prot);
+	SHARED_STORE(map->shared->prot, prot & ~(uint32_t)PROT_WRITE);
+	SHARED_STORE(map->shared->sealed, 1);
+	return 1;
+}
+
 static int recover(struct control_map *map)
 {
 	struct control *control = map->shared;
@@ -209,8 +219,12 @@ static int recover(struct control_map *map)
 	for (uint32_t i = 0; r == 0 && i < count; i++)
 		r = punch(map, SHARED_LOAD(control->purge[i].start),
 			SHARED_LOAD(control->purge[i].pages));
+	/* Sealed meanwhile: what was to be freed stays, with the purge mark. */
+	if (r == -EPERM && control_notice_seals(map))
+		r = 0;
 	if (r < 0)
 		return r;
+	control_notice_seals(map); /* the dead one may have come no further */
 	SHARED_STORE(control->purge_count, 0);
 	control->recoveries++;
 	return 0;
@@ -220,6 +234,7 @@ int control_lock_slowly(struct control_map *map, int r)
 {
 	if (r < 0)
 		return r;
+	control_announce(map->shared);
 	if (r == LOCK_OWNER_DIED)
 		r = recover(map);
 	if (r == 0 && SHARED_LOAD(map->shared->damaged))

@@ -58,15 +58,19 @@ struct control {
 	uint32_t purge_count; /* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
 	uint64_t position;    /* the file position, bytes */
 	uint64_t last_stamp;  /* of the last unpin */
-	uint64_t purged_pages, pins_found_purged, recoveries;
+	uint64_t changes;     /* grows with every taking of the lock: see control_read_begin() */
+	uint32_t has_readers; /* not 0: somebody may pin by locks on the file, which a purge must look for. Never goes back */
+	uint32_t sealed;      /* not 0: the file is sealed against writing, and so against purging. Never goes back */
+	uint64_t recoveries, purged_pages;
+	struct range_root ranges;
+	uint64_t pins_found_purged;
 	/* A range too long to purge at one go: of the range with this start and stamp, the first `done` pages are freed. */
 	uint64_t cursor_stamp;
 	uint32_t cursor_start;
 	uint32_t cursor_done;
-	struct range_root ranges;
 	char name[ASHMEM_NAME_LEN];
 	struct control_extent purge[CONTROL_PURGE_SLOTS];
-	unsigned char unused[CONTROL_BYTES - 72 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
+	unsigned char unused[CONTROL_BYTES - 88 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
 			     CONTROL_PURGE_SLOTS * sizeof(struct control_extent) -
 			     sizeof(struct control_id)];
 	struct control_id id;
@@ -108,8 +112,23 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 
 void control_detach(struct control_map *map);
 
+/* Learn from the kernel whether the file is sealed against writing: 1, and the control block says so from now on; or 0. */
+int control_notice_seals(struct control_map *map);
+
 /* What control_lock() does if the lock was not simply free, and the block in order. `r` is the lock's answer. */
 int control_lock_slowly(struct control_map *map, int r);
+
+/*
+ * Whoever reads without the lock learns from `changes` that it was taken meanwhile. Release: who sees the new number sees the lock
+ * taken, or what its owner did; the fence: who sees any change made under the lock sees the new number.
+ */
+static inline void control_announce(struct control *shared)
+{
+	uint64_t changes = __atomic_load_n(&shared->changes, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&shared->changes, changes + 1, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
 
 /* Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped read-only. */
 static inline int control_lock(struct control_map *map)
@@ -121,6 +140,7 @@ static inline int control_lock(struct control_map *map)
 				     __atomic_load_n(&map->shared->damaged, __ATOMIC_RELAXED),
 		    0))
 		return control_lock_slowly(map, r);
+	control_announce(map->shared);
 	return 0;
 }
 

@@ -137,7 +137,8 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
 	SHARED_STORE(map->shared->purge_count, 0);
 	if (r < 0) {
 		put_back(map, &batch);
-		return r;
+		/* The file was sealed without the library: nothing here can be purged any more. */
+		return r == -EPERM && control_notice_seals(map) ? 0 : r;
 	}
 	map->shared->purged_pages += batch.freed;
 	*freed += batch.freed;

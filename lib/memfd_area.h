@@ -33,6 +33,7 @@ struct memfd_area {
 	int prot;
 	char name[ASHMEM_NAME_LEN];
 	uint32_t generation; /* lock_fork_generation() of the process that made it */
+	int allow_seal;      /* made with ASHMEM_CREATE_ALLOW_SEAL */
 	struct birth *birth; /* shared with children that were forked before the area was materialised; NULL: none */
 
 	dev_t device;
@@ -100,6 +101,16 @@ static inline int memfd_lock(struct memfd_area *area)
  * first. Takes no lock of an area that is established.
  */
 int memfd_look_again(struct memfd_area *area);
+
+/*
+ * A new descriptor of a file that allows no writing: an open file description of its own. Other users cannot reopen it for writing
+ * afterwards. -ENOTSUP without /proc.
+ */
+int memfd_open_read_only(int fd);
+
+/* Irrevocable write protection, and a read-only descriptor for a peer: memfd_share.c. */
+int memfd_seal(void *state);
+int memfd_export_read_only(void *state);
 
 /* The read-only descriptor of a materialised area, made if there is none. */
 int memfd_read_only_fd(struct memfd_area *area);

@@ -159,7 +159,6 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	void **state)
 {
 	(void)userdata;
-	(void)flags;
 	if (size_bytes > control_max_size())
 		return -EFBIG;
 	int r = process_start();
@@ -172,6 +171,7 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	area->fd = area->read_only_fd = area->control.fd = -1;
 	area->size_bytes = size_bytes;
 	area->prot = NEWBORN_PROT;
+	area->allow_seal = (flags & ASHMEM_CREATE_ALLOW_SEAL) != 0;
 	area->generation = lock_fork_generation();
 	strcpy(area->name, name);
 
@@ -280,8 +280,7 @@ void memfd_newborn_end(struct memfd_area *area)
 	pthread_mutex_unlock(&mutex);
 }
 
-/* A descriptor to hand out that allows no writing. */
-static int open_read_only(int fd)
+int memfd_open_read_only(int fd)
 {
 	/* Other users shall not reopen it for writing. Only the file's owner can do this, and could undo it. */
 	if (fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM)
@@ -309,7 +308,7 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct m
 		r = map_fd(map_from, mapping);
 	if (r < 0)
 		return r;
-	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | F_SEAL_SEAL) < 0) {
+	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
 		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
 		if (mapping)
 			munmap(mapping->addr, mapping->length);
@@ -328,7 +327,7 @@ static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping)
 	if (area->birth && ftruncate(fd, 0) < 0)
 		r = -errno;
 	if (r == 0 && !(area->prot & PROT_WRITE))
-		r = read_only = open_read_only(fd);
+		r = read_only = memfd_open_read_only(fd);
 	if (r >= 0)
 		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping);
 	if (r < 0) {
@@ -430,7 +429,11 @@ int memfd_read_only_fd(struct memfd_area *area)
 	pthread_mutex_lock(&mutex);
 	fd = area->read_only_fd;
 	if (fd < 0) {
-		fd = open_read_only(area->fd);
+		fd = memfd_open_read_only(area->fd);
+		if (fd == -ENOTSUP && sys_is_write_sealed(area->fd)) {
+			pthread_mutex_unlock(&mutex);
+			return area->fd; /* nobody can write through it either */
+		}
 		if (fd >= 0)
 			__atomic_store_n(&area->read_only_fd, fd, __ATOMIC_RELEASE);
 	}
@@ -528,7 +531,7 @@ int memfd_import(void *userdata, int fd, void **state)
 		close(copy);
 		return -ENOTTY;
 	}
-	r = adopt(copy, &status, (mode & O_ACCMODE) == O_RDWR, &area);
+	r = adopt(copy, &status, (mode & O_ACCMODE) == O_RDWR && !sys_is_write_sealed(copy), &area);
 	if (r < 0) {
 		close(copy);
 		return r;

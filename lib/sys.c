@@ -32,6 +32,8 @@
 #define FALLOC_FL_KEEP_SIZE 1
 #define FALLOC_FL_PUNCH_HOLE 2
 #endif
+/* Behind the end of any area: locks on the data are readers' pins. */
+#define RECORD_LOCK_BYTE ((off_t)1 << 62)
 #define FUTEX_WAIT_OP 0
 #define FUTEX_WAKE_OP 1
 
@@ -71,7 +73,8 @@ int sys_is_memfd(int fd)
 
 static int record_lock(int fd, short type)
 {
-	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = RECORD_LOCK_BYTE, .l_len = 1};
 
 	return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
 }
@@ -135,6 +138,18 @@ int sys_punch(int fd, uint64_t offset, uint64_t length)
 			(off_t)length);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
+}
+
+int sys_seal_writing(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0 ? -errno : 0;
+}
+
+int sys_is_write_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SYS_WRITE_SEALS);
 }
 
 int sys_reopen_read_only(int fd)

@@ -24,6 +24,8 @@
 #ifndef F_SEAL_FUTURE_WRITE /* Linux 5.1 */
 #define F_SEAL_FUTURE_WRITE 0x10
 #endif
+/* Either of these forbids writing through new mappings and punching holes. */
+#define SYS_WRITE_SEALS (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 /* Kernel's struct robust_list_head, set_robust_list(2). */
 struct sys_robust_head {
@@ -62,12 +64,16 @@ uint64_t sys_now_ns(void);
 /* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
 int sys_is_memfd(int fd);
 
-/* A record lock on a file's first byte, against other processes only: fcntl(2). -ETIMEDOUT after five seconds. */
+/* A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT after five seconds. */
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);
 
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
+
+/* Seal a file against writing through anything but the mappings that exist, and against more seals. -EINVAL before Linux 5.1. */
+int sys_seal_writing(int fd);
+int sys_is_write_sealed(int fd);
 
 /* A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted. */
 int sys_reopen_read_only(int fd);

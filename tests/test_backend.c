@@ -308,6 +308,8 @@ CHILD_TEST(register_refuses_missing_operations)
 	WITHOUT(purge_all, PURGE_ALL);
 	WITHOUT(find_unpinned, INSPECT);
 	WITHOUT(get_stats, INSPECT);
+	WITHOUT(seal, ASHMEM_BACKEND_CAP_SEAL);
+	WITHOUT(export_read_only, ASHMEM_BACKEND_CAP_EXPORT);
 #undef WITHOUT
 }
 

@@ -48,6 +48,9 @@ extern "C" {
 /** ashmem_find_unpinned(): the range found holds pages that a purge could still free. */
 #define ASHMEM_RANGE_EVICTABLE 2u
 
+/** ashmem_create(): ashmem_seal() may be called on the area, by everybody who has a writable descriptor. */
+#define ASHMEM_CREATE_ALLOW_SEAL 1u
+
 /** One reference to an area. Opaque; made by ashmem_create(), ashmem_import() and ashmem_recv(). */
 struct ashmem_area;
 
@@ -65,7 +68,7 @@ struct ashmem_area;
  * @param[in]  name        Name for `/proc/PID/maps` and ashmem_get_name(); bytes behind the 255th are cut off; NULL
  *                         or "" means none.
  * @param[in]  size_bytes  Size in bytes, any count; pages round up. 0: to be set by ashmem_set_size().
- * @param[in]  flags       0; other bits are reserved.
+ * @param[in]  flags       0 or #ASHMEM_CREATE_ALLOW_SEAL; other bits are reserved.
  * @param[out] area        The new area; the caller owns it and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL or @p flags has a reserved bit.
@@ -75,6 +78,7 @@ struct ashmem_area;
  * @retval -EMFILE, -ENFILE  (kernel backend) No descriptor left.
  * @retval -ENODEV  The backend that ashmem_backend_select() or `ASHMEM_BACKEND` names does not work here.
  * @retval -ENOENT  `ASHMEM_BACKEND` names a backend that does not exist.
+ * @retval -ENOTSUP #ASHMEM_CREATE_ALLOW_SEAL and the backend cannot seal (the kernel backend).
  *
  * Threads: any thread.
  * @since 0.9
@@ -440,6 +444,57 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @since 0.9
  */
 int ashmem_fd(struct ashmem_area *area);
+
+/**
+ * @brief A new read-only descriptor, for a peer that shall look and pin but not write; materialises the area.
+ *
+ * The area stays writable for its owner. The kernel allows no writing through the descriptor: no writable mapping, no raising by
+ * mprotect(2), no write, truncation or punching. It is an open file description of its own, so that the locks of one
+ * peer are not another's: make one for each peer and never share a `dup`. Other users cannot reopen it for writing (the file's mode becomes 0444); a
+ * process of the same user could, through `/proc`.
+ *
+ * The receiver calls ashmem_import(). From this call on, a purge looks for the pins of such peers first, which costs
+ * two system calls a range.
+ *
+ * @param[in] area  An area whose size is not 0.
+ * @return The descriptor, close-on-exec; the caller owns and closes it.
+ * @retval -EINVAL  @p area is NULL, or the size is 0.
+ * @retval -ENOTSUP `/proc` is not mounted, so that there is no second description; or the kernel backend.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
+ * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 0.9
+ */
+int ashmem_export_read_only(struct ashmem_area *area);
+
+/**
+ * @brief Take writing away from everybody, for good; materialises the area.
+ *
+ * The kernel refuses new writable mappings, write and the like through every descriptor of the area, in every process, also those
+ * that were handed out before (where ashmem_set_prot() only binds later ones). Writable mappings that exist keep working, as
+ * `F_SEAL_FUTURE_WRITE` of fcntl(2) has it: unmap yours if nobody shall write any more. PROT_WRITE leaves the mask. It cannot be undone.
+ *
+ * The price: the kernel refuses to free pages as well. **A sealed area is never purged**: ashmem_shrink_count() and the statistics do
+ * not count it. Pin and unpin go on answering in processes that had the area writable, purge marks made before the seal are
+ * still told, but an unpin frees nothing. Who imports the area from now on has it read-only.
+ *
+ * Only areas made with #ASHMEM_CREATE_ALLOW_SEAL can be sealed, since any peer with a writable descriptor can do it and so stop purging.
+ *
+ * @param[in] area  An area whose size is not 0.
+ * @return 0 on success, also if it is sealed already.
+ * @retval -EINVAL  @p area is NULL, or the size is 0.
+ * @retval -EPERM   The area was made without #ASHMEM_CREATE_ALLOW_SEAL, or somebody forbade further seals.
+ * @retval -EACCES  The area was imported through a read-only descriptor, or is a foreign memfd.
+ * @retval -ENOTSUP Linux before 5.1 (its only write seal demands that nobody, the library's own state included, has the
+ *                  file mapped writable); or the kernel backend.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
+ * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 0.9
+ */
+int ashmem_seal(struct ashmem_area *area);
 
 /**
  * @brief Make an area from a descriptor that came from a peer.

@@ -32,6 +32,10 @@ extern "C" {
 #define ASHMEM_BACKEND_CAP_PURGE_ALL 2u
 /** Capability: `find_unpinned` and `get_stats` are there. */
 #define ASHMEM_BACKEND_CAP_INSPECT 4u
+/** Capability: `seal` is there, and `create` takes #ASHMEM_CREATE_ALLOW_SEAL. */
+#define ASHMEM_BACKEND_CAP_SEAL 8u
+/** Capability: `export_read_only` is there. */
+#define ASHMEM_BACKEND_CAP_EXPORT 16u
 
 /**
  * @brief The operations of one backend, filled in by whoever adds one.
@@ -108,6 +112,11 @@ struct ashmem_backend {
 		uint32_t *range_state);
 	/** CAP_INSPECT: as ashmem_area_get_stats(), into a whole struct ashmem_area_stats. */
 	int (*get_stats)(void *state, void *stats);
+
+	/** CAP_SEAL: as ashmem_seal(); the size is not 0. */
+	int (*seal)(void *state);
+	/** CAP_EXPORT: as ashmem_export_read_only(); the size is not 0. */
+	int (*export_read_only)(void *state);
 };
 
 /**
