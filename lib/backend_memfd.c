@@ -316,7 +316,12 @@ static int64_t memfd_seek(void *state, int64_t offset, int whence)
 	return position;
 }
 
-/* -- pinning -- */
+/* -- pinning: with the state mapped read-only, by locks on the file -- */
+
+static uint32_t page_at(const struct control_map *control, uint64_t offset)
+{
+	return (uint32_t)(offset >> control->page_shift);
+}
 
 static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 {
@@ -327,9 +332,11 @@ static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 		return ASHMEM_NOT_PURGED;
 	int r = memfd_lock(area);
 	if (r < 0)
-		return r;
-	r = range_pin(&control->list, (uint32_t)(offset >> control->page_shift),
-		(uint32_t)((offset + length - 1) >> control->page_shift));
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_pin(area, page_at(control, offset),
+					 page_at(control, offset + length - 1));
+	r = range_pin(&control->list, page_at(control, offset), page_at(control, offset + length - 1));
 	if (r > 0)
 		control->shared->pins_found_purged++;
 	control_unlock(control, r);
@@ -347,9 +354,12 @@ static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
 	uint64_t now = stamp_now(clock);
 	int r = memfd_lock(area);
 	if (r < 0)
-		return r;
-	r = range_unpin(&control->list, (uint32_t)(offset >> control->page_shift),
-		(uint32_t)((offset + length - 1) >> control->page_shift),
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_unpin(area, page_at(control, offset),
+					 page_at(control, offset + length - 1));
+	r = range_unpin(&control->list, page_at(control, offset),
+		page_at(control, offset + length - 1),
 		control_next_stamp(control, clock, now));
 	control_unlock(control, r);
 	return r;
@@ -364,9 +374,12 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 		return ASHMEM_IS_PINNED;
 	int r = memfd_lock(area);
 	if (r < 0)
-		return r;
-	r = range_overlaps(&control->list, (uint32_t)(offset >> control->page_shift),
-		(uint32_t)((offset + length - 1) >> control->page_shift));
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_status(area, page_at(control, offset),
+					 page_at(control, offset + length - 1));
+	r = range_overlaps(&control->list, page_at(control, offset),
+		page_at(control, offset + length - 1));
 	control_unlock(control, r);
 	if (r < 0)
 		return r;
@@ -398,11 +411,20 @@ static int memfd_oldest(void *state, uint64_t *stamp)
 
 	if (!is_purgeable(area))
 		return 0;
-	uint64_t oldest = range_peek_oldest(&area->control.list);
+	uint64_t oldest = area->control.passed_over ? area->control.next_stamp
+						    : range_peek_oldest(&area->control.list);
 	if (oldest == RANGE_NO_STAMP)
 		return 0;
 	*stamp = oldest;
 	return 1;
+}
+
+static void memfd_begin_purge(void *state)
+{
+	struct memfd_area *area = state;
+
+	if (is_purgeable(area))
+		area->control.passed_over = 0;
 }
 
 static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
@@ -423,7 +445,8 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		r = control_purge(&area->control, limit, want, &freed, &unfinished);
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
-	} while (r > 0 && unfinished != RANGE_NO_STAMP);
+		/* Nothing freed, but not at the end: the ranges that were passed over were too many for one go. */
+	} while (r > 0 && (unfinished != RANGE_NO_STAMP || freed == 0));
 	return r < 0 && freed == 0 ? r : (int64_t)freed;
 }
 
@@ -506,4 +529,5 @@ const struct ashmem_backend backend_memfd = {
 	.get_stats = memfd_get_stats,
 	.seal = memfd_seal,
 	.export_read_only = memfd_export_read_only,
+	.begin_purge = memfd_begin_purge,
 };

@@ -224,6 +224,9 @@ static int recover(struct control_map *map)
 		r = 0;
 	if (r < 0)
 		return r;
+	/* The dead one's locks against readers stay if others have duplicates of its descriptor. */
+	if (SHARED_LOAD(control->has_readers))
+		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
 	control_notice_seals(map); /* the dead one may have come no further */
 	SHARED_STORE(control->purge_count, 0);
 	control->recoveries++;

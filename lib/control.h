@@ -58,7 +58,7 @@ struct control {
 	uint32_t purge_count; /* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
 	uint64_t position;    /* the file position, bytes */
 	uint64_t last_stamp;  /* of the last unpin */
-	uint64_t changes;     /* grows with every taking of the lock: see control_read_begin() */
+	uint64_t changes;     /* grows with every taking of the lock: see control_read.c */
 	uint32_t has_readers; /* not 0: somebody may pin by locks on the file, which a purge must look for. Never goes back */
 	uint32_t sealed;      /* not 0: the file is sealed against writing, and so against purging. Never goes back */
 	uint64_t recoveries, purged_pages;
@@ -89,7 +89,12 @@ struct control_map {
 	uint32_t page_shift;
 	uint64_t serial[2];
 	int writable; /* 0: mapped read-only, nothing of it can be locked or changed */
-	int fd;       /* borrowed; for freeing pages */
+	int fd;       /* borrowed; for freeing pages, and for locking them meanwhile */
+	/* Where a purge goes on behind the ranges that it had to pass over because somebody holds them. */
+	int passed_over;       /* there are such */
+	uint64_t passed_stamp; /* the last of them, by stamp and first page */
+	uint32_t passed_start;
+	uint64_t next_stamp; /* of the oldest range behind, or RANGE_NO_STAMP */
 };
 
 /* The largest size of an area in bytes. */
@@ -156,9 +161,14 @@ static inline int control_unlock(struct control_map *map, int result)
  * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the bounded work of one hold
  * of the lock is done. The lock is held. `*freed` grows by the pages freed; `*unfinished` is the stamp of a range that was begun
  * and not finished, or RANGE_NO_STAMP. 0 if there was nothing to do, 1 if there was, or a negative errno.
+ *
+ * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow, until `passed_over` is cleared.
  */
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished);
+
+/* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough until then, -EUCLEAN. */
+int control_look(const struct control_map *map, uint32_t first, uint32_t last, uint64_t deadline_ns);
 
 /*
  * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a peer's nonsense, and must not

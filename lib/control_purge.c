@@ -8,6 +8,11 @@
  *
  * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces: `cursor` says how far, and its live
  * count falls as it goes. A pin between two pieces takes what it wants of the rest and is told that it was purged.
+ *
+ * If there are peers who pin by locks on the file (`has_readers`), the write lock on the whole range comes before 1 and is kept
+ * until 5. If it is refused, somebody holds pages of the range, and it is passed over. All this happens under the area's
+ * lock, so it does no harm that the descriptor's locks are shared with processes that have a duplicate of it; what a
+ * dead one leaves behind is unlocked by recovery.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,6 +31,7 @@ struct batch {
 	uint32_t count;
 	uint64_t pages;
 	uint64_t freed;
+	int locked; /* some of the data, against readers */
 };
 
 /* How many pages of the range are freed already, from its start on. */
@@ -110,37 +116,97 @@ static void put_back(struct control_map *map, const struct batch *batch)
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
+/* The next range to purge. */
+static int next_oldest(struct control_map *map, struct range *range)
+{
+	if (!map->passed_over)
+		return range_oldest(&map->list, range);
+	return range_oldest_after(&map->list, map->passed_stamp, map->passed_start, range);
+}
+
+/* Keep readers away from a range: 1, or 0 if one holds pages of it. */
+static int exclude_readers(struct control_map *map, const struct range *range, struct batch *batch)
+{
+	if (!SHARED_LOAD(map->shared->has_readers))
+		return 1;
+	if (sys_lock_range(map->fd, SYS_LOCK_WRITE, (uint64_t)range->start << map->page_shift,
+		    (uint64_t)range->pages << map->page_shift) == 0) {
+		batch->locked = 1;
+		return 1;
+	}
+	map->passed_over = 1;
+	map->passed_stamp = range->stamp;
+	map->passed_start = range->start;
+	return 0;
+}
+
+/* Take ranges into the batch. 1 if some were taken or passed over and there may be more, 0 if not, or a negative errno. */
+static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, struct batch *batch,
+	uint64_t *unfinished)
+{
+	struct range range;
+	unsigned passed = 0;
+
+	while (batch->count < CONTROL_PURGE_SLOTS && passed < CONTROL_PURGE_SLOTS &&
+		batch->pages < PIECE_PAGES && batch->freed < nr_pages) {
+		int r = next_oldest(map, &range);
+		if (r <= 0 || range.stamp > newest)
+			return r < 0 ? r : 0;
+		if (!exclude_readers(map, &range, batch)) {
+			passed++;
+			continue;
+		}
+		r = take(map, &range, batch, unfinished);
+		if (r < 0)
+			return r;
+	}
+	return batch->count > 0 || passed > 0;
+}
+
+/* Free what the batch holds. */
+static int finish(struct control_map *map, struct batch *batch)
+{
+	int r = free_pages(map, batch);
+
+	SHARED_STORE(map->shared->purge_count, 0);
+	if (r < 0) {
+		put_back(map, batch);
+		/* The file was sealed without the library: nothing here can be purged any more. */
+		return r == -EPERM && control_notice_seals(map) ? 0 : r;
+	}
+	map->shared->purged_pages += batch->freed;
+	return 1;
+}
+
+/* Learn the age of the oldest range behind those passed over. */
+static int look_behind_passed(struct control_map *map)
+{
+	struct range range;
+	int r = next_oldest(map, &range);
+
+	map->next_stamp = r > 0 ? range.stamp : RANGE_NO_STAMP;
+	return r < 0 ? r : 0;
+}
+
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished)
 {
 	struct batch batch;
-	struct range range;
-	int r = 0;
 
 	batch.count = 0;
 	batch.pages = batch.freed = 0;
+	batch.locked = 0;
 	*unfinished = RANGE_NO_STAMP;
-	while (batch.count < CONTROL_PURGE_SLOTS && batch.pages < PIECE_PAGES &&
-		batch.freed < nr_pages) {
-		r = range_oldest(&map->list, &range);
-		if (r <= 0 || range.stamp > newest)
-			break;
-		r = take(map, &range, &batch, unfinished);
-		if (r < 0)
-			break;
+	int r = collect(map, newest, nr_pages, &batch, unfinished);
+	if (r >= 0 && batch.count > 0)
+		r = finish(map, &batch);
+	if (batch.locked)
+		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
+	if (r > 0)
+		*freed += batch.freed;
+	if (r >= 0 && map->passed_over) {
+		int found = look_behind_passed(map);
+		r = found < 0 ? found : r;
 	}
-	if (r < 0)
-		return r;
-	if (batch.count == 0)
-		return 0;
-	r = free_pages(map, &batch);
-	SHARED_STORE(map->shared->purge_count, 0);
-	if (r < 0) {
-		put_back(map, &batch);
-		/* The file was sealed without the library: nothing here can be purged any more. */
-		return r == -EPERM && control_notice_seals(map) ? 0 : r;
-	}
-	map->shared->purged_pages += batch.freed;
-	*freed += batch.freed;
-	return 1;
+	return r;
 }

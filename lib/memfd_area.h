@@ -13,10 +13,12 @@
 #ifndef ASHMEM_LIB_MEMFD_AREA_H
 #define ASHMEM_LIB_MEMFD_AREA_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include "control.h"
+#include "keeps.h"
 
 struct birth;
 
@@ -27,6 +29,10 @@ struct memfd_area {
 	int fd;           /* -1: none */
 	int read_only_fd; /* atomic; -1: none; a description of its own, to hand out under a mask without PROT_WRITE */
 	struct control_map control;
+
+	pthread_mutex_t keeping; /* guards the next two: memfd_readers.c */
+	int lock_fd;             /* the description that holds the locks; -1: none; can be `fd` */
+	struct keeps keeps;
 
 	uint32_t refs;
 	uint64_t size_bytes;
@@ -111,6 +117,19 @@ int memfd_open_read_only(int fd);
 /* Irrevocable write protection, and a read-only descriptor for a peer: memfd_share.c. */
 int memfd_seal(void *state);
 int memfd_export_read_only(void *state);
+
+/* Whether the state is mapped read-only, so that pins are locks on the file. */
+static inline int memfd_is_reader(const struct memfd_area *area)
+{
+	return memfd_is_established(area) && !area->plain && !area->control.writable;
+}
+
+/* Pins of such an area: memfd_readers.c. */
+int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last);
+int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last);
+int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last);
+/* Give up all locks. The mutex `keeping` is held, or the area is nobody else's. */
+void memfd_forget_locks(struct memfd_area *area);
 
 /* The read-only descriptor of a materialised area, made if there is none. */
 int memfd_read_only_fd(struct memfd_area *area);

@@ -168,7 +168,8 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	if (!area)
 		return -ENOMEM;
 	area->refs = 1;
-	area->fd = area->read_only_fd = area->control.fd = -1;
+	area->fd = area->read_only_fd = area->control.fd = area->lock_fd = -1;
+	pthread_mutex_init(&area->keeping, NULL);
 	area->size_bytes = size_bytes;
 	area->prot = NEWBORN_PROT;
 	area->allow_seal = (flags & ASHMEM_CREATE_ALLOW_SEAL) != 0;
@@ -400,6 +401,24 @@ int memfd_establish(struct memfd_area *area)
 
 /* -- fork -- */
 
+static void keeping_lock(struct memfd_area *area)
+{
+	pthread_mutex_lock(&area->keeping);
+}
+
+static void keeping_unlock(struct memfd_area *area)
+{
+	pthread_mutex_unlock(&area->keeping);
+}
+
+/* The mutex is held. */
+static void for_each_established(void (*visit)(struct memfd_area *area))
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct memfd_area *area = buckets[i]; area; area = area->bucket_next)
+			visit(area);
+}
+
 void memfd_before_fork(void)
 {
 	struct memfd_area *next;
@@ -413,11 +432,19 @@ void memfd_before_fork(void)
 		else if (!area->birth && area->generation == lock_fork_generation())
 			birth_give(area);
 	}
+	for_each_established(keeping_lock);
 }
 
 void memfd_after_fork(void)
 {
+	for_each_established(keeping_unlock);
 	pthread_mutex_unlock(&mutex);
+}
+
+void memfd_after_fork_in_child(void)
+{
+	/* The child shares the descriptions of its parent's locks, which must end with the parent. */
+	for_each_established(memfd_forget_locks);
 }
 
 int memfd_read_only_fd(struct memfd_area *area)
@@ -445,6 +472,8 @@ int memfd_read_only_fd(struct memfd_area *area)
 
 static void dispose(struct memfd_area *area)
 {
+	memfd_forget_locks(area);
+	pthread_mutex_destroy(&area->keeping);
 	control_detach(&area->control);
 	birth_end(area);
 	if (area->read_only_fd >= 0)
@@ -470,7 +499,8 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	}
 	area->refs = 1;
 	area->fd = fd;
-	area->read_only_fd = -1;
+	area->read_only_fd = area->lock_fd = -1;
+	pthread_mutex_init(&area->keeping, NULL);
 	area->plain = r == CONTROL_NONE;
 	area->size_bytes = area->plain ? (uint64_t)status->st_size : area->control.size_bytes;
 	area->prot = writable ? NEWBORN_PROT : NEWBORN_PROT & ~PROT_WRITE;

@@ -29,9 +29,15 @@ static void after_fork(void)
 	shrinker_after_fork();
 }
 
+static void after_fork_in_child(void)
+{
+	memfd_after_fork_in_child();
+	after_fork();
+}
+
 static void start(void)
 {
-	result = pthread_atfork(before_fork, after_fork, after_fork) == 0 ? 0 : -ENOMEM;
+	result = pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0 ? 0 : -ENOMEM;
 }
 
 int process_start(void)

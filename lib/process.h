@@ -18,6 +18,7 @@ void backends_before_fork(void);
 void backends_after_fork(void);
 void memfd_before_fork(void);
 void memfd_after_fork(void);
+void memfd_after_fork_in_child(void); /* before the one above */
 void kernel_before_fork(void);
 void kernel_after_fork(void);
 

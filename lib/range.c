@@ -160,7 +160,8 @@ static int find_span(struct range_list *list, uint32_t first, uint32_t last, str
 static int next_range(const struct range_list *list, uint32_t last, struct tree_path *path,
 	struct range *found)
 {
-	for (;;) {
+	/* Every round looks at another leaf, but in damaged memory. */
+	for (uint64_t rounds = 0; rounds <= list->max_nodes; rounds++) {
 		const struct range_node *leaf = path->at[0].node;
 		for (uint32_t slot = path->at[0].slot; slot < path->at[0].count; slot++) {
 			struct range range = range_load(&leaf->range[slot]);
@@ -182,6 +183,7 @@ static int next_range(const struct range_list *list, uint32_t last, struct tree_
 		/* Ahead of an age that was found there must be a range; a leaf is not looked at twice. */
 		path->at[0].slot = 0;
 	}
+	return -EUCLEAN;
 }
 
 /* The first range that overlaps first..last: 1, 0, or -EUCLEAN. Nothing else is looked at. */
@@ -448,6 +450,26 @@ int range_overlaps(struct range_list *list, uint32_t first, uint32_t last)
 	struct range range;
 
 	return first_range(list, first, last, &path, &range);
+}
+
+int range_look(struct range_list *list, uint32_t first, uint32_t last)
+{
+	struct tree_path path;
+	struct range range;
+	uint64_t from = 0;
+	int seen = 0, r = first_range(list, first, last, &path, &range);
+
+	while (r > 0) {
+		if (range.start < from) /* ranges ascend: so this ends */
+			return -EUCLEAN;
+		from = (uint64_t)range.start + range.pages;
+		seen |= RANGE_SEEN_UNPINNED;
+		if (range.flags & RANGE_PURGED)
+			seen |= RANGE_SEEN_PURGED;
+		path.at[0].slot++;
+		r = next_range(list, last, &path, &range);
+	}
+	return r < 0 ? r : seen;
 }
 
 int range_find(struct range_list *list, uint32_t page, struct range *found)

@@ -105,10 +105,20 @@ int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 
+/*
+ * What first..last holds, RANGE_SEEN_ marks or-ed. Also without the lock: writes nothing and comes to an end whatever changes
+ * meanwhile, but the answer is then worth nothing (control_read.c).
+ */
+#define RANGE_SEEN_UNPINNED 1
+#define RANGE_SEEN_PURGED 2
+int range_look(struct range_list *list, uint32_t first, uint32_t last);
+
 /* The range that holds `page`, or the first one behind it: 1, or 0 if there is none. */
 int range_find(struct range_list *list, uint32_t page, struct range *found);
 /* The oldest range with live pages: 1, or 0 if there is none. */
 int range_oldest(struct range_list *list, struct range *found);
+/* The oldest range with live pages behind that of this stamp and first page, in the order of (stamp, start): 1, or 0. */
+int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start, struct range *found);
 /* Mark the range that starts at `start` as purged. Done before its pages are freed. */
 int range_mark_purged(struct range_list *list, uint32_t start);
 /* Say how many pages of the range that starts at `start` are still live. Done after its pages were freed. */

@@ -96,6 +96,8 @@ static void collect_area(struct ashmem_area *area, void *context)
 	struct ashmem_area **heap = context;
 	uint64_t stamp;
 
+	if (has_lru(area) && area->backend->begin_purge)
+		area->backend->begin_purge(area->state);
 	if (!has_lru(area) || area->backend->oldest(area->state, &stamp) <= 0)
 		return;
 	area_ref(area);

@@ -32,6 +32,9 @@
 #define FALLOC_FL_KEEP_SIZE 1
 #define FALLOC_FL_PUNCH_HOLE 2
 #endif
+#ifndef F_OFD_SETLK /* Linux 3.15 */
+#define F_OFD_SETLK 37
+#endif
 /* Behind the end of any area: locks on the data are readers' pins. */
 #define RECORD_LOCK_BYTE ((off_t)1 << 62)
 #define FUTEX_WAIT_OP 0
@@ -94,6 +97,21 @@ int sys_lock_file(int fd)
 void sys_unlock_file(int fd)
 {
 	record_lock(fd, F_UNLCK);
+}
+
+int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length)
+{
+	static const short types[] = {F_UNLCK, F_RDLCK, F_WRLCK};
+	struct flock lock = {
+		.l_type = types[kind],
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)offset,
+		.l_len = (off_t)length,
+	};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	return errno == EACCES ? -EAGAIN : -errno;
 }
 
 size_t sys_known_page_size;

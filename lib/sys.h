@@ -68,6 +68,13 @@ int sys_is_memfd(int fd);
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);
 
+/*
+ * Locks on a byte range, which belong to the open file description and end with it: fcntl(2), F_OFD_SETLK, Linux 3.15. A read lock needs
+ * a descriptor that reads, a write lock one that writes. -EAGAIN if another description's lock is in the way; does not wait.
+ */
+enum sys_range_lock { SYS_LOCK_NONE, SYS_LOCK_READ, SYS_LOCK_WRITE };
+int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length);
+
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 

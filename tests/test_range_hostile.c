@@ -146,7 +146,7 @@ static int call(struct range_list *list)
 	struct range range = {.pages = 0};
 	int r;
 
-	switch (random_below(&source, 8)) {
+	switch (random_below(&source, 10)) {
 	case 0:
 	case 1:
 		return range_pin(list, first, last);
@@ -157,6 +157,13 @@ static int call(struct range_list *list)
 		return range_overlaps(list, first, last);
 	case 5:
 		r = range_find(list, first, &range);
+		check_found(&range, r);
+		return r;
+	case 8:
+		r = range_look(list, first, last);
+		return r < 0 ? r : 0;
+	case 9:
+		r = range_oldest_after(list, random_below(&source, 12000), first, &range);
 		check_found(&range, r);
 		return r;
 	case 6:
@@ -273,6 +280,9 @@ static void try_value(uint32_t word, uint32_t value)
 		expect_documented(range_pin(damaged->list, first[i], first[i] + 1));
 		expect_documented(range_unpin(damaged->list, first[i], first[i] + 5, 9999));
 	}
+	int seen = range_look(damaged->list, 0, damaged->pages - 1);
+	expect_documented(seen < 0 ? seen : 0);
+	expect_documented(range_oldest_after(damaged->list, 3, 5, &range));
 	expect_documented(range_oldest(damaged->list, &range));
 	expect_documented(range_validate(damaged->list));
 	expect_documented(range_recover(damaged->list));

@@ -340,16 +340,26 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * the call returns (rule 16). A #ASHMEM_WAS_PURGED can be a false alarm (a part of a purged range that was never freed);
  * an #ASHMEM_NOT_PURGED never is.
  *
+ * A peer that got the area through a read-only descriptor (ashmem_export_read_only(), or after ashmem_set_prot() dropped PROT_WRITE) pins
+ * by a lock of the kernel. Such a pin is the handle's own: other peers see the pages as they were, and cannot
+ * undo it; no process purges them until ashmem_unpin(), the last ashmem_close() or the end of the process, and a child of fork does not
+ * inherit it. Purge marks stay until somebody who can write pins the pages. Without `/proc` the lock is shared by all who have a duplicate of
+ * the descriptor: then the unpin of one is the unpin of all of them, and the last one's death releases.
+ *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.
  * @return #ASHMEM_WAS_PURGED if an unpinned range that overlaps was purged, else #ASHMEM_NOT_PURGED.
  * @retval -EINVAL  @p area is NULL or not materialised; or the range is misaligned, overflows, or reaches past the size
  *                  rounded up to pages (contract rule 9).
- * @retval -EACCES  The area was imported through a read-only descriptor.
- * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
+ * @retval -EACCES  The area was imported through a descriptor that somebody made read-only without this library, so that purges do not look
+ *                  for its pins.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does; or for a read-only peer's lock.
+ * @retval -EMFILE, -ENFILE  No descriptor left for a read-only peer's locks; its first pin opens one.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -ETIMEDOUT  See @ref ashmem_common_errors. Also for a read-only peer if the owner of the area's lock died and nobody
+ *                  who can write has called since: a read-only peer cannot recover the state.
+ * @retval -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -362,12 +372,14 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * If the range lies wholly inside one unpinned range nothing changes, not even its age. Else it is merged with every unpinned
  * range that it overlaps into one, purged if any of them was, and the newest in age (contract rule 10).
  *
+ * On a handle that was imported read-only it ends the pin of that handle, and nothing else.
+ *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.
  * @return 0 on success.
  * @retval -EINVAL  As ashmem_pin().
- * @retval -EACCES  The area was imported through a read-only descriptor.
+ * @retval -EACCES  As ashmem_pin().
  * @retval -ENOTSUP The area is a foreign memfd, which has no pin state and is always pinned.
  * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
@@ -381,12 +393,14 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
 /**
  * @brief Ask whether a range is pinned.
  *
+ * On a handle that was imported read-only, pages that the handle itself has pinned count as pinned. Pins of such peers do not show elsewhere.
+ *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.
  * @return #ASHMEM_IS_UNPINNED if any page of the range is unpinned, else #ASHMEM_IS_PINNED (contract rule 12).
  * @retval -EINVAL  As ashmem_pin().
- * @retval -EACCES  The area was imported through a read-only descriptor.
+ * @retval -EACCES  As ashmem_pin().
  * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.

@@ -43,7 +43,7 @@ extern "C" {
  * The library checks arguments once, before it calls: pointers are not NULL, ranges are page aligned, not empty and within the
  * area, sizes fit. Every operation returns 0 or a positive result, or a negative errno value with outputs untouched and
  * nothing changed. Operations on one area can be called by several threads at once; after the last `close` none comes. Operations are
- * called with no library lock held. (Exception: `evictable` and `oldest` can be called while the library walks its list of
+ * called with no library lock held. (Exception: `evictable`, `oldest` and `begin_purge` can be called while the library walks its list of
  * areas; they must not call back into the library.)
  */
 struct ashmem_backend {
@@ -117,6 +117,9 @@ struct ashmem_backend {
 	int (*seal)(void *state);
 	/** CAP_EXPORT: as ashmem_export_read_only(); the size is not 0. */
 	int (*export_read_only)(void *state);
+	/** May be NULL. CAP_LRU: a purge over all areas begins, and `oldest` and `purge` follow: ranges that an earlier one
+	 * passed over, because somebody holds them, are to be tried again. Called as `oldest` is; not by two threads at once. */
+	void (*begin_purge)(void *state);
 };
 
 /**

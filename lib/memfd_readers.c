@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pins of peers that cannot write: a read lock of the kernel on the bytes of the pages, fcntl(2) F_OFD_SETLK.
+ *
+ * A purge takes the write lock on a range before it marks it, and passes over the range if it is refused. So while the read lock is
+ * held nothing of the range is purged, and the state, read after the lock was taken, tells what was purged before. The
+ * lock ends with its open file description: at the latest when the process dies. Each handle has a description of its own, opened
+ * through /proc; without /proc it is the one that was imported, and is shared with all who have a duplicate of it.
+ *
+ * Purges look for locks only if the control block says that there are readers (`has_readers`), so without that no pin is promised.
+ *
+ * Locks: `keeping` of the area comes after the memfd mutex, and guards `lock_fd`, `keeps` and the locks on the file.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lock.h"
+#include "memfd_area.h"
+#include "range_tree.h"
+#include "sys.h"
+
+#define PAUSE_NS 100000
+
+/* The description that holds this handle's locks. `keeping` is held. */
+static int get_lock_fd(struct memfd_area *area)
+{
+	if (area->lock_fd >= 0)
+		return area->lock_fd;
+	int fd = sys_reopen_read_only(area->fd);
+	if (fd == -ENOTSUP)
+		fd = area->fd;
+	if (fd >= 0)
+		area->lock_fd = fd;
+	return fd;
+}
+
+/* Take the read lock; a purge that has the write lock is over in a moment. */
+static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uint64_t end,
+	uint64_t deadline_ns)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	uint32_t shift = area->control.page_shift;
+	int r;
+
+	while ((r = sys_lock_range(fd, SYS_LOCK_READ, start << shift, (end - start) << shift)) ==
+		-EAGAIN) {
+		if (sys_now_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+	return r;
+}
+
+/*
+ * Give back the locks on those pages that the handle does not keep. If the kernel has no memory for it, pages stay longer than they
+ * must; the end of the handle ends that.
+ */
+static void unlock_gaps(const struct memfd_area *area, uint64_t start, uint64_t end)
+{
+	uint32_t shift = area->control.page_shift;
+	uint64_t gap_start, gap_end;
+
+	while (keeps_find_gap(&area->keeps, start, end, &gap_start, &gap_end)) {
+		sys_lock_range(area->lock_fd, SYS_LOCK_NONE, gap_start << shift,
+			(gap_end - gap_start) << shift);
+		start = gap_end;
+	}
+}
+
+/* Whether purges of this area look for locks, or there are none. */
+static int check_readers(const struct memfd_area *area)
+{
+	const struct control *shared = area->control.shared;
+
+	return SHARED_LOAD(shared->has_readers) || SHARED_LOAD(shared->sealed) ? 0 : -EACCES;
+}
+
+/* `keeping` is held, and `changed` is what the handle keeps if all goes well. */
+static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed)
+{
+	uint64_t deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS, end = (uint64_t)last + 1;
+	int fd = get_lock_fd(area);
+
+	if (fd < 0)
+		return fd;
+	int r = lock_pages(area, fd, first, end, deadline_ns);
+	if (r < 0)
+		return r;
+	r = control_look(&area->control, first, last, deadline_ns);
+	if (r < 0) {
+		unlock_gaps(area, first, end);
+		return r;
+	}
+	keeps_commit(&area->keeps, changed);
+	return r & RANGE_SEEN_PURGED ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
+}
+
+int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last)
+{
+	struct keeps changed;
+	int r = check_readers(area);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&area->keeping);
+	r = keeps_pin(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
+	if (r == 0) {
+		r = pin_locked(area, first, last, &changed);
+		if (r < 0)
+			keeps_drop(&changed);
+	}
+	pthread_mutex_unlock(&area->keeping);
+	return r;
+}
+
+int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last)
+{
+	uint64_t end = (uint64_t)last + 1;
+	struct keeps changed;
+	int r = check_readers(area);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&area->keeping);
+	r = area->lock_fd < 0 ? 0 : keeps_pin(&area->keeps, first, end, 0, &changed);
+	if (r == 0 && area->lock_fd >= 0) {
+		keeps_commit(&area->keeps, &changed);
+		unlock_gaps(area, first, end);
+	}
+	pthread_mutex_unlock(&area->keeping);
+	return r;
+}
+
+int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last)
+{
+	uint64_t deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS, from = first, gap_start, gap_end;
+	int r = check_readers(area);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&area->keeping);
+	while (r == 0 && keeps_find_gap(&area->keeps, from, (uint64_t)last + 1, &gap_start, &gap_end)) {
+		r = control_look(&area->control, (uint32_t)gap_start, (uint32_t)gap_end - 1,
+			deadline_ns);
+		from = gap_end;
+	}
+	pthread_mutex_unlock(&area->keeping);
+	if (r < 0)
+		return r;
+	return r ? ASHMEM_IS_UNPINNED : ASHMEM_IS_PINNED;
+}
+
+void memfd_forget_locks(struct memfd_area *area)
+{
+	keeps_drop(&area->keeps);
+	if (area->lock_fd >= 0 && area->lock_fd != area->fd)
+		close(area->lock_fd);
+	area->lock_fd = -1;
+}
