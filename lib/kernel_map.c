@@ -11,6 +11,7 @@
  * No lock is held.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -98,21 +99,48 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
+ * Copy less than a page that is mapped with PROT_WRITE alone. Most processors let it be read all the
+ * same; through a pipe, so that one which does not answers with an error.
+ */
+static int copy_write_only(unsigned char *to, const unsigned char *from, size_t length)
+{
+	int end[2], r = 0;
+
+	if (pipe2(end, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	ssize_t got = write(end[1], from, length);
+	if (got > 0)
+		got = read(end[0], to, (size_t)got);
+	if (got < 0 && errno != EFAULT)
+		r = -errno;
+	close(end[0]);
+	close(end[1]);
+	return r;
+}
+
+/*
  * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is
- * where that page belongs. Under a mask without READ the private mapping may not be read either,
- * now or later, so that nothing is missed.
+ * where that page belongs. Only called under a mask with WRITE.
  */
 static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 {
 	size_t page = sys_page_size(), in_page = (size_t)(size_bytes % page);
-	unsigned char *last =
-		mmap(NULL, page, PROT_READ, MAP_SHARED, fd, (off_t)(size_bytes - in_page));
+	off_t offset = (off_t)(size_bytes - in_page);
+	int prot = PROT_READ, r = 0;
+	unsigned char *last = mmap(NULL, page, prot, MAP_SHARED, fd, offset);
 
+	if (last == MAP_FAILED && errno == EPERM) {
+		prot = PROT_WRITE;
+		last = mmap(NULL, page, prot, MAP_SHARED, fd, offset);
+	}
 	if (last == MAP_FAILED)
-		return errno == EPERM ? 0 : -errno;
-	copy_slices(to + in_page, last + in_page, page - in_page);
+		return -errno;
+	if (prot == PROT_READ)
+		copy_slices(to + in_page, last + in_page, page - in_page);
+	else
+		r = copy_write_only(to + in_page, last + in_page, page - in_page);
 	munmap(last, page);
-	return 0;
+	return r;
 }
 
 /* Copy whole pages of a materialised area. */

@@ -35,7 +35,8 @@ case $mode in
   valgrind) slower=15 ;;
   *) slower=1 ;;
 esac
-limit=$((${TEST_TIMEOUT:-120} * slower))
+# Against hanging for ever; a loaded machine must not fail a test.
+limit=$((${TEST_TIMEOUT:-600} * slower))
 
 # timeout leads a process group of its own; what a program leaves behind in it ends with the program, or with us.
 group=

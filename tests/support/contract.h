@@ -41,7 +41,7 @@ void plain_register(struct plain_test *test);
 
 #include <criterion/criterion.h>
 
-#define CONTRACT_TEST(suite, name) Test(suite, name, .timeout = 60)
+#define CONTRACT_TEST(suite, name) Test(suite, name, .timeout = 300)
 
 #endif
 

@@ -8,7 +8,7 @@
  * one process (thread sanitizer, valgrind); a crash then ends the run.
  *
  * usage: PROGRAM [--list] [PATTERN...]    PATTERN is a glob on "suite/name"
- * PLAIN_TIMEOUT is the seconds that a test may take (60). Prints one PASS, FAIL or SKIP line a
+ * PLAIN_TIMEOUT is the seconds that a test may take (300). Prints one PASS, FAIL or SKIP line a
  * test, then "N passed, N failed, N skipped". Exits 0 if nothing failed and something ran, else 1.
  */
 #ifdef PLAIN_RUNNER
@@ -87,7 +87,7 @@ static unsigned int time_limit(void)
 	const char *text = getenv("PLAIN_TIMEOUT");
 	unsigned int seconds = text ? (unsigned int)strtoul(text, NULL, 10) : 0;
 
-	return seconds ? seconds : 60;
+	return seconds ? seconds : 300;
 }
 
 static enum plain_verdict judge(const struct plain_test *test, int status)

@@ -500,6 +500,20 @@ static long resident_pages(unsigned char *addr, size_t length)
 	return count;
 }
 
+/* What lies behind the size can only be seen through a mapping, which must not ask for READ. */
+static void test_private_mapping_under_a_mask_of_write_alone(void)
+{
+	void *area = make("", 2 * page - 100);
+	unsigned char *shared = map_at(area, 0, 2 * page, RW, MAP_SHARED), *private;
+
+	for (size_t i = 0; i < 2 * page; i++)
+		shared[i] = (unsigned char)(i % 251 + 1);
+	EXPECT(ops->set_prot(area, PROT_WRITE), 0);
+	private = map_at(area, 0, 2 * page, PROT_WRITE, MAP_PRIVATE);
+	EXPECT(memcmp(shared, private, 2 * page), 0);
+	ops->close(area);
+}
+
 static void test_private_mapping_costs_what_is_there(void)
 {
 	void *area = make("", 256 * page);
@@ -926,6 +940,7 @@ static const struct {
 	TEST(failed_map_does_not_materialise),
 	TEST(map_at_an_address),
 	TEST(private_mapping_shows_the_bytes),
+	TEST(private_mapping_under_a_mask_of_write_alone),
 	TEST(private_mapping_costs_what_is_there),
 	ROOT_TEST(private_copies_survive_a_purge),
 	TEST(read_and_pread),
