@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The watch on memory pressure: choosing sources, dispatching, purging, telling.
+ *
+ * The public descriptor is an epoll set of the sources' descriptors and one timer. Watch 0 is the source; watch 1 is the headroom
+ * beside it, if "auto" found a limit. The timer runs fast while there is pressure that purging can relieve, slowly if
+ * a source has no events, else not at all.
+ *
+ * Locks: `busy` lets one dispatch work at a time, the others do not wait. `mutex` is a leaf. Purging and the
+ * subscriber run with neither of the library's mutexes held.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <ashmem/shrinker.h>
+
+#include "pressure.h"
+#include "structs.h"
+#include "sys.h"
+
+#define FAST_NS (20 * PRESSURE_MS)
+#define SLOW_NS (250 * PRESSURE_MS) /* there is pressure, but nothing to purge */
+#define HOLD_MS 1000
+#define HOLD_MAX_MS 3600000
+#define TIMER_ID UINT32_MAX
+
+static const struct pressure_source *const sources[] = {
+	&pressure_service,
+	&pressure_cgroup_psi,
+	&pressure_system_psi,
+	&pressure_cgroup_event,
+	&pressure_headroom,
+	&pressure_available,
+};
+#define SOURCES (sizeof(sources) / sizeof(sources[0]))
+
+int pressure_check(const struct ashmem_pressure *pressure)
+{
+	if (!pressure)
+		return -EINVAL;
+	return pressure->owner == getpid() ? 0 : -ESTALE;
+}
+
+/* -- choosing sources -- */
+
+/* Text being put together for ashmem_pressure_explain(). */
+struct explanation {
+	char text[1024];
+	size_t length;
+};
+
+static void explain(struct explanation *e, const char *name, const char *what, const char *why)
+{
+	size_t left = sizeof(e->text) - e->length;
+	int length = snprintf(
+		e->text + e->length, left, "%s: %s%s%s\n", name, what, why ? ": " : "", why ? why : "");
+
+	if (length > 0)
+		e->length += (size_t)length < left ? (size_t)length : left - 1;
+}
+
+static void explain_failure(struct explanation *e, const char *name, int error, const char *why)
+{
+	explain(e, name, "not taken", why ? why : strerror(-error));
+}
+
+static int is_psi(const struct pressure_source *source)
+{
+	return source == &pressure_cgroup_psi || source == &pressure_system_psi;
+}
+
+/* The first that works. `lost` vanished just now and gets another chance like all others. */
+static int choose_first(struct ashmem_pressure *p, struct explanation *e)
+{
+	int limited = pressure_limited_by_version_1();
+	int r = -ENODEV;
+
+	for (size_t i = 0; i < SOURCES; i++) {
+		const char *why;
+		if (r == 0) {
+			explain(e, sources[i]->name, "not tried", "one before it works");
+		} else if (limited && is_psi(sources[i])) {
+			explain(e, sources[i]->name, "not taken",
+				"the limit is set by cgroup version 1, of which it knows nothing");
+		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], 0, p->epoll_fd, &why)) < 0) {
+			explain_failure(e, sources[i]->name, r, why);
+		} else {
+			explain(e, sources[i]->name,
+				p->watches[0].source == &pressure_off ? "turned watching off" : "used", NULL);
+		}
+	}
+	return r < 0 ? -ENODEV : 0;
+}
+
+static void choose_guard(struct ashmem_pressure *p, struct explanation *e)
+{
+	const struct pressure_source *source = p->watches[0].source;
+	const char *why;
+	int r;
+
+	if (source == &pressure_off || source == &pressure_headroom || source == &pressure_available)
+		return;
+	r = pressure_watch_open(&p->watches[1], &pressure_headroom, 1, p->epoll_fd, &why);
+	if (r < 0)
+		explain_failure(e, "headroom beside it", r, why);
+	else
+		explain(e, "headroom beside it", "used", NULL);
+}
+
+/* Open what was wanted. On failure no watch is open. */
+static int choose(struct ashmem_pressure *p)
+{
+	struct explanation e = {.length = 0};
+	const char *why;
+	int r;
+
+	if (p->wanted) {
+		r = pressure_watch_open(&p->watches[0], p->wanted, 0, p->epoll_fd, &why);
+		if (r < 0)
+			explain_failure(&e, p->wanted->name, r, why);
+		else
+			explain(&e, p->wanted->name, "used", "it was named");
+	} else {
+		r = choose_first(p, &e);
+		if (r == 0)
+			choose_guard(p, &e);
+	}
+	pthread_mutex_lock(&p->mutex);
+	p->source_name = r < 0 ? "none" : p->watches[0].source->name;
+	memcpy(p->explanation, e.text, sizeof(e.text));
+	pthread_mutex_unlock(&p->mutex);
+	return r;
+}
+
+/* -- the timer -- */
+
+static void set_timer(struct ashmem_pressure *p, uint64_t period_ns)
+{
+	struct timespec period = {.tv_sec = (time_t)(period_ns / 1000000000u),
+		.tv_nsec = (long)(period_ns % 1000000000u)};
+	struct itimerspec spec = {.it_value = period, .it_interval = period};
+
+	if (period_ns == p->timer_ns)
+		return;
+	if (timerfd_settime(p->timer_fd, 0, &spec, NULL) == 0)
+		p->timer_ns = period_ns;
+}
+
+static uint64_t idle_period(const struct ashmem_pressure *p)
+{
+	uint64_t period_ns = 0;
+
+	for (int i = 0; i < PRESSURE_WATCHES; i++) {
+		uint64_t own = p->watches[i].source ? p->watches[i].idle_poll_ms * PRESSURE_MS : 0;
+		if (own && (!period_ns || own < period_ns))
+			period_ns = own;
+	}
+	return period_ns;
+}
+
+static uint64_t next_period(const struct ashmem_pressure *p, const struct pressure_observation *o,
+	uint64_t now_ns)
+{
+	uint64_t idle = idle_period(p), period_ns = idle;
+	int in_window = now_ns < p->watches[0].window_ends_ns;
+
+	if (p->policy.level > ASHMEM_PRESSURE_NONE || in_window)
+		period_ns = o->evictable_pages > 0 ? FAST_NS : SLOW_NS;
+	return idle && idle < period_ns ? idle : period_ns;
+}
+
+/* -- dispatching -- */
+
+/* A watch is gone: try again to find one, unless it was named. */
+static int replace_sources(struct ashmem_pressure *p)
+{
+	for (int i = 0; i < PRESSURE_WATCHES; i++)
+		pressure_watch_close(&p->watches[i]);
+	pthread_mutex_lock(&p->mutex);
+	p->status.lost_sources++;
+	pthread_mutex_unlock(&p->mutex);
+	if (p->wanted) {
+		pthread_mutex_lock(&p->mutex);
+		p->source_name = "none";
+		snprintf(p->explanation, sizeof(p->explanation), "%s: it was named, and has vanished\n",
+			p->wanted->name);
+		pthread_mutex_unlock(&p->mutex);
+		return -ENODEV;
+	}
+	return choose(p);
+}
+
+/* Take the events that are there; how many, or -ENODEV if a source is gone. */
+static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
+{
+	struct epoll_event events[16];
+	uint64_t expirations;
+	int count, taken = 0, lost = 0;
+
+	count = epoll_wait(p->epoll_fd, events, 16, 0);
+	for (int i = 0; i < count; i++) {
+		uint32_t id = (uint32_t)(events[i].data.u64 >> 32);
+		if (id == TIMER_ID) {
+			if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0)
+				continue; /* somebody reset it meanwhile */
+			continue;
+		}
+		struct pressure_watch *watch = &p->watches[id];
+		if (!watch->source)
+			continue;
+		taken++;
+		lost |= watch->source->event(
+				watch, (uint32_t)events[i].data.u64, events[i].events, now_ns) < 0;
+	}
+	return lost ? -ENODEV : taken;
+}
+
+static int observe(struct ashmem_pressure *p, struct pressure_observation *o)
+{
+	int lost = 0;
+
+	o->evictable_pages = ashmem_shrink_count();
+	o->page_bytes = sys_page_size();
+	for (int i = 0; i < PRESSURE_WATCHES; i++)
+		if (p->watches[i].source)
+			lost |= p->watches[i].source->look(&p->watches[i], o->now_ns, o) < 0;
+	return lost ? -ENODEV : 0;
+}
+
+/* Events and observation; if a source is gone, once more with the others. */
+static int look(struct ashmem_pressure *p, struct pressure_observation *o, int *events)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		*o = (struct pressure_observation){.now_ns = pressure_clock()};
+		*events = take_events(p, o->now_ns);
+		if (*events >= 0 && observe(p, o) == 0)
+			return 0;
+		if (replace_sources(p) < 0)
+			break;
+	}
+	/* Two in a row: whoever does that is not to be followed any further. */
+	for (int i = 0; i < PRESSURE_WATCHES; i++)
+		pressure_watch_close(&p->watches[i]);
+	return -ENODEV;
+}
+
+static uint64_t purge(const struct pressure_decision *decision, struct ashmem_pressure_status *status)
+{
+	uint64_t began_ns = sys_now_ns();
+	int64_t purged;
+
+	if (decision->purge_pages == 0)
+		return 0;
+	purged = ashmem_shrink(decision->purge_pages);
+	if (purged <= 0) /* pinned meanwhile, or an area is damaged or stuck: the next look will tell */
+		return 0;
+	status->purges = 1;
+	status->wanted_pages = decision->purge_pages;
+	status->purged_pages = (uint64_t)purged;
+	status->purge_ns = sys_now_ns() - began_ns;
+	status->headroom_purges = (uint64_t)decision->by_headroom;
+	return (uint64_t)purged;
+}
+
+/* Add what happened; the subscriber to be told, or NULL. */
+static ashmem_pressure_fn record(struct ashmem_pressure *p, const struct pressure_observation *o,
+	uint32_t level, const struct ashmem_pressure_status *now, void **userdata)
+{
+	struct ashmem_pressure_status *all = &p->status;
+	ashmem_pressure_fn fn;
+
+	pthread_mutex_lock(&p->mutex);
+	all->dispatches++;
+	all->level = level;
+	all->events += now->events;
+	all->purges += now->purges;
+	all->wanted_pages += now->wanted_pages;
+	all->purged_pages += now->purged_pages;
+	all->purge_ns += now->purge_ns;
+	all->headroom_purges += now->headroom_purges;
+	all->free_bytes = o->headroom_known ? o->free_bytes : 0;
+	all->limit_bytes = o->headroom_known ? o->limit_bytes : 0;
+	fn = p->fn;
+	*userdata = p->userdata;
+	pthread_mutex_unlock(&p->mutex);
+	return fn;
+}
+
+static int dispatch(struct ashmem_pressure *p)
+{
+	struct ashmem_pressure_status now = {.struct_size = sizeof(now)};
+	struct pressure_observation o;
+	struct pressure_decision decision;
+	uint32_t before = p->policy.level;
+	void *userdata;
+	int events;
+
+	if (p->gone)
+		return -ENODEV;
+	if (look(p, &o, &events) < 0) {
+		p->gone = 1;
+		__atomic_store_n(&p->level, ASHMEM_PRESSURE_NONE, __ATOMIC_RELAXED);
+		set_timer(p, 0);
+		return -ENODEV;
+	}
+	pressure_decide(&p->policy, &p->settings, &o, &decision);
+	uint64_t purged = purge(&decision, &now);
+	__atomic_store_n(&p->level, decision.level, __ATOMIC_RELAXED);
+	set_timer(p, next_period(p, &o, o.now_ns));
+	now.events = (uint64_t)events;
+	ashmem_pressure_fn fn = record(p, &o, decision.level, &now, &userdata);
+	if (fn && decision.level != before)
+		fn(userdata, decision.level, before, purged);
+	return (int)decision.level;
+}
+
+int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
+{
+	int r = pressure_check(pressure);
+
+	if (r < 0)
+		return r;
+	/* Acquire: pairs with the release below, so that we see what the one before us left. */
+	if (__atomic_exchange_n(&pressure->busy, 1, __ATOMIC_ACQUIRE))
+		return (int)__atomic_load_n(&pressure->level, __ATOMIC_RELAXED);
+	r = dispatch(pressure);
+	__atomic_store_n(&pressure->busy, 0, __ATOMIC_RELEASE);
+	return r;
+}
+
+/* -- life -- */
+
+static int copy_options(const struct ashmem_pressure_options *from, struct ashmem_pressure_options *to)
+{
+	const unsigned char *bytes = (const unsigned char *)from;
+	size_t size;
+
+	*to = (struct ashmem_pressure_options){.struct_size = sizeof(*to)};
+	if (!from)
+		return 0;
+	size = from->struct_size;
+	if (size < sizeof(from->struct_size))
+		return -EINVAL;
+	/* A newer program's wish that we do not know must not pass for granted. */
+	for (size_t i = sizeof(*to); i < size; i++)
+		if (bytes[i])
+			return -E2BIG;
+	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
+	return 0;
+}
+
+static int set_percent(uint32_t *percent, uint32_t wish, uint32_t otherwise)
+{
+	if (wish > 100 && wish != ASHMEM_PRESSURE_PURGE_NOTHING)
+		return -EINVAL;
+	*percent = wish == 0 ? otherwise : wish == ASHMEM_PRESSURE_PURGE_NOTHING ? 0 : wish;
+	return 0;
+}
+
+static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_options *o)
+{
+	uint32_t *percent = p->settings.percent;
+
+	if (set_percent(&percent[ASHMEM_PRESSURE_SOME], o->some_percent, 6) < 0 ||
+		set_percent(&percent[ASHMEM_PRESSURE_HIGH], o->high_percent, 25) < 0 ||
+		set_percent(&percent[ASHMEM_PRESSURE_CRITICAL], o->critical_percent, 50) < 0 ||
+		o->hold_ms > HOLD_MAX_MS)
+		return -EINVAL;
+	p->settings.hold_ns = (o->hold_ms ? o->hold_ms : HOLD_MS) * PRESSURE_MS;
+	p->settings.step_ns = PRESSURE_EVENT_NS;
+	if (!o->source || strcmp(o->source, "auto") == 0)
+		return 0;
+	for (size_t i = 0; i < SOURCES; i++)
+		if (strcmp(sources[i]->name, o->source) == 0)
+			p->wanted = sources[i];
+	return p->wanted ? 0 : -EINVAL;
+}
+
+static int make_descriptors(struct ashmem_pressure *p)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = (uint64_t)TIMER_ID << 32}};
+
+	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (p->epoll_fd < 0)
+		return -errno;
+	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (p->timer_fd < 0)
+		return -errno;
+	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->timer_fd, &event) < 0 ? -errno : 0;
+}
+
+int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct ashmem_pressure **pressure)
+{
+	struct ashmem_pressure_options wishes;
+	struct ashmem_pressure *p;
+	int r = pressure ? copy_options(options, &wishes) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->owner = getpid();
+	p->epoll_fd = p->timer_fd = p->stop_fd = -1;
+	pthread_mutex_init(&p->mutex, NULL);
+	r = set_options(p, &wishes);
+	if (r == 0)
+		r = make_descriptors(p);
+	if (r == 0)
+		r = choose(p);
+	if (r < 0) {
+		ashmem_pressure_close(p);
+		return r;
+	}
+	set_timer(p, idle_period(p));
+	*pressure = p;
+	return 0;
+}
+
+void ashmem_pressure_close(struct ashmem_pressure *pressure)
+{
+	if (!pressure)
+		return;
+	ashmem_pressure_stop(pressure); /* in a child there is no thread, and this does nothing */
+	for (int i = 0; i < PRESSURE_WATCHES; i++)
+		pressure_watch_close(&pressure->watches[i]);
+	if (pressure->stop_fd >= 0)
+		close(pressure->stop_fd);
+	if (pressure->timer_fd >= 0)
+		close(pressure->timer_fd);
+	if (pressure->epoll_fd >= 0)
+		close(pressure->epoll_fd);
+	pthread_mutex_destroy(&pressure->mutex);
+	free(pressure);
+}
+
+/* -- telling -- */
+
+int ashmem_pressure_fd(struct ashmem_pressure *pressure)
+{
+	int r = pressure_check(pressure);
+
+	return r < 0 ? r : pressure->epoll_fd;
+}
+
+int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn, void *userdata)
+{
+	int r = pressure_check(pressure);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&pressure->mutex);
+	pressure->fn = fn;
+	pressure->userdata = userdata;
+	pthread_mutex_unlock(&pressure->mutex);
+	return 0;
+}
+
+const char *ashmem_pressure_source(struct ashmem_pressure *pressure)
+{
+	const char *name;
+
+	if (!pressure)
+		return NULL;
+	pthread_mutex_lock(&pressure->mutex);
+	name = pressure->source_name;
+	pthread_mutex_unlock(&pressure->mutex);
+	return name;
+}
+
+int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t buf_size)
+{
+	int length;
+
+	if (!pressure || (!buf && buf_size > 0))
+		return -EINVAL;
+	pthread_mutex_lock(&pressure->mutex);
+	length = snprintf(buf, buf_size, "%s", pressure->explanation);
+	pthread_mutex_unlock(&pressure->mutex);
+	return length;
+}
+
+int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_pressure_status *status)
+{
+	struct ashmem_pressure_status all;
+
+	if (!pressure || !status || status->struct_size < sizeof(status->struct_size))
+		return -EINVAL;
+	pthread_mutex_lock(&pressure->mutex);
+	all = pressure->status;
+	pthread_mutex_unlock(&pressure->mutex);
+	struct_copy_out(status, &all, sizeof(all));
+	return 0;
+}

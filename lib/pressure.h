@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A watch on memory pressure, as pressure.c (sources, purging) and pressure_thread.c share it.
+ */
+#ifndef ASHMEM_LIB_PRESSURE_H
+#define ASHMEM_LIB_PRESSURE_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <ashmem/pressure.h>
+
+#include "pressure_source.h"
+
+#define PRESSURE_WATCHES 2 /* the source, and the headroom beside it */
+
+struct ashmem_pressure {
+	pid_t owner;
+	int epoll_fd;
+	int timer_fd;
+	const struct pressure_source *wanted; /* NULL: auto */
+	struct pressure_settings settings;
+
+	/* Of the thread that has `busy`: exchanged with acquire, given back with release. */
+	uint32_t busy;
+	struct pressure_watch watches[PRESSURE_WATCHES];
+	struct pressure_policy policy;
+	uint64_t timer_ns; /* what the timer is set to; 0: not at all */
+	int gone;          /* no source is left */
+
+	uint32_t level; /* atomic: the last one, for those who find it busy */
+
+	/* The mutex guards the rest, and is never held while something else is called. */
+	pthread_mutex_t mutex;
+	const char *source_name;
+	char explanation[1024];
+	ashmem_pressure_fn fn;
+	void *userdata;
+	struct ashmem_pressure_status status;
+	int runs;
+	int stop_fd;
+	pthread_t thread;
+};
+
+/* Whether the handle is this process's: 0, -EINVAL or -ESTALE. */
+int pressure_check(const struct ashmem_pressure *pressure);
+
+#endif /* ASHMEM_LIB_PRESSURE_H */

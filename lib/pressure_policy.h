@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What to do about memory pressure: from what was observed at a time to a level and a number of pages to purge.
+ * Pure functions of their arguments: no system call, no lock, no clock. Times are nanoseconds of any clock that does not
+ * go backwards.
+ *
+ * 1. A level rises at once. It falls when nothing as high was observed for `hold_ns`, to the highest observed since.
+ * 2. Headroom has hysteresis of its own: a level begins with less than pressure_threshold() bytes free and ends with a
+ *    quarter more than that.
+ * 3. Purging follows what is observed now and not the level that is held: it stops when the pressure stops.
+ * 4. Known headroom says how much is needed: what brings the free bytes to the end of all pressure. It goes at once.
+ * 5. Stalls and events do not say how much. They get a share of what can be purged, one share each `step_ns` or
+ *    when the level rises, twice as much each time while the pressure lasts.
+ */
+#ifndef ASHMEM_LIB_PRESSURE_POLICY_H
+#define ASHMEM_LIB_PRESSURE_POLICY_H
+
+#include <stdint.h>
+
+#define PRESSURE_LEVELS 4
+
+struct pressure_settings {
+	uint32_t percent[PRESSURE_LEVELS]; /* of the purgeable pages; 0: purge nothing at this level */
+	uint64_t hold_ns;
+	uint64_t step_ns;
+};
+
+struct pressure_observation {
+	uint64_t now_ns;
+	uint32_t stall_level;     /* what stalls or events of this moment say */
+	int headroom_known;       /* the next two are known */
+	uint64_t free_bytes;      /* until the limit */
+	uint64_t limit_bytes;     /* bytes at the limit */
+	uint64_t evictable_pages; /* what could be purged */
+	uint64_t page_bytes;
+};
+
+/* All zeroes is the start. */
+struct pressure_policy {
+	uint32_t level;                    /* the one that is told */
+	uint32_t headroom_level;           /* by free bytes alone */
+	uint32_t step_level;               /* of the last share */
+	uint32_t steps;                    /* shares given since the pressure began */
+	uint64_t seen_ns[PRESSURE_LEVELS]; /* when at least this level was last observed */
+	uint64_t step_ns;                  /* when the last share was given */
+};
+
+struct pressure_decision {
+	uint32_t level;
+	uint32_t observed;    /* without rule 1 */
+	int by_headroom;      /* headroom says as much as, or more than, stalls and events */
+	uint64_t purge_pages; /* at most what can be purged */
+};
+
+/* Free bytes below which a level begins. */
+uint64_t pressure_threshold(uint64_t limit_bytes, uint32_t level);
+
+/* Free bytes from which a level has ended. */
+uint64_t pressure_relief(uint64_t limit_bytes, uint32_t level);
+
+void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *observation, struct pressure_decision *decision);
+
+#endif /* ASHMEM_LIB_PRESSURE_POLICY_H */
