@@ -190,7 +190,7 @@ static const struct {
 	{"private write", "mprotect of a private memfd mapping can add WRITE: the copy is its own",
 		rule_private_writable},
 	{"read-only import",
-		"an area received under a mask without WRITE cannot be pinned, "
+		"an area received under a mask without WRITE cannot be "
 		"narrowed or read at the shared position on memfd: EACCES",
 		rule_read_only_import},
 	{"private read", "a private mapping need not show what changed in the area after mmap(2)",

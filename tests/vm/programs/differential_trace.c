@@ -177,7 +177,7 @@ static void add_create(struct sketch *s, int area)
 	op->area = (uint8_t)area;
 	op->other = (uint8_t)below(s, NAMES);
 	op->offset = choose_size(s);
-	op->flags = one_in(&s->random, 60);
+	op->flags = one_in(&s->random, 60) ? 1 << 31 : 0; /* a reserved bit */
 	if (!s->exists[area])
 		s->size[area] = op->offset;
 	s->exists[area] = 1;
