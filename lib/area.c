@@ -406,6 +406,30 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
 	return area->backend->get_pin_status(area->state, offset, length);
 }
 
+int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	if (!area)
+		return -EINVAL;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_HOLDS))
+		return -ENOTSUP;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r < 0 ? r : ASHMEM_NOT_PURGED;
+	return area->backend->hold(area->state, offset, length);
+}
+
+int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
+{
+	if (!area || (flags & ~ASHMEM_RELEASE_LOST))
+		return -EINVAL;
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_HOLDS))
+		return -ENOTSUP;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r;
+	return area->backend->release(area->state, offset, length, flags);
+}
+
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length,
 	uint32_t *state)
 {

@@ -138,6 +138,8 @@ static int is_complete(const struct ashmem_backend *b)
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_SEAL) && !b->seal)
 		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_HOLDS) && (!b->hold || !b->release))
+		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_EXPORT) && !b->export_read_only)
 		return 0;
 	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || (b->find_unpinned && b->get_stats);

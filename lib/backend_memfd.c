@@ -503,7 +503,8 @@ const struct ashmem_backend backend_memfd = {
 	.struct_size = sizeof(struct ashmem_backend),
 	.name = "memfd",
 	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
-			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT,
+			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT |
+			ASHMEM_BACKEND_CAP_HOLDS,
 	.probe = memfd_probe,
 	.create = memfd_create_area,
 	.import = memfd_import,
@@ -530,4 +531,6 @@ const struct ashmem_backend backend_memfd = {
 	.seal = memfd_seal,
 	.export_read_only = memfd_export_read_only,
 	.begin_purge = memfd_begin_purge,
+	.hold = memfd_hold,
+	.release = memfd_release,
 };

@@ -14,6 +14,7 @@
 struct keep {
 	uint64_t start, end; /* pages, the end not included */
 	uint32_t pinned;     /* 1: by a pin, which is a state */
+	uint32_t holds;      /* by so many holds */
 };
 
 struct keeps {
@@ -23,6 +24,13 @@ struct keeps {
 
 /* Make `*changed` from `*keeps` with `pinned` set or cleared in start..end-1. 0 or -ENOMEM. */
 int keeps_pin(const struct keeps *keeps, uint64_t start, uint64_t end, uint32_t pinned,
+	struct keeps *changed);
+
+/*
+ * The same with one hold more (`by` 1) or less (-1) on each page of start..end-1. -EINVAL if a page has none to lose, -EOVERFLOW if it has
+ * too many, -ENOMEM.
+ */
+int keeps_hold(const struct keeps *keeps, uint64_t start, uint64_t end, int by,
 	struct keeps *changed);
 
 /* The first run of pages at or behind `from` and before `end` that are not kept: 1, or 0 if there is none. */

@@ -128,6 +128,11 @@ static inline int memfd_is_reader(const struct memfd_area *area)
 int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last);
 int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last);
 int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last);
+/* Holds, of any area: the same file. */
+int memfd_hold(void *state, uint64_t offset, uint64_t length);
+int memfd_release(void *state, uint64_t offset, uint64_t length, uint32_t flags);
+/* Say in a writable control block that somebody pins by locks, before it does. */
+int memfd_announce_readers(struct control_map *control);
 /* Give up all locks. The mutex `keeping` is held, or the area is nobody else's. */
 void memfd_forget_locks(struct memfd_area *area);
 

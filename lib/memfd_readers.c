@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins of peers that cannot write: a read lock of the kernel on the bytes of the pages, fcntl(2) F_OFD_SETLK.
+ * Pins of peers that cannot write, and holds of anybody: a read lock of the kernel on the bytes of the pages, fcntl(2) F_OFD_SETLK.
  *
  * A purge takes the write lock on a range before it marks it, and passes over the range if it is refused. So while the read lock is
  * held nothing of the range is purged, and the state, read after the lock was taken, tells what was purged before. The
@@ -19,17 +19,21 @@
 #include "lock.h"
 #include "memfd_area.h"
 #include "range_tree.h"
+#include "stamp.h"
 #include "sys.h"
 
 #define PAUSE_NS 100000
 
-/* The description that holds this handle's locks. `keeping` is held. */
+/*
+ * The description that holds this handle's locks. `keeping` is held. Who can write has no other one: purges lock through its
+ * descriptor, and would not be refused.
+ */
 static int get_lock_fd(struct memfd_area *area)
 {
 	if (area->lock_fd >= 0)
 		return area->lock_fd;
 	int fd = sys_reopen_read_only(area->fd);
-	if (fd == -ENOTSUP)
+	if (fd == -ENOTSUP && !area->control.writable)
 		fd = area->fd;
 	if (fd >= 0)
 		area->lock_fd = fd;
@@ -77,6 +81,21 @@ static int check_readers(const struct memfd_area *area)
 	return SHARED_LOAD(shared->has_readers) || SHARED_LOAD(shared->sealed) ? 0 : -EACCES;
 }
 
+/* What first..last holds, once no purge can come any more. */
+static int look(struct memfd_area *area, uint32_t first, uint32_t last, uint64_t deadline_ns)
+{
+	struct control_map *control = &area->control;
+
+	if (!control->writable)
+		return control_look(control, first, last, deadline_ns);
+	int r = control_lock(control);
+	if (r < 0)
+		return r;
+	r = range_look(&control->list, first, last);
+	control_unlock(control, r);
+	return r;
+}
+
 /* `keeping` is held, and `changed` is what the handle keeps if all goes well. */
 static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed)
 {
@@ -88,7 +107,7 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 	int r = lock_pages(area, fd, first, end, deadline_ns);
 	if (r < 0)
 		return r;
-	r = control_look(&area->control, first, last, deadline_ns);
+	r = look(area, first, last, deadline_ns);
 	if (r < 0) {
 		unlock_gaps(area, first, end);
 		return r;
@@ -110,6 +129,73 @@ int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last)
 		r = pin_locked(area, first, last, &changed);
 		if (r < 0)
 			keeps_drop(&changed);
+	}
+	pthread_mutex_unlock(&area->keeping);
+	return r;
+}
+
+int memfd_hold(void *state, uint64_t offset, uint64_t length)
+{
+	struct memfd_area *area = state;
+	uint32_t first, last;
+	struct keeps changed;
+	int r = memfd_establish(area);
+
+	if (r < 0 || area->plain)
+		return r < 0 ? r : ASHMEM_NOT_PURGED;
+	first = (uint32_t)(offset >> area->control.page_shift);
+	last = (uint32_t)((offset + length - 1) >> area->control.page_shift);
+	/* From here on every purge looks for locks. */
+	r = area->control.writable ? memfd_announce_readers(&area->control) : check_readers(area);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&area->keeping);
+	r = keeps_hold(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
+	if (r == 0) {
+		r = pin_locked(area, first, last, &changed);
+		if (r < 0)
+			keeps_drop(&changed);
+	}
+	pthread_mutex_unlock(&area->keeping);
+	return r;
+}
+
+/* The marks go, and what is unpinned is as if it were unpinned now. */
+static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
+{
+	struct control_map *control = &area->control;
+	struct stamp_clock *clock = &stamp_clock;
+	uint64_t now = stamp_now(clock);
+	int r = control_lock(control);
+
+	if (r < 0)
+		return r;
+	r = range_release(&control->list, first, last, control_next_stamp(control, clock, now));
+	control_unlock(control, r);
+	return r;
+}
+
+int memfd_release(void *state, uint64_t offset, uint64_t length, uint32_t flags)
+{
+	struct memfd_area *area = state;
+	uint32_t first, last;
+	struct keeps changed;
+	int r = memfd_establish(area);
+
+	if (r < 0 || area->plain)
+		return r;
+	first = (uint32_t)(offset >> area->control.page_shift);
+	last = (uint32_t)((offset + length - 1) >> area->control.page_shift);
+	pthread_mutex_lock(&area->keeping);
+	r = keeps_hold(&area->keeps, first, (uint64_t)last + 1, -1, &changed);
+	if (r == 0 && area->control.writable && !(flags & ASHMEM_RELEASE_LOST)) {
+		r = renew(area, first, last);
+		if (r < 0)
+			keeps_drop(&changed);
+	}
+	if (r == 0) {
+		keeps_commit(&area->keeps, &changed);
+		unlock_gaps(area, first, (uint64_t)last + 1);
 	}
 	pthread_mutex_unlock(&area->keeping);
 	return r;

@@ -46,8 +46,7 @@ int memfd_seal(void *state)
 	return r == -EINVAL ? -ENOTSUP : r;
 }
 
-/* Say that there are peers who pin by locks, before there is one. */
-static int announce_readers(struct control_map *control)
+int memfd_announce_readers(struct control_map *control)
 {
 	if (SHARED_LOAD(control->shared->has_readers))
 		return 0;
@@ -69,7 +68,7 @@ int memfd_export_read_only(void *state)
 	int fd = memfd_open_read_only(area->fd);
 	if (fd < 0 || area->plain || !area->control.writable)
 		return fd;
-	r = announce_readers(&area->control);
+	r = memfd_announce_readers(&area->control);
 	if (r < 0) {
 		close(fd);
 		return r;

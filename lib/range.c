@@ -214,11 +214,12 @@ static int finish_intent(struct range_list *list)
 	struct range_intent *shared = &list->root->intent;
 	uint32_t first = SHARED_LOAD(shared->first), last = SHARED_LOAD(shared->last);
 	uint32_t with_count = SHARED_LOAD(shared->with_count);
-	uint64_t nodes = SHARED_LOAD(list->root->nodes_used), rounds = nodes * LEAF_MAX;
+	/* Node 0 is there from the start. */
+	uint64_t nodes = SHARED_LOAD(list->root->nodes_used), rounds = (nodes + 1) * LEAF_MAX;
 	struct tree_path moved, *path;
 	int count;
 
-	if (first > last || last >= list->pages || with_count > 2 || nodes > list->max_nodes)
+	if (first > last || last >= list->pages || with_count > 3 || nodes > list->max_nodes)
 		return -EUCLEAN;
 	while ((count = locate(list, first, last, &moved, &path)) > 0) {
 		if (rounds-- == 0) /* damaged: every round erases an entry at least */
@@ -264,7 +265,7 @@ static int replace(struct range_list *list, struct span *span, uint32_t first, u
 	struct range_intent *intent = &list->root->intent;
 
 	/* What a pin leaves on the right may start behind the leaf's bound, although the range began before it. */
-	if (!span->many_leaves &&
+	if (!span->many_leaves && with_count <= 2 &&
 		(with_count == 0 || with[with_count - 1].start < leaf_high(span->path)))
 		return tree_edit(list, span->path, span->in_leaf, with, with_count);
 
@@ -441,6 +442,50 @@ int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t
 		return r < 0 ? r : unpin_merge(list, first, last, stamp);
 	if (SHARED_LOAD(entry_at(&list->path)->flags) & RANGE_PINNED)
 		unpin_whole(list, &list->path, stamp);
+	return 0;
+}
+
+/* Of one range, the pages first..last become fresh. */
+static int release_part(struct range_list *list, const struct range *range, uint32_t first,
+	uint32_t last, uint64_t stamp)
+{
+	uint32_t end = range_last(range), count = 0;
+	struct range with[3];
+	struct span span;
+	int r = find_span(list, range->start, end, &span);
+
+	if (r < 0)
+		return r;
+	if (range->start < first)
+		with[count++] = part_of(range, range->start, first - range->start);
+	with[count] = (struct range){.start = first, .pages = last - first + 1, .stamp = stamp};
+	with[count].live = with[count].pages;
+	count++;
+	if (end > last)
+		with[count++] = part_of(range, last + 1, end - last);
+	return replace(list, &span, range->start, end, with, count);
+}
+
+int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)
+{
+	struct tree_path path;
+	struct range range;
+	uint64_t from = first;
+	int r = 0;
+
+	while (from <= last) {
+		r = first_range(list, (uint32_t)from, last, &path, &range);
+		if (r <= 0)
+			return r;
+		uint32_t start = range.start < first ? first : range.start;
+		uint32_t end = min_u32(range_last(&range), last);
+		if (end < from || start < from) /* damaged: every round goes on */
+			return -EUCLEAN;
+		r = release_part(list, &range, start, end, stamp);
+		if (r < 0)
+			return r;
+		from = (uint64_t)end + 1;
+	}
 	return 0;
 }
 

@@ -49,7 +49,7 @@ struct range_intent {
 	uint32_t first;
 	uint32_t last;
 	uint32_t with_count;
-	struct range with[2];
+	struct range with[3];
 } __attribute__((aligned(8)));
 
 /* The root, in shared memory. All zeroes is an empty list. */
@@ -102,6 +102,11 @@ uint64_t range_nodes_needed(uint64_t pages);
 /* Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0. */
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);
 int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
+/*
+ * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. What the ranges have left and right of these pages
+ * stays. Range by range, each wholly or not at all: after a crash, those that were not reached still have their marks.
+ */
+int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 

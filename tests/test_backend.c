@@ -310,6 +310,8 @@ CHILD_TEST(register_refuses_missing_operations)
 	WITHOUT(get_stats, INSPECT);
 	WITHOUT(seal, ASHMEM_BACKEND_CAP_SEAL);
 	WITHOUT(export_read_only, ASHMEM_BACKEND_CAP_EXPORT);
+	WITHOUT(hold, ASHMEM_BACKEND_CAP_HOLDS);
+	WITHOUT(release, ASHMEM_BACKEND_CAP_HOLDS);
 #undef WITHOUT
 }
 

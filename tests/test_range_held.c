@@ -117,3 +117,100 @@ CONTRACT_TEST(range_held, look_tells_of_ranges_and_marks)
 	expect_eq(range_look(list, 402, 3999), RANGE_SEEN_UNPINNED);
 	expect_eq(range_look(list, 0, 3999), BOTH);
 }
+
+/* -- releasing -- */
+
+/* What a list becomes by a release, in `after`; returns how many ranges. */
+static uint64_t released(const struct range *before, uint64_t count, uint32_t first, uint32_t last,
+	uint64_t stamp, struct range *after)
+{
+	uint64_t made = 0;
+
+	for (uint64_t i = 0; i < count; i++) {
+		struct range range = before[i], part;
+		uint32_t start = range.start > first ? range.start : first;
+		uint32_t end = range.start + range.pages - 1;
+		uint32_t until = end < last ? end : last;
+
+		if (range.start > last || end < first) {
+			after[made++] = range;
+			continue;
+		}
+		if (range.start < start) {
+			part = range;
+			part.pages = start - range.start;
+			part.live = part.live < part.pages ? part.live : part.pages;
+			after[made++] = part;
+		}
+		after[made++] = (struct range){.start = start,
+			.pages = until - start + 1,
+			.live = until - start + 1,
+			.stamp = stamp};
+		if (end > until) {
+			part = range;
+			part.start = until + 1;
+			part.pages = end - until;
+			part.live = part.live < part.pages ? part.live : part.pages;
+			after[made++] = part;
+		}
+	}
+	return made;
+}
+
+static void release_and_compare(uint32_t first, uint32_t last, uint64_t stamp)
+{
+	enum { MOST = 4096 };
+	static struct range before[MOST], want[MOST + 4], got[MOST];
+	uint64_t count = list_read(list, before, MOST);
+	uint64_t wanted = released(before, count, first, last, stamp, want);
+
+	expect_eq(range_release(list, first, last, stamp), 0);
+	expect_sound(list);
+	expect_eq(list_read(list, got, MOST), wanted);
+	for (uint64_t i = 0; i < wanted; i++)
+		expect_msg(ranges_equal(&got[i], &want[i]), "range %d of release %u-%u", (int)i,
+			first, last);
+}
+
+CONTRACT_TEST(range_held, release_renews_what_it_covers_and_nothing_else)
+{
+	begin(64);
+	unpin(10, 29, 1);
+	unpin(40, 49, 2);
+	purge(10, 0);
+	release_and_compare(0, 9, 3);
+	release_and_compare(15, 20, 4);
+	expect_list("10-14@1p0 15-20@4 21-29@1p0 40-49@2");
+	release_and_compare(28, 45, 5);
+	release_and_compare(0, 63, 6);
+	expect_eq(pin(0, 63), 0);
+}
+
+CONTRACT_TEST(range_held, random_releases_agree_with_the_rule)
+{
+	enum { AREA = 6000, STEPS = 1500 };
+	unsigned seed = 42;
+	struct range range;
+
+	begin(AREA);
+	for (uint64_t step = 1; step <= STEPS; step++) {
+		uint32_t first = (uint32_t)rand_r(&seed) % AREA;
+		uint32_t length = (uint32_t)rand_r(&seed) % (rand_r(&seed) % 16 ? 12 : 600);
+		uint32_t last = first + length < AREA ? first + length : AREA - 1;
+
+		switch (rand_r(&seed) % 6) {
+		case 0:
+			expect(pin(first, last) >= 0);
+			break;
+		case 1:
+			if (range_find(list, first, &range) == 1)
+				purge(range.start, range.live / 2);
+			break;
+		case 2:
+			release_and_compare(first, last, 2 * step);
+			break;
+		default:
+			unpin(first, last, 2 * step + 1);
+		}
+	}
+}

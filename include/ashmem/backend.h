@@ -36,6 +36,8 @@ extern "C" {
 #define ASHMEM_BACKEND_CAP_SEAL 8u
 /** Capability: `export_read_only` is there. */
 #define ASHMEM_BACKEND_CAP_EXPORT 16u
+/** Capability: `hold` and `release` are there. */
+#define ASHMEM_BACKEND_CAP_HOLDS 32u
 
 /**
  * @brief The operations of one backend, filled in by whoever adds one.
@@ -120,6 +122,10 @@ struct ashmem_backend {
 	/** May be NULL. CAP_LRU: a purge over all areas begins, and `oldest` and `purge` follow: ranges that an earlier one
 	 * passed over, because somebody holds them, are to be tried again. Called as `oldest` is; not by two threads at once. */
 	void (*begin_purge)(void *state);
+	/** CAP_HOLDS: as ashmem_hold(), of bytes of a materialised area. */
+	int (*hold)(void *state, uint64_t offset, uint64_t length);
+	/** CAP_HOLDS: as ashmem_release(). */
+	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
 };
 
 /**
