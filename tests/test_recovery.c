@@ -228,6 +228,38 @@ CONTRACT_TEST(recovery, from_merging_everything)
 
 /* -- the other operations -- */
 
+/* One range becomes three: an intent, in a full leaf or in one with room. */
+static void release_middle(struct range_list *list)
+{
+	expect_eq(range_release(list, 4 * at + 1, 4 * at + 1, 2000), 0);
+}
+
+static void release_left(struct range_list *list)
+{
+	expect_eq(range_release(list, 4 * at, 4 * at, 2000), 0);
+}
+
+static void release_whole(struct range_list *list)
+{
+	expect_eq(range_release(list, 4 * at, 4 * at + 3, 2000), 0);
+}
+
+CONTRACT_TEST(recovery, from_releasing_the_middle_of_a_range)
+{
+	crash_at(full_leaves, SOME, release_middle, 0, LEAF_MAX / 4, SOME);
+	crash_at(poor_leaves, 4 * LEAF_MAX, release_middle, 0, LEAF_MAX, 4 * LEAF_MAX);
+}
+
+CONTRACT_TEST(recovery, from_releasing_the_left_part_of_a_range)
+{
+	crash_at(full_leaves, SOME, release_left, 1, LEAF_MAX / 3, SOME);
+}
+
+CONTRACT_TEST(recovery, from_releasing_a_whole_range)
+{
+	crash_at(full_leaves, SOME, release_whole, 1, LEAF_MAX / 2, SOME);
+}
+
 static void mark_purged(struct range_list *list)
 {
 	expect_eq(range_mark_purged(list, 4 * at), 0);
