@@ -132,7 +132,7 @@ static inline void control_announce(struct control *shared)
 	uint64_t changes = __atomic_load_n(&shared->changes, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&shared->changes, changes + 1, __ATOMIC_RELEASE);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	FENCE(__ATOMIC_RELEASE);
 }
 
 /* Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped read-only. */

@@ -35,7 +35,7 @@ static int try_to_look(const struct control_map *map, uint32_t first, uint32_t l
 	list.path_low = list.path_high = 0;
 	*answer = SHARED_LOAD(shared->damaged) ? -EUCLEAN : range_look(&list, first, last);
 	/* Pairs with the fence in control_announce(): who changed what we read is seen to have come. */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	FENCE(__ATOMIC_ACQUIRE);
 	return is_free(shared) && __atomic_load_n(&shared->changes, __ATOMIC_RELAXED) == changes;
 }
 

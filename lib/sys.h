@@ -41,6 +41,13 @@ struct sys_robust_head {
 #define THREAD_LOCAL __thread
 #endif
 
+/* Fences between threads. The thread sanitizer knows none and warns; what they order is in shared memory, which it does not see. */
+#if defined(__SANITIZE_THREAD__)
+#define FENCE(order) __atomic_signal_fence(order)
+#else
+#define FENCE(order) __atomic_thread_fence(order)
+#endif
+
 /* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). */
 int sys_memfd_create(const char *name);
 
