@@ -270,6 +270,14 @@ $(BENCH): $(BENCH_OBJ) $(STATIC)
 bench: $(BENCH) ## Measure, as ratios to system calls (BENCH_ARGS=--help)
 	$(BENCH) $(BENCH_ARGS)
 
+.PHONY: bench-vm
+bench-vm: ## Measure against the real ashmem driver in QEMU (needs `make deps-vm`)
+	@$(SCRIPT_ENV) $(TOP)/tests/vm/check numbers
+
+.PHONY: check-instructions
+check-instructions: $(BENCH) ## Compare instruction counts of the hot paths with the recorded bounds (gcc, x86-64, valgrind)
+	@$(SCRIPT_ENV) $(TOP)/bench/instructions.sh $(BENCH)
+
 # ---------------------------------------------------------------- tests
 
 $(BUILD)/obj/tests/%.o: $(TOP)/tests/%.c $(FLAGS_FILE)

@@ -23,6 +23,13 @@ if ! command -v valgrind >/dev/null; then
   echo "skipped: no valgrind"
   exit 77
 fi
+# Another compiler makes other instructions.
+compiler="$(uname -m) $(${CC:-gcc} -dumpfullversion -dumpversion 2>/dev/null)"
+recorded_for=$(sed -n 's/^# compiler: //p' "$bounds")
+if [ -z "$update" ] && [ "$compiler" != "$recorded_for" ]; then
+  echo "skipped: the bounds are for $recorded_for, and this is $compiler"
+  exit 77
+fi
 if [ ! -x "$bench" ]; then
   echo "instructions.sh: no program $bench (make build/bench/bench)" >&2
   exit 2
@@ -66,7 +73,7 @@ done <"$bounds"
 
 if [ -n "$update" ]; then
   {
-    grep '^#' "$bounds"
+    grep '^#' "$bounds" | sed "s|^# compiler: .*|# compiler: $compiler|"
     printf '%s\n' "${recorded[@]}"
   } >"$bounds.new" && mv "$bounds.new" "$bounds" && echo "recorded in $bounds"
 fi
