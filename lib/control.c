@@ -143,7 +143,11 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	uint64_t data_bytes = round_up_to_page(id->size_bytes);
 	if (data_bytes + control_bytes_for(data_bytes) != (uint64_t)status->st_size)
 		return -EUCLEAN;
-	return 0;
+	/* Until it was sealed, its maker could resize it behind our back; a mapping of what is gone would fault. */
+	struct stat sealed;
+	if (fstat(fd, &sealed) < 0)
+		return -errno;
+	return sealed.st_size == status->st_size ? 0 : -EUCLEAN;
 }
 
 int control_is_same(const struct control_map *map, int fd, const struct stat *status)

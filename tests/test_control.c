@@ -177,6 +177,20 @@ CONTRACT_TEST(control, write_sealed_file_attaches_read_only)
 
 /* -- what is refused -- */
 
+/* Whoever made the file resizes and seals it between our asking for its size and for its seals. */
+CONTRACT_TEST(control, file_resized_before_it_was_sealed_is_refused)
+{
+	struct block block = block_make_sealed(PAGES, 0);
+	struct control_map map;
+	struct stat before;
+
+	expect_eq(fstat(block.fd, &before), 0);
+	expect_eq(ftruncate(block.fd, before.st_size + (off_t)sys_page_size()), 0);
+	expect_eq(fcntl(block.fd, F_ADD_SEALS, SEALS), 0);
+	expect_eq(control_attach(&map, block.fd, &before), -EUCLEAN);
+	block_drop(&block);
+}
+
 /* Change the trailer in the file, see what attaching says, and change it back. */
 static void expect_refused(
 	const struct block *block, size_t offset, const void *value, size_t size, int answer)
