@@ -20,6 +20,7 @@
 #include <ashmem/shrinker.h>
 
 #include "pressure.h"
+#include "pressure_last.h"
 #include "structs.h"
 #include "sys.h"
 
@@ -291,6 +292,14 @@ static ashmem_pressure_fn record(struct ashmem_pressure *p, const struct pressur
 	return fn;
 }
 
+/* The headroom has the word where it said more than the source that it is beside. */
+static void publish(const struct ashmem_pressure *p, const struct pressure_decision *decision)
+{
+	const struct pressure_source *guard = p->watches[1].source, *source = p->watches[0].source;
+
+	pressure_publish(decision->level, (decision->by_headroom && guard ? guard : source)->name);
+}
+
 static int dispatch(struct ashmem_pressure *p)
 {
 	struct ashmem_pressure_status now = {.struct_size = sizeof(now)};
@@ -305,12 +314,14 @@ static int dispatch(struct ashmem_pressure *p)
 	if (look(p, &o, &events) < 0) {
 		p->gone = 1;
 		__atomic_store_n(&p->level, ASHMEM_PRESSURE_NONE, __ATOMIC_RELAXED);
+		pressure_publish(ASHMEM_PRESSURE_NONE, "none");
 		set_timer(p, 0);
 		return -ENODEV;
 	}
 	pressure_decide(&p->policy, &p->settings, &o, &decision);
 	uint64_t purged = purge(&decision, &now);
 	__atomic_store_n(&p->level, decision.level, __ATOMIC_RELAXED);
+	publish(p, &decision);
 	set_timer(p, next_period(p, &o, o.now_ns));
 	now.events = (uint64_t)events;
 	ashmem_pressure_fn fn = record(p, &o, decision.level, &now, &userdata);

@@ -7,6 +7,7 @@
 #include "support/contract.h"
 #include "support/fake_system.h"
 
+#include "pressure_last.h"
 #include "pressure_source.h"
 
 #include <errno.h>
@@ -27,6 +28,16 @@ static int is_readable(struct ashmem_pressure *pressure)
 	struct pollfd fd = {.fd = ashmem_pressure_fd(pressure), .events = POLLIN};
 
 	return poll(&fd, 1, 0) == 1;
+}
+
+static void expect_last(uint32_t level, const char *source)
+{
+	const char *name = NULL;
+	uint32_t last = 99;
+
+	pressure_last(&last, &name);
+	expect_eq(last, level);
+	expect_str(name, source);
 }
 
 static int says(struct ashmem_pressure *pressure, const char *what)
@@ -225,8 +236,12 @@ CONTRACT_TEST(pressure_sources, a_named_source_that_vanishes_is_an_error)
 	expect_eq(listen(listener, 1), 0);
 	setenv("MEMORY_PRESSURE_WATCH", fake_path("socket"), 1);
 	pressure = fake_open("service");
+	expect_last(ASHMEM_PRESSURE_NONE, "none"); /* nobody has looked */
+	ashmem_pressure_dispatch(pressure);
+	expect_last(ASHMEM_PRESSURE_NONE, "service");
 	close(listener);
 	expect_eq(ashmem_pressure_dispatch(pressure), -ENODEV);
+	expect_last(ASHMEM_PRESSURE_NONE, "none");
 	expect_eq(ashmem_pressure_dispatch(pressure), -ENODEV);
 	expect_str(ashmem_pressure_source(pressure), "none");
 	expect(!is_readable(pressure));
@@ -520,6 +535,12 @@ CONTRACT_TEST(pressure_sources, auto_watches_the_limit_beside_the_source)
 	expect_str(ashmem_pressure_source(pressure), "cgroup-psi");
 	expect(says(pressure, "headroom beside it: used"));
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
+	expect_last(ASHMEM_PRESSURE_HIGH, "headroom"); /* the one that said so */
+	fake_write("cg2/a/memory.current", "%u\n", 1u << 20);
+	fake_stalls("cg2/a/memory.pressure", 0); /* the trigger was written over it */
+	fake_clock_step(2000);
+	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
+	expect_last(ASHMEM_PRESSURE_NONE, "cgroup-psi");
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }
