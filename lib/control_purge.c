@@ -27,8 +27,13 @@
 /* What one hold of the lock has collected. */
 struct batch {
 	struct control_extent extent[CONTROL_PURGE_SLOTS]; /* pages to free */
-	struct range range[CONTROL_PURGE_SLOTS];            /* what they belong to, as it was */
-	uint32_t count;
+	uint32_t extents;
+	uint32_t ranges; /* what they belong to: */
+	struct {
+		uint32_t start;
+		uint32_t live; /* as it was */
+	} range[PIECE_PAGES];
+	struct range_sweep sweep;
 	uint64_t pages;
 	uint64_t freed;
 	int locked; /* some of the data, against readers */
@@ -45,34 +50,71 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 	return done;
 }
 
-/* Take the oldest range, or a piece of it, into the batch. */
+/* Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were unpinned in order, make its note longer. */
+static void note(struct control *control, struct batch *batch, uint32_t start, uint32_t pages)
+{
+	struct control_extent *last = &batch->extent[batch->extents - 1];
+
+	if (batch->extents > 0 && (uint64_t)last->start + last->pages == start) {
+		last->pages += pages;
+		SHARED_STORE(control->purge[batch->extents - 1].pages, last->pages);
+	} else {
+		batch->extent[batch->extents] = (struct control_extent){start, pages};
+		control->purge[batch->extents] = batch->extent[batch->extents];
+		CRASH_BARRIER();
+		SHARED_STORE(control->purge_count, ++batch->extents);
+	}
+	CRASH_BARRIER();
+}
+
+/* Remember that so many pages of a range are freed and more are to come. */
+static void move_cursor(struct control *control, const struct range *range, uint32_t done)
+{
+	/* Invalid while it changes: with no pages done the range is freed from its start again. */
+	SHARED_STORE(control->cursor_done, 0);
+	CRASH_BARRIER();
+	SHARED_STORE(control->cursor_start, range->start);
+	SHARED_STORE(control->cursor_stamp, range->stamp);
+	CRASH_BARRIER();
+	SHARED_STORE(control->cursor_done, done);
+}
+
+/* Mark the range that next_oldest() found. */
+static int mark(struct control_map *map, const struct range *range)
+{
+	if (map->passed_over)
+		return range_mark_purged(&map->list, range->start);
+	range_sweep_mark(&map->list);
+	return 0;
+}
+
+static int set_live(struct control_map *map, struct batch *batch, const struct range *range,
+	uint32_t live)
+{
+	if (map->passed_over)
+		return range_set_live(&map->list, range->start, live);
+	range_sweep_set_live(&map->list, &batch->sweep, range, live);
+	return 0;
+}
+
+/* Take the oldest range, or a piece of it, into the batch. This is what each range of a purge costs, but for the freeing. */
 static int take(struct control_map *map, const struct range *range, struct batch *batch,
 	uint64_t *unfinished)
 {
-	struct control *control = map->shared;
-	uint32_t done = pages_done(control, range), rest = range->pages - done;
+	uint32_t done = pages_done(map->shared, range), rest = range->pages - done;
 	uint32_t room = PIECE_PAGES - (uint32_t)batch->pages, pages = rest < room ? rest : room;
 	uint32_t live = range->live < rest - pages ? range->live : rest - pages;
-	int r = range_mark_purged(&map->list, range->start);
+	int r = mark(map, range);
 
 	if (r < 0)
 		return r;
-	batch->range[batch->count] = *range;
-	batch->extent[batch->count] = (struct control_extent){range->start + done, pages};
-	control->purge[batch->count] = batch->extent[batch->count];
-	CRASH_BARRIER();
-	SHARED_STORE(control->purge_count, ++batch->count);
-	CRASH_BARRIER();
-	if (pages < rest) {
-		/* Invalid while it changes: with no pages done the range is freed from its start again. */
-		SHARED_STORE(control->cursor_done, 0);
-		CRASH_BARRIER();
-		SHARED_STORE(control->cursor_start, range->start);
-		SHARED_STORE(control->cursor_stamp, range->stamp);
-		CRASH_BARRIER();
-		SHARED_STORE(control->cursor_done, done + pages);
-	}
-	r = range_set_live(&map->list, range->start, live);
+	batch->range[batch->ranges].start = range->start;
+	batch->range[batch->ranges].live = range->live;
+	batch->ranges++;
+	note(map->shared, batch, range->start + done, pages);
+	if (pages < rest)
+		move_cursor(map->shared, range, done + pages);
+	r = set_live(map, batch, range, live);
 	if (r < 0)
 		return r;
 	batch->pages += pages;
@@ -87,16 +129,16 @@ static int free_pages(struct control_map *map, struct batch *batch)
 	struct control_extent *extent = batch->extent;
 	int r = 0;
 
-	for (uint32_t i = 1; i < batch->count; i++) {
+	for (uint32_t i = 1; i < batch->extents; i++) {
 		struct control_extent moving = extent[i];
 		uint32_t j = i;
 		for (; j > 0 && extent[j - 1].start > moving.start; j--)
 			extent[j] = extent[j - 1];
 		extent[j] = moving;
 	}
-	for (uint32_t i = 0; i < batch->count && r == 0;) {
+	for (uint32_t i = 0; i < batch->extents && r == 0;) {
 		uint64_t start = extent[i].start, end = start;
-		while (i < batch->count && extent[i].start <= end) {
+		while (i < batch->extents && extent[i].start <= end) {
 			uint64_t its_end = (uint64_t)extent[i].start + extent[i].pages;
 			end = its_end > end ? its_end : end;
 			i++;
@@ -111,16 +153,16 @@ static int free_pages(struct control_map *map, struct batch *batch)
 /* The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at the worst. */
 static void put_back(struct control_map *map, const struct batch *batch)
 {
-	for (uint32_t i = 0; i < batch->count; i++)
+	for (uint32_t i = 0; i < batch->ranges; i++)
 		range_set_live(&map->list, batch->range[i].start, batch->range[i].live);
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
 /* The next range to purge. */
-static int next_oldest(struct control_map *map, struct range *range)
+static int next_oldest(struct control_map *map, struct range_sweep *sweep, struct range *range)
 {
 	if (!map->passed_over)
-		return range_oldest(&map->list, range);
+		return range_sweep_next(&map->list, sweep, range);
 	return range_oldest_after(&map->list, map->passed_stamp, map->passed_start, range);
 }
 
@@ -134,6 +176,7 @@ static int exclude_readers(struct control_map *map, const struct range *range, s
 		batch->locked = 1;
 		return 1;
 	}
+	range_sweep_end(&map->list, &batch->sweep); /* from here on ranges are looked for one by one */
 	map->passed_over = 1;
 	map->passed_stamp = range->stamp;
 	map->passed_start = range->start;
@@ -147,9 +190,10 @@ static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, 
 	struct range range;
 	unsigned passed = 0;
 
-	while (batch->count < CONTROL_PURGE_SLOTS && passed < CONTROL_PURGE_SLOTS &&
+	/* Every range has a page at least, so those taken fit the batch. */
+	while (batch->extents < CONTROL_PURGE_SLOTS && passed < CONTROL_PURGE_SLOTS &&
 		batch->pages < PIECE_PAGES && batch->freed < nr_pages) {
-		int r = next_oldest(map, &range);
+		int r = next_oldest(map, &batch->sweep, &range);
 		if (r <= 0 || range.stamp > newest)
 			return r < 0 ? r : 0;
 		if (!exclude_readers(map, &range, batch)) {
@@ -160,7 +204,7 @@ static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, 
 		if (r < 0)
 			return r;
 	}
-	return batch->count > 0 || passed > 0;
+	return batch->ranges > 0 || passed > 0;
 }
 
 /* Free what the batch holds. */
@@ -182,7 +226,7 @@ static int finish(struct control_map *map, struct batch *batch)
 static int look_behind_passed(struct control_map *map)
 {
 	struct range range;
-	int r = next_oldest(map, &range);
+	int r = range_oldest_after(&map->list, map->passed_stamp, map->passed_start, &range);
 
 	map->next_stamp = r > 0 ? range.stamp : RANGE_NO_STAMP;
 	return r < 0 ? r : 0;
@@ -193,12 +237,14 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
 {
 	struct batch batch;
 
-	batch.count = 0;
+	batch.extents = batch.ranges = 0;
 	batch.pages = batch.freed = 0;
 	batch.locked = 0;
+	range_sweep_begin(&batch.sweep);
 	*unfinished = RANGE_NO_STAMP;
 	int r = collect(map, newest, nr_pages, &batch, unfinished);
-	if (r >= 0 && batch.count > 0)
+	range_sweep_end(&map->list, &batch.sweep);
+	if (r >= 0 && batch.ranges > 0)
 		r = finish(map, &batch);
 	if (batch.locked)
 		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);

@@ -296,20 +296,6 @@ static struct range part_of(const struct range *range, uint32_t start, uint32_t 
 	};
 }
 
-/* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
-static inline void change_totals(struct range_root *root, uint64_t live, uint64_t pages,
-	uint64_t ranges)
-{
-	SHARED_STORE(root->evictable_pages, SHARED_LOAD(root->evictable_pages) + live);
-	SHARED_STORE(root->unpinned_pages, SHARED_LOAD(root->unpinned_pages) + pages);
-	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
-}
-
-static inline struct range *entry_at(const struct tree_path *path)
-{
-	return &path->at[0].node->range[path->at[0].slot];
-}
-
 /* The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
 static int pin_whole(struct range_list *list, struct tree_path *path)
 {
@@ -522,71 +508,6 @@ int range_find(struct range_list *list, uint32_t page, struct range *found)
 	struct tree_path path;
 
 	return first_range(list, page, list->pages - 1, &path, found);
-}
-
-int range_oldest(struct range_list *list, struct range *found)
-{
-	if (range_peek_oldest(list) == RANGE_NO_STAMP)
-		return 0;
-	int r = tree_descend_to_oldest(list);
-	if (r < 0)
-		return r;
-	if (list->path.at[0].count == 0)
-		return -EUCLEAN;
-	struct range range = range_load(entry_at(&list->path));
-	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
-		return -EUCLEAN;
-	*found = range;
-	return 1;
-}
-
-/* Set list->path to the range that starts at `start`. */
-static int find_start(struct range_list *list, uint32_t start, struct range *found)
-{
-	struct tree_path *path = &list->path;
-
-	/* Mostly range_oldest() has just been there. */
-	if (!tree_path_holds(list, start) || path->at[0].slot >= path->at[0].count ||
-		SHARED_LOAD(entry_at(path)->start) != start) {
-		int r = tree_descend(list, start);
-		if (r < 0)
-			return r;
-		if (path->at[0].slot == 0)
-			return -EUCLEAN;
-		path->at[0].slot--;
-	}
-	*found = range_load(entry_at(path));
-	if (found->start != start || (found->flags & RANGE_PINNED))
-		return -EUCLEAN;
-	return 0;
-}
-
-int range_mark_purged(struct range_list *list, uint32_t start)
-{
-	struct range range;
-	int r = find_start(list, start, &range);
-
-	if (r < 0)
-		return r;
-	SHARED_STORE(entry_at(&list->path)->flags, RANGE_PURGED);
-	CRASH_BARRIER();
-	return 0;
-}
-
-int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
-{
-	struct range was;
-	int r = find_start(list, start, &was);
-
-	if (r < 0)
-		return r;
-	if (live > was.pages)
-		return -EUCLEAN;
-	SHARED_STORE(entry_at(&list->path)->live, live);
-	CRASH_BARRIER();
-	change_totals(list->root, (uint64_t)live - was.live, 0, 0);
-	tree_age_changed(list, &list->path, range_age(&was), age_of(was.flags, live, was.stamp));
-	return 0;
 }
 
 uint64_t range_peek_oldest(const struct range_list *list)

@@ -112,23 +112,31 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 	return 0;
 }
 
-/* The slot of the oldest entry of a node. */
-static uint32_t oldest_slot(const struct range_node *node, uint32_t count, uint32_t level)
+/* The slot of the child with the oldest range, the first of several; and what lies beside it. */
+static uint32_t oldest_child(const struct range_node *node, uint32_t count, uint64_t *beside_age,
+	uint64_t *beside_rank)
 {
-	uint64_t oldest = AGE_NONE;
+	uint64_t oldest = UINT64_MAX, before = UINT64_MAX, behind = UINT64_MAX;
 	uint32_t slot = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
-		uint64_t age = level ? SHARED_LOAD(node->child[i].age) : range_age(&node->range[i]);
-		if (age - 1 < oldest - 1) {
-			oldest = age;
+		uint64_t rank = SHARED_LOAD(node->child[i].age) - 1;
+		if (rank < oldest) {
+			before = oldest;
+			behind = UINT64_MAX;
+			oldest = rank;
 			slot = i;
+		} else if (i > 0 && rank < behind) {
+			behind = rank;
 		}
 	}
+	*beside_age = (before < behind ? before : behind) + 1;
+	/* Of two with one rank, the first has its turn first. */
+	*beside_rank = before <= behind ? before - 1 : behind;
 	return slot;
 }
 
-int tree_descend_to_oldest(struct range_list *list)
+int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside)
 {
 	struct tree_path *path = &list->path;
 	uint64_t high = UINT64_MAX;
@@ -137,17 +145,21 @@ int tree_descend_to_oldest(struct range_list *list)
 
 	if (r < 0)
 		return r;
+	beside->rank = UINT64_MAX;
 	for (uint32_t level = path->height;; level--) {
+		uint64_t rank;
 		r = step_into(list, path, level, index);
 		if (r < 0)
 			return r;
-		uint32_t slot = oldest_slot(path->at[level].node, path->at[level].count, level);
-		if (level == 0) {
-			path->at[0].slot = slot;
+		if (level == 0)
 			break;
-		}
+		uint32_t slot = oldest_child(path->at[level].node, path->at[level].count,
+			&beside->age[level], &rank);
+		if (rank < beside->rank)
+			beside->rank = rank;
 		index = descend_through(list, level, slot, &high);
 	}
+	path->at[0].slot = 0;
 	descend_end(list, high);
 	return 0;
 }

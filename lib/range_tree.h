@@ -161,8 +161,14 @@ static inline int tree_descend(struct range_list *list, uint32_t page)
 	return 0;
 }
 
-/* Set list->path to the oldest entry of all, as far as the ages tell. */
-int tree_descend_to_oldest(struct range_list *list);
+/* What lies beside the way to the oldest range. A rank is an age - 1: in the order of age, and AGE_NONE comes last. */
+struct tree_beside {
+	uint64_t age[RANGE_MAX_HEIGHT]; /* of the oldest child, at each level from 1, that the path does not go through */
+	uint64_t rank; /* the ranges of the leaf up to this rank come before all ranges of other leaves */
+};
+
+/* Set list->path to the leaf with the oldest range of all, as far as the ages tell. */
+int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside);
 /* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
 int tree_prev_leaf(const struct range_list *list, struct tree_path *path);
@@ -207,6 +213,21 @@ static inline struct range range_load(const struct range *shared)
 		.flags = SHARED_LOAD(shared->flags),
 		.stamp = SHARED_LOAD(shared->stamp),
 	};
+}
+
+/* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
+static inline void change_totals(struct range_root *root, uint64_t live, uint64_t pages,
+	uint64_t ranges)
+{
+	SHARED_STORE(root->evictable_pages, SHARED_LOAD(root->evictable_pages) + live);
+	SHARED_STORE(root->unpinned_pages, SHARED_LOAD(root->unpinned_pages) + pages);
+	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
+}
+
+/* The entry at the path's slot. */
+static inline struct range *entry_at(const struct tree_path *path)
+{
+	return &path->at[0].node->range[path->at[0].slot];
 }
 
 /* Invariants 1 and 2 for one entry; `from` is the first page it may hold. */

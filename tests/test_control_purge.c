@@ -140,13 +140,54 @@ CONTRACT_TEST(control_purge, neighbours_and_strangers_go_together)
 CONTRACT_TEST(control_purge, many_ranges_take_several_holds)
 {
 	begin(PAGES);
-	for (uint32_t i = 0; i < PAGES; i++)
+	for (uint32_t i = 0; i < PAGES; i += 2)
 		block_unpin_at(&block.map, i, i, 100 + i);
 	expect_eq(purge(UINT64_MAX, ALL), 1);
 	expect(freed <= CONTROL_PURGE_SLOTS);
 	expect(purge_everything_here() > 1);
-	expect_eq(freed, PAGES);
-	expect_pages(0, PAGES - 1, 0);
+	expect_eq(freed, PAGES / 2);
+	for (uint32_t i = 0; i < PAGES; i += 2) {
+		expect_pages(i, i, 0);
+		expect_pages(i + 1, i + 1, 1);
+	}
+	block_drop(&block);
+}
+
+/* Neighbours need one note together, so that a hold ends by the pages that it frees and not by its ranges. */
+CONTRACT_TEST(control_purge, neighbours_in_order_of_age_go_in_one_hold)
+{
+	begin(LONG);
+	for (uint32_t i = 0; i < LONG; i++)
+		block_unpin_at(&block.map, i, i, 100 + i);
+	expect_eq(purge(UINT64_MAX, ALL), 1);
+	expect_eq(freed, 512);
+	expect_pages(0, 511, 0);
+	expect_pages(512, LONG - 1, 1);
+	expect_eq(range_peek_oldest(&block.map.list), 100 + 512);
+	expect_eq(range_peek_evictable(&block.map.list), LONG - 512);
+	expect_eq(range_validate(&block.map.list), 0);
+	expect_eq(purge_everything_here(), LONG / 512);
+	expect_eq(freed, LONG);
+	expect_pages(0, LONG - 1, 0);
+	block_drop(&block);
+}
+
+/* The last of the neighbours is a range of which a piece goes: what is left of it comes next. */
+CONTRACT_TEST(control_purge, neighbours_of_which_the_last_goes_in_pieces)
+{
+	begin(LONG);
+	block_unpin_at(&block.map, 0, 9, 5);
+	block_unpin_at(&block.map, 10, 1999, 6);
+	expect_eq(purge(UINT64_MAX, ALL), 1);
+	expect_eq(freed, 512);
+	expect_eq(unfinished, 6);
+	expect_list("0-9@5p0 10-1999@6p1488");
+	expect_pages(0, 511, 0);
+	expect_pages(512, LONG - 1, 1);
+	purge_everything_here();
+	expect_eq(freed, 2000);
+	expect_pages(0, 1999, 0);
+	expect_pages(2000, LONG - 1, 1);
 	block_drop(&block);
 }
 

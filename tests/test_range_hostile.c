@@ -137,6 +137,26 @@ static void check_found(const struct range *range, int r)
 			range->live <= range->pages);
 }
 
+/* A sweep; the memory changes meanwhile, one word in `calm` steps, or never. */
+static int call_sweep(struct range_list *list, uint32_t calm)
+{
+	struct range_sweep sweep;
+	struct range range = {.pages = 0};
+	uint64_t rounds = random_below(&source, 100);
+	int r = 1;
+
+	range_sweep_begin(&sweep);
+	while (rounds-- > 0 && (r = range_sweep_next(list, &sweep, &range)) > 0) {
+		check_found(&range, r);
+		if (calm && random_below(&source, calm) == 0)
+			damage(1);
+		range_sweep_mark(list);
+		range_sweep_set_live(list, &sweep, &range, rounds % 8 ? 0 : range.live / 2);
+	}
+	range_sweep_end(list, &sweep);
+	return r;
+}
+
 /* One call on the list, with good arguments as its caller would give them. */
 static int call(struct range_list *list)
 {
@@ -146,7 +166,9 @@ static int call(struct range_list *list)
 	struct range range = {.pages = 0};
 	int r;
 
-	switch (random_below(&source, 10)) {
+	switch (random_below(&source, 11)) {
+	case 10:
+		return call_sweep(list, 0);
 	case 0:
 	case 1:
 		return range_pin(list, first, last);
@@ -267,6 +289,18 @@ CONTRACT_TEST(range_hostile, what_recovery_accepts_is_valid)
 }
 
 /* -- and what a single word can do, each word of the root with each nasty value -- */
+
+CONTRACT_TEST(range_hostile, no_sweep_is_impressed_by_damage_on_its_way)
+{
+	uint64_t rounds = test_operations() / 20;
+
+	begin("damaged sweeps");
+	for (step = 0; step < rounds; step++) {
+		arena_copy(damaged, pristine);
+		expect_documented(call_sweep(damaged->list, 1 + (uint32_t)(step % 20)));
+	}
+	end();
+}
 
 static void try_value(uint32_t word, uint32_t value)
 {

@@ -313,6 +313,33 @@ static void do_purge(struct trace *trace, struct range_list *list)
 	expect_in_trace(trace, range_set_live(list, got.start, live), 0);
 }
 
+/* The same for some ranges on end, as a purge of many does it. */
+static void do_sweep(struct trace *trace, struct range_list *list)
+{
+	uint64_t most = random_below(&trace->random, 60);
+	struct range_sweep sweep;
+	struct range got, want;
+
+	range_sweep_begin(&sweep);
+	while (most-- > 0) {
+		uint64_t oldest = model_oldest(&trace->model);
+		expect_in_trace(trace, range_sweep_next(list, &sweep, &got),
+			oldest != RANGE_NO_STAMP);
+		if (oldest == RANGE_NO_STAMP)
+			break;
+		want = describe(&trace->model, got.start);
+		expect_same_range(trace, &got, &want);
+		expect_in_trace(trace, got.stamp, oldest);
+		struct model_range *range = &trace->model.ranges[trace->model.range_of[got.start]];
+		range->purged = 1;
+		range->live = 0;
+		range_sweep_mark(list);
+		range_sweep_set_live(list, &sweep, &got, 0);
+	}
+	range_sweep_end(list, &sweep);
+	expect_same_list(trace, list);
+}
+
 /* Recovery of a list that needs none changes nothing. */
 static void do_recover(struct trace *trace, struct range_list *list)
 {
@@ -336,8 +363,10 @@ static void take_step(struct trace *trace, struct range_list *list)
 		do_status(trace, list);
 	else if (draw % 3 == 1)
 		do_find(trace, list);
-	else
+	else if (random_below(&trace->random, 8))
 		do_purge(trace, list);
+	else
+		do_sweep(trace, list);
 }
 
 /* Operations across all that was filled. */

@@ -237,3 +237,120 @@ CONTRACT_TEST(range_shapes, ranges_come_out_in_the_order_of_their_stamps)
 	expect_sound(list);
 	arena_drop(arena);
 }
+
+/* Some ranges that are pinned again, or purged, or partly live: a sweep passes over the first two. */
+static uint32_t spoil(uint32_t count)
+{
+	uint32_t gone = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t start = PAGES_A_RANGE * i;
+		if (i % 11 == 3) {
+			expect_eq(range_pin(list, start, start + 2), 0);
+			gone++;
+		} else if (i % 11 == 5 || i % 11 == 6) {
+			expect_eq(range_mark_purged(list, start), 0);
+			expect_eq(range_set_live(list, start, i % 11 - 5), 0);
+			gone += i % 11 == 5;
+		}
+	}
+	return gone;
+}
+
+/* Sweep so many ranges at the most; the stamps ascend from the one given. How many there were. */
+static uint32_t sweep_some(uint32_t most, uint64_t *stamp)
+{
+	struct range_sweep sweep;
+	struct range range;
+	uint32_t swept = 0;
+
+	range_sweep_begin(&sweep);
+	while (swept < most && range_sweep_next(list, &sweep, &range) == 1) {
+		expect(range.stamp > *stamp);
+		*stamp = range.stamp;
+		range_sweep_mark(list);
+		range_sweep_set_live(list, &sweep, &range, 0);
+		swept++;
+	}
+	/* One that is looked at and left alone keeps its place. */
+	if (range_sweep_next(list, &sweep, &range) == 1)
+		expect(range.stamp > *stamp);
+	range_sweep_end(list, &sweep);
+	return swept;
+}
+
+CONTRACT_TEST(range_shapes, a_sweep_takes_ranges_in_the_order_of_their_stamps)
+{
+	uint32_t count = (uint32_t)less_if_slow(MANY) / 4;
+
+	for (int order = 0; order < ORDERS; order++) {
+		struct arena *arena = arena_make(PAGES_A_RANGE * count);
+		uint32_t swept = 0, got;
+		uint64_t stamp = 0;
+
+		list = arena->list;
+		fill((enum order)order, count);
+		uint32_t there = count - spoil(count);
+		for (uint32_t round = 1; (got = sweep_some(1 + round % 97, &stamp)) > 0; round++) {
+			swept += got;
+			if (is_sample(swept, count))
+				expect_eq(range_validate(list), 0);
+		}
+		expect_msg(swept == there, "%s: %" PRIu32 " of %" PRIu32, order_names[order], swept,
+			there);
+		expect_eq(list->root->evictable_pages, 0);
+		expect_sound(list);
+		arena_drop(arena);
+	}
+}
+
+/* Ranges of one stamp, as a pin leaves them, over several leaves: the first page comes first, as for range_oldest_after(). */
+CONTRACT_TEST(range_shapes, a_sweep_takes_parts_of_one_range_in_the_order_of_their_pages)
+{
+	enum { PARTS = 300 };
+	struct arena *arena = arena_make(4 * PARTS + 4);
+	struct range_sweep sweep;
+	struct range range;
+
+	list = arena->list;
+	expect_eq(range_unpin(list, 0, 4 * PARTS - 1, 7), 0);
+	for (uint32_t i = 0; i < PARTS; i++)
+		expect_eq(range_pin(list, 4 * i + 3, 4 * i + 3), 0);
+	/* An older one makes the sweep begin in the last leaf, but not stay there. */
+	expect_eq(range_unpin(list, 4 * PARTS, 4 * PARTS + 2, 6), 0);
+	range_sweep_begin(&sweep);
+	for (uint32_t i = 0; i <= PARTS; i++) {
+		expect_eq(range_sweep_next(list, &sweep, &range), 1);
+		expect_eq(range.start, i ? 4 * (i - 1) : 4 * PARTS);
+		range_sweep_set_live(list, &sweep, &range, 0);
+	}
+	expect_eq(range_sweep_next(list, &sweep, &range), 0);
+	range_sweep_end(list, &sweep);
+	arena_drop(arena);
+}
+
+/* Of a range that goes in pieces, live pages are left: it is the oldest still. */
+CONTRACT_TEST(range_shapes, a_range_with_live_pages_left_comes_first_in_the_next_sweep)
+{
+	struct arena *arena = arena_make(PAGES_A_RANGE * 200);
+	struct range_sweep sweep;
+	struct range range;
+
+	list = arena->list;
+	fill(RANDOM, 200);
+	for (uint32_t i = 0; i < 200; i++) {
+		for (uint32_t live = 2; live > 0; live--) {
+			range_sweep_begin(&sweep);
+			expect_eq(range_sweep_next(list, &sweep, &range), 1);
+			expect_eq(range.stamp, i + 1);
+			expect_eq(range.live, live + 1);
+			range_sweep_mark(list);
+			range_sweep_set_live(list, &sweep, &range, live);
+			range_sweep_end(list, &sweep);
+			expect_sound(list);
+			expect_eq(range_peek_oldest(list), i + 1);
+		}
+		expect_eq(range_set_live(list, range.start, 0), 0);
+	}
+	arena_drop(arena);
+}

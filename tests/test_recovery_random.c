@@ -14,7 +14,7 @@
 
 /* An operation drawn beforehand, since several processes do the same one. */
 static struct operation {
-	enum { PIN, UNPIN, MARK, FREE } kind;
+	enum { PIN, UNPIN, MARK, FREE, SWEEP } kind;
 	uint32_t first, last;
 	uint64_t stamp;
 } operation;
@@ -29,11 +29,25 @@ static void draw(uint32_t pages)
 		PIN, PIN, PIN, UNPIN, UNPIN, UNPIN, UNPIN, UNPIN, MARK, FREE};
 
 	operation.kind = of_ten[random_below(&source, 10)];
+	if (operation.kind == FREE && random_below(&source, 2))
+		operation.kind = SWEEP;
 	operation.first = (uint32_t)random_below(&source, pages);
 	operation.last = operation.first + (uint32_t)random_below(&source, longest);
 	if (operation.last >= pages)
 		operation.last = pages - 1;
 	operation.stamp = ++stamp;
+}
+
+/* The oldest range, if it is marked: its live pages go, by the way of a sweep. */
+static void sweep_one(struct range_list *list)
+{
+	struct range_sweep sweep;
+	struct range range;
+
+	range_sweep_begin(&sweep);
+	if (range_sweep_next(list, &sweep, &range) == 1 && (range.flags & RANGE_PURGED))
+		range_sweep_set_live(list, &sweep, &range, range.live / 2);
+	range_sweep_end(list, &sweep);
 }
 
 static void operate(struct range_list *list)
@@ -44,6 +58,8 @@ static void operate(struct range_list *list)
 		expect(range_pin(list, operation.first, operation.last) >= 0);
 	else if (operation.kind == UNPIN)
 		expect_eq(range_unpin(list, operation.first, operation.last, operation.stamp), 0);
+	else if (operation.kind == SWEEP)
+		sweep_one(list);
 	else if (range_oldest(list, &range) == 1 && operation.kind == MARK)
 		expect_eq(range_mark_purged(list, range.start), 0);
 	else if (range_oldest(list, &range) == 1 && (range.flags & RANGE_PURGED))
