@@ -160,8 +160,8 @@ static int find_span(struct range_list *list, uint32_t first, uint32_t last, str
 static int next_range(const struct range_list *list, uint32_t last, struct tree_path *path,
 	struct range *found)
 {
-	/* Every round looks at another leaf, but in damaged memory. */
-	for (uint64_t rounds = 0; rounds <= list->max_nodes; rounds++) {
+	/* The leaf that tree_next_ranges() finds has a range, but in damaged memory. */
+	for (int rounds = 0; rounds < 2; rounds++) {
 		const struct range_node *leaf = path->at[0].node;
 		for (uint32_t slot = path->at[0].slot; slot < path->at[0].count; slot++) {
 			struct range range = range_load(&leaf->range[slot]);
@@ -180,7 +180,6 @@ static int next_range(const struct range_list *list, uint32_t last, struct tree_
 		int r = tree_next_ranges(list, path);
 		if (r <= 0)
 			return r;
-		/* Ahead of an age that was found there must be a range; a leaf is not looked at twice. */
 		path->at[0].slot = 0;
 	}
 	return -EUCLEAN;
@@ -208,22 +207,21 @@ static int first_range(struct range_list *list, uint32_t first, uint32_t last,
 	return next_range(list, last, path, found);
 }
 
-/* Carry out the intent; doing it over ends the same. */
-static int finish_intent(struct range_list *list)
+/* Carry out the intent; doing it over ends the same. It erases so many entries at the most: each round one or more. */
+static int finish_intent(struct range_list *list, uint64_t entries)
 {
 	struct range_intent *shared = &list->root->intent;
 	uint32_t first = SHARED_LOAD(shared->first), last = SHARED_LOAD(shared->last);
 	uint32_t with_count = SHARED_LOAD(shared->with_count);
-	/* Node 0 is there from the start. */
-	uint64_t nodes = SHARED_LOAD(list->root->nodes_used), rounds = (nodes + 1) * LEAF_MAX;
 	struct tree_path moved, *path;
 	int count;
 
-	if (first > last || last >= list->pages || with_count > 3 || nodes > list->max_nodes)
+	if (first > last || last >= list->pages || with_count > 3)
 		return -EUCLEAN;
 	while ((count = locate(list, first, last, &moved, &path)) > 0) {
-		if (rounds-- == 0) /* damaged: every round erases an entry at least */
+		if ((uint64_t)count > entries) /* somebody puts in new ones */
 			return -EUCLEAN;
+		entries -= (uint64_t)count;
 		int r = tree_edit(list, path, (uint32_t)count, NULL, 0);
 		if (r < 0)
 			return r;
@@ -281,7 +279,7 @@ static int replace(struct range_list *list, struct span *span, uint32_t first, u
 	CRASH_BARRIER();
 	SHARED_STORE(intent->active, 1);
 	CRASH_BARRIER();
-	return finish_intent(list);
+	return finish_intent(list, span->entries);
 }
 
 /* The part of a range from `start` on, `pages` long: mark and age stay. */
@@ -442,6 +440,8 @@ static int release_part(struct range_list *list, const struct range *range, uint
 
 	if (r < 0)
 		return r;
+	if (span.entries != 1 || span.left.start != range->start || range_last(&span.left) != end)
+		return -EUCLEAN; /* not as it was a moment ago */
 	if (range->start < first)
 		with[count++] = part_of(range, range->start, first - range->start);
 	with[count] = (struct range){.start = first, .pages = last - first + 1, .stamp = stamp};
@@ -524,11 +524,12 @@ uint64_t range_peek_evictable(const struct range_list *list)
 
 int range_recover(struct range_list *list)
 {
+	uint64_t entries = 0;
 	int r = tree_rollback(list);
 
 	if (r == 0)
-		r = tree_rebuild(list);
+		r = tree_rebuild(list, &entries);
 	if (r == 0 && SHARED_LOAD(list->root->intent.active))
-		r = finish_intent(list);
+		r = finish_intent(list, entries);
 	return r;
 }

@@ -15,7 +15,7 @@ struct walk {
 	struct range_list *list;
 	int repair;
 	uint64_t from; /* the first page that the next range may hold */
-	uint64_t nodes, ranges, unpinned_pages, evictable_pages;
+	uint64_t nodes, entries, ranges, unpinned_pages, evictable_pages;
 };
 
 /* Mark used while rebuilding: the sweep turns the rest into the free list. */
@@ -40,6 +40,7 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 			range.start >= high)
 			return -EUCLEAN;
 		walk->from = (uint64_t)range.start + range.pages;
+		walk->entries++;
 		if (range.flags & RANGE_PINNED)
 			continue;
 		walk->ranges++;
@@ -146,7 +147,7 @@ int range_validate(struct range_list *list)
 	return walk.nodes + free_nodes == used ? 0 : -EUCLEAN;
 }
 
-int tree_rebuild(struct range_list *list)
+int tree_rebuild(struct range_list *list, uint64_t *entries)
 {
 	struct range_root *root = list->root;
 	struct walk walk = {.list = list, .repair = 1};
@@ -169,6 +170,7 @@ int tree_rebuild(struct range_list *list)
 		SHARED_STORE(node->next_free, head + 1);
 		head = i + 1;
 	}
+	*entries = walk.entries;
 	SHARED_STORE(root->free_head, head);
 	SHARED_STORE(root->age, age);
 	SHARED_STORE(root->ranges, walk.ranges);

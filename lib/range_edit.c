@@ -424,7 +424,9 @@ int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 {
 	uint32_t count = path->at[0].count, slot = path->at[0].slot;
 
-	assert(slot <= count && remove <= count - slot && add <= 2 && add <= remove + 1);
+	assert(slot <= count && remove <= count - slot);
+	if (add > remove + 1) /* what the caller saw is not there any more */
+		return -EUCLEAN;
 	int r = tree_touch(list, path->at[0].index, count, 0);
 	if (r < 0)
 		return r;

@@ -254,7 +254,7 @@ static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i, ui
 /* Write the keys of a node's entries from `from` on. */
 void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count, uint32_t level);
 
-/* Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. 0 or -EUCLEAN. */
-int tree_rebuild(struct range_list *list);
+/* Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts the entries. 0 or -EUCLEAN. */
+int tree_rebuild(struct range_list *list, uint64_t *entries);
 
 #endif /* ASHMEM_LIB_RANGE_TREE_H */
