@@ -21,6 +21,7 @@ struct ashmem_area {
 
 	/* The shrinker's, guarded by its mutex: a heap of areas by the age of their oldest range. */
 	uint64_t heap_stamp;
+	uint64_t heap_pages; /* that it may still give: so many as could be freed when the purge began */
 	struct ashmem_area *heap_child, *heap_sibling;
 };
 

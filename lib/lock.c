@@ -73,23 +73,55 @@ static inline void relax(void)
 #endif
 }
 
+void lock_begin_patience(void)
+{
+	lock_thread.patience_ns = LOCK_TIMEOUT_NS;
+	lock_thread.is_patient = 1;
+}
+
+void lock_end_patience(void)
+{
+	lock_thread.is_patient = 0;
+}
+
+/* How long to wait now at the most. */
+static uint64_t patience_of(const struct lock_thread *self)
+{
+	if (!self->is_patient)
+		return LOCK_TIMEOUT_NS;
+	return self->patience_ns > SLICE_NS ? self->patience_ns : SLICE_NS;
+}
+
+/* A wait is over that began at `begun_ns`, or 0 if there was none. */
+static void use_patience(struct lock_thread *self, uint64_t begun_ns)
+{
+	if (!self->is_patient || begun_ns == 0)
+		return;
+	uint64_t waited = sys_now_ns() - begun_ns;
+	self->patience_ns -= waited < self->patience_ns ? waited : self->patience_ns;
+}
+
 /*
  * Contended, or the owner died. list_op_pending is set around each try only, not while waiting: in another PID namespace the owner may
  * have the thread id that we have here, and our death must not look like its.
  */
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 {
-	uint64_t deadline = 0;
+	uint64_t begun = 0, deadline = 0;
 	uint32_t waiters = 0; /* once we slept, others may still sleep: keep the mark */
 
 	for (unsigned tries = 0;; tries++) {
 		uint64_t left = LOCK_TIMEOUT_NS;
 		if (tries >= SPINS) {
 			uint64_t now = sys_now_ns();
-			if (deadline == 0)
-				deadline = now + LOCK_TIMEOUT_NS;
-			if (now >= deadline)
+			if (begun == 0) {
+				begun = now;
+				deadline = now + patience_of(self);
+			}
+			if (now >= deadline) {
+				use_patience(self, begun);
 				return -ETIMEDOUT;
+			}
 			left = deadline - now;
 		}
 
@@ -97,8 +129,10 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 		if ((seen & LOCK_TID) == 0) {
 			int died = (seen & LOCK_DEAD) != 0;
 			lock_set_pending(self, word);
-			if (lock_try(word, &seen, self->tid | (seen & LOCK_WAITERS) | waiters))
+			if (lock_try(word, &seen, self->tid | (seen & LOCK_WAITERS) | waiters)) {
+				use_patience(self, begun);
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
+			}
 			lock_set_pending(self, NULL);
 		} else if (tries < SPINS) {
 			relax();

@@ -18,7 +18,7 @@
 #include "sys.h"
 
 /* How long lock_acquire() waits at the most. */
-#define LOCK_TIMEOUT_NS 5000000000u
+#define LOCK_TIMEOUT_NS SYS_TIMEOUT_NS
 
 /* The lock was free or handed over. */
 #define LOCK_ACQUIRED 0
@@ -35,6 +35,8 @@ struct lock_thread {
 	struct sys_robust_head *head; /* NULL: none, deaths go unnoticed */
 	uint32_t tid;
 	uint32_t generation; /* of the process that it was learned in; 0: not known, or a fork cannot be noticed */
+	uint32_t is_patient; /* a call that takes several locks is under way, and may wait this long for all of them: */
+	uint64_t patience_ns;
 };
 
 extern THREAD_LOCAL struct lock_thread lock_thread;
@@ -97,6 +99,13 @@ static inline int lock_release(uint32_t *word)
 	lock_set_pending(&lock_thread, NULL);
 	return waited;
 }
+
+/*
+ * Between these two, the calling thread waits LOCK_TIMEOUT_NS at the most for all the locks that it takes, and a moment for each: what peers
+ * of many areas, or one that holds a lock again and again, can cost a call. They do not nest.
+ */
+void lock_begin_patience(void);
+void lock_end_patience(void);
 
 /* A number that differs between a process and its children; 0 only if it cannot be told. */
 uint32_t lock_fork_generation(void);

@@ -5,7 +5,8 @@
  * Every area knows the stamp of its own oldest range, and says it without its lock. A purge takes a reference to every area
  * and puts them into a pairing heap by that stamp. The area on top purges, in its own order, what is not younger than the next
  * area's oldest; then its stamp is read again. So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing
- * is allocated when memory is short.
+ * is allocated when memory is short. An area gives at most what could be freed in it when the purge began, and peers cannot make a purge wait
+ * longer for all their areas than a call waits for one: so it ends, whatever they do.
  *
  * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas' mutex, which is
  * held while the references are taken, and before every control lock.
@@ -18,6 +19,7 @@
 
 #include "area.h"
 #include "backend.h"
+#include "lock.h"
 #include "process.h"
 #include "structs.h"
 #include "sys.h"
@@ -101,6 +103,7 @@ static void collect_area(struct ashmem_area *area, void *context)
 	if (!has_lru(area) || area->backend->oldest(area->state, &stamp) <= 0)
 		return;
 	area_ref(area);
+	area->heap_pages = area->backend->evictable(area->state);
 	*heap = heap_add(*heap, area, stamp);
 }
 
@@ -122,8 +125,10 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 
 	*heap = heap_without_top(area);
 	int64_t freed = purge_area(area, *heap ? (*heap)->heap_stamp : UINT64_MAX, nr_pages);
+	uint64_t took = freed > 0 ? (uint64_t)freed : 1;
+	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
 	/* If nothing went, its oldest range was pinned meanwhile; then its age is another. */
-	if (freed >= 0 && area->backend->oldest(area->state, &stamp) > 0 &&
+	if (freed >= 0 && area->heap_pages > 0 && area->backend->oldest(area->state, &stamp) > 0 &&
 		(freed > 0 || stamp != was))
 		*heap = heap_add(*heap, area, stamp);
 	else
@@ -171,6 +176,7 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 	int64_t error = 0;
 
 	pthread_mutex_lock(&mutex);
+	lock_begin_patience();
 	areas_visit(collect_area, &heap);
 	while (heap && freed < nr_pages) {
 		int64_t got = purge_oldest(&heap, nr_pages - freed);
@@ -184,6 +190,7 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 		heap = heap_without_top(area);
 		ashmem_close(area);
 	}
+	lock_end_patience();
 	pthread_mutex_unlock(&mutex);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
@@ -240,12 +247,14 @@ int64_t ashmem_purge_all(void)
 		return elsewhere;
 	before += (uint64_t)elsewhere;
 	pthread_mutex_lock(&mutex);
+	lock_begin_patience();
 	areas_visit(collect_area, &heap);
 	while (heap) {
 		int64_t got = purge_whole(&heap);
 		if (got < 0)
 			error = got;
 	}
+	lock_end_patience();
 	pthread_mutex_unlock(&mutex);
 	return error < 0 ? error : (int64_t)before;
 }

@@ -51,16 +51,22 @@ int sys_memfd_create(const char *name)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int sys_is_huge(int fd)
+{
+	struct statfs file_system;
+
+	return fstatfs(fd, &file_system) == 0 && (unsigned long)file_system.f_type == HUGETLBFS_MAGIC;
+}
+
 int sys_is_memfd(int fd)
 {
 	static dev_t memfds; /* all memfds, but those of huge pages, are on one device */
 	static int known;
 	struct stat status, probe;
-	struct statfs file_system;
 
-	if (fstat(fd, &status) < 0 || fstatfs(fd, &file_system) < 0)
+	if (fstat(fd, &status) < 0)
 		return 0;
-	if ((unsigned long)file_system.f_type == HUGETLBFS_MAGIC)
+	if (sys_is_huge(fd))
 		return 1;
 	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
 		int memfd = sys_memfd_create("ashmem-probe");
@@ -85,9 +91,10 @@ static int record_lock(int fd, short type)
 int sys_lock_file(int fd)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
+	uint64_t deadline_ns = sys_now_ns() + SYS_TIMEOUT_NS;
 	int r = record_lock(fd, F_WRLCK);
 
-	for (int tries = 0; (r == -EAGAIN || r == -EACCES) && tries < 5000; tries++) {
+	while ((r == -EAGAIN || r == -EACCES) && sys_now_ns() < deadline_ns) {
 		nanosleep(&pause, NULL);
 		r = record_lock(fd, F_WRLCK);
 	}
@@ -172,13 +179,21 @@ int sys_is_write_sealed(int fd)
 
 int sys_reopen_read_only(int fd)
 {
+	const struct timespec pause = {.tv_nsec = 1000000};
+	uint64_t deadline_ns = sys_now_ns() + SYS_TIMEOUT_NS;
 	char path[40];
 	int copy;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	copy = open(path, O_RDONLY | O_CLOEXEC);
+	/* Else open would wait until a lease is given up, 45 seconds by default. */
+	copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	while (copy < 0 && errno == EAGAIN && sys_now_ns() < deadline_ns) {
+		nanosleep(&pause, NULL);
+		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
 	if (copy < 0)
-		return errno == ENOENT ? -ENOTSUP : -errno;
+		return errno == ENOENT ? -ENOTSUP : errno == EAGAIN ? -ETIMEDOUT : -errno;
+	fcntl(copy, F_SETFL, 0);
 	return copy;
 }
 

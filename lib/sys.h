@@ -70,8 +70,15 @@ uint64_t sys_now_ns(void);
 
 /* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
 int sys_is_memfd(int fd);
+/* Whether the file consists of huge pages. */
+int sys_is_huge(int fd);
 
-/* A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT after five seconds. */
+/* How long to wait for a peer at the most, wherever one can make us wait. Tests build with less. */
+#ifndef SYS_TIMEOUT_NS
+#define SYS_TIMEOUT_NS 5000000000u
+#endif
+
+/* A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT after SYS_TIMEOUT_NS. */
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);
 
@@ -89,7 +96,10 @@ int sys_punch(int fd, uint64_t offset, uint64_t length);
 int sys_seal_writing(int fd);
 int sys_is_write_sealed(int fd);
 
-/* A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted. */
+/*
+ * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted; -ETIMEDOUT if a peer with a
+ * lease on the file (fcntl(2), F_SETLEASE) does not give it up within SYS_TIMEOUT_NS.
+ */
 int sys_reopen_read_only(int fd);
 
 /* Wait while *word is `value`, at most `timeout_ns`; returns at any wake-up, signal or timeout. futex(2), shared. */

@@ -45,7 +45,9 @@ int64_t ashmem_purge_all(void);
  * Areas of the kernel backend are left alone: only the kernel decides when the driver purges.
  *
  * @param[in] nr_pages  Pages wanted. 0 purges nothing.
- * @return The number of pages freed; less than @p nr_pages only if there was nothing more to purge.
+ * Waits for locked areas five seconds at the most, for all of them together.
+ *
+ * @return The number of pages freed; less than @p nr_pages only if there was nothing more to purge when the call began.
  * @retval -ETIMEDOUT  An area stayed locked by another process for too long and nothing could be freed.
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
  *
