@@ -336,7 +336,7 @@ static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 			       ? r
 			       : memfd_reader_pin(area, page_at(control, offset),
 					 page_at(control, offset + length - 1));
-	r = range_pin(&control->list, page_at(control, offset), page_at(control, offset + length - 1));
+	r = range_pin(control_list(control), page_at(control, offset), page_at(control, offset + length - 1));
 	if (r > 0)
 		control->shared->pins_found_purged++;
 	control_unlock(control, r);
@@ -358,7 +358,7 @@ static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
 			       ? r
 			       : memfd_reader_unpin(area, page_at(control, offset),
 					 page_at(control, offset + length - 1));
-	r = range_unpin(&control->list, page_at(control, offset),
+	r = range_unpin(control_list(control), page_at(control, offset),
 		page_at(control, offset + length - 1),
 		control_next_stamp(control, clock, now));
 	control_unlock(control, r);
@@ -378,7 +378,7 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 			       ? r
 			       : memfd_reader_status(area, page_at(control, offset),
 					 page_at(control, offset + length - 1));
-	r = range_overlaps(&control->list, page_at(control, offset),
+	r = range_overlaps(control_list(control), page_at(control, offset),
 		page_at(control, offset + length - 1));
 	control_unlock(control, r);
 	if (r < 0)
@@ -395,6 +395,15 @@ static int is_purgeable(struct memfd_area *area)
 	       !SHARED_LOAD(area->control.shared->sealed);
 }
 
+/*
+ * Whether this purge has done all that an area can give it, every page freed and every range passed over, twice. Then somebody makes work
+ * as fast as we do it; the next purge may go on.
+ */
+static int is_tired(const struct memfd_area *area)
+{
+	return area->control.attended > 2 * (uint64_t)area->control.list.pages;
+}
+
 static uint64_t memfd_evictable(void *state)
 {
 	struct memfd_area *area = state;
@@ -409,7 +418,7 @@ static int memfd_oldest(void *state, uint64_t *stamp)
 {
 	struct memfd_area *area = state;
 
-	if (!is_purgeable(area))
+	if (!is_purgeable(area) || is_tired(area))
 		return 0;
 	uint64_t oldest = area->control.passed_over ? area->control.next_stamp
 						    : range_peek_oldest(&area->control.list);
@@ -423,14 +432,16 @@ static void memfd_begin_purge(void *state)
 {
 	struct memfd_area *area = state;
 
-	if (is_purgeable(area))
+	if (is_purgeable(area)) {
 		area->control.passed_over = 0;
+		area->control.attended = 0;
+	}
 }
 
 static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct memfd_area *area = state;
-	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
+	uint64_t freed = 0, unfinished = RANGE_NO_STAMP, deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS;
 	int r = 0;
 
 	if (!is_purgeable(area))
@@ -446,7 +457,8 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
 		/* Nothing freed, but not at the end: the ranges that were passed over were too many for one go. */
-	} while (r > 0 && (unfinished != RANGE_NO_STAMP || freed == 0));
+	} while (r > 0 && !is_tired(area) &&
+		 (unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
 	return r < 0 && freed == 0 ? r : (int64_t)freed;
 }
 
@@ -465,7 +477,7 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 	if (r < 0)
 		return r;
 	r = from >= control->data_bytes ? 0
-					: range_find(&control->list,
+					: range_find(control_list(control),
 						  (uint32_t)(from >> control->page_shift), &range);
 	control_unlock(control, r);
 	if (r <= 0)

@@ -49,9 +49,27 @@ uint64_t control_max_size(void)
 	return pages << page_shift();
 }
 
+THREAD_LOCAL struct control_view control_view;
+
+struct range_list *control_view_change(const struct control_map *map)
+{
+	struct range_list *list = &control_view.list;
+
+	list->root = map->list.root;
+	list->journal_top = map->list.journal_top;
+	list->nodes_top = map->list.nodes_top;
+	list->max_nodes = map->list.max_nodes;
+	list->pages = map->list.pages;
+	list->freed_count = 0;
+	list->path_low = list->path_high = 0;
+	control_view.id = map->id;
+	return list;
+}
+
 /* Map the control block of a file whose data take `data_bytes`. */
 static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int writable)
 {
+	static uint64_t mapped;
 	uint64_t data_bytes = round_up_to_page(size_bytes), bytes = control_bytes_for(data_bytes);
 	void *base;
 
@@ -68,6 +86,7 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
 	*map = (struct control_map){
 		.shared = (struct control *)control,
+		.id = __atomic_add_fetch(&mapped, 1, __ATOMIC_RELAXED),
 		.base = base,
 		.bytes = (size_t)bytes,
 		.size_bytes = size_bytes,
@@ -132,6 +151,9 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	if (got != (ssize_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
 		return CONTROL_NONE;
 
+	/* The library makes none; pages of theirs that are missing can be denied, and touching them would be SIGBUS. */
+	if (sys_is_huge(fd))
+		return -EPROTO;
 	int seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
 		return -EPERM;
@@ -176,7 +198,7 @@ int control_attach(struct control_map *map, int fd, const struct stat *status)
 	if (r == 0 && writable) {
 		r = control_lock(map);
 		if (r == 0) {
-			r = range_validate(&map->list);
+			r = range_validate(control_list(map));
 			control_unlock(map, 0);
 		}
 	}
@@ -212,12 +234,28 @@ int control_notice_seals(struct control_map *map)
 	return 1;
 }
 
+/*
+ * Recovery writes to every node that was ever handed out. They take memory already; if somebody says that there are more, it must not be us
+ * who makes the rest of them come into being.
+ */
+static int check_nodes(const struct control_map *map)
+{
+	uint64_t bytes = (uint64_t)SHARED_LOAD(map->shared->ranges.nodes_used) * RANGE_NODE_BYTES;
+	struct stat status;
+
+	if (fstat(map->fd, &status) < 0)
+		return -errno;
+	return bytes <= (uint64_t)status.st_blocks * 512 + 2 * sys_page_size() ? 0 : -EUCLEAN;
+}
+
 static int recover(struct control_map *map)
 {
 	struct control *control = map->shared;
 	uint32_t count = SHARED_LOAD(control->purge_count);
-	int r = range_recover(&map->list);
+	int r = check_nodes(map);
 
+	if (r == 0)
+		r = range_recover(control_list(map));
 	if (r == 0 && count > CONTROL_PURGE_SLOTS)
 		r = -EUCLEAN;
 	for (uint32_t i = 0; r == 0 && i < count; i++)

@@ -81,7 +81,8 @@ _Static_assert(sizeof(struct control) == CONTROL_BYTES, "shared layout");
 /* What one process knows of a control block. */
 struct control_map {
 	struct control *shared;
-	struct range_list list;
+	uint64_t id;            /* no other control block of this process has it, or ever had */
+	struct range_list list; /* where it lies; work is done on control_list() */
 	void *base; /* of the mapping */
 	size_t bytes;
 	uint64_t size_bytes;
@@ -95,7 +96,27 @@ struct control_map {
 	uint64_t passed_stamp; /* the last of them, by stamp and first page */
 	uint32_t passed_start;
 	uint64_t next_stamp; /* of the oldest range behind, or RANGE_NO_STAMP */
+	uint64_t attended;   /* pages freed and ranges passed over by this purge: what bounds it, whatever the state says */
 };
+
+/*
+ * The range list for this thread's use. What is remembered of it from call to call (the way to the leaf used last) is relied on, so it
+ * must be no other thread's: the lock in shared memory does not keep two threads apart, because a hostile peer can free it at any time.
+ */
+struct control_view {
+	uint64_t id; /* of the control_map; 0: none yet */
+	struct range_list list;
+};
+
+extern THREAD_LOCAL struct control_view control_view;
+struct range_list *control_view_change(const struct control_map *map);
+
+static inline struct range_list *control_list(const struct control_map *map)
+{
+	if (__builtin_expect(control_view.id != map->id, 0))
+		return control_view_change(map);
+	return &control_view.list;
+}
 
 /* The largest size of an area in bytes. */
 uint64_t control_max_size(void);

@@ -83,8 +83,8 @@ static void move_cursor(struct control *control, const struct range *range, uint
 static int mark(struct control_map *map, const struct range *range)
 {
 	if (map->passed_over)
-		return range_mark_purged(&map->list, range->start);
-	range_sweep_mark(&map->list);
+		return range_mark_purged(control_list(map), range->start);
+	range_sweep_mark(control_list(map));
 	return 0;
 }
 
@@ -92,8 +92,8 @@ static int set_live(struct control_map *map, struct batch *batch, const struct r
 	uint32_t live)
 {
 	if (map->passed_over)
-		return range_set_live(&map->list, range->start, live);
-	range_sweep_set_live(&map->list, &batch->sweep, range, live);
+		return range_set_live(control_list(map), range->start, live);
+	range_sweep_set_live(control_list(map), &batch->sweep, range, live);
 	return 0;
 }
 
@@ -118,6 +118,7 @@ static int take(struct control_map *map, const struct range *range, struct batch
 	if (r < 0)
 		return r;
 	batch->pages += pages;
+	map->attended += pages;
 	batch->freed += range->live - live;
 	*unfinished = live ? range->stamp : RANGE_NO_STAMP;
 	return 0;
@@ -154,7 +155,7 @@ static int free_pages(struct control_map *map, struct batch *batch)
 static void put_back(struct control_map *map, const struct batch *batch)
 {
 	for (uint32_t i = 0; i < batch->ranges; i++)
-		range_set_live(&map->list, batch->range[i].start, batch->range[i].live);
+		range_set_live(control_list(map), batch->range[i].start, batch->range[i].live);
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
@@ -162,8 +163,8 @@ static void put_back(struct control_map *map, const struct batch *batch)
 static int next_oldest(struct control_map *map, struct range_sweep *sweep, struct range *range)
 {
 	if (!map->passed_over)
-		return range_sweep_next(&map->list, sweep, range);
-	return range_oldest_after(&map->list, map->passed_stamp, map->passed_start, range);
+		return range_sweep_next(control_list(map), sweep, range);
+	return range_oldest_after(control_list(map), map->passed_stamp, map->passed_start, range);
 }
 
 /* Keep readers away from a range: 1, or 0 if one holds pages of it. */
@@ -176,8 +177,9 @@ static int exclude_readers(struct control_map *map, const struct range *range, s
 		batch->locked = 1;
 		return 1;
 	}
-	range_sweep_end(&map->list, &batch->sweep); /* from here on ranges are looked for one by one */
+	range_sweep_end(control_list(map), &batch->sweep); /* from here on ranges are looked for one by one */
 	map->passed_over = 1;
+	map->attended++;
 	map->passed_stamp = range->stamp;
 	map->passed_start = range->start;
 	return 0;
@@ -226,7 +228,7 @@ static int finish(struct control_map *map, struct batch *batch)
 static int look_behind_passed(struct control_map *map)
 {
 	struct range range;
-	int r = range_oldest_after(&map->list, map->passed_stamp, map->passed_start, &range);
+	int r = range_oldest_after(control_list(map), map->passed_stamp, map->passed_start, &range);
 
 	map->next_stamp = r > 0 ? range.stamp : RANGE_NO_STAMP;
 	return r < 0 ? r : 0;
@@ -243,7 +245,7 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
 	range_sweep_begin(&batch.sweep);
 	*unfinished = RANGE_NO_STAMP;
 	int r = collect(map, newest, nr_pages, &batch, unfinished);
-	range_sweep_end(&map->list, &batch.sweep);
+	range_sweep_end(control_list(map), &batch.sweep);
 	if (r >= 0 && batch.ranges > 0)
 		r = finish(map, &batch);
 	if (batch.locked)

@@ -91,7 +91,7 @@ static int look(struct memfd_area *area, uint32_t first, uint32_t last, uint64_t
 	int r = control_lock(control);
 	if (r < 0)
 		return r;
-	r = range_look(&control->list, first, last);
+	r = range_look(control_list(control), first, last);
 	control_unlock(control, r);
 	return r;
 }
@@ -134,9 +134,8 @@ int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last)
 	return r;
 }
 
-int memfd_hold(void *state, uint64_t offset, uint64_t length)
+static int hold(struct memfd_area *area, uint64_t offset, uint64_t length)
 {
-	struct memfd_area *area = state;
 	uint32_t first, last;
 	struct keeps changed;
 	int r = memfd_establish(area);
@@ -160,6 +159,14 @@ int memfd_hold(void *state, uint64_t offset, uint64_t length)
 	return r;
 }
 
+int memfd_hold(void *state, uint64_t offset, uint64_t length)
+{
+	lock_begin_patience();
+	int r = hold(state, offset, length);
+	lock_end_patience();
+	return r;
+}
+
 /* The marks go, and what is unpinned is as if it were unpinned now. */
 static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
 {
@@ -170,7 +177,7 @@ static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
 
 	if (r < 0)
 		return r;
-	r = range_release(&control->list, first, last, control_next_stamp(control, clock, now));
+	r = range_release(control_list(control), first, last, control_next_stamp(control, clock, now));
 	control_unlock(control, r);
 	return r;
 }
