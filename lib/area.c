@@ -396,6 +396,21 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	return area->backend->unpin(area->state, offset, length);
 }
 
+int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	if (!area || priority > ASHMEM_PRIORITY_LAST || order > ASHMEM_ORDER_LIFO)
+		return -EINVAL;
+	if (priority == ASHMEM_PRIORITY_NORMAL && order == ASHMEM_ORDER_FIFO)
+		return ashmem_unpin(area, offset, length);
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_PRIORITIES))
+		return -ENOTSUP;
+	int r = check_range(area, offset, &length);
+	if (r <= 0)
+		return r;
+	return area->backend->unpin_with(area->state, offset, length, priority, order);
+}
+
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	if (!area)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "key.h"
 #include "process.h"
 
 #define BUILT_IN 2
@@ -140,6 +141,8 @@ static int is_complete(const struct ashmem_backend *b)
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_HOLDS) && (!b->hold || !b->release))
 		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_PRIORITIES) && !b->unpin_with)
+		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_EXPORT) && !b->export_read_only)
 		return 0;
 	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || (b->find_unpinned && b->get_stats);
@@ -162,4 +165,10 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 	}
 	pthread_mutex_unlock(&mutex);
 	return r;
+}
+
+uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns)
+{
+	return key_of(priority < ASHMEM_PRIORITY_LAST ? priority : ASHMEM_PRIORITY_LAST,
+		order ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO, stamp_ns);
 }

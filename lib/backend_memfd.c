@@ -17,6 +17,7 @@
 #include <ashmem/stats.h>
 
 #include "backend.h"
+#include "key.h"
 #include "memfd_area.h"
 #include "range_tree.h"
 #include "sys.h"
@@ -343,9 +344,9 @@ static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 	return r;
 }
 
-static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
+static inline int unpin(struct memfd_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
 {
-	struct memfd_area *area = state;
 	struct control_map *control = &area->control;
 
 	if (area->plain)
@@ -360,9 +361,20 @@ static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
 					 page_at(control, offset + length - 1));
 	r = range_unpin(control_list(control), page_at(control, offset),
 		page_at(control, offset + length - 1),
-		control_next_stamp(control, clock, now));
+		key_of(priority, order, control_next_stamp(control, clock, now)));
 	control_unlock(control, r);
 	return r;
+}
+
+static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
+{
+	return unpin(state, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
+}
+
+static int memfd_unpin_with(void *state, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	return unpin(state, offset, length, priority, order);
 }
 
 static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
@@ -414,7 +426,7 @@ static uint64_t memfd_evictable(void *state)
 	return pages < area->control.list.pages ? pages : area->control.list.pages;
 }
 
-static int memfd_oldest(void *state, uint64_t *stamp)
+static int memfd_oldest(void *state, uint64_t *key)
 {
 	struct memfd_area *area = state;
 
@@ -424,7 +436,7 @@ static int memfd_oldest(void *state, uint64_t *stamp)
 						    : range_peek_oldest(&area->control.list);
 	if (oldest == RANGE_NO_STAMP)
 		return 0;
-	*stamp = oldest;
+	*key = oldest;
 	return 1;
 }
 
@@ -516,7 +528,7 @@ const struct ashmem_backend backend_memfd = {
 	.name = "memfd",
 	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
 			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT |
-			ASHMEM_BACKEND_CAP_HOLDS,
+			ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES,
 	.probe = memfd_probe,
 	.create = memfd_create_area,
 	.import = memfd_import,
@@ -545,4 +557,5 @@ const struct ashmem_backend backend_memfd = {
 	.begin_purge = memfd_begin_purge,
 	.hold = memfd_hold,
 	.release = memfd_release,
+	.unpin_with = memfd_unpin_with,
 };

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "key.h"
 #include "range_tree.h"
 
 /* The entries that overlap some pages: ranges, and pinned entries in between. */
@@ -444,7 +445,11 @@ static int release_part(struct range_list *list, const struct range *range, uint
 		return -EUCLEAN; /* not as it was a moment ago */
 	if (range->start < first)
 		with[count++] = part_of(range, range->start, first - range->start);
-	with[count] = (struct range){.start = first, .pages = last - first + 1, .stamp = stamp};
+	with[count] = (struct range){
+		.start = first,
+		.pages = last - first + 1,
+		.stamp = key_renew(range->stamp, stamp),
+	};
 	with[count].live = with[count].pages;
 	count++;
 	if (end > last)

@@ -136,11 +136,14 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 	return freed;
 }
 
-/* All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this ends. */
+/*
+ * All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this ends. It may also go
+ * first, if its priority is lower: therefore twice as many pages.
+ */
 static int64_t purge_whole(struct ashmem_area **heap)
 {
 	struct ashmem_area *area = *heap;
-	uint64_t pages = area->backend->evictable(area->state);
+	uint64_t pages = 2 * area->backend->evictable(area->state);
 	int64_t freed = 1;
 
 	*heap = heap_without_top(area);

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "key.h"
+
 static int by_age(const void *a, const void *b)
 {
 	const struct range *x = a, *y = b;
@@ -145,7 +147,7 @@ static uint64_t released(const struct range *before, uint64_t count, uint32_t fi
 		after[made++] = (struct range){.start = start,
 			.pages = until - start + 1,
 			.live = until - start + 1,
-			.stamp = stamp};
+			.stamp = key_renew(range.stamp, stamp)};
 		if (end > until) {
 			part = range;
 			part.start = until + 1;
@@ -172,11 +174,13 @@ static void release_and_compare(uint32_t first, uint32_t last, uint64_t stamp)
 			first, last);
 }
 
+enum { FIRST = ASHMEM_PRIORITY_FIRST, FIFO = ASHMEM_ORDER_FIFO };
+
 CONTRACT_TEST(range_held, release_renews_what_it_covers_and_nothing_else)
 {
 	begin(64);
-	unpin(10, 29, 1);
-	unpin(40, 49, 2);
+	unpin(10, 29, key_of(FIRST, FIFO, 1));
+	unpin(40, 49, key_of(FIRST, FIFO, 2));
 	purge(10, 0);
 	release_and_compare(0, 9, 3);
 	release_and_compare(15, 20, 4);
@@ -184,6 +188,20 @@ CONTRACT_TEST(range_held, release_renews_what_it_covers_and_nothing_else)
 	release_and_compare(28, 45, 5);
 	release_and_compare(0, 63, 6);
 	expect_eq(pin(0, 63), 0);
+}
+
+CONTRACT_TEST(range_held, release_keeps_priority_and_order)
+{
+	begin(64);
+	for (uint32_t class = 0; class < 16; class++) {
+		struct range range;
+		unpin(4 * class, 4 * class + 2, key_of(class / 2, class % 2, 10 + class));
+		release_and_compare(4 * class + 1, 4 * class + 1, 100 + class);
+		expect_eq(range_find(list, 4 * class + 1, &range), 1);
+		expect_eq(range.stamp, key_of(class / 2, class % 2, 100 + class));
+		expect_eq(range_find(list, 4 * class + 2, &range), 1);
+		expect_eq(range.stamp, key_of(class / 2, class % 2, 10 + class));
+	}
 }
 
 CONTRACT_TEST(range_held, random_releases_agree_with_the_rule)

@@ -23,15 +23,16 @@
 
 enum { AREAS = 3, PAGES = 40 };
 
-enum operation { PIN, UNPIN, STATUS, FILL, LOOK, SHRINK, PURGE_ALL, COUNT, FIND, STOP };
+enum operation { PIN, UNPIN, UNPIN_WITH, STATUS, FILL, LOOK, SHRINK, PURGE_ALL, COUNT, FIND, STOP };
 
 static const char *const operation_names[] = {
-	"pin", "unpin", "status", "fill", "look", "shrink", "purge_all", "count", "find", "stop"};
+	"pin", "unpin", "unpin_with", "status", "fill", "look", "shrink", "purge_all", "count", "find", "stop"};
 
 /* One operation and its outcome; goes over a socket to the other process and back. */
 struct turn {
 	enum operation operation;
 	int area;
+	uint32_t priority, order;
 	uint64_t offset; /* bytes; the page for FILL and LOOK */
 	uint64_t length; /* bytes; pages for SHRINK, the byte for FILL */
 	int64_t result;
@@ -74,6 +75,10 @@ static void perform(struct turn *turn, struct view *views)
 		break;
 	case UNPIN:
 		turn->result = ashmem_unpin(view->area, turn->offset, turn->length);
+		break;
+	case UNPIN_WITH:
+		turn->result = ashmem_unpin_with(
+			view->area, turn->offset, turn->length, turn->priority, turn->order);
 		break;
 	case STATUS:
 		turn->result = ashmem_get_pin_status(view->area, turn->offset, turn->length);
@@ -142,7 +147,7 @@ static void complain(const struct trace *trace, const struct turn *turn, int64_t
 
 static enum operation draw_operation(struct random_source *random)
 {
-	static const unsigned char weights[] = {30, 30, 10, 8, 10, 5, 1, 2, 4};
+	static const unsigned char weights[] = {30, 24, 6, 10, 8, 10, 5, 1, 2, 4};
 	uint64_t draw = random_below(random, 100);
 	int operation = 0;
 
@@ -184,7 +189,10 @@ static struct turn draw_turn(struct trace *trace)
 	switch (turn.operation) {
 	case PIN:
 	case UNPIN:
+	case UNPIN_WITH:
 	case STATUS:
+		turn.priority = (uint32_t)random_below(&trace->random, 9);
+		turn.order = (uint32_t)random_below(&trace->random, 2);
 		draw_range(&trace->random, &turn, pages);
 		break;
 	case FILL:
@@ -216,13 +224,23 @@ static int64_t expected_byte(const struct trace *trace, int area, uint64_t page)
 static int64_t predict_range_call(struct trace *trace, const struct turn *turn)
 {
 	uint64_t first, count;
-	int result = model_check(&trace->model.area[turn->area], page_bytes(), turn->offset,
+	int with = turn->operation == UNPIN_WITH;
+	int result;
+
+	if (with && turn->priority > 7)
+		return -EINVAL;
+	if (with && trace->is_kernel && (turn->priority != 4 || turn->order))
+		return -ENOTSUP;
+	result = model_check(&trace->model.area[turn->area], page_bytes(), turn->offset,
 		turn->length, &first, &count);
 
 	if (result != 0)
 		return result;
 	if (turn->operation == PIN)
 		return model_pin(&trace->model, turn->area, first, count);
+	if (with)
+		return model_unpin_with(&trace->model, turn->area, first, count, turn->priority,
+			(int)turn->order);
 	if (turn->operation == UNPIN)
 		return model_unpin(&trace->model, turn->area, first, count);
 	return model_status(&trace->model, turn->area, first, count);

@@ -48,6 +48,17 @@ extern "C" {
 /** ashmem_find_unpinned(): the range found holds pages that a purge could still free. */
 #define ASHMEM_RANGE_EVICTABLE 2u
 
+/** ashmem_unpin_with(): these pages go before all others. */
+#define ASHMEM_PRIORITY_FIRST 0u
+/** ashmem_unpin_with(): the priority of ashmem_unpin(). */
+#define ASHMEM_PRIORITY_NORMAL 4u
+/** ashmem_unpin_with(): these pages go when nothing else is left. */
+#define ASHMEM_PRIORITY_LAST 7u
+/** ashmem_unpin_with(): first in, first out: what was unpinned least recently goes first, as with ashmem_unpin(). */
+#define ASHMEM_ORDER_FIFO 0u
+/** ashmem_unpin_with(): last in, first out: what was unpinned most recently goes first, and before all that is #ASHMEM_ORDER_FIFO. */
+#define ASHMEM_ORDER_LIFO 1u
+
 /** ashmem_release(): the contents are lost still, so the purge marks stay. */
 #define ASHMEM_RELEASE_LOST 1u
 /** ashmem_create(): ashmem_seal() may be called on the area, by everybody who has a writable descriptor. */
@@ -391,6 +402,37 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @since 0.9
  */
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+
+/**
+ * @brief Unpin a range, and say when its turn to be purged comes.
+ *
+ * Purges take unpinned ranges of a lower priority first, whatever their age, over all areas of the process. Within one priority come first the ranges
+ * with #ASHMEM_ORDER_LIFO, the most recently unpinned first; then those with #ASHMEM_ORDER_FIFO, the least recently unpinned first. ashmem_unpin() is the
+ * same as this call with #ASHMEM_PRIORITY_NORMAL and #ASHMEM_ORDER_FIFO. Use last-in-first-out for what is read in a circle: there the oldest is needed
+ * next.
+ *
+ * Everything else is as ashmem_unpin() has it (contract rule 10). If the range lies wholly inside one unpinned range nothing changes, so neither does
+ * that range's priority: pin it and unpin it again. If it is merged with ranges that it overlaps, the whole has the priority and order of this call.
+ * Parts that a pin leaves keep theirs, and so does what ashmem_release() makes fresh.
+ *
+ * On a handle that was imported read-only it ends the pin of that handle; priority and order mean nothing there.
+ *
+ * @param[in] area      A materialised area.
+ * @param[in] offset    First byte, page aligned.
+ * @param[in] length    Bytes, a multiple of the page size; 0: to the end of the area.
+ * @param[in] priority  #ASHMEM_PRIORITY_FIRST (0) to #ASHMEM_PRIORITY_LAST (7).
+ * @param[in] order     #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO.
+ * @return 0 on success.
+ * @retval -EINVAL  As ashmem_pin(); or @p priority is above #ASHMEM_PRIORITY_LAST, or @p order is another value.
+ * @retval -ENOTSUP The kernel backend, for anything but what ashmem_unpin() does: the driver knows no priorities. Or as ashmem_unpin().
+ * @retval -EACCES, -ENOMEM, -EOVERFLOW  As ashmem_unpin().
+ * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 0.9
+ */
+int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order);
 
 /**
  * @brief Ask whether a range is pinned.

@@ -38,6 +38,8 @@ extern "C" {
 #define ASHMEM_BACKEND_CAP_EXPORT 16u
 /** Capability: `hold` and `release` are there. */
 #define ASHMEM_BACKEND_CAP_HOLDS 32u
+/** Capability: `unpin_with` is there. */
+#define ASHMEM_BACKEND_CAP_PRIORITIES 64u
 
 /**
  * @brief The operations of one backend, filled in by whoever adds one.
@@ -100,10 +102,10 @@ struct ashmem_backend {
 
 	/** CAP_LRU: pages that a purge could free now. */
 	uint64_t (*evictable)(void *state);
-	/** CAP_LRU: 1 and the stamp of the oldest evictable range (a number that grows with time, from CLOCK_MONOTONIC in
-	 * nanoseconds), or 0 if there is none. Takes no lock. */
-	int (*oldest)(void *state, uint64_t *stamp);
-	/** CAP_LRU: purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or a bounded
+	/** CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range that is to go first, or 0 if there is none.
+	 * Takes no lock. */
+	int (*oldest)(void *state, uint64_t *key);
+	/** CAP_LRU: purge ranges in the order of their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded
 	 * piece of work is done; answers with the pages freed, 0 if there was nothing. */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/** CAP_PURGE_ALL: purge all areas of the system; answers with the pages that were purgeable. */
@@ -126,7 +128,22 @@ struct ashmem_backend {
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	/** CAP_HOLDS: as ashmem_release(). */
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
+	/** CAP_PRIORITIES: as ashmem_unpin_with(), of bytes of a materialised area. */
+	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
 };
+
+/**
+ * @brief The key of an unpinned range, for `oldest` and `purge`: what has the smallest key goes first.
+ *
+ * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for a plain unpin. More counts as the last.
+ * @param[in] order     #ASHMEM_ORDER_FIFO, as of a plain unpin, or #ASHMEM_ORDER_LIFO.
+ * @param[in] stamp_ns  CLOCK_MONOTONIC at the unpin, in nanoseconds.
+ * @return The key; never fails.
+ *
+ * Threads: any thread.
+ * @since 0.9
+ */
+uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns);
 
 /**
  * @brief Choose the backend for areas created from now on.

@@ -29,6 +29,13 @@ static void pin(struct world *world, int a, uint32_t first, uint32_t pages)
 			*page_word(&world->area[a], page) = pattern(a, page);
 }
 
+static void unpin_with(struct world *world, int a, uint32_t first, uint32_t pages, uint32_t priority,
+	uint32_t order)
+{
+	if (ashmem_unpin_with(handle(world, a), PAGES(first), PAGES(pages), priority, order) != 0)
+		die("unpin_with while building");
+}
+
 /* -- areas to begin with -- */
 
 static void nothing(struct world *world)
@@ -110,6 +117,14 @@ static void several(struct world *world)
 			unpin(world, a, 8 * i + 3 - (uint32_t)(i == 0), 4);
 }
 
+/* Ranges of every priority and order in several areas, the first to go unpinned last. */
+static void ranked(struct world *world)
+{
+	for (uint32_t i = 0; i < 14; i++)
+		for (int a = world->areas; a-- > 0;)
+			unpin_with(world, a, 4 * i + 1, 3, 7 - i / 2, i % 2);
+}
+
 /* Neighbours in mixed order, more of them than a purge notes at one go. */
 static void neighbours(struct world *world)
 {
@@ -139,8 +154,9 @@ static void two_pieces(struct world *world)
 	unpin(world, 0, 730, 5);
 }
 
-#define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k}, g}
-#define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k}, g}
+#define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k, 0, 0}, g}
+#define UNPIN_WITH_AT(n, b, p, f, k, u, o) {n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o}, 0}
+#define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0}, g}
 
 const struct crash_case crash_cases[] = {
 	PIN_AT("pin of one whole range", one, 32, 2, 28, 0),
@@ -184,27 +200,32 @@ const struct crash_case crash_cases[] = {
 	UNPIN_AT("unpin in a full leaf with former ranges", entries, 42 * 4, 79, 1, 0),
 	UNPIN_AT("first unpin after a fork", one, 32, 0, 8, COLD),
 	UNPIN_AT("unpin, contended", one, 32, 0, 8, CONTENDED),
-	{"status", spread, 200, 1, {OP_STATUS, 0, 79, 2}, 0},
-	{"find_unpinned", spread, 200, 1, {OP_FIND, 0, 79, 1}, 0},
-	{"statistics", spread, 200, 1, {OP_STATS, 0, 0, 0}, 0},
-	{"purge of one range", one, 32, 1, {OP_SHRINK, 0, 0, 1}, 0},
-	{"purge of a merged range", merged, 40, 1, {OP_SHRINK, 0, 0, 1}, 0},
-	{"purge of everything", merged, 40, 1, {OP_PURGE_ALL, 0, 0, 0}, 0},
-	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4}, SLOW},
-	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301}, 0},
-	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110}, SLOW},
-	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30}, 0},
-	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0}, SLOW},
-	{"purge of one range, contended", one, 32, 1, {OP_SHRINK, 0, 0, 1}, CONTENDED},
-	{"read", one, 32, 1, {OP_READ, 0, 0, 10000}, 0},
-	{"seek", one, 32, 1, {OP_SEEK, 0, 0, 5000}, 0},
-	{"set_prot", one, 32, 1, {OP_SET_PROT, 0, 0, 3}, 0},
-	{"set_prot without write", one, 32, 1, {OP_SET_PROT, 0, 0, 1}, 0},
-	{"fd", one, 32, 1, {OP_GET_FD, 0, 0, 0}, 0},
-	{"import and close", spread, 100, 1, {OP_IMPORT, 0, 0, 0}, 0},
-	{"close", several, 60, 3, {OP_CLOSE, 0, 0, 0}, 0},
-	{"send", one, 32, 1, {OP_SEND, 0, 0, 0}, 0},
-	{"recv", one, 32, 1, {OP_RECV, 0, 0, 0}, 0},
-	{"create, first map, first unpin, close", one, 32, 1, {OP_CREATE, 0, 0, 20}, 0},
-	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0}, 0},
+	UNPIN_WITH_AT("first unpin of all, to go first", nothing, 32, 4, 5, 0, ASHMEM_ORDER_LIFO),
+	UNPIN_WITH_AT("unpin of a former range, to go last", entries, 200, 16, 3, 7, ASHMEM_ORDER_FIFO),
+	UNPIN_WITH_AT("unpin with a priority that merges several", ranked, 60, 2, 14, 3, ASHMEM_ORDER_LIFO),
+	PIN_AT("pin that splits a range with a priority", ranked, 60, 6, 1, 0),
+	{"status", spread, 200, 1, {OP_STATUS, 0, 79, 2, 0, 0}, 0},
+	{"find_unpinned", spread, 200, 1, {OP_FIND, 0, 79, 1, 0, 0}, 0},
+	{"statistics", spread, 200, 1, {OP_STATS, 0, 0, 0, 0, 0}, 0},
+	{"purge of one range", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
+	{"purge of a merged range", merged, 40, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
+	{"purge of everything", merged, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, 0},
+	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0}, SLOW},
+	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0}, 0},
+	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0}, SLOW},
+	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0}, 0},
+	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, SLOW},
+	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0}, 0},
+	{"purge of one range, contended", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, CONTENDED},
+	{"read", one, 32, 1, {OP_READ, 0, 0, 10000, 0, 0}, 0},
+	{"seek", one, 32, 1, {OP_SEEK, 0, 0, 5000, 0, 0}, 0},
+	{"set_prot", one, 32, 1, {OP_SET_PROT, 0, 0, 3, 0, 0}, 0},
+	{"set_prot without write", one, 32, 1, {OP_SET_PROT, 0, 0, 1, 0, 0}, 0},
+	{"fd", one, 32, 1, {OP_GET_FD, 0, 0, 0, 0, 0}, 0},
+	{"import and close", spread, 100, 1, {OP_IMPORT, 0, 0, 0, 0, 0}, 0},
+	{"close", several, 60, 3, {OP_CLOSE, 0, 0, 0, 0, 0}, 0},
+	{"send", one, 32, 1, {OP_SEND, 0, 0, 0, 0, 0}, 0},
+	{"recv", one, 32, 1, {OP_RECV, 0, 0, 0, 0, 0}, 0},
+	{"create, first map, first unpin, close", one, 32, 1, {OP_CREATE, 0, 0, 20, 0, 0}, 0},
+	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0, 0, 0}, 0},
 };

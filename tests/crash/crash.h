@@ -22,6 +22,7 @@
 #include <ashmem/ashmem.h>
 
 #include "control.h"
+#include "key.h"
 
 enum { AREAS_MAX = 3, RANGES_MAX = 1400, NONE = -1 };
 
@@ -32,11 +33,11 @@ struct list {
 	struct range range[RANGES_MAX];
 };
 
-/* A stamp that the operation itself gave: which one exactly depends on the clock. */
-#define NEW_STAMP (RANGE_NO_STAMP - 1)
+/* A key that the operation itself gave, without its stamp: which one exactly depends on the clock. */
+#define NEW_KEY(key) (((key) | ((UINT64_C(1) << KEY_CLASS_SHIFT) - 1)) - 1)
 
 /* Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was purged. */
-int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t stamp);
+int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
 int naive_pin(struct list *list, uint32_t first, uint32_t pages);
 int naive_status(const struct list *list, uint32_t first, uint32_t pages);
 const struct range *naive_find(const struct list *list, uint32_t page);
@@ -49,6 +50,7 @@ int lists_equal(const struct list *a, const struct list *b);
 enum op_kind {
 	OP_PIN,
 	OP_UNPIN,
+	OP_UNPIN_WITH,
 	OP_STATUS,
 	OP_SHRINK,
 	OP_PURGE_ALL,
@@ -69,6 +71,7 @@ struct op {
 	enum op_kind kind;
 	int area;
 	uint32_t first, pages; /* OP_SHRINK: `pages` is how many; OP_READ and OP_SEEK: bytes */
+	uint32_t priority, order; /* OP_UNPIN_WITH */
 };
 
 enum {
@@ -95,6 +98,8 @@ int64_t op_run(const struct op *op, struct world *world);
 /* What it makes of the lists, and its answer. */
 int64_t op_naive(const struct op *op, struct list *lists, int areas);
 int op_is_purge(const struct op *op);
+/* The key of a range that it unpins at `stamp`. */
+uint64_t op_key(const struct op *op, uint64_t stamp);
 
 /* -- world.c -- */
 

@@ -66,12 +66,21 @@ static int read_fresh(const struct area *area, struct list *list)
 	return r;
 }
 
-/* Stamps that the operation has given count as one. */
+/* Whether a key is of an unpin after `stamp`. */
+static int is_newer(uint64_t key, uint64_t stamp)
+{
+	uint64_t renewed = key_renew(key, stamp);
+
+	/* The later a last-in-first-out range is unpinned, the smaller its key. */
+	return key >> KEY_CLASS_SHIFT & 1 ? key > renewed : key < renewed;
+}
+
+/* Keys that the operation has given count as one. */
 static void forget_new_stamps(struct list *list, uint64_t last_stamp)
 {
 	for (uint32_t i = 0; i < list->count; i++)
-		if (list->range[i].stamp > last_stamp)
-			list->range[i].stamp = NEW_STAMP;
+		if (is_newer(list->range[i].stamp, last_stamp))
+			list->range[i].stamp = NEW_KEY(list->range[i].stamp);
 }
 
 /* -- before and after -- */

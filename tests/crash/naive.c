@@ -38,9 +38,9 @@ static void erase(struct list *list, uint32_t at)
 		(list->count - at) * sizeof(list->range[0]));
 }
 
-int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t stamp)
+int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key)
 {
-	struct range merged = {.start = first, .pages = pages, .live = pages, .stamp = stamp};
+	struct range merged = {.start = first, .pages = pages, .live = pages, .stamp = key};
 	uint64_t end = (uint64_t)first + pages, live = 0, was_unpinned = 0;
 
 	for (uint32_t i = 0; i < list->count; i++)

@@ -12,6 +12,11 @@ int op_is_purge(const struct op *op)
 	return op->kind == OP_SHRINK || op->kind == OP_PURGE_ALL;
 }
 
+uint64_t op_key(const struct op *op, uint64_t stamp)
+{
+	return op->kind == OP_UNPIN_WITH ? key_of(op->priority, op->order, stamp) : key_of_stamp(stamp);
+}
+
 /* A life of its own: nobody else sees this area. */
 static int64_t create_map_unpin_close(uint32_t pages)
 {
@@ -81,6 +86,8 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_pin(area, offset, length);
 	case OP_UNPIN:
 		return ashmem_unpin(area, offset, length);
+	case OP_UNPIN_WITH:
+		return ashmem_unpin_with(area, offset, length, op->priority, op->order);
 	case OP_STATUS:
 		return ashmem_get_pin_status(area, offset, length);
 	case OP_SHRINK:
@@ -101,7 +108,8 @@ int64_t op_naive(const struct op *op, struct list *lists, int areas)
 	case OP_PIN:
 		return naive_pin(list, op->first, op->pages);
 	case OP_UNPIN:
-		return naive_unpin(list, op->first, op->pages, NEW_STAMP);
+	case OP_UNPIN_WITH:
+		return naive_unpin(list, op->first, op->pages, NEW_KEY(op_key(op, 0)));
 	case OP_STATUS:
 		return naive_status(list, op->first, op->pages);
 	case OP_SHRINK:

@@ -91,7 +91,9 @@ static struct op random_op(const struct world *world, const struct list *lists)
 	}
 	if (op.pages > area->pages - op.first)
 		op.pages = area->pages - op.first;
-	op.kind = choice < 6 ? OP_PIN : choice < 12 ? OP_UNPIN : choice < 14 ? OP_STATUS : OP_SHRINK;
+	op.priority = random_below(8);
+	op.order = random_below(2);
+	op.kind = choice < 6 ? OP_PIN : choice < 10 ? OP_UNPIN : choice < 12 ? OP_UNPIN_WITH : choice < 14 ? OP_STATUS : OP_SHRINK;
 	if (op.kind == OP_SHRINK) {
 		op.pages = 1 + random_below(4);
 		if (oldest_is_ambiguous(lists, world->areas) || random_below(16) == 0)
@@ -105,8 +107,9 @@ static int64_t follow(const struct op *op, struct world *world, struct list *lis
 {
 	const struct area *area = &world->area[op->area];
 
-	if (op->kind == OP_UNPIN)
-		return naive_unpin(&lists[op->area], op->first, op->pages, area->control->last_stamp);
+	if (op->kind == OP_UNPIN || op->kind == OP_UNPIN_WITH)
+		return naive_unpin(&lists[op->area], op->first, op->pages,
+			op_key(op, area->control->last_stamp));
 	return op_naive(op, lists, world->areas);
 }
 

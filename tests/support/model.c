@@ -82,7 +82,19 @@ static void absorb(struct model_area *area, int into, int range)
 	area->ranges[range].in_use = 0;
 }
 
+/* What is purged first has the smallest: by priority, then last-in-first-out ones, then the others. */
+static uint64_t rank_of(uint64_t age, unsigned priority, int lifo)
+{
+	return ((uint64_t)priority * 2 + !lifo) << 56 | (lifo ? ((uint64_t)1 << 55) - age : age);
+}
+
 int model_unpin(struct model *model, int which, uint64_t first, uint64_t count)
+{
+	return model_unpin_with(model, which, first, count, 4, 0);
+}
+
+int model_unpin_with(struct model *model, int which, uint64_t first, uint64_t count,
+	unsigned priority, int lifo)
 {
 	struct model_area *area = &model->area[which];
 	uint64_t page;
@@ -91,7 +103,7 @@ int model_unpin(struct model *model, int which, uint64_t first, uint64_t count)
 	if (count == 0 || is_inside_one_range(area, first, count))
 		return 0;
 	merged = new_range(area);
-	area->ranges[merged].age = ++model->last_age;
+	area->ranges[merged].age = rank_of(++model->last_age, priority, lifo);
 	for (page = first; page < first + count; page++) {
 		if (area->range_of[page] == MODEL_PINNED) {
 			area->range_of[page] = merged;

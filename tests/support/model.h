@@ -7,7 +7,7 @@
  * library.
  *
  * Rules 9 to 16 and D1, D2, D6 of the contract. Ages are drawn from one counter for all areas of a
- * model, so the order of calls is the order of ages. Arguments are pages, but for model_check(),
+ * model, so the order of calls is the order of ages; with priorities an age is a rank. Arguments are pages, but for model_check(),
  * which judges bytes.
  *
  * A pin that splits a partly purged range leaves both sides counting as many pages as they have, up
@@ -56,6 +56,8 @@ int model_check(const struct model_area *area, uint64_t page_size, uint64_t offs
 /* What the calls answer; the state follows. */
 int model_pin(struct model *model, int area, uint64_t first, uint64_t count);
 int model_unpin(struct model *model, int area, uint64_t first, uint64_t count);
+int model_unpin_with(struct model *model, int area, uint64_t first, uint64_t count,
+	unsigned priority, int lifo);
 int model_status(const struct model *model, int area, uint64_t first, uint64_t count);
 uint64_t model_shrink_count(const struct model *model);
 uint64_t model_purge_all(struct model *model);

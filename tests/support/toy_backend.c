@@ -21,7 +21,7 @@ struct toy_area {
 	int fd;      /* -1: not materialised */
 	int prot;
 	int64_t position;
-	uint64_t stamp;
+	uint64_t key;
 	char unpinned[TOY_PAGES];
 	char purged[TOY_PAGES];
 };
@@ -250,7 +250,8 @@ static int toy_unpin(void *state, uint64_t offset, uint64_t length)
 
 	memset(area->unpinned + offset / page_size(), 1, (size_t)(length / page_size()));
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	area->stamp = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	area->key = ashmem_backend_key(ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO,
+		(uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
 	return 0;
 }
 
@@ -274,11 +275,11 @@ static uint64_t toy_evictable(void *state)
 	return count;
 }
 
-static int toy_oldest(void *state, uint64_t *stamp)
+static int toy_oldest(void *state, uint64_t *key)
 {
 	if (toy_evictable(state) == 0)
 		return 0;
-	*stamp = ((struct toy_area *)state)->stamp;
+	*key = ((struct toy_area *)state)->key;
 	return 1;
 }
 
@@ -288,7 +289,7 @@ static int64_t toy_purge(void *state, uint64_t newest, uint64_t nr_pages)
 	int64_t freed = (int64_t)toy_evictable(state);
 	int page;
 
-	if (area->stamp > newest || nr_pages == 0)
+	if (area->key > newest || nr_pages == 0)
 		return 0;
 	for (page = 0; page < TOY_PAGES; page++) {
 		if (!area->unpinned[page] || area->purged[page])
