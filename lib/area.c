@@ -16,6 +16,7 @@
 
 #include "area.h"
 #include "backend.h"
+#include "pressure_guard.h"
 #include "process.h"
 #include "structs.h"
 #include "sys.h"
@@ -393,7 +394,10 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	return area->backend->unpin(area->state, offset, length);
+	r = area->backend->unpin(area->state, offset, length);
+	if (r >= 0)
+		guard_unpinned(length);
+	return r;
 }
 
 int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,

@@ -20,12 +20,16 @@
 #include <ashmem/shrinker.h>
 
 #include "pressure.h"
+#include "pressure_guard.h"
 #include "pressure_last.h"
+#include "process.h"
 #include "structs.h"
 #include "sys.h"
 
 #define FAST_NS (20 * PRESSURE_MS)
+#define FASTEST_NS (2 * PRESSURE_MS)
 #define SLOW_NS (250 * PRESSURE_MS) /* there is pressure, but nothing to purge */
+#define BYTES_PER_NS 2              /* so fast a program may come nearer to the limit */
 #define HOLD_MS 1000
 #define HOLD_MAX_MS 3600000
 #define TIMER_ID UINT32_MAX
@@ -45,6 +49,16 @@ int pressure_check(const struct ashmem_pressure *pressure)
 	if (!pressure)
 		return -EINVAL;
 	return pressure->owner == getpid() ? 0 : -ESTALE;
+}
+
+static void add_guard(struct ashmem_pressure_status *status, const struct guard_counts *counts)
+{
+	status->purges += counts->purges;
+	status->headroom_purges += counts->purges;
+	status->unpin_purges += counts->call_purges;
+	status->wanted_pages += counts->wanted_pages;
+	status->purged_pages += counts->purged_pages;
+	status->purge_ns += counts->purge_ns;
 }
 
 /* -- choosing sources -- */
@@ -98,19 +112,52 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 	return r < 0 ? -ENODEV : 0;
 }
 
-static void choose_guard(struct ashmem_pressure *p, struct explanation *e)
+static int tells_free_bytes(const struct pressure_source *source)
+{
+	return source == &pressure_headroom || source == &pressure_available;
+}
+
+/* Something that tells free bytes, beside a source that does not. */
+static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 {
 	const struct pressure_source *source = p->watches[0].source;
 	const char *why;
 	int r;
 
-	if (source == &pressure_off || source == &pressure_headroom || source == &pressure_available)
+	if (source == &pressure_off || tells_free_bytes(source))
 		return;
 	r = pressure_watch_open(&p->watches[1], &pressure_headroom, 1, p->epoll_fd, &why);
-	if (r < 0)
-		explain_failure(e, "headroom beside it", r, why);
-	else
+	if (r == 0) {
 		explain(e, "headroom beside it", "used", NULL);
+		return;
+	}
+	explain_failure(e, "headroom beside it", r, why);
+	r = pressure_watch_open(&p->watches[1], &pressure_available, 1, p->epoll_fd, &why);
+	if (r < 0)
+		explain_failure(e, "available beside it", r, why);
+	else
+		explain(e, "available beside it", "used", NULL);
+}
+
+static void begin_guard(struct ashmem_pressure *p)
+{
+	if (p->flags & ASHMEM_PRESSURE_NOT_IN_UNPIN)
+		return;
+	for (int i = 0; i < PRESSURE_WATCHES; i++)
+		if (tells_free_bytes(p->watches[i].source))
+			guard_begin(p, p->watches[i].source, &p->settings);
+}
+
+/* What it did stays in the status. */
+static void end_guard(struct ashmem_pressure *p)
+{
+	struct guard_counts counts;
+
+	guard_get_counts(p, &counts);
+	guard_end(p);
+	pthread_mutex_lock(&p->mutex);
+	add_guard(&p->status, &counts);
+	pthread_mutex_unlock(&p->mutex);
 }
 
 /* Open what was wanted. On failure no watch is open. */
@@ -129,8 +176,10 @@ static int choose(struct ashmem_pressure *p)
 	} else {
 		r = choose_first(p, &e);
 		if (r == 0)
-			choose_guard(p, &e);
+			choose_beside(p, &e);
 	}
+	if (r == 0)
+		begin_guard(p);
 	pthread_mutex_lock(&p->mutex);
 	p->source_name = r < 0 ? "none" : p->watches[0].source->name;
 	memcpy(p->explanation, e.text, sizeof(e.text));
@@ -164,15 +213,40 @@ static uint64_t idle_period(const struct ashmem_pressure *p)
 	return period_ns;
 }
 
-static uint64_t next_period(const struct ashmem_pressure *p, const struct pressure_observation *o,
-	uint64_t now_ns)
+static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 {
-	uint64_t idle = idle_period(p), period_ns = idle;
-	int in_window = now_ns < p->watches[0].window_ends_ns;
+	return value < least ? least : value > most ? most : value;
+}
 
-	if (p->policy.level > ASHMEM_PRESSURE_NONE || in_window)
-		period_ns = o->evictable_pages > 0 ? FAST_NS : SLOW_NS;
-	return idle && idle < period_ns ? idle : period_ns;
+/* No pressure: seldom where the limit is far away; not at all if nothing has to be looked for. */
+static uint64_t calm_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
+{
+	uint64_t idle = idle_period(p), threshold = pressure_threshold(o->limit_bytes, ASHMEM_PRESSURE_SOME);
+
+	if (!o->headroom_known || !o->must_poll)
+		return idle;
+	return between(PRESSURE_POLL_NS,
+		o->free_bytes > threshold ? (o->free_bytes - threshold) / BYTES_PER_NS : 0, idle);
+}
+
+/* Pressure: what is free must not be used up before the next look. */
+static uint64_t hot_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
+{
+	if (o->evictable_pages == 0)
+		return SLOW_NS;
+	if (!o->headroom_known || p->futile) /* nothing could be purged: do not run hot for it */
+		return FAST_NS;
+	return between(FASTEST_NS, o->free_bytes / BYTES_PER_NS, FAST_NS);
+}
+
+static uint64_t next_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
+{
+	uint64_t calm = calm_period(p, o), hot = hot_period(p, o);
+	int in_window = o->now_ns < p->watches[0].window_ends_ns;
+
+	if (p->policy.level == ASHMEM_PRESSURE_NONE && !in_window)
+		return calm;
+	return calm && calm < hot ? calm : hot;
 }
 
 /* -- dispatching -- */
@@ -180,6 +254,7 @@ static uint64_t next_period(const struct ashmem_pressure *p, const struct pressu
 /* A watch is gone: try again to find one, unless it was named. */
 static int replace_sources(struct ashmem_pressure *p)
 {
+	end_guard(p);
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		pressure_watch_close(&p->watches[i]);
 	pthread_mutex_lock(&p->mutex);
@@ -245,18 +320,24 @@ static int look(struct ashmem_pressure *p, struct pressure_observation *o, int *
 			break;
 	}
 	/* Two in a row: whoever does that is not to be followed any further. */
+	end_guard(p);
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		pressure_watch_close(&p->watches[i]);
 	return -ENODEV;
 }
 
-static uint64_t purge(const struct pressure_decision *decision, struct ashmem_pressure_status *status)
+static uint64_t purge(const struct ashmem_pressure *p, const struct pressure_decision *decision,
+	struct ashmem_pressure_status *status)
 {
 	uint64_t began_ns = sys_now_ns();
-	int64_t purged;
+	int64_t purged = -ENOENT;
 
 	if (decision->purge_pages == 0)
 		return 0;
+	if (decision->by_headroom)
+		purged = guard_relieve(p); /* counts by itself */
+	if (purged != -ENOENT)
+		return purged > 0 ? (uint64_t)purged : 0;
 	purged = ashmem_shrink(decision->purge_pages);
 	if (purged <= 0) /* pinned meanwhile, or an area is damaged or stuck: the next look will tell */
 		return 0;
@@ -319,10 +400,12 @@ static int dispatch(struct ashmem_pressure *p)
 		return -ENODEV;
 	}
 	pressure_decide(&p->policy, &p->settings, &o, &decision);
-	uint64_t purged = purge(&decision, &now);
+	begin_guard(p); /* whoever had it may be gone */
+	uint64_t purged = purge(p, &decision, &now);
+	p->futile = decision.purge_pages > 0 && purged == 0;
 	__atomic_store_n(&p->level, decision.level, __ATOMIC_RELAXED);
 	publish(p, &decision);
-	set_timer(p, next_period(p, &o, o.now_ns));
+	set_timer(p, next_period(p, &o));
 	now.events = (uint64_t)events;
 	ashmem_pressure_fn fn = record(p, &o, decision.level, &now, &userdata);
 	if (fn && decision.level != before)
@@ -380,8 +463,9 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 	if (set_percent(&percent[ASHMEM_PRESSURE_SOME], o->some_percent, 6) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_HIGH], o->high_percent, 25) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_CRITICAL], o->critical_percent, 50) < 0 ||
-		o->hold_ms > HOLD_MAX_MS)
+		o->hold_ms > HOLD_MAX_MS || (o->flags & ~ASHMEM_PRESSURE_NOT_IN_UNPIN))
 		return -EINVAL;
+	p->flags = o->flags;
 	p->settings.hold_ns = (o->hold_ms ? o->hold_ms : HOLD_MS) * PRESSURE_MS;
 	p->settings.step_ns = PRESSURE_EVENT_NS;
 	if (!o->source || strcmp(o->source, "auto") == 0)
@@ -411,6 +495,8 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct a
 	struct ashmem_pressure *p;
 	int r = pressure ? copy_options(options, &wishes) : -EINVAL;
 
+	if (r == 0)
+		r = process_start(); /* the guard's mutex gets through a fork */
 	if (r < 0)
 		return r;
 	p = calloc(1, sizeof(*p));
@@ -428,7 +514,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct a
 		ashmem_pressure_close(p);
 		return r;
 	}
-	set_timer(p, idle_period(p));
+	set_timer(p, between(0, PRESSURE_POLL_NS, idle_period(p))); /* for the first look */
 	*pressure = p;
 	return 0;
 }
@@ -438,6 +524,7 @@ void ashmem_pressure_close(struct ashmem_pressure *pressure)
 	if (!pressure)
 		return;
 	ashmem_pressure_stop(pressure); /* in a child there is no thread, and this does nothing */
+	guard_end(pressure);
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		pressure_watch_close(&pressure->watches[i]);
 	if (pressure->stop_fd >= 0)
@@ -499,12 +586,15 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
 int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_pressure_status *status)
 {
 	struct ashmem_pressure_status all;
+	struct guard_counts counts;
 
 	if (!pressure || !status || status->struct_size < sizeof(status->struct_size))
 		return -EINVAL;
+	guard_get_counts(pressure, &counts);
 	pthread_mutex_lock(&pressure->mutex);
 	all = pressure->status;
 	pthread_mutex_unlock(&pressure->mutex);
+	add_guard(&all, &counts);
 	struct_copy_out(status, &all, sizeof(all));
 	return 0;
 }

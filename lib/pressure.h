@@ -12,12 +12,13 @@
 
 #include "pressure_source.h"
 
-#define PRESSURE_WATCHES 2 /* the source, and the headroom beside it */
+#define PRESSURE_WATCHES 2 /* the source, and what tells free bytes beside it */
 
 struct ashmem_pressure {
 	pid_t owner;
 	int epoll_fd;
 	int timer_fd;
+	uint32_t flags;
 	const struct pressure_source *wanted; /* NULL: auto */
 	struct pressure_settings settings;
 
@@ -27,6 +28,7 @@ struct ashmem_pressure {
 	struct pressure_policy policy;
 	uint64_t timer_ns; /* what the timer is set to; 0: not at all */
 	int gone;          /* no source is left */
+	int futile;        /* the last purge freed nothing */
 
 	uint32_t level; /* atomic: the last one, for those who find it busy */
 

@@ -11,14 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <ashmem/pressure.h>
 
 #include "pressure_source.h"
 
-#define IDLE_POLL_MS 100
-#define IDLE_POLL_EVENTS_MS 1000 /* version 1: the kernel tells when the usage crosses a threshold */
+#define IDLE_POLL_MS 1000 /* at the least, for limits that change */
 #define UNLIMITED ((uint64_t)1 << 62)
 
 /* A number in a file of its own; "max" is no limit. */
@@ -87,6 +87,9 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (free_bytes < pressure_relief(limit, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(watch, group);
 		usage -= file < usage ? file : usage;
+		/* File pages keep the usage beyond the thresholds: no event tells when others take their place. */
+		if (file > 0)
+			o->must_poll = 1;
 		free_bytes = usage < limit ? limit - usage : 0;
 	}
 	/* The tightest counts: the one furthest below the threshold at which pressure begins. */
@@ -104,6 +107,7 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 static int headroom_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
 {
 	(void)now_ns;
+	o->must_poll |= watch->is_polled;
 	for (unsigned i = 0; i < watch->group_count; i++) {
 		int r = look_at_group(watch, &watch->groups[i], o);
 		if (r < 0)
@@ -117,6 +121,8 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 {
 	char bytes[32];
 
+	if (watch->epoll_fd < 0) /* only to be looked at */
+		return 0;
 	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
 		snprintf(bytes, sizeof(bytes), "%llu",
 			(unsigned long long)(limit - pressure_threshold(limit, l)));
@@ -125,6 +131,15 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 			return fd;
 	}
 	return 0;
+}
+
+/* Version 2 tells when a limit is hit: too late for memory.max, in time for memory.high, which slows down first. */
+static void set_events(struct pressure_watch *watch, const char *directory)
+{
+	int fd = watch->epoll_fd < 0 ? -1 : pressure_open_in(watch, directory, "memory.events");
+
+	if (fd >= 0) /* where it cannot be, polling does */
+		pressure_add(watch, fd, EPOLLPRI, (uint32_t)fd);
 }
 
 static int add_group(struct pressure_watch *watch, const char *directory)
@@ -153,8 +168,10 @@ static int add_group(struct pressure_watch *watch, const char *directory)
 	watch->group_count++;
 	if (limit >= UNLIMITED)
 		return 0;
+	if (!v1)
+		set_events(watch, directory);
 	if (!v1 || set_thresholds(watch, directory, group->usage_fd, limit) < 0)
-		watch->idle_poll_ms = IDLE_POLL_MS;
+		watch->is_polled = 1;
 	return 1;
 }
 
@@ -184,7 +201,7 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 	struct pressure_cgroup cgroup;
 	int r = pressure_cgroup_find(&cgroup, 1), other;
 
-	watch->idle_poll_ms = IDLE_POLL_EVENTS_MS;
+	watch->idle_poll_ms = IDLE_POLL_MS;
 	if (r == 0)
 		r = add_groups(watch, &cgroup);
 	if (r > 0)
@@ -205,9 +222,14 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 static int headroom_event(struct pressure_watch *watch, uint32_t fd, uint32_t events, uint64_t now_ns)
 {
 	uint64_t count;
+	char text[512];
 
-	(void)watch, (void)events, (void)now_ns;
+	(void)watch, (void)now_ns;
 	/* Waking up was its purpose; the usage is looked at in any case. */
+	if (events & EPOLLPRI) { /* memory.events: silent until it changes after this */
+		int r = pressure_read((int)fd, text, sizeof(text));
+		return r < 0 ? r : 0;
+	}
 	return read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN ? -errno : 0;
 }
 
@@ -239,6 +261,7 @@ static int available_look(struct pressure_watch *watch, uint64_t now_ns, struct 
 		pressure_number(text, "MemAvailable:", &free_kib) < 0)
 		return -EBADMSG;
 	o->headroom_known = 1;
+	o->must_poll = 1;
 	o->free_bytes = free_kib * 1024;
 	o->limit_bytes = total_kib * 1024;
 	return 0;

@@ -31,6 +31,7 @@ struct pressure_observation {
 	int headroom_known;       /* the next two are known */
 	uint64_t free_bytes;      /* until the limit */
 	uint64_t limit_bytes;     /* bytes at the limit */
+	int must_poll;            /* nothing tells when they become few */
 	uint64_t evictable_pages; /* what could be purged */
 	uint64_t page_bytes;
 };

@@ -18,6 +18,7 @@
 #define PRESSURE_GROUPS 8  /* nested cgroups with limits that one watch looks at */
 #define PRESSURE_MS ((uint64_t)1000000)
 #define PRESSURE_EVENT_NS (100 * PRESSURE_MS) /* how long an event without a level of its own counts */
+#define PRESSURE_POLL_NS (100 * PRESSURE_MS) /* how often free bytes are looked at where the limit is near */
 #define PRESSURE_WINDOW_NS (2000 * PRESSURE_MS)
 
 /* The tests' seam: where /proc is, and what time it is. */
@@ -56,6 +57,7 @@ struct pressure_watch {
 	struct pressure_group groups[PRESSURE_GROUPS];
 	unsigned group_count;
 	int is_version_1;
+	int is_polled; /* nothing tells when the usage comes near a limit */
 };
 
 struct pressure_source {

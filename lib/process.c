@@ -13,6 +13,7 @@ static int result;
 
 static void before_fork(void)
 {
+	guard_before_fork();
 	shrinker_before_fork();
 	areas_before_fork();
 	backends_before_fork();
@@ -27,6 +28,7 @@ static void after_fork(void)
 	backends_after_fork();
 	areas_after_fork();
 	shrinker_after_fork();
+	guard_after_fork();
 }
 
 static void after_fork_in_child(void)

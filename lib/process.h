@@ -2,7 +2,7 @@
 /*
  * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
  * functions that lock and unlock it, and process.c calls them around fork in the order in which the mutexes nest:
- * shrinker, areas, backends, memfd, kernel.
+ * guard, shrinker, areas, backends, memfd, kernel.
  */
 #ifndef ASHMEM_LIB_PROCESS_H
 #define ASHMEM_LIB_PROCESS_H
@@ -10,6 +10,8 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
+void guard_before_fork(void);
+void guard_after_fork(void);
 void shrinker_before_fork(void);
 void shrinker_after_fork(void);
 void areas_before_fork(void);

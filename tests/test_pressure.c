@@ -84,6 +84,8 @@ CONTRACT_TEST(pressure, open_checks_its_options)
 	expect_eq(open_answer(OPTIONS(.critical_percent = ASHMEM_PRESSURE_PURGE_NOTHING)), 0);
 	expect_eq(open_answer(OPTIONS(.hold_ms = 3600000)), 0);
 	expect_eq(open_answer(OPTIONS(.hold_ms = 3600001)), -EINVAL);
+	expect_eq(open_answer(OPTIONS(.flags = ASHMEM_PRESSURE_NOT_IN_UNPIN)), 0);
+	expect_eq(open_answer(OPTIONS(.flags = 2)), -EINVAL);
 	expect_eq(open_answer((struct ashmem_pressure_options){.struct_size = sizeof(size_t) - 1}), -EINVAL);
 	/* Older: what lies behind is not read. Newer: what we do not know must be zero. */
 	expect_eq(open_answer((struct ashmem_pressure_options){
@@ -266,6 +268,147 @@ CONTRACT_TEST(pressure, a_level_can_be_told_to_purge_nothing)
 	make_event();
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_SOME);
 	expect_eq(ashmem_shrink_count(), PAGES - 10);
+	ashmem_pressure_close(pressure);
+	view_drop(&view);
+	end();
+}
+
+/* -- in unpin -- */
+
+/* A thousandth of the pages of an area, over and over, until something is purged or it was done often enough. */
+static int unpin_often(const struct view *view, int times)
+{
+	uint64_t before = ashmem_shrink_count();
+
+	for (int i = 0; i < times && ashmem_shrink_count() >= before; i++) {
+		expect(pin_pages(view->area, 10, PAGES - 10) >= 0);
+		unpin_pages(view->area, 10, PAGES - 10);
+		usleep(10);
+	}
+	return ashmem_shrink_count() < before;
+}
+
+#define OFTEN 20000
+
+/* Just not short, so that unpin looks every 16 MiB; then short. */
+static struct view view_that_gets_short(struct ashmem_pressure_options *options, struct ashmem_pressure **pressure)
+{
+	struct view view = view_make(PAGES);
+
+	unsetenv("MEMORY_PRESSURE_WATCH");
+	make_available(257);
+	fill_pages(&view, 0, PAGES, 0x5a);
+	unpin_pages(view.area, 10, PAGES - 10);
+	expect_eq(ashmem_pressure_open(options, pressure), 0);
+	make_available(200);
+	return view;
+}
+
+static int calls;
+
+static void count_calls(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages)
+{
+	(void)userdata, (void)level, (void)before, (void)purged_pages;
+	calls++;
+}
+
+CONTRACT_TEST(pressure, unpin_purges_when_free_bytes_are_short)
+{
+	struct ashmem_pressure *pressure = NULL;
+	struct ashmem_pressure_status status;
+	struct view view;
+
+	skip_on_kernel("only the kernel decides when the driver purges");
+	begin();
+	view = view_that_gets_short(NULL, &pressure);
+	calls = 0;
+	expect_eq(ashmem_pressure_subscribe(pressure, count_calls, NULL), 0);
+	expect(unpin_often(&view, OFTEN));
+	status = fake_status(pressure);
+	expect_eq(status.unpin_purges, 1);
+	expect_eq(status.purges, 1);
+	expect_eq(status.headroom_purges, 1);
+	expect_eq(status.wanted_pages, PAGES - 10);
+	expect_eq(status.purged_pages, PAGES - 10);
+	expect(pages_hold(&view, 0, 10, 0x5a));
+	/* Telling is left to the dispatch. */
+	expect_eq(status.dispatches, 0);
+	expect_eq(calls, 0);
+	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_SOME);
+	expect_eq(calls, 1);
+	ashmem_pressure_close(pressure);
+	view_drop(&view);
+	end();
+}
+
+CONTRACT_TEST(pressure, unpin_leaves_it_to_others_if_told_so)
+{
+	struct ashmem_pressure_options options = OPTIONS(.flags = ASHMEM_PRESSURE_NOT_IN_UNPIN);
+	struct ashmem_pressure_options nothing = OPTIONS(.some_percent = ASHMEM_PRESSURE_PURGE_NOTHING);
+	struct ashmem_pressure *pressure = NULL;
+	struct view view;
+
+	skip_on_kernel("only the kernel decides when the driver purges");
+	begin();
+	view = view_that_gets_short(&options, &pressure);
+	expect(!unpin_often(&view, 1000));
+	ashmem_pressure_close(pressure);
+	view_drop(&view);
+	view = view_that_gets_short(&nothing, &pressure); /* this level is not to purge */
+	expect(!unpin_often(&view, 1000));
+	make_available(100);
+	expect(unpin_often(&view, OFTEN));
+	ashmem_pressure_close(pressure);
+	/* No watch, no purge. */
+	view_drop(&view);
+	view = unpinned_view();
+	expect(!unpin_often(&view, 1000));
+	view_drop(&view);
+	end();
+}
+
+CONTRACT_TEST(pressure, the_next_handle_takes_over_what_unpin_does)
+{
+	struct ashmem_pressure *first = NULL, *second;
+	struct view view;
+
+	skip_on_kernel("only the kernel decides when the driver purges");
+	begin();
+	view = view_that_gets_short(NULL, &first);
+	second = fake_open(NULL);
+	ashmem_pressure_close(first);
+	make_available(300);
+	expect_eq(ashmem_pressure_dispatch(second), ASHMEM_PRESSURE_NONE);
+	make_available(200);
+	expect(unpin_often(&view, OFTEN));
+	expect_eq(fake_status(second).unpin_purges, 1);
+	ashmem_pressure_close(second);
+	view_drop(&view);
+	end();
+}
+
+static void unpin_in_child(void *argument)
+{
+	struct view *view = argument;
+	struct ashmem_pressure *own;
+
+	expect(!unpin_often(view, 1000));
+	own = fake_open(NULL);
+	expect(unpin_often(view, OFTEN));
+	expect_eq(fake_status(own).unpin_purges, 1);
+	ashmem_pressure_close(own);
+}
+
+CONTRACT_TEST(pressure, a_child_purges_in_unpin_with_a_handle_of_its_own_only)
+{
+	struct ashmem_pressure *pressure = NULL;
+	struct view view;
+
+	skip_on_kernel("only the kernel decides when the driver purges");
+	begin();
+	view = view_that_gets_short(NULL, &pressure);
+	run_child(unpin_in_child, &view);
+	expect_eq(fake_status(pressure).unpin_purges, 0);
 	ashmem_pressure_close(pressure);
 	view_drop(&view);
 	end();

@@ -387,6 +387,9 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  *
  * On a handle that was imported read-only it ends the pin of that handle, and nothing else.
  *
+ * While the program watches memory pressure, this call now and then looks at it, and purges if memory is short
+ * (@ref ashmem_pressure_unpin).
+ *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.

@@ -27,8 +27,8 @@
  * | "headroom" | how far the process's cgroup, and those around it, are from their limits, version 1 and 2 |
  * | "available" | `MemAvailable` of the system |
  *
- * With "auto" the headroom is watched *beside* the first four wherever a limit is set: unpinned pages are shared
- * memory, which the kernel cannot reclaim without swap space, so it hardly stalls before it kills. Where a limit is
+ * With "auto" free bytes are watched *beside* the first four: the headroom wherever a limit is set, else what is available. Unpinned
+ * pages are shared memory, which the kernel cannot reclaim without swap space, so it hardly stalls before it kills. Where a limit is
  * set by cgroup version 1, "auto" passes over the two PSI sources, which know nothing of that limit.
  * If a source vanishes (its cgroup is removed, the socket's peer is gone), "auto" goes on to the next that works.
  * ashmem_pressure_explain() tells what was taken and why others were not.
@@ -48,6 +48,17 @@
  * first threshold. Stalls and events do not say how much is needed: the share of the level is purged, of the pages that can
  * be; twice as much at each further step, at most one step in 100 ms, as long as they go on. Nothing is purged when
  * they have stopped. The level rises at once and falls when nothing as high was observed for a second.
+ *
+ * @section ashmem_pressure_unpin In ashmem_unpin()
+ *
+ * A program can fill memory faster than its event loop, or a thread, gets to run. So where free bytes are watched, ashmem_unpin() looks
+ * at them too, each time that a thread has unpinned a sixteenth of what was free (at least 64 KiB, at most 64 MiB), and purges what is needed before
+ * it returns; with several threads it waits up to a fifth of a second for the purge of another if memory is as short as at
+ * #ASHMEM_PRESSURE_HIGH. An unpin that does not look costs some instructions more. Levels change, and subscribers hear of it, in
+ * ashmem_pressure_dispatch() alone. Of several handles, the one that was first does this.
+ * #ASHMEM_PRESSURE_NOT_IN_UNPIN turns it off.
+ *
+ * What is allocated in between by other means is not seen: call ashmem_pressure_dispatch() before a large allocation.
  *
  * @section ashmem_pressure_fork Fork
  *
@@ -75,6 +86,9 @@ extern "C" {
 /** struct ashmem_pressure_options: purge nothing at this level, whatever the source. */
 #define ASHMEM_PRESSURE_PURGE_NOTHING 4294967295u
 
+/** struct ashmem_pressure_options, flags: ashmem_unpin() does not look at free bytes (@ref ashmem_pressure_unpin). */
+#define ASHMEM_PRESSURE_NOT_IN_UNPIN 1u
+
 /** A watch on memory pressure. Opaque; made by ashmem_pressure_open(). */
 struct ashmem_pressure;
 
@@ -86,6 +100,7 @@ struct ashmem_pressure_options {
 	uint32_t high_percent;     /**< The same at #ASHMEM_PRESSURE_HIGH; 0: 25. */
 	uint32_t critical_percent; /**< The same at #ASHMEM_PRESSURE_CRITICAL; 0: 50. */
 	uint32_t hold_ms;          /**< Milliseconds for which a level is held when pressure ceases; 0: 1000. At most an hour. */
+	uint32_t flags;            /**< 0 or #ASHMEM_PRESSURE_NOT_IN_UNPIN. */
 };
 
 /** What a watch has seen and done so far. */
@@ -102,6 +117,7 @@ struct ashmem_pressure_status {
 	uint64_t lost_sources;    /**< Sources that vanished. */
 	uint64_t free_bytes;      /**< Free bytes when last looked at; 0 if no source tells. */
 	uint64_t limit_bytes;     /**< What those are of; 0 if no source tells. */
+	uint64_t unpin_purges;    /**< How many of the purges ashmem_unpin() made. */
 };
 
 /**
@@ -124,7 +140,7 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @param[out] pressure  The handle; the caller ends it with ashmem_pressure_close().
  * @return 0 on success; also when the service manager turned watching off.
  * @retval -EINVAL     @p pressure is NULL, `struct_size` is smaller than itself, a percentage is above 100, `hold_ms` is above
- *                     3600000, no source has this name; or "service" was named and its path is not absolute.
+ *                     3600000, a flag is unknown, no source has this name; or "service" was named and its path is not absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all zero; or "service" was named
  *                     and what to write is longer than 4096 bytes.
  * @retval -ENODEV     "auto": no source works here.
