@@ -407,6 +407,10 @@ docs: $(TOP)/docs/Doxyfile ## Build HTML and man pages (needs doxygen); anything
 	$(Q)rm -r $(BUILD)/docs/doxygen-man
 	@echo 'HTML: $(BUILD)/docs/html/index.html   man pages: $(BUILD)/docs/man/man3'
 
+# ---------------------------------------------------------------- releases: see there
+
+include $(TOP)/packaging/rules.mk
+
 # ---------------------------------------------------------------- housekeeping
 
 .PHONY: deps
@@ -417,13 +421,17 @@ deps: ## Install the developers' tools with apt (the library itself needs a C co
 deps-vm: ## Install what check-vm needs with apt: QEMU, compilers for i386 and arm64
 	@$(TOP)/.ci/deps vm
 
+.PHONY: deps-dist
+deps-dist: ## Install what makes and checks packages with apt: debhelper, lintian, rpmbuild, CMake, Meson, LuaJIT, ...
+	@$(TOP)/.ci/deps dist
+
 .PHONY: clean
 clean: ## Remove the build directory
 	rm -rf $(BUILD)
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*\#\# *\(.*\)/  \1	\2/p' $(MAKEFILE) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*\#\# *\(.*\)/  \1	\2/p' $(MAKEFILE) $(TOP)/packaging/rules.mk | expand -t 20
 	@echo '  Variables: CC CFLAGS LDFLAGS CROSS_COMPILE WERROR=1 V=1 BUILD=dir PREFIX DESTDIR LIBDIR'
 
 -include $(wildcard $(patsubst %.o,%.d,$(STATIC_OBJ) $(PIC_OBJ) $(SUPPORT_OBJ) $(CONTRACT_OBJ) $(BENCH_OBJ)) \
