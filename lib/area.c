@@ -94,6 +94,13 @@ void area_ref(struct ashmem_area *area)
 	area->refs++;
 }
 
+void area_take(struct ashmem_area *area)
+{
+	pthread_mutex_lock(&mutex);
+	area->refs++;
+	pthread_mutex_unlock(&mutex);
+}
+
 /*
  * The handle of a backend's state. If there is one already, the state's extra reference is given back. NULL, and the state is
  * closed, if there is no memory.

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "notices.h"
 #include "range_tree.h"
 #include "sys.h"
 
@@ -221,6 +222,9 @@ static int finish(struct control_map *map, struct batch *batch)
 		return r == -EPERM && control_notice_seals(map) ? 0 : r;
 	}
 	map->shared->purged_pages += batch->freed;
+	for (uint32_t i = 0; i < batch->extents; i++)
+		notices_add((uint64_t)batch->extent[i].start << map->page_shift,
+			(uint64_t)batch->extent[i].pages << map->page_shift);
 	return 1;
 }
 

@@ -19,10 +19,12 @@ static void before_fork(void)
 	backends_before_fork();
 	memfd_before_fork();
 	kernel_before_fork();
+	notices_before_fork();
 }
 
 static void after_fork(void)
 {
+	notices_after_fork();
 	kernel_after_fork();
 	memfd_after_fork();
 	backends_after_fork();
@@ -33,6 +35,7 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
+	notices_after_fork_in_child();
 	memfd_after_fork_in_child();
 	after_fork();
 }
