@@ -361,6 +361,14 @@ check-crash: ## Kill a process at every instruction of every shared operation (p
 prove-crash: ## Show that check-crash fails when a protection is taken out of the library
 	@$(SCRIPT_ENV) $(TOP)/tests/crash/prove
 
+.PHONY: check-faults
+check-faults: ## Make every call of libc and the kernel fail once, in every public operation, with each plausible error
+	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/check
+
+.PHONY: prove-faults
+prove-faults: ## Show that check-faults notices error paths that do too little, or too late
+	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/prove
+
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in QEMU (needs `make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/vm/check
