@@ -18,7 +18,6 @@
 #include <string.h>
 
 #include "control.h"
-#include "notices.h"
 #include "range_tree.h"
 #include "sys.h"
 
@@ -54,9 +53,9 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 /* Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were unpinned in order, make its note longer. */
 static void note(struct control *control, struct batch *batch, uint32_t start, uint32_t pages)
 {
-	struct control_extent *last = &batch->extent[batch->extents - 1];
+	struct control_extent *last = batch->extents ? &batch->extent[batch->extents - 1] : NULL;
 
-	if (batch->extents > 0 && (uint64_t)last->start + last->pages == start) {
+	if (last && (uint64_t)last->start + last->pages == start) {
 		last->pages += pages;
 		SHARED_STORE(control->purge[batch->extents - 1].pages, last->pages);
 	} else {
@@ -215,19 +214,13 @@ static int finish(struct control_map *map, struct batch *batch)
 {
 	int r = free_pages(map, batch);
 
+	SHARED_STORE(map->shared->purge_count, 0);
 	if (r < 0) {
 		put_back(map, batch);
-		SHARED_STORE(map->shared->purge_count, 0);
 		/* The file was sealed without the library: nothing here can be purged any more. */
-		if (r == -EPERM && control_notice_seals(map))
-			return 0;
-		return r == -EUCLEAN ? r : -EIO;
+		return r == -EPERM && control_notice_seals(map) ? 0 : r;
 	}
-	SHARED_STORE(map->shared->purge_count, 0);
 	map->shared->purged_pages += batch->freed;
-	for (uint32_t i = 0; i < batch->extents; i++)
-		notices_add((uint64_t)batch->extent[i].start << map->page_shift,
-			(uint64_t)batch->extent[i].pages << map->page_shift);
 	return 1;
 }
 

@@ -271,12 +271,6 @@ static int replace_sources(struct ashmem_pressure *p)
 	return choose(p);
 }
 
-/* Whether an answer says that the source is gone, and not that the kernel is short of memory, which is when it is needed. */
-static int is_gone(int r)
-{
-	return r < 0 && r != -ENOMEM;
-}
-
 /* Take the events that are there; how many, or -ENODEV if a source is gone. */
 static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 {
@@ -296,8 +290,8 @@ static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 		if (!watch->source)
 			continue;
 		taken++;
-		lost |= is_gone(watch->source->event(
-			watch, (uint32_t)events[i].data.u64, events[i].events, now_ns));
+		lost |= watch->source->event(
+				watch, (uint32_t)events[i].data.u64, events[i].events, now_ns) < 0;
 	}
 	return lost ? -ENODEV : taken;
 }
@@ -310,7 +304,7 @@ static int observe(struct ashmem_pressure *p, struct pressure_observation *o)
 	o->page_bytes = sys_page_size();
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		if (p->watches[i].source)
-			lost |= is_gone(p->watches[i].source->look(&p->watches[i], o->now_ns, o));
+			lost |= p->watches[i].source->look(&p->watches[i], o->now_ns, o) < 0;
 	return lost ? -ENODEV : 0;
 }
 

@@ -14,7 +14,8 @@ struct search {
 	const struct range_list *list;
 	uint64_t age;   /* of the range to start behind */
 	uint32_t start; /* its first page */
-	uint64_t nodes; /* that may still be looked at: no node is met twice but in damaged memory */
+	uint64_t from;  /* the first page that the next entry may hold: leaves come in order, so no way leads to one twice */
+	uint64_t nodes; /* that may still be looked at */
 	int found;
 	struct range best;
 };
@@ -33,6 +34,9 @@ static int look_at_leaf(struct search *search, const struct range_node *leaf, ui
 		struct range range = range_load(&leaf->range[i]);
 		uint64_t age = range_age(&range);
 
+		if (range.start < search->from)
+			return -EUCLEAN;
+		search->from = (uint64_t)range.start + 1;
 		if (age == AGE_NONE || age == AGE_PURGED || age < search->age ||
 			(age == search->age && range.start <= search->start) ||
 			!is_better(search, age, range.start))
@@ -70,8 +74,8 @@ static int look_below(struct search *search, uint32_t index, uint32_t level)
 
 	if (r < 0)
 		return r;
-	if (search->nodes-- == 0)
-		return -EUCLEAN;
+	if (search->nodes-- == 0 || (count == 0 && search->nodes + 1 < search->list->max_nodes))
+		return -EUCLEAN; /* only the root is empty */
 	if (level == 0)
 		return look_at_leaf(search, node, count);
 	uint32_t young = best_young_child(search, node, count);
