@@ -373,6 +373,10 @@ fuzz: ## Fuzz the control block and what reads the system's text, each for FUZZ_
 prove-hostile: ## Show that check-hostile fails when a protection is taken out of the library
 	@$(SCRIPT_ENV) $(TOP)/tests/hostile/prove
 
+.PHONY: check-pressure
+check-pressure: ## Fill caches under real memory limits, here and in QEMU: no kill, no wrong byte (`make deps-vm`; DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/pressure/check
+
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in QEMU (needs `make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/vm/check
