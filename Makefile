@@ -361,6 +361,14 @@ check-crash: ## Kill a process at every instruction of every shared operation (p
 prove-crash: ## Show that check-crash fails when a protection is taken out of the library
 	@$(SCRIPT_ENV) $(TOP)/tests/crash/prove
 
+.PHONY: check-faults
+check-faults: ## Make every call of libc and the kernel fail once, in every public operation, with each plausible error
+	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/check
+
+.PHONY: prove-faults
+prove-faults: ## Show that check-faults notices error paths that do too little, or too late
+	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/prove
+
 .PHONY: check-hostile
 check-hostile: ## Let peers write anything into the shared state while others use it; fuzz it (FUZZ_SECONDS=60, HOSTILE_MS=120)
 	@$(SCRIPT_ENV) $(TOP)/tests/hostile/check
@@ -423,6 +431,10 @@ docs: $(TOP)/docs/Doxyfile ## Build HTML and man pages (needs doxygen); anything
 	$(Q)rm -r $(BUILD)/docs/doxygen-man
 	@echo 'HTML: $(BUILD)/docs/html/index.html   man pages: $(BUILD)/docs/man/man3'
 
+# ---------------------------------------------------------------- releases: see there
+
+include $(TOP)/packaging/rules.mk
+
 # ---------------------------------------------------------------- housekeeping
 
 .PHONY: deps
@@ -433,13 +445,17 @@ deps: ## Install the developers' tools with apt (the library itself needs a C co
 deps-vm: ## Install what check-vm needs with apt: QEMU, compilers for i386 and arm64
 	@$(TOP)/.ci/deps vm
 
+.PHONY: deps-dist
+deps-dist: ## Install what makes and checks packages with apt: debhelper, lintian, rpmbuild, CMake, Meson, LuaJIT, ...
+	@$(TOP)/.ci/deps dist
+
 .PHONY: clean
 clean: ## Remove the build directory
 	rm -rf $(BUILD)
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*\#\# *\(.*\)/  \1	\2/p' $(MAKEFILE) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*\#\# *\(.*\)/  \1	\2/p' $(MAKEFILE) $(TOP)/packaging/rules.mk | expand -t 20
 	@echo '  Variables: CC CFLAGS LDFLAGS CROSS_COMPILE WERROR=1 V=1 BUILD=dir PREFIX DESTDIR LIBDIR'
 
 -include $(wildcard $(patsubst %.o,%.d,$(STATIC_OBJ) $(PIC_OBJ) $(SUPPORT_OBJ) $(CONTRACT_OBJ) $(BENCH_OBJ)) \

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 
 #include <ashmem/stats.h>
 
@@ -92,6 +91,13 @@ void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *c
 void area_ref(struct ashmem_area *area)
 {
 	area->refs++;
+}
+
+void area_take(struct ashmem_area *area)
+{
+	pthread_mutex_lock(&mutex);
+	area->refs++;
+	pthread_mutex_unlock(&mutex);
 }
 
 /*
@@ -286,8 +292,7 @@ static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, i
 	if (r < 0)
 		return r;
 	/* mmap(2) will add it: personality(2). */
-	if ((prot & PROT_READ) && !(r & PROT_EXEC) &&
-		(personality(0xffffffff) & READ_IMPLIES_EXEC))
+	if ((prot & PROT_READ) && !(r & PROT_EXEC) && sys_read_implies_exec())
 		return -EPERM;
 	return prot & ~r ? -EPERM : 0;
 }

@@ -29,5 +29,7 @@ struct ashmem_area {
 void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
 /* Take one more reference, from within a visit; given back by ashmem_close(). */
 void area_ref(struct ashmem_area *area);
+/* The same, of an area that the caller has a reference to. */
+void area_take(struct ashmem_area *area);
 
 #endif /* ASHMEM_LIB_AREA_H */

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <unistd.h>
 
 #include <ashmem/stats.h>
@@ -31,8 +30,8 @@ static int memfd_probe(void *userdata)
 	if (__atomic_load_n(&works, __ATOMIC_RELAXED))
 		return 0;
 	fd = sys_memfd_create("ashmem-probe");
-	if (fd == -ENOSYS)
-		return -ENODEV;
+	if (fd == -ENODEV)
+		return fd;
 	if (fd >= 0)
 		close(fd);
 	/* Out of descriptors or memory is for the call that needs them to say. */
@@ -106,7 +105,7 @@ static int narrowed(int mask, int prot)
 {
 	if (prot & ~mask)
 		return -EINVAL;
-	if ((prot & PROT_READ) && (personality(0xffffffff) & READ_IMPLIES_EXEC))
+	if ((prot & PROT_READ) && sys_read_implies_exec())
 		prot |= PROT_EXEC;
 	return prot;
 }
@@ -184,10 +183,8 @@ int memfd_allowed_fd(struct memfd_area *area)
 static int memfd_get_fd(void *state)
 {
 	struct memfd_area *area = state;
-	int r = memfd_materialise(area, NULL);
+	int r = memfd_make_ready(area);
 
-	if (r == 0)
-		r = memfd_establish(area); /* whoever gets it finds the state in it */
 	return r < 0 ? r : memfd_allowed_fd(area);
 }
 

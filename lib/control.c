@@ -80,8 +80,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 	/* Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so private is the same. */
 	if (base == MAP_FAILED && errno == EPERM && !writable)
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
-	if (base == MAP_FAILED)
-		return -errno;
+	if (base == MAP_FAILED) /* also for want of locked memory, or of the system's files */
+		return errno == EAGAIN || errno == ENFILE ? -ENOMEM : -errno;
 
 	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
 	*map = (struct control_map){
@@ -109,9 +109,7 @@ int control_reserve(int fd, uint64_t size_bytes)
 {
 	uint64_t data_bytes = round_up_to_page(size_bytes);
 
-	if (ftruncate(fd, (off_t)(data_bytes + control_bytes_for(data_bytes))) < 0)
-		return errno == EINVAL ? -EFBIG : -errno;
-	return 0;
+	return sys_truncate(fd, data_bytes + control_bytes_for(data_bytes));
 }
 
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
@@ -145,10 +143,10 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 {
 	if (status->st_size < CONTROL_BYTES)
 		return CONTROL_NONE;
-	ssize_t got = pread(fd, id, sizeof(*id), status->st_size - (off_t)sizeof(*id));
+	int64_t got = sys_read_at(fd, id, sizeof(*id), (uint64_t)status->st_size - sizeof(*id));
 	if (got < 0)
-		return -errno;
-	if (got != (ssize_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
+		return got == -EIO ? -EUCLEAN : (int)got;
+	if (got != (int64_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
 		return CONTROL_NONE;
 
 	/* The library makes none; pages of theirs that are missing can be denied, and touching them would be SIGBUS. */
@@ -184,7 +182,7 @@ int control_attach(struct control_map *map, int fd, const struct stat *status)
 {
 	struct control_id id;
 	int flags = fcntl(fd, F_GETFL);
-	int r = read_id(&id, fd, status);
+	int r = flags < 0 ? -errno : read_id(&id, fd, status);
 
 	if (r != 0)
 		return r;
@@ -216,21 +214,57 @@ void control_detach(struct control_map *map)
 
 /* -- lock and recovery -- */
 
+/*
+ * The kernel refused to free pages that the dead one had noted: what was marked for it counts as live again, up to all of its range, and is
+ * purged another time. Giving up the recovery instead would leave the note behind for a later one, when the pages may be pinned.
+ */
+static int put_back(struct control_map *map, uint64_t start, uint64_t end)
+{
+	struct range range;
+	int r;
+
+	SHARED_STORE(map->shared->cursor_done, 0);
+	while (start < end && (r = range_find(&map->list, (uint32_t)start, &range)) != 0) {
+		uint64_t range_end = (uint64_t)range.start + range.pages;
+		if (r < 0 || range_end <= start)
+			return -EUCLEAN;
+		uint64_t from = range.start > start ? range.start : start;
+		uint64_t to = range_end < end ? range_end : end;
+		if (from >= to)
+			break;
+		uint64_t live = range.live + (to - from);
+		if (range.flags & RANGE_PURGED)
+			r = range_set_live(&map->list, range.start,
+				live < range.pages ? (uint32_t)live : range.pages);
+		if (r < 0)
+			return r;
+		start = range_end;
+	}
+	return 0;
+}
+
 /* Free pages of the area; `start` and `pages` may be nonsense. */
-static int punch(const struct control_map *map, uint64_t start, uint64_t pages)
+static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 {
 	if (start + pages > map->list.pages || pages == 0)
 		return -EUCLEAN;
-	return sys_punch(map->fd, start << map->page_shift, pages << map->page_shift);
+	if (sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
+		return 0;
+	return put_back(map, start, start + pages);
+}
+
+void control_say_sealed(struct control_map *map)
+{
+	uint32_t prot = SHARED_LOAD(map->shared->prot);
+	SHARED_STORE(map->shared->prot, prot & ~(uint32_t)PROT_WRITE);
+	SHARED_STORE(map->shared->sealed, 1);
 }
 
 int control_notice_seals(struct control_map *map)
 {
 	if (!sys_is_write_sealed(map->fd))
 		return 0;
-	uint32_t prot = SHARED_LOAD(map->shared->prot);
-	SHARED_STORE(map->shared->prot, prot & ~(uint32_t)PROT_WRITE);
-	SHARED_STORE(map->shared->sealed, 1);
+	control_say_sealed(map);
 	return 1;
 }
 
@@ -243,8 +277,9 @@ static int check_nodes(const struct control_map *map)
 	uint64_t bytes = (uint64_t)SHARED_LOAD(map->shared->ranges.nodes_used) * RANGE_NODE_BYTES;
 	struct stat status;
 
+	/* A recovery answers with -EUCLEAN or succeeds: given up for a passing reason, it would leave its notes to a later one. */
 	if (fstat(map->fd, &status) < 0)
-		return -errno;
+		return 0;
 	return bytes <= (uint64_t)status.st_blocks * 512 + 2 * sys_page_size() ? 0 : -EUCLEAN;
 }
 
@@ -261,9 +296,6 @@ static int recover(struct control_map *map)
 	for (uint32_t i = 0; r == 0 && i < count; i++)
 		r = punch(map, SHARED_LOAD(control->purge[i].start),
 			SHARED_LOAD(control->purge[i].pages));
-	/* Sealed meanwhile: what was to be freed stays, with the purge mark. */
-	if (r == -EPERM && control_notice_seals(map))
-		r = 0;
 	if (r < 0)
 		return r;
 	/* The dead one's locks against readers stay if others have duplicates of its descriptor. */

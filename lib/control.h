@@ -140,6 +140,8 @@ void control_detach(struct control_map *map);
 
 /* Learn from the kernel whether the file is sealed against writing: 1, and the control block says so from now on; or 0. */
 int control_notice_seals(struct control_map *map);
+/* The file was just sealed: say so. Both with the lock held. */
+void control_say_sealed(struct control_map *map);
 
 /* What control_lock() does if the lock was not simply free, and the block in order. `r` is the lock's answer. */
 int control_lock_slowly(struct control_map *map, int r);

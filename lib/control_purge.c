@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "notices.h"
 #include "range_tree.h"
 #include "sys.h"
 
@@ -214,13 +215,19 @@ static int finish(struct control_map *map, struct batch *batch)
 {
 	int r = free_pages(map, batch);
 
-	SHARED_STORE(map->shared->purge_count, 0);
 	if (r < 0) {
 		put_back(map, batch);
+		SHARED_STORE(map->shared->purge_count, 0);
 		/* The file was sealed without the library: nothing here can be purged any more. */
-		return r == -EPERM && control_notice_seals(map) ? 0 : r;
+		if (r == -EPERM && control_notice_seals(map))
+			return 0;
+		return r == -EUCLEAN ? r : -EIO;
 	}
+	SHARED_STORE(map->shared->purge_count, 0);
 	map->shared->purged_pages += batch->freed;
+	for (uint32_t i = 0; i < batch->extents; i++)
+		notices_add((uint64_t)batch->extent[i].start << map->page_shift,
+			(uint64_t)batch->extent[i].pages << map->page_shift);
 	return 1;
 }
 

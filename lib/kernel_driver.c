@@ -20,8 +20,11 @@
 
 int kernel_ask(int fd, unsigned long request, unsigned long argument)
 {
-	int r = ioctl(fd, request, argument);
+	int r;
 
+	do
+		r = ioctl(fd, request, argument);
+	while (r == -1 && errno == EINTR);
 	return r == -1 ? -errno : r;
 }
 
@@ -57,8 +60,8 @@ int kernel_materialise(int fd)
 	size_t page = sys_page_size();
 	void *first = mmap(NULL, page, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
-	if (first == MAP_FAILED)
-		return -errno;
+	if (first == MAP_FAILED) /* also for want of locked memory */
+		return errno == EAGAIN ? -ENOMEM : -errno;
 	munmap(first, page);
 	return 0;
 }

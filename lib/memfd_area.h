@@ -30,9 +30,10 @@ struct memfd_area {
 	int read_only_fd; /* atomic; -1: none; a description of its own, to hand out under a mask without PROT_WRITE */
 	struct control_map control;
 
-	pthread_mutex_t keeping; /* guards the next two: memfd_readers.c */
+	pthread_mutex_t keeping; /* guards the next three: memfd_readers.c */
 	int lock_fd;             /* the description that holds the locks; -1: none; can be `fd` */
 	struct keeps keeps;
+	int locks_left;          /* there are locks on pages that it does not keep: the kernel had no memory to end them */
 
 	uint32_t refs;
 	uint64_t size_bytes;
@@ -84,6 +85,9 @@ struct memfd_mapping {
  * stays as it was.
  */
 int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping);
+
+/* Materialise and establish, both or neither: whoever gets the descriptor then finds the state in it. */
+int memfd_make_ready(struct memfd_area *area);
 
 /* The descriptor that allows what the mask allows, of a materialised area. */
 int memfd_allowed_fd(struct memfd_area *area);

@@ -283,10 +283,15 @@ void memfd_newborn_end(struct memfd_area *area)
 
 int memfd_open_read_only(int fd)
 {
+	int copy = sys_reopen_read_only(fd);
+
 	/* Other users shall not reopen it for writing. Only the file's owner can do this, and could undo it. */
-	if (fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM)
-		return -errno;
-	return sys_reopen_read_only(fd);
+	if (copy >= 0 && fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM) {
+		int error = errno;
+		close(copy);
+		return -error;
+	}
+	return copy;
 }
 
 static int map_fd(int fd, struct memfd_mapping *mapping)
@@ -300,37 +305,47 @@ static int map_fd(int fd, struct memfd_mapping *mapping)
 	return 0;
 }
 
-/* Size the memfd, map it for who wants that, and seal it: what can fail comes before what cannot be undone. */
-static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct memfd_mapping *mapping)
+/*
+ * Size the memfd, write its control block if `status` is not NULL, map it for who wants that, and seal it: what can fail comes before what
+ * cannot be undone.
+ */
+static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct memfd_mapping *mapping,
+	struct stat *status)
 {
 	int r = control_reserve(fd, area->size_bytes);
 
+	if (r == 0 && status && fstat(fd, status) < 0)
+		r = -errno;
+	if (r == 0 && status)
+		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
 	if (r == 0 && mapping)
 		r = map_fd(map_from, mapping);
-	if (r < 0)
-		return r;
-	if (fcntl(fd, F_ADD_SEALS, SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
 		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
 		if (mapping)
 			munmap(mapping->addr, mapping->length);
 	}
+	if (r < 0)
+		control_detach(&area->control);
 	return r;
 }
 
-/* Make the memory; all or nothing. The area is held as a newborn. */
-static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping)
+/* Make the memory, and the state `with_state`; all or nothing, but that a file of a birth stays sealed. The area is held as a newborn. */
+static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
+	struct stat status;
 	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r = 0;
 
 	if (fd < 0)
 		return fd;
 	/* One who shares the birth may have begun this and died: start from an empty file. */
-	if (area->birth && ftruncate(fd, 0) < 0)
-		r = -errno;
+	if (area->birth)
+		r = sys_truncate(fd, 0);
 	if (r == 0 && !(area->prot & PROT_WRITE))
 		r = read_only = memfd_open_read_only(fd);
 	if (r >= 0)
-		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping);
+		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping,
+			with_state && !area->birth ? &status : NULL);
 	if (r < 0) {
 		if (read_only >= 0)
 			close(read_only);
@@ -340,13 +355,23 @@ static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping)
 	}
 	area->fd = fd;
 	area->read_only_fd = read_only;
-	if (area->birth)
-		return establish(area);
-	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
+	if (area->birth) {
+		/* Not before it is sealed: who shares it could make it smaller under our hands. If this fails, the next call does it. */
+		r = establish(area);
+		if (r < 0 && mapping)
+			munmap(mapping->addr, mapping->length);
+		return r;
+	}
+	if (with_state) {
+		young_unlink(area);
+		publish(area, &status);
+	} else {
+		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
+	}
 	return 0;
 }
 
-int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping)
+static int materialise(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
 	int r = memfd_newborn_begin(area);
 
@@ -357,7 +382,7 @@ int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping)
 		return r < 0 || !mapping ? r : map_fd(r, mapping);
 	}
 	struct birth *birth = area->birth;
-	r = bring_forth(area, mapping);
+	r = bring_forth(area, mapping, with_state);
 	if (birth && r == 0)
 		__atomic_store_n(&birth->materialised, 1, __ATOMIC_RELAXED);
 	if (birth)
@@ -366,6 +391,18 @@ int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping)
 		birth_end(area);
 	pthread_mutex_unlock(&mutex);
 	return r;
+}
+
+int memfd_materialise(struct memfd_area *area, struct memfd_mapping *mapping)
+{
+	return materialise(area, mapping, 0);
+}
+
+int memfd_make_ready(struct memfd_area *area)
+{
+	int r = materialise(area, NULL, 1);
+
+	return r < 0 ? r : memfd_establish(area);
 }
 
 /* Somebody else has materialised the area: attach to it. The mutex is held. */
@@ -557,9 +594,10 @@ int memfd_import(void *userdata, int fd, void **state)
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return -errno;
-	if (fstat(copy, &status) < 0 || !S_ISREG(status.st_mode)) {
+	r = fstat(copy, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -ENOTTY;
+	if (r < 0) {
 		close(copy);
-		return -ENOTTY;
+		return r;
 	}
 	r = adopt(copy, &status, (mode & O_ACCMODE) == O_RDWR && !sys_is_write_sealed(copy), &area);
 	if (r < 0) {

@@ -59,18 +59,31 @@ static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uin
 
 /*
  * Give back the locks on those pages that the handle does not keep. If the kernel has no memory for it, pages stay longer than they
- * must; the end of the handle ends that.
+ * must: until the next such call, or the end of the handle.
  */
-static void unlock_gaps(const struct memfd_area *area, uint64_t start, uint64_t end)
+static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 {
 	uint32_t shift = area->control.page_shift;
 	uint64_t gap_start, gap_end;
 
+	if (area->locks_left) {
+		start = 0;
+		end = area->control.list.pages;
+	}
+	area->locks_left = 0;
 	while (keeps_find_gap(&area->keeps, start, end, &gap_start, &gap_end)) {
-		sys_lock_range(area->lock_fd, SYS_LOCK_NONE, gap_start << shift,
-			(gap_end - gap_start) << shift);
+		if (sys_lock_range(area->lock_fd, SYS_LOCK_NONE, gap_start << shift,
+			    (gap_end - gap_start) << shift) < 0)
+			area->locks_left = 1;
 		start = gap_end;
 	}
+}
+
+/* A call failed: the description that it opened goes, if nothing else is kept by it. */
+static void drop_lock_fd(struct memfd_area *area)
+{
+	if (area->lock_fd >= 0 && area->lock_fd != area->fd && area->keeps.count == 0)
+		memfd_forget_locks(area);
 }
 
 /* Whether purges of this area look for locks, or there are none. */
@@ -105,11 +118,11 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 	if (fd < 0)
 		return fd;
 	int r = lock_pages(area, fd, first, end, deadline_ns);
-	if (r < 0)
-		return r;
-	r = look(area, first, last, deadline_ns);
+	if (r >= 0)
+		r = look(area, first, last, deadline_ns);
 	if (r < 0) {
 		unlock_gaps(area, first, end);
+		drop_lock_fd(area);
 		return r;
 	}
 	keeps_commit(&area->keeps, changed);
@@ -251,4 +264,5 @@ void memfd_forget_locks(struct memfd_area *area)
 	if (area->lock_fd >= 0 && area->lock_fd != area->fd)
 		close(area->lock_fd);
 	area->lock_fd = -1;
+	area->locks_left = 0;
 }

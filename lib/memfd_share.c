@@ -13,21 +13,13 @@
 #include "range_tree.h"
 #include "sys.h"
 
-/* Materialised and established: whoever gets a descriptor finds the state in it. */
-static int make_ready(struct memfd_area *area)
-{
-	int r = memfd_materialise(area, NULL);
-
-	return r < 0 ? r : memfd_establish(area);
-}
-
 int memfd_seal(void *state)
 {
 	struct memfd_area *area = state;
 
 	if (!memfd_is_materialised(area) && !area->allow_seal)
 		return -EPERM; /* before the memory comes into being for nothing */
-	int r = make_ready(area);
+	int r = memfd_make_ready(area);
 	if (r < 0)
 		return r;
 	if (!area->plain && sys_is_write_sealed(area->fd) && !area->control.writable)
@@ -41,7 +33,7 @@ int memfd_seal(void *state)
 	if (!sys_is_write_sealed(area->fd))
 		r = sys_seal_writing(area->fd);
 	if (r == 0)
-		control_notice_seals(&area->control);
+		control_say_sealed(&area->control);
 	control_unlock(&area->control, 0);
 	return r == -EINVAL ? -ENOTSUP : r;
 }
@@ -61,7 +53,7 @@ int memfd_announce_readers(struct control_map *control)
 int memfd_export_read_only(void *state)
 {
 	struct memfd_area *area = state;
-	int r = make_ready(area);
+	int r = memfd_make_ready(area);
 
 	if (r < 0)
 		return r;

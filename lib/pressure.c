@@ -271,6 +271,12 @@ static int replace_sources(struct ashmem_pressure *p)
 	return choose(p);
 }
 
+/* Whether an answer says that the source is gone, and not that the kernel is short of memory, which is when it is needed. */
+static int is_gone(int r)
+{
+	return r < 0 && r != -ENOMEM;
+}
+
 /* Take the events that are there; how many, or -ENODEV if a source is gone. */
 static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 {
@@ -290,8 +296,8 @@ static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 		if (!watch->source)
 			continue;
 		taken++;
-		lost |= watch->source->event(
-				watch, (uint32_t)events[i].data.u64, events[i].events, now_ns) < 0;
+		lost |= is_gone(watch->source->event(
+			watch, (uint32_t)events[i].data.u64, events[i].events, now_ns));
 	}
 	return lost ? -ENODEV : taken;
 }
@@ -304,7 +310,7 @@ static int observe(struct ashmem_pressure *p, struct pressure_observation *o)
 	o->page_bytes = sys_page_size();
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		if (p->watches[i].source)
-			lost |= p->watches[i].source->look(&p->watches[i], o->now_ns, o) < 0;
+			lost |= is_gone(p->watches[i].source->look(&p->watches[i], o->now_ns, o));
 	return lost ? -ENODEV : 0;
 }
 

@@ -170,7 +170,7 @@ int pressure_event_control(struct pressure_watch *watch, const char *directory, 
 		return -errno;
 	length = snprintf(line, sizeof(line), "%d %d %s", event_fd, file_fd, argument);
 	if (write(control, line, (size_t)length) < 0)
-		r = -errno;
+		r = errno == EAGAIN ? -EIO : -errno;
 	close(control);
 	if (r == 0)
 		r = pressure_add(watch, event_fd, EPOLLIN, (uint32_t)event_fd);

@@ -73,11 +73,13 @@ static int connect_to(const char *path)
 	memcpy(address.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		int error = errno;
+		int error = errno == EAGAIN ? ECONNREFUSED : errno; /* too many wait there already */
 		close(fd);
 		return -error;
 	}
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return errno == ENOBUFS ? -ENOMEM : -errno;
+	return fd;
 }
 
 /* The descriptor for a path and, in `*mode`, what kind of file it is. */
@@ -122,7 +124,11 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 	while (written < 0 && errno == EINTR);
 	if (written != length) {
 		*why = "what MEMORY_PRESSURE_WRITE says could not be written";
-		return written < 0 ? -errno : -EIO;
+		/* A file of the kernel says what it does not like; what is full, or gone, cannot be written. */
+		return written < 0 && errno != EAGAIN && errno != ENOSPC && errno != ENOBUFS && errno != EPIPE &&
+				       errno != ECONNRESET
+			       ? -errno
+			       : -EIO;
 	}
 	if (S_ISFIFO(mode))
 		watch->own_bytes = (uint64_t)length;

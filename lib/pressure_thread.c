@@ -24,8 +24,11 @@ static void *run(void *argument)
 	if (fds[0].fd < 0) /* stopped before it began */
 		return NULL;
 	for (;;) {
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			break;
+		if (poll(fds, 2, -1) < 0) {
+			if (errno != EINTR && errno != ENOMEM && errno != EAGAIN)
+				break;
+			fds[0].revents = 0; /* short of memory, of all times: look at once, and wait again */
+		}
 		if (fds[0].revents || ashmem_pressure_dispatch(p) == -ENODEV)
 			break;
 	}
@@ -87,8 +90,8 @@ int ashmem_pressure_stop(struct ashmem_pressure *pressure)
 	pthread_mutex_unlock(&pressure->mutex);
 	if (r < 0 || !runs)
 		return r;
-	if (write(stop_fd, &one, sizeof(one)) < 0) /* it would be full only if written before */
-		return -errno;
+	while (write(stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		; /* it would be full only if written before */
 	pthread_join(thread, NULL);
 	close(stop_fd);
 	return 0;

@@ -8,8 +8,8 @@
 
 #include "process.h"
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int result;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int started; /* atomic; the handlers are there */
 
 static void before_fork(void)
 {
@@ -19,10 +19,12 @@ static void before_fork(void)
 	backends_before_fork();
 	memfd_before_fork();
 	kernel_before_fork();
+	notices_before_fork();
 }
 
 static void after_fork(void)
 {
+	notices_after_fork();
 	kernel_after_fork();
 	memfd_after_fork();
 	backends_after_fork();
@@ -33,17 +35,20 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
+	notices_after_fork_in_child();
 	memfd_after_fork_in_child();
 	after_fork();
 }
 
-static void start(void)
-{
-	result = pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0 ? 0 : -ENOMEM;
-}
-
+/* No pthread_once: if there was no memory, the next call tries again. */
 int process_start(void)
 {
-	pthread_once(&once, start);
-	return result;
+	if (__atomic_load_n(&started, __ATOMIC_ACQUIRE))
+		return 0;
+	pthread_mutex_lock(&mutex);
+	if (!started && pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0)
+		__atomic_store_n(&started, 1, __ATOMIC_RELEASE);
+	int r = started ? 0 : -ENOMEM;
+	pthread_mutex_unlock(&mutex);
+	return r;
 }

@@ -2,7 +2,7 @@
 /*
  * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
  * functions that lock and unlock it, and process.c calls them around fork in the order in which the mutexes nest:
- * guard, shrinker, areas, backends, memfd, kernel.
+ * guard, shrinker, areas, backends, memfd, kernel; and notices, which is a leaf.
  */
 #ifndef ASHMEM_LIB_PROCESS_H
 #define ASHMEM_LIB_PROCESS_H
@@ -23,5 +23,8 @@ void memfd_after_fork(void);
 void memfd_after_fork_in_child(void); /* before the one above */
 void kernel_before_fork(void);
 void kernel_after_fork(void);
+void notices_before_fork(void);
+void notices_after_fork(void);
+void notices_after_fork_in_child(void); /* before the one above */
 
 #endif /* ASHMEM_LIB_PROCESS_H */

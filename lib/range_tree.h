@@ -39,7 +39,7 @@ enum {
 	INNER_MAX = 50,
 	INNER_MIN = 16,
 	LEAF_ROOMY = 26, /* a leaf with no more takes entries from a full neighbour */
-	/* keys: rounded up to whole vectors of four */
+	/* keys: a multiple of four, and at least the eight that a search ends with */
 	LEAF_KEYS = 36,
 	INNER_KEYS = 52,
 };
@@ -119,17 +119,33 @@ static inline struct range_node *tree_node(const struct range_list *list, uint32
 int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	struct range_node **node, uint32_t *count);
 
+/* Two keys at or before `page`, as two bits. */
+static inline uint32_t two_keys(const uint32_t *key, uint32_t page)
+{
+	return (uint32_t)(key[0] <= page) + 2 * (uint32_t)(key[1] <= page);
+}
+
 /*
- * How many of a node's keys are at or before `page`. Every key is looked at: the compiler makes a few vector instructions of it,
- * which takes less time than a search whose way cannot be predicted.
+ * How many of a node's sorted keys are at or before `page`. Every eighth key tells in which eight the place is, then those
+ * are looked at: no branch whose way cannot be predicted, and no vectors, which emulated processors are slow at. The last
+ * eight may overlap those before. Whatever the keys are, the answer is at most `count`.
  */
 static inline uint32_t count_keys(const uint32_t *key, uint32_t keys, uint32_t count, uint32_t page)
 {
-	uint32_t found = 0;
+	uint32_t from = 0;
 
-	for (uint32_t i = 0; i < keys; i++)
-		found += (key[i] <= page) & (i < count);
-	return found;
+#pragma GCC unroll 8
+	for (uint32_t i = 8; i < keys; i += 8)
+		from += (key[i] <= page) & (i < count);
+	from *= 8;
+	if (from > keys - 8)
+		from = keys - 8;
+	key += from;
+	/* A bit for each; the lowest that is not set is the first key behind the page. */
+	uint32_t low = two_keys(key, page) + 4 * two_keys(key + 2, page);
+	uint32_t high = two_keys(key + 4, page) + 4 * two_keys(key + 6, page);
+	uint32_t found = from + (uint32_t)__builtin_ctz(~(low + 16 * high));
+	return found < count ? found : count;
 }
 
 /* How many entries of the leaf start at or before `page`. */

@@ -5,7 +5,8 @@
  * Every area knows the stamp of its own oldest range, and says it without its lock. A purge takes a reference to every area
  * and puts them into a pairing heap by that stamp. The area on top purges, in its own order, what is not younger than the next
  * area's oldest; then its stamp is read again. So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing
- * is allocated when memory is short. An area gives at most what could be freed in it when the purge began, and peers cannot make a purge wait
+ * is allocated when memory is short. Notices of what went (notices.h) are told when the mutex is free; if there are too many to
+ * remember, that comes in between, and the purge starts anew. An area gives at most what could be freed in it when the purge began, and peers cannot make a purge wait
  * longer for all their areas than a call waits for one: so it ends, whatever they do.
  *
  * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas' mutex, which is
@@ -20,6 +21,7 @@
 #include "area.h"
 #include "backend.h"
 #include "lock.h"
+#include "notices.h"
 #include "process.h"
 #include "structs.h"
 #include "sys.h"
@@ -107,10 +109,12 @@ static void collect_area(struct ashmem_area *area, void *context)
 	*heap = heap_add(*heap, area, stamp);
 }
 
-/* Purge an area's ranges up to a stamp; pages freed, or a negative errno. */
+/* Purge an area's ranges up to a key; pages freed, or a negative errno. */
 static int64_t purge_area(struct ashmem_area *area, uint64_t newest, uint64_t nr_pages)
 {
+	notices_area_begin(area);
 	int64_t freed = area->backend->purge(area->state, newest, nr_pages);
+	notices_area_end(freed);
 
 	if (freed > 0)
 		__atomic_fetch_add(&purged_pages, (uint64_t)freed, __ATOMIC_RELAXED);
@@ -140,19 +144,32 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
  * All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this ends. It may also go
  * first, if its priority is lower: therefore twice as many pages.
  */
-static int64_t purge_whole(struct ashmem_area **heap)
+static int64_t purge_whole(struct ashmem_area **heap, const struct notices *notices, uint64_t *left)
 {
 	struct ashmem_area *area = *heap;
 	uint64_t pages = 2 * area->backend->evictable(area->state);
 	int64_t freed = 1;
 
 	*heap = heap_without_top(area);
-	while (pages > 0 && freed > 0) {
-		freed = purge_area(area, UINT64_MAX, pages);
-		pages -= freed > 0 && (uint64_t)freed < pages ? (uint64_t)freed : pages;
+	while (pages > 0 && *left > 0 && freed > 0 && !notices_full(notices)) {
+		freed = purge_area(area, UINT64_MAX, pages < *left ? pages : *left);
+		uint64_t gone = freed > 0 ? (uint64_t)freed : pages;
+		pages -= gone < pages ? gone : pages;
+		if (freed > 0)
+			*left -= gone < *left ? gone : *left;
 	}
 	ashmem_close(area);
 	return freed;
+}
+
+/* Give back what is left of the heap. */
+static void drop_heap(struct ashmem_area *heap)
+{
+	while (heap) {
+		struct ashmem_area *area = heap;
+		heap = heap_without_top(area);
+		ashmem_close(area);
+	}
 }
 
 static void count_area(struct ashmem_area *area, void *context)
@@ -172,29 +189,56 @@ uint64_t ashmem_shrink_count(void)
 	return stats.evictable_pages;
 }
 
-int64_t ashmem_shrink(uint64_t nr_pages)
+/* Purge until so many pages are freed, or there are as many notices as can be remembered: then 1, and more may be left. */
+static int purge_pages(uint64_t nr_pages, const struct notices *notices, uint64_t *freed, int64_t *error)
 {
 	struct ashmem_area *heap = NULL;
-	uint64_t freed = 0;
-	int64_t error = 0;
 
+	areas_visit(collect_area, &heap);
+	while (heap && *freed < nr_pages && !notices_full(notices)) {
+		int64_t got = purge_oldest(&heap, nr_pages - *freed);
+		if (got < 0)
+			*error = got;
+		else
+			*freed += (uint64_t)got;
+	}
+	int unfinished = heap && *freed < nr_pages;
+	drop_heap(heap);
+	return unfinished;
+}
+
+static void begin_purging(struct notices *notices)
+{
 	pthread_mutex_lock(&mutex);
 	lock_begin_patience();
-	areas_visit(collect_area, &heap);
-	while (heap && freed < nr_pages) {
-		int64_t got = purge_oldest(&heap, nr_pages - freed);
-		if (got < 0)
-			error = got;
-		else
-			freed += (uint64_t)got;
-	}
-	while (heap) {
-		struct ashmem_area *area = heap;
-		heap = heap_without_top(area);
-		ashmem_close(area);
-	}
+	notices_begin(notices);
+}
+
+static void end_purging(struct notices *notices)
+{
 	lock_end_patience();
 	pthread_mutex_unlock(&mutex);
+	notices_end(notices);
+}
+
+int64_t ashmem_shrink(uint64_t nr_pages)
+{
+	struct notices notices;
+	uint64_t freed = 0, left = UINT64_MAX;
+	int64_t error = 0;
+	int unfinished;
+
+	do {
+		begin_purging(&notices);
+		uint64_t before = freed;
+		unfinished = purge_pages(nr_pages, &notices, &freed, &error);
+		end_purging(&notices);
+		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
+		if (left == UINT64_MAX)
+			left = unfinished ? 2 * ashmem_shrink_count() : 0;
+		else
+			left -= freed - before < left ? freed - before : left;
+	} while (unfinished && left > 0);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
@@ -242,23 +286,27 @@ static int64_t purge_systems(void)
 
 int64_t ashmem_purge_all(void)
 {
-	struct ashmem_area *heap = NULL;
-	uint64_t before = ashmem_shrink_count();
+	uint64_t before = ashmem_shrink_count(), left = 2 * before;
 	int64_t error = 0, elsewhere = purge_systems();
+	struct notices notices;
+	int unfinished;
 
 	if (elsewhere < 0)
 		return elsewhere;
 	before += (uint64_t)elsewhere;
-	pthread_mutex_lock(&mutex);
-	lock_begin_patience();
-	areas_visit(collect_area, &heap);
-	while (heap) {
-		int64_t got = purge_whole(&heap);
-		if (got < 0)
-			error = got;
-	}
-	lock_end_patience();
-	pthread_mutex_unlock(&mutex);
+	do {
+		struct ashmem_area *heap = NULL;
+		begin_purging(&notices);
+		areas_visit(collect_area, &heap);
+		while (heap && !notices_full(&notices)) {
+			int64_t got = purge_whole(&heap, &notices, &left);
+			if (got < 0)
+				error = got;
+		}
+		unfinished = notices_full(&notices) && left > 0;
+		drop_heap(heap);
+		end_purging(&notices);
+	} while (unfinished);
 	return error < 0 ? error : (int64_t)before;
 }
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -48,6 +49,8 @@ int sys_memfd_create(const char *name)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = syscall(SYS_memfd_create, name, flags);
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES))
+		return -ENODEV;
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -64,17 +67,19 @@ int sys_is_memfd(int fd)
 	static int known;
 	struct stat status, probe;
 
-	if (fstat(fd, &status) < 0)
-		return 0;
+	if (fstat(fd, &status) < 0) /* cannot tell now: believe it */
+		return 1;
 	if (sys_is_huge(fd))
 		return 1;
 	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
 		int memfd = sys_memfd_create("ashmem-probe");
-		if (memfd < 0) /* cannot tell now: believe it */
+		if (memfd < 0)
 			return 1;
-		if (fstat(memfd, &probe) == 0)
-			memfds = probe.st_dev;
+		int r = fstat(memfd, &probe);
 		close(memfd);
+		if (r < 0)
+			return 1;
+		memfds = probe.st_dev;
 		__atomic_store_n(&known, 1, __ATOMIC_RELEASE);
 	}
 	return status.st_dev == memfds;
@@ -85,7 +90,9 @@ static int record_lock(int fd, short type)
 	struct flock lock = {
 		.l_type = type, .l_whence = SEEK_SET, .l_start = RECORD_LOCK_BYTE, .l_len = 1};
 
-	return fcntl(fd, F_SETLK, &lock) < 0 ? -errno : 0;
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return 0;
+	return errno == ENOLCK ? -ENOMEM : -errno;
 }
 
 int sys_lock_file(int fd)
@@ -118,7 +125,16 @@ int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t l
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
-	return errno == EACCES ? -EAGAIN : -errno;
+	if (errno == EINVAL)
+		return -ENOTSUP; /* sandboxes that know no such locks */
+	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
+}
+
+int sys_read_implies_exec(void)
+{
+	int persona = personality(0xffffffff);
+
+	return persona != -1 && (persona & READ_IMPLIES_EXEC); /* a sandbox may refuse to tell */
 }
 
 size_t sys_known_page_size;
@@ -148,10 +164,39 @@ int sys_read_file(const char *path, char *text, size_t size)
 
 uint64_t sys_now_ns(void)
 {
-	struct timespec now;
+	struct timespec now = {.tv_sec = 0}; /* no clock in a sandbox: ages are wrong then, and nothing else */
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int sys_truncate(int fd, uint64_t size_bytes)
+{
+	int r;
+
+	do
+		r = ftruncate(fd, (off_t)size_bytes);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return errno == EINVAL ? -EFBIG : -errno;
+	return 0;
+}
+
+int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t got = pread(fd, (char *)bytes + done, size - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (int64_t)done;
 }
 
 int sys_punch(int fd, uint64_t offset, uint64_t length)
@@ -191,8 +236,10 @@ int sys_reopen_read_only(int fd)
 		nanosleep(&pause, NULL);
 		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}
+	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
+		return -ENOTSUP;
 	if (copy < 0)
-		return errno == ENOENT ? -ENOTSUP : errno == EAGAIN ? -ETIMEDOUT : -errno;
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	fcntl(copy, F_SETFL, 0);
 	return copy;
 }

@@ -48,7 +48,8 @@ struct sys_robust_head {
 #define FENCE(order) __atomic_thread_fence(order)
 #endif
 
-/* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). */
+/* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). -ENODEV if there are none, or
+ * they are forbidden. */
 int sys_memfd_create(const char *name);
 
 extern size_t sys_known_page_size;
@@ -68,6 +69,9 @@ int sys_read_file(const char *path, char *text, size_t size);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
 
+/* Whether mmap(2) adds PROT_EXEC to PROT_READ: personality(2). */
+int sys_read_implies_exec(void);
+
 /* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
 int sys_is_memfd(int fd);
 /* Whether the file consists of huge pages. */
@@ -85,9 +89,16 @@ void sys_unlock_file(int fd);
 /*
  * Locks on a byte range, which belong to the open file description and end with it: fcntl(2), F_OFD_SETLK, Linux 3.15. A read lock needs
  * a descriptor that reads, a write lock one that writes. -EAGAIN if another description's lock is in the way; does not wait.
+ * -ENOMEM, also where the kernel says ENOLCK; -ENOTSUP where there are no such locks.
  */
 enum sys_range_lock { SYS_LOCK_NONE, SYS_LOCK_READ, SYS_LOCK_WRITE };
 int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length);
+
+/* Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE). */
+int sys_truncate(int fd, uint64_t size_bytes);
+
+/* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
+int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
@@ -97,8 +108,8 @@ int sys_seal_writing(int fd);
 int sys_is_write_sealed(int fd);
 
 /*
- * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted; -ETIMEDOUT if a peer with a
- * lease on the file (fcntl(2), F_SETLEASE) does not give it up within SYS_TIMEOUT_NS.
+ * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted or forbids it; -ETIMEDOUT if a
+ * peer with a lease on the file (fcntl(2), F_SETLEASE) does not give it up within SYS_TIMEOUT_NS.
  */
 int sys_reopen_read_only(int fd);
 

@@ -271,7 +271,8 @@ static void spoil_living_areas(void *argument)
 	int trial, timed_out = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (trial = 0; trial < TRIALS && !time_is_up(&start); trial++) {
+	/* One trial in four is noticed: on a slow machine a few seconds may not hold one of them. */
+	for (trial = 0; trial < TRIALS && (damage_reports == 0 || !time_is_up(&start)); trial++) {
 		struct target target = fresh_target(original, data_bytes_with_ranges());
 		struct ashmem_area *area = NULL;
 

@@ -275,6 +275,29 @@ CHILD_TEST(descriptors_that_it_does_not_know_go_on_to_the_others)
 	close(other);
 }
 
+static void add_bytes(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+{
+	uint64_t *bytes = userdata;
+
+	(void)area;
+	*bytes += offset == 0 ? length : 1;
+}
+
+CHILD_TEST(purges_that_it_does_not_tell_are_told_as_the_whole_area)
+{
+	struct view view;
+	uint64_t bytes = 0;
+
+	use_toy(ASHMEM_BACKEND_CAP_LRU);
+	view = view_make(4);
+	expect(ashmem_purge_subscribe(add_bytes, &bytes) > 0);
+	ashmem_backend_note_purged(0, page_bytes()); /* outside of a purge nothing happens */
+	unpin_pages(view.area, 1, 2);
+	expect_eq(ashmem_shrink(1), 2);
+	expect_eq(bytes, 4 * page_bytes());
+	view_drop(&view);
+}
+
 CHILD_TEST(send_works_for_areas_of_any_backend)
 {
 	struct view view;

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+#
+# The part of the Makefile that is about releases: tarball, packages, ABI, consumers, other languages. Included by it.
+
+# Times inside of packages and tarballs: of the last commit, or, in a release tarball, of its files.
+SOURCE_DATE_EPOCH ?= $(or $(shell test -e $(TOP)/.git && git -C $(TOP) log -1 --format=%ct 2>/dev/null), \
+	$(shell stat -c %Y $(TOP)/CHANGELOG.md))
+
+TARBALL := $(BUILD)/libashmem-$(VERSION).tar.gz
+PACKAGING_ENV = $(SCRIPT_ENV) VERSION='$(VERSION)' SONAME='$(SONAME)' TARBALL='$(abspath $(TARBALL))' \
+	SOURCE_DATE_EPOCH='$(strip $(SOURCE_DATE_EPOCH))'
+
+.PHONY: dist
+dist: ## Make the release tarball, which builds and tests without git
+	@$(PACKAGING_ENV) $(TOP)/packaging/dist.sh
+
+.PHONY: check-dist
+check-dist: ## Unpack the release tarball; build, test and make it again there
+	@$(PACKAGING_ENV) $(TOP)/tests/check_dist.sh
+
+.PHONY: deb
+deb: ## Build Debian packages below build/deb (needs `make deps-dist`)
+	@$(PACKAGING_ENV) $(TOP)/packaging/deb.sh
+
+.PHONY: check-deb
+check-deb: ## Build Debian packages twice; lintian; install them in a minimal system, build and run programs there
+	@$(PACKAGING_ENV) $(TOP)/tests/check_deb.sh
+
+.PHONY: rpm
+rpm: ## Build RPM packages below build/rpm (needs rpmbuild)
+	@$(PACKAGING_ENV) $(TOP)/packaging/rpm.sh
+
+.PHONY: check-rpm
+check-rpm: ## Build RPM packages, see what is in them; rpmlint
+	@$(PACKAGING_ENV) $(TOP)/tests/check_rpm.sh
+
+.PHONY: check-ffi
+check-ffi: all ## Call every function from Python and LuaJIT, with the shared object alone
+	@$(PACKAGING_ENV) $(TOP)/tests/ffi/check

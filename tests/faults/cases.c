@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Operations on areas of the memfd backend: life, memory, pins, purges, statistics. Outputs are preset; an operation that fails
+ * and changes one says so in world->touched.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <pthread.h>
+
+#include "area.h"
+#include "faults.h"
+#include "memfd_area.h"
+#include "range_tree.h"
+
+#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
+#define BYTES(pages) ((pages) * page_bytes())
+
+/* -- what they are done on -- */
+
+static void nothing(struct world *world)
+{
+	(void)world;
+	ashmem_backend_select("memfd");
+}
+
+static void newborn(struct world *world)
+{
+	nothing(world);
+	if (ashmem_create("faulty", BYTES(PAGES), ASHMEM_CREATE_ALLOW_SEAL, &world->area[0]) < 0)
+		die("ashmem_create");
+}
+
+static void born(struct world *world)
+{
+	newborn(world);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(0);
+	waitpid(child, NULL, 0);
+}
+
+static void newborn_without_write(struct world *world)
+{
+	newborn(world);
+	if (ashmem_set_prot(world->area[0], PROT_READ) < 0)
+		die("ashmem_set_prot");
+}
+
+static void mapped(struct world *world)
+{
+	newborn(world);
+	map_area(world, 0, PROT_READ | PROT_WRITE);
+}
+
+static void with_ranges(struct world *world)
+{
+	mapped(world);
+	unpin_pages(world, 0, 1, 3);
+	ashmem_purge_all();
+	unpin_pages(world, 0, 6, 2);
+	unpin_pages(world, 0, 10, 4);
+}
+
+static void shared(struct world *world)
+{
+	with_ranges(world);
+	if (ashmem_fd(world->area[0]) < 0)
+		die("ashmem_fd");
+}
+
+static void without_write(struct world *world)
+{
+	with_ranges(world);
+	if (ashmem_set_prot(world->area[0], PROT_READ) < 0)
+		die("ashmem_set_prot");
+}
+
+static void several(struct world *world)
+{
+	nothing(world);
+	for (int at = 0; at < AREAS; at++)
+		add_area(world, at, PAGES, 0);
+	for (uint64_t i = 0; i < 3; i++)
+		for (int at = 0; at < AREAS; at++)
+			unpin_pages(world, at, 4 * i + 1, 2);
+}
+
+static void long_range(struct world *world)
+{
+	nothing(world);
+	add_area(world, 0, 1200, 0);
+	unpin_pages(world, 0, 2, 1190);
+}
+
+/* A purge looks for the locks of readers. */
+static void with_readers(struct world *world)
+{
+	with_ranges(world);
+	if (ashmem_hold(world->area[0], BYTES(6), BYTES(1)) < 0)
+		die("ashmem_hold");
+}
+
+/* Its owner died while it freed pages 10 to 13: marked, noted, off the LRU. */
+static void dead_in_purge(struct world *world)
+{
+	with_ranges(world);
+	struct control_map *map = &((struct memfd_area *)world->area[0]->state)->control;
+	world->bare[0] = 1;
+	if (control_lock(map) < 0 || range_mark_purged(&map->list, 10) < 0 || range_set_live(&map->list, 10, 0) < 0)
+		die("a death");
+	map->shared->purge[0] = (struct control_extent){10, 4};
+	map->shared->purge_count = 1;
+	control_unlock(map, 0);
+	map->shared->lock = LOCK_DEAD;
+}
+
+static void *hold_lock(void *argument)
+{
+	struct control_map *map = argument;
+
+	if (control_lock(map) < 0)
+		die("a lock");
+	__atomic_store_n(&map->shared->position, 1, __ATOMIC_SEQ_CST);
+	usleep(15000);
+	__atomic_store_n(&map->shared->position, 0, __ATOMIC_SEQ_CST);
+	control_unlock(map, 0);
+	return NULL;
+}
+
+/* Another thread has the lock for a while. */
+static void contended(struct world *world)
+{
+	pthread_t thread;
+
+	with_ranges(world);
+	struct control_map *map = &((struct memfd_area *)world->area[0]->state)->control;
+	world->bare[0] = 1;
+	if (pthread_create(&thread, NULL, hold_lock, map) != 0)
+		die("a thread");
+	pthread_detach(thread);
+	while (!__atomic_load_n(&map->shared->position, __ATOMIC_SEQ_CST))
+		usleep(100);
+}
+
+/* -- operations -- */
+
+static int64_t do_create(struct world *world)
+{
+	struct ashmem_area *area = UNTOUCHED;
+	int r = ashmem_create("made", BYTES(PAGES), 0, &area);
+
+	world->touched = r < 0 && area != UNTOUCHED;
+	if (r == 0)
+		world->made = area;
+	return r;
+}
+
+static int64_t do_close(struct world *world)
+{
+	ashmem_close(world->area[0]);
+	world->area[0] = NULL;
+	if (world->base[0])
+		ashmem_unmap(world->base[0], (size_t)BYTES(PAGES));
+	world->base[0] = NULL;
+	return 0;
+}
+
+static int64_t do_set_name(struct world *world)
+{
+	return ashmem_set_name(world->area[0], "other");
+}
+
+static int64_t do_get_name(struct world *world)
+{
+	char name[ASHMEM_NAME_LEN] = "untouched";
+	int r = ashmem_get_name(world->area[0], name, sizeof(name));
+
+	world->touched = r < 0 && strcmp(name, "untouched") != 0;
+	return r < 0 ? r : strcmp(name, "faulty") == 0;
+}
+
+static int64_t do_set_size(struct world *world)
+{
+	return ashmem_set_size(world->area[0], BYTES(PAGES / 2));
+}
+
+static int64_t do_get_size(struct world *world)
+{
+	return (int64_t)ashmem_get_size(world->area[0]);
+}
+
+static int64_t do_set_prot(struct world *world)
+{
+	return ashmem_set_prot(world->area[0], PROT_READ | PROT_WRITE);
+}
+
+static int64_t do_set_prot_read(struct world *world)
+{
+	return ashmem_set_prot(world->area[0], PROT_READ);
+}
+
+static int64_t do_get_prot(struct world *world)
+{
+	return ashmem_get_prot(world->area[0]);
+}
+
+static int64_t map_it(struct world *world, int prot, int flags, void *place)
+{
+	void *wanted = place ? place : UNTOUCHED, *addr = wanted;
+	int r = ashmem_map(world->area[0], BYTES(2), (size_t)BYTES(4), prot, flags, &addr);
+
+	world->touched = r < 0 && addr != wanted;
+	if (r == 0) {
+		world->mapped = addr;
+		world->mapped_bytes = (size_t)BYTES(4);
+	}
+	return r;
+}
+
+static int64_t do_map(struct world *world)
+{
+	return map_it(world, PROT_READ | PROT_WRITE, MAP_SHARED, NULL);
+}
+
+static int64_t do_map_read(struct world *world)
+{
+	return map_it(world, PROT_READ, MAP_SHARED, NULL);
+}
+
+static int64_t do_map_private(struct world *world)
+{
+	return map_it(world, PROT_READ | PROT_WRITE, MAP_PRIVATE, NULL);
+}
+
+static int64_t do_map_noreplace(struct world *world)
+{
+	void *place = mmap(NULL, (size_t)BYTES(4), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	munmap(place, (size_t)BYTES(4));
+	return map_it(world, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, place);
+}
+
+static int64_t do_unmap(struct world *world)
+{
+	int r = ashmem_unmap(world->base[0], (size_t)BYTES(PAGES));
+
+	if (r == 0)
+		world->base[0] = NULL;
+	return r;
+}
+
+static int64_t do_read(struct world *world)
+{
+	char bytes[5000];
+
+	return ashmem_read(world->area[0], bytes, sizeof(bytes));
+}
+
+static int64_t do_pread(struct world *world)
+{
+	char bytes[5000];
+
+	return ashmem_pread(world->area[0], bytes, sizeof(bytes), 100);
+}
+
+static int64_t do_seek(struct world *world)
+{
+	return ashmem_seek(world->area[0], 77, SEEK_SET);
+}
+
+static int64_t do_seek_data(struct world *world)
+{
+	return ashmem_seek(world->area[0], 0, SEEK_DATA);
+}
+
+static int64_t do_pin(struct world *world)
+{
+	return ashmem_pin(world->area[0], BYTES(2), BYTES(1));
+}
+
+static int64_t do_unpin(struct world *world)
+{
+	return ashmem_unpin(world->area[0], BYTES(5), BYTES(6));
+}
+
+static int64_t do_status(struct world *world)
+{
+	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(6));
+}
+
+static int64_t do_find(struct world *world)
+{
+	uint64_t offset = 5, length = 6;
+	uint32_t state = 7;
+	int r = ashmem_find_unpinned(world->area[0], 0, &offset, &length, &state);
+
+	world->touched = r <= 0 && (offset != 5 || length != 6 || state != 7);
+	return r;
+}
+
+static int64_t do_stats(struct world *world)
+{
+	struct ashmem_area_stats stats = {.struct_size = sizeof(stats), .purged_pages = 99};
+	int r = ashmem_area_get_stats(world->area[0], &stats);
+
+	world->touched = r < 0 && stats.purged_pages != 99;
+	return r < 0 ? r : (int64_t)stats.purged_pages;
+}
+
+static int64_t do_process_stats(struct world *world)
+{
+	struct ashmem_process_stats stats = {.struct_size = sizeof(stats)};
+	int r = ashmem_process_get_stats(&stats);
+
+	(void)world;
+	return r < 0 ? r : (int64_t)stats.evictable_pages;
+}
+
+static int64_t do_shrink(struct world *world)
+{
+	(void)world;
+	return ashmem_shrink(3);
+}
+
+static int64_t do_shrink_count(struct world *world)
+{
+	(void)world;
+	return (int64_t)ashmem_shrink_count();
+}
+
+static int64_t do_purge_all(struct world *world)
+{
+	(void)world;
+	return ashmem_purge_all();
+}
+
+static int64_t do_select(struct world *world)
+{
+	(void)world;
+	return ashmem_backend_select("memfd");
+}
+
+static int64_t do_select_auto(struct world *world)
+{
+	struct ashmem_area *area = UNTOUCHED;
+	int r = ashmem_backend_select("auto");
+
+	if (r == 0)
+		r = ashmem_create("made", BYTES(PAGES), 0, &area);
+	world->touched = r < 0 && area != UNTOUCHED;
+	if (r == 0)
+		world->made = area;
+	return r;
+}
+
+static int64_t do_fork(struct world *world)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child < 0)
+		return -EAGAIN;
+	if (child == 0) {
+		fault_disarm();
+		/* Shared, or refused: never another area of the same name. */
+		int r = ashmem_set_name(world->area[0], "of the child");
+		_exit(r == 0 ? 1 : r == -ESTALE ? 2 : r == -EINVAL ? 3 : 4);
+	}
+	fault_disarm();
+	waitpid(child, &status, 0);
+	char name[ASHMEM_NAME_LEN];
+	int r = ashmem_get_name(world->area[0], name, sizeof(name));
+	int is_childs = r == 0 && strcmp(name, "of the child") == 0;
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) == 1) != is_childs || WEXITSTATUS(status) == 4)
+		snprintf(notes, sizeof(notes), "child says %#x, the parent's name is then %s (%d)", (unsigned)status, name, r);
+	return 0;
+}
+
+const struct fault_case area_cases[] = {
+	{"create, the first call of a process", "ashmem_create", NULL, do_select_auto, 0},
+	{"create", "ashmem_create", newborn, do_create, 0},
+	{"close of a newborn", "ashmem_close", newborn, do_close, NO_RETRY},
+	{"close of a mapped area", "ashmem_close", mapped, do_close, NO_RETRY},
+	{"close of a shared area", "ashmem_close", shared, do_close, NO_RETRY},
+	{"close of an area without write", "ashmem_close", without_write, do_close, NO_RETRY},
+	{"close with holds", "ashmem_close", with_readers, do_close, NO_RETRY},
+	{"set_name", "ashmem_set_name", newborn, do_set_name, 0},
+	{"get_name", "ashmem_get_name", shared, do_get_name, 0},
+	{"set_size", "ashmem_set_size", newborn, do_set_size, 0},
+	{"get_size", "ashmem_get_size", shared, do_get_size, 0},
+	{"set_prot of a newborn", "ashmem_set_prot", newborn, do_set_prot, 0},
+	{"set_prot of a newborn to read", "ashmem_set_prot", newborn, do_set_prot_read, 0},
+	{"set_prot of a mapped area to read", "ashmem_set_prot", mapped, do_set_prot_read, MAY_ESTABLISH},
+	{"set_prot of a shared area", "ashmem_set_prot", shared, do_set_prot, 0},
+	{"set_prot of a shared area to read", "ashmem_set_prot", shared, do_set_prot_read, 0},
+	{"get_prot", "ashmem_get_prot", shared, do_get_prot, 0},
+	{"first map", "ashmem_map", newborn, do_map, 0},
+	{"first map, private", "ashmem_map", newborn, do_map_private, 0},
+	{"first map, to read", "ashmem_map", newborn_without_write, do_map_read, 0},
+	{"map", "ashmem_map", shared, do_map, 0},
+	{"map of an area without write", "ashmem_map", without_write, do_map_read, 0},
+	{"map at a place", "ashmem_map", shared, do_map_noreplace, 0},
+	{"unmap", "ashmem_unmap", shared, do_unmap, 0},
+	{"read", "ashmem_read", shared, do_read, ANY_SUCCESS},
+	{"first read", "ashmem_read", mapped, do_read, ANY_SUCCESS | MAY_ESTABLISH},
+	{"pread", "ashmem_pread", shared, do_pread, ANY_SUCCESS},
+	{"seek", "ashmem_seek", shared, do_seek, 0},
+	{"first seek", "ashmem_seek", mapped, do_seek, 0},
+	{"seek to data", "ashmem_seek", shared, do_seek_data, 0},
+	{"first pin", "ashmem_pin", mapped, do_pin, 0},
+	{"pin", "ashmem_pin", shared, do_pin, 0},
+	{"pin on a new thread", "ashmem_pin", shared, do_pin, NEW_THREAD},
+	{"pin after a death", "ashmem_pin", dead_in_purge, do_pin, AFTER_DEATH},
+	{"pin, contended", "ashmem_pin", contended, do_pin, 0},
+	{"first unpin", "ashmem_unpin", mapped, do_unpin, 0},
+	{"unpin", "ashmem_unpin", shared, do_unpin, 0},
+	{"unpin on a new thread", "ashmem_unpin", shared, do_unpin, NEW_THREAD},
+	{"unpin after a death", "ashmem_unpin", dead_in_purge, do_unpin, AFTER_DEATH},
+	{"first status", "ashmem_get_pin_status", mapped, do_status, 0},
+	{"status", "ashmem_get_pin_status", shared, do_status, 0},
+	{"status after a death", "ashmem_get_pin_status", dead_in_purge, do_status, AFTER_DEATH},
+	{"find_unpinned", "ashmem_find_unpinned", shared, do_find, 0},
+	{"first find_unpinned", "ashmem_find_unpinned", mapped, do_find, 0},
+	{"statistics of an area", "ashmem_area_get_stats", shared, do_stats, 0},
+	{"statistics of the process", "ashmem_process_get_stats", shared, do_process_stats, 0},
+	{"shrink", "ashmem_shrink", with_ranges, do_shrink, MARKS_MAY_STAY},
+	{"shrink over several areas", "ashmem_shrink", several, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink of a long range", "ashmem_shrink", long_range, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink with readers", "ashmem_shrink", with_readers, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink after a death", "ashmem_shrink", dead_in_purge, do_shrink, MARKS_MAY_STAY | AFTER_DEATH},
+	{"shrink_count", "ashmem_shrink_count", several, do_shrink_count, 0},
+	{"purge_all", "ashmem_purge_all", several, do_purge_all, MARKS_MAY_STAY | PART_MAY_BE_DONE},
+	{"purge_all with readers", "ashmem_purge_all", with_readers, do_purge_all, MARKS_MAY_STAY},
+	{"select", "ashmem_backend_select", NULL, do_select, 0},
+	{"first map of a newborn that a child shares", "ashmem_map", born, do_map, PART_MAY_BE_DONE | MAY_ESTABLISH},
+	{"fork with a newborn", "fork", newborn, do_fork, NO_RETRY | ANY_SUCCESS},
+	{"fork with a mapped area", "fork", mapped, do_fork, NO_RETRY | ANY_SUCCESS},
+	{"fork with holds", "fork", with_readers, do_fork, NO_RETRY},
+	{NULL, NULL, NULL, NULL, 0},
+};

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations that share areas of the memfd backend: descriptors, sockets, seals, holds, peers that cannot write. */
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "faults.h"
+
+#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
+#define BYTES(pages) ((pages) * page_bytes())
+
+static void peer_fd(struct world *world, enum peer_area kind)
+{
+	ashmem_backend_select("memfd");
+	world->fd = peer_area(kind);
+}
+
+static void writable_fd(struct world *world)
+{
+	peer_fd(world, PEER_AREA);
+}
+
+static void read_only_fd(struct world *world)
+{
+	peer_fd(world, PEER_READ_ONLY);
+}
+
+static void sealed_fd(struct world *world)
+{
+	peer_fd(world, PEER_SEALED);
+}
+
+static void plain_fd(struct world *world)
+{
+	peer_fd(world, PEER_PLAIN);
+}
+
+static void known_fd(struct world *world)
+{
+	writable_fd(world);
+	if (ashmem_import(world->fd, &world->area[0]) < 0)
+		die("ashmem_import");
+}
+
+static void reader(struct world *world)
+{
+	read_only_fd(world);
+	if (ashmem_import(world->fd, &world->area[0]) < 0)
+		die("ashmem_import");
+}
+
+static void pinned_reader(struct world *world)
+{
+	reader(world);
+	if (ashmem_pin(world->area[0], BYTES(2), BYTES(6)) < 0)
+		die("ashmem_pin");
+}
+
+static void holding_reader(struct world *world)
+{
+	reader(world);
+	if (ashmem_hold(world->area[0], BYTES(2), BYTES(6)) < 0)
+		die("ashmem_hold");
+}
+
+static void holder(struct world *world)
+{
+	known_fd(world);
+	if (ashmem_hold(world->area[0], BYTES(2), BYTES(6)) < 0)
+		die("ashmem_hold");
+}
+
+static void newborn(struct world *world)
+{
+	ashmem_backend_select("memfd");
+	if (ashmem_create("faulty", BYTES(PAGES), ASHMEM_CREATE_ALLOW_SEAL, &world->area[0]) < 0 ||
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, world->sockets) < 0)
+		die("a newborn");
+}
+
+static void newborn_without_write(struct world *world)
+{
+	newborn(world);
+	if (ashmem_set_prot(world->area[0], PROT_READ) < 0)
+		die("ashmem_set_prot");
+}
+
+static void mapped(struct world *world)
+{
+	newborn(world);
+	map_area(world, 0, PROT_READ | PROT_WRITE);
+}
+
+static void established(struct world *world)
+{
+	mapped(world);
+	unpin_pages(world, 0, 1, 3);
+	unpin_pages(world, 0, 6, 2);
+}
+
+static void sent(struct world *world)
+{
+	newborn(world);
+	ashmem_close(world->area[0]);
+	world->area[0] = NULL;
+	world->fd = peer_area(PEER_AREA);
+	struct ashmem_area *area;
+	if (ashmem_import(world->fd, &area) < 0 || ashmem_send(world->sockets[0], area) < 0)
+		die("ashmem_send");
+	ashmem_close(area);
+}
+
+/* -- operations -- */
+
+static int64_t do_fd(struct world *world)
+{
+	int r = ashmem_fd(world->area[0]);
+
+	return r < 0 ? r : 0;
+}
+
+static int64_t do_export(struct world *world)
+{
+	int r = ashmem_export_read_only(world->area[0]);
+
+	if (r >= 0)
+		world->made_fd = r;
+	return r < 0 ? r : 0;
+}
+
+static int64_t do_seal(struct world *world)
+{
+	return ashmem_seal(world->area[0]);
+}
+
+static int64_t do_import(struct world *world)
+{
+	struct ashmem_area *area = UNTOUCHED;
+	int r = ashmem_import(world->fd, &area);
+
+	world->touched = r < 0 && area != UNTOUCHED;
+	if (r == 0)
+		world->made = area;
+	return r;
+}
+
+static int64_t do_send(struct world *world)
+{
+	return ashmem_send(world->sockets[0], world->area[0]);
+}
+
+static int64_t do_recv(struct world *world)
+{
+	struct ashmem_area *area = UNTOUCHED;
+	int r = ashmem_recv(world->sockets[1], &area);
+
+	world->touched = r < 0 && area != UNTOUCHED;
+	if (r == 0)
+		world->made = area;
+	return r;
+}
+
+static int64_t do_pin(struct world *world)
+{
+	return ashmem_pin(world->area[0], BYTES(5), BYTES(4));
+}
+
+static int64_t do_unpin(struct world *world)
+{
+	return ashmem_unpin(world->area[0], BYTES(3), BYTES(2));
+}
+
+static int64_t do_status(struct world *world)
+{
+	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(4));
+}
+
+static int64_t do_hold(struct world *world)
+{
+	return ashmem_hold(world->area[0], BYTES(1), BYTES(6));
+}
+
+static int64_t do_release(struct world *world)
+{
+	return ashmem_release(world->area[0], BYTES(3), BYTES(4), 0);
+}
+
+static int64_t do_release_lost(struct world *world)
+{
+	return ashmem_release(world->area[0], BYTES(3), BYTES(4), ASHMEM_RELEASE_LOST);
+}
+
+const struct fault_case sharing_cases[] = {
+	{"fd of a newborn", "ashmem_fd", newborn, do_fd, 0},
+	{"fd of a newborn without write", "ashmem_fd", newborn_without_write, do_fd, 0},
+	{"fd of a mapped area", "ashmem_fd", mapped, do_fd, MAY_ESTABLISH},
+	{"export_read_only of a newborn", "ashmem_export_read_only", newborn, do_export, MAY_MATERIALISE},
+	{"export_read_only of a mapped area", "ashmem_export_read_only", mapped, do_export, MAY_ESTABLISH},
+	{"export_read_only", "ashmem_export_read_only", established, do_export, 0},
+	{"export_read_only of a reader", "ashmem_export_read_only", reader, do_export, 0},
+	{"seal of a newborn", "ashmem_seal", newborn, do_seal, MAY_MATERIALISE},
+	{"seal of a mapped area", "ashmem_seal", mapped, do_seal, MAY_ESTABLISH},
+	{"seal", "ashmem_seal", established, do_seal, 0},
+	{"import, the first call of a process", "ashmem_import", writable_fd, do_import, 0},
+	{"import of a known area", "ashmem_import", known_fd, do_import, 0},
+	{"import of a read-only area", "ashmem_import", read_only_fd, do_import, 0},
+	{"import of a sealed area", "ashmem_import", sealed_fd, do_import, 0},
+	{"import of a plain memfd", "ashmem_import", plain_fd, do_import, 0},
+	{"send of a newborn", "ashmem_send", newborn, do_send, MAY_MATERIALISE},
+	{"send of a newborn without write", "ashmem_send", newborn_without_write, do_send, MAY_MATERIALISE},
+	{"send", "ashmem_send", established, do_send, 0},
+	{"recv", "ashmem_recv", sent, do_recv, NO_RETRY},
+	{"pin of a reader", "ashmem_pin", reader, do_pin, 0},
+	{"another pin of a reader", "ashmem_pin", pinned_reader, do_pin, 0},
+	{"unpin of a reader", "ashmem_unpin", pinned_reader, do_unpin, LOCKS_MAY_STAY},
+	{"status of a reader", "ashmem_get_pin_status", pinned_reader, do_status, 0},
+	{"hold of a reader", "ashmem_hold", reader, do_hold, 0},
+	{"release of a reader", "ashmem_release", holding_reader, do_release, LOCKS_MAY_STAY},
+	{"first hold", "ashmem_hold", mapped, do_hold, MAY_ESTABLISH},
+	{"hold", "ashmem_hold", known_fd, do_hold, 0},
+	{"another hold", "ashmem_hold", holder, do_hold, 0},
+	{"release", "ashmem_release", holder, do_release, LOCKS_MAY_STAY},
+	{"release of what is lost", "ashmem_release", holder, do_release_lost, LOCKS_MAY_STAY},
+	{NULL, NULL, NULL, NULL, 0},
+};

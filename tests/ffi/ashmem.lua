@@ -1,0 +1,176 @@
+-- SPDX-License-Identifier: MIT
+--
+-- libashmem through LuaJIT's FFI: what a binding has to copy from the manual, and nothing else. The library's file is
+-- named by LIBASHMEM. `library.pin(...)` calls ashmem_pin(); `called` has the names of those that were called.
+
+local ffi = require("ffi")
+
+ffi.cdef([[
+struct ashmem_area;
+struct ashmem_pressure;
+
+struct ashmem_area_stats {
+	size_t struct_size;
+	uint64_t size_pages, unpinned_ranges, unpinned_pages, evictable_pages, purged_pages, pins_found_purged, recoveries;
+};
+struct ashmem_process_stats {
+	size_t struct_size;
+	uint64_t areas, evictable_pages, purged_pages;
+};
+struct ashmem_pressure_options {
+	size_t struct_size;
+	const char *source;
+	uint32_t some_percent, high_percent, critical_percent, hold_ms;
+};
+struct ashmem_pressure_status {
+	size_t struct_size;
+	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns, headroom_purges, lost_sources,
+		free_bytes, limit_bytes;
+};
+typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages);
+
+struct ashmem_backend {
+	size_t struct_size;
+	const char *name;
+	uint32_t capabilities;
+	void *userdata;
+	int (*probe)(void *userdata);
+	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state);
+	int (*import)(void *userdata, int fd, void **state);
+	void (*close)(void *state);
+	int (*set_name)(void *state, const char *name);
+	int (*get_name)(void *state, char *name);
+	int (*set_size)(void *state, uint64_t size_bytes);
+	int (*get_size)(void *state, uint64_t *size_bytes, int *materialised);
+	int (*set_prot)(void *state, int prot);
+	int (*get_prot)(void *state);
+	int (*get_fd)(void *state);
+	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+	int64_t (*read)(void *state, void *buf, size_t length);
+	int64_t (*pread)(void *state, void *buf, size_t length, uint64_t offset);
+	int64_t (*seek)(void *state, int64_t offset, int whence);
+	int (*pin)(void *state, uint64_t offset, uint64_t length);
+	int (*unpin)(void *state, uint64_t offset, uint64_t length);
+	int (*get_pin_status)(void *state, uint64_t offset, uint64_t length);
+	uint64_t (*evictable)(void *state);
+	int (*oldest)(void *state, uint64_t *stamp);
+	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
+	int64_t (*purge_all)(void *userdata);
+	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length, uint32_t *range_state);
+	int (*get_stats)(void *state, void *stats);
+	int (*seal)(void *state);
+	int (*export_read_only)(void *state);
+	void (*begin_purge)(void *state);
+	int (*hold)(void *state, uint64_t offset, uint64_t length);
+	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
+};
+
+int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
+void ashmem_close(struct ashmem_area *area);
+int ashmem_set_name(struct ashmem_area *area, const char *name);
+int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
+int ashmem_set_size(struct ashmem_area *area, uint64_t size_bytes);
+uint64_t ashmem_get_size(const struct ashmem_area *area);
+int ashmem_set_prot(struct ashmem_area *area, int prot);
+int ashmem_get_prot(const struct ashmem_area *area);
+int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+int ashmem_unmap(void *addr, size_t length);
+int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
+int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_t offset);
+int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
+int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags);
+int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length, uint32_t *state);
+int ashmem_fd(struct ashmem_area *area);
+int ashmem_export_read_only(struct ashmem_area *area);
+int ashmem_seal(struct ashmem_area *area);
+int ashmem_import(int fd, struct ashmem_area **area);
+int ashmem_send(int socket_fd, struct ashmem_area *area);
+int ashmem_recv(int socket_fd, struct ashmem_area **area);
+int64_t ashmem_purge_all(void);
+int64_t ashmem_shrink(uint64_t nr_pages);
+uint64_t ashmem_shrink_count(void);
+int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats);
+int ashmem_process_get_stats(struct ashmem_process_stats *stats);
+int ashmem_backend_select(const char *name);
+const char *ashmem_backend_name(const struct ashmem_area *area);
+int ashmem_backend_register(const struct ashmem_backend *backend);
+int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct ashmem_pressure **pressure);
+void ashmem_pressure_close(struct ashmem_pressure *pressure);
+int ashmem_pressure_fd(struct ashmem_pressure *pressure);
+int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
+int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn, void *userdata);
+int ashmem_pressure_run(struct ashmem_pressure *pressure);
+int ashmem_pressure_stop(struct ashmem_pressure *pressure);
+const char *ashmem_pressure_source(struct ashmem_pressure *pressure);
+int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t buf_size);
+int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_pressure_status *status);
+uint32_t ashmem_version(void);
+const char *ashmem_version_string(void);
+int ashmem_version_at_least(uint32_t major, uint32_t minor, uint32_t patch);
+]])
+
+local M = {
+	NOT_PURGED = 0, WAS_PURGED = 1,
+	IS_UNPINNED = 0, IS_PINNED = 1,
+	NAME_LEN = 256,
+	RANGE_PURGED = 1, RANGE_EVICTABLE = 2,
+	RELEASE_LOST = 1,
+	CREATE_ALLOW_SEAL = 1,
+	CAP_LRU = 1, CAP_INSPECT = 4,
+	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
+	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers are not.
+	PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4,
+	MAP_SHARED = 1, MAP_PRIVATE = 2,
+	SEEK_SET = 0, SEEK_CUR = 1,
+	called = {},
+}
+
+local C = ffi.load(os.getenv("LIBASHMEM"))
+
+setmetatable(M, {
+	__index = function(_, name)
+		local symbol = "ashmem_" .. name
+		local call = C[symbol]
+		return function(...)
+			M.called[symbol] = true
+			return call(...)
+		end
+	end,
+})
+
+-- A structure whose first member says how much of it we know.
+function M.sized(kind)
+	local value = ffi.new(kind)
+	value.struct_size = ffi.sizeof(kind)
+	return value
+end
+
+-- Counts what was expected; the last line is `N passed, N failed, N skipped`.
+local passed, failed = 0, 0
+
+local function plain(value)
+	if type(value) == "cdata" and (ffi.istype("int64_t", value) or ffi.istype("uint64_t", value)) then
+		return tonumber(value)
+	end
+	return value
+end
+
+function M.equal(what, value, expected)
+	if plain(value) == plain(expected) then
+		passed = passed + 1
+	else
+		failed = failed + 1
+		print(("FAIL: %s: %s, expected %s"):format(what, tostring(value), tostring(expected)))
+	end
+end
+
+function M.finish()
+	print(("%d passed, %d failed, 0 skipped"):format(passed, failed))
+	os.exit(failed == 0)
+end
+
+return M

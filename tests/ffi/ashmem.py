@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""libashmem through ctypes: what a binding has to copy from the manual, and nothing else.
+
+No header is read and nothing is compiled: types, structures and constants stand here as the manual gives them, so that a
+change of the interface that would break somebody's binding breaks this one. The library's file is named by LIBASHMEM.
+"""
+
+import ctypes
+import os
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+
+NOT_PURGED, WAS_PURGED = 0, 1
+IS_UNPINNED, IS_PINNED = 0, 1
+NAME_LEN = 256
+RANGE_PURGED, RANGE_EVICTABLE = 1, 2
+RELEASE_LOST = 1
+CREATE_ALLOW_SEAL = 1
+CAP_LRU, CAP_INSPECT = 1, 4
+PRESSURE_NONE, PRESSURE_SOME, PRESSURE_HIGH, PRESSURE_CRITICAL = 0, 1, 2, 3
+PRESSURE_PURGE_NOTHING = 4294967295
+
+
+class SizedStructure(Structure):
+    """A structure whose first member says how much of it the caller knows."""
+
+    def __init__(self, **values):
+        super().__init__(struct_size=ctypes.sizeof(type(self)), **values)
+
+
+class AreaStats(SizedStructure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "size_pages", "unpinned_ranges", "unpinned_pages", "evictable_pages", "purged_pages",
+            "pins_found_purged", "recoveries",
+        )
+    ]
+
+
+class ProcessStats(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("areas", c_uint64), ("evictable_pages", c_uint64), ("purged_pages", c_uint64),
+    ]
+
+
+class PressureOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32), ("high_percent", c_uint32),
+        ("critical_percent", c_uint32), ("hold_ms", c_uint32),
+    ]
+
+
+class PressureStatus(SizedStructure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "level", "dispatches", "events", "purges", "wanted_pages", "purged_pages", "purge_ns", "headroom_purges",
+            "lost_sources", "free_bytes", "limit_bytes",
+        )
+    ]
+
+
+PRESSURE_FN = CFUNCTYPE(None, c_void_p, c_uint32, c_uint32, c_uint64)
+STATE = c_void_p
+STATE_OUT = POINTER(c_void_p)
+
+
+class Backend(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("capabilities", c_uint32), ("userdata", c_void_p),
+        ("probe", CFUNCTYPE(c_int, c_void_p)),
+        ("create", CFUNCTYPE(c_int, c_void_p, c_char_p, c_uint64, c_uint32, STATE_OUT)),
+        ("import_", CFUNCTYPE(c_int, c_void_p, c_int, STATE_OUT)),
+        ("close", CFUNCTYPE(None, STATE)),
+        ("set_name", CFUNCTYPE(c_int, STATE, c_char_p)),
+        ("get_name", CFUNCTYPE(c_int, STATE, c_void_p)),
+        ("set_size", CFUNCTYPE(c_int, STATE, c_uint64)),
+        ("get_size", CFUNCTYPE(c_int, STATE, POINTER(c_uint64), POINTER(c_int))),
+        ("set_prot", CFUNCTYPE(c_int, STATE, c_int)),
+        ("get_prot", CFUNCTYPE(c_int, STATE)),
+        ("get_fd", CFUNCTYPE(c_int, STATE)),
+        ("map", CFUNCTYPE(c_int, STATE, c_uint64, c_size_t, c_int, c_int, POINTER(c_void_p))),
+        ("read", CFUNCTYPE(c_int64, STATE, c_void_p, c_size_t)),
+        ("pread", CFUNCTYPE(c_int64, STATE, c_void_p, c_size_t, c_uint64)),
+        ("seek", CFUNCTYPE(c_int64, STATE, c_int64, c_int)),
+        ("pin", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
+        ("unpin", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
+        ("get_pin_status", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
+        ("evictable", CFUNCTYPE(c_uint64, STATE)),
+        ("oldest", CFUNCTYPE(c_int, STATE, POINTER(c_uint64))),
+        ("purge", CFUNCTYPE(c_int64, STATE, c_uint64, c_uint64)),
+        ("purge_all", CFUNCTYPE(c_int64, c_void_p)),
+        ("find_unpinned", CFUNCTYPE(c_int, STATE, c_uint64, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_uint32))),
+        ("get_stats", CFUNCTYPE(c_int, STATE, c_void_p)),
+        ("seal", CFUNCTYPE(c_int, STATE)),
+        ("export_read_only", CFUNCTYPE(c_int, STATE)),
+        ("begin_purge", CFUNCTYPE(None, STATE)),
+        ("hold", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
+        ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
+    ]
+
+
+AREA, AREA_OUT = c_void_p, POINTER(c_void_p)
+PRESSURE = c_void_p
+
+# Each function: what it answers, what it takes.
+FUNCTIONS = {
+    "create": (c_int, c_char_p, c_uint64, c_uint32, AREA_OUT),
+    "close": (None, AREA),
+    "set_name": (c_int, AREA, c_char_p),
+    "get_name": (c_int, AREA, c_char_p, c_size_t),
+    "set_size": (c_int, AREA, c_uint64),
+    "get_size": (c_uint64, AREA),
+    "set_prot": (c_int, AREA, c_int),
+    "get_prot": (c_int, AREA),
+    "map": (c_int, AREA, c_uint64, c_size_t, c_int, c_int, POINTER(c_void_p)),
+    "unmap": (c_int, c_void_p, c_size_t),
+    "read": (c_int64, AREA, c_void_p, c_size_t),
+    "pread": (c_int64, AREA, c_void_p, c_size_t, c_uint64),
+    "seek": (c_int64, AREA, c_int64, c_int),
+    "pin": (c_int, AREA, c_uint64, c_uint64),
+    "unpin": (c_int, AREA, c_uint64, c_uint64),
+    "get_pin_status": (c_int, AREA, c_uint64, c_uint64),
+    "hold": (c_int, AREA, c_uint64, c_uint64),
+    "release": (c_int, AREA, c_uint64, c_uint64, c_uint32),
+    "find_unpinned": (c_int, AREA, c_uint64, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_uint32)),
+    "fd": (c_int, AREA),
+    "export_read_only": (c_int, AREA),
+    "seal": (c_int, AREA),
+    "import": (c_int, c_int, AREA_OUT),
+    "send": (c_int, c_int, AREA),
+    "recv": (c_int, c_int, AREA_OUT),
+    "purge_all": (c_int64,),
+    "shrink": (c_int64, c_uint64),
+    "shrink_count": (c_uint64,),
+    "area_get_stats": (c_int, AREA, POINTER(AreaStats)),
+    "process_get_stats": (c_int, POINTER(ProcessStats)),
+    "backend_select": (c_int, c_char_p),
+    "backend_name": (c_char_p, AREA),
+    "backend_register": (c_int, POINTER(Backend)),
+    "pressure_open": (c_int, POINTER(PressureOptions), POINTER(c_void_p)),
+    "pressure_close": (None, PRESSURE),
+    "pressure_fd": (c_int, PRESSURE),
+    "pressure_dispatch": (c_int, PRESSURE),
+    "pressure_subscribe": (c_int, PRESSURE, PRESSURE_FN, c_void_p),
+    "pressure_run": (c_int, PRESSURE),
+    "pressure_stop": (c_int, PRESSURE),
+    "pressure_source": (c_char_p, PRESSURE),
+    "pressure_explain": (c_int, PRESSURE, c_char_p, c_size_t),
+    "pressure_get_status": (c_int, PRESSURE, POINTER(PressureStatus)),
+    "version": (c_uint32,),
+    "version_string": (c_char_p,),
+    "version_at_least": (c_int, c_uint32, c_uint32, c_uint32),
+}
+
+
+class Library:
+    """Every function as a method without the prefix; `called` has the names of those that were called."""
+
+    def __init__(self):
+        self.called = set()
+        library = ctypes.CDLL(os.environ["LIBASHMEM"])
+        for name, (result, *arguments) in FUNCTIONS.items():
+            function = getattr(library, "ashmem_" + name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name + "_" if name == "import" else name, self.counted(name, function))
+
+    def counted(self, name, function):
+        def call(*arguments):
+            self.called.add("ashmem_" + name)
+            return function(*arguments)
+
+        return call
+
+
+class Checks:
+    """Counts what was expected; the last line is `N passed, N failed, N skipped`."""
+
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def equal(self, what, value, expected):
+        if value == expected:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAIL: {what}: {value!r}, expected {expected!r}")
+
+    def true(self, what, value):
+        self.equal(what, bool(value), True)
+
+    def end(self):
+        print(f"{self.passed} passed, {self.failed} failed, 0 skipped")
+        return 1 if self.failed else 0
