@@ -11,13 +11,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include <ashmem/stats.h>
-
 #include "area.h"
 #include "backend.h"
 #include "pressure_guard.h"
 #include "process.h"
-#include "structs.h"
 #include "sys.h"
 
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -86,6 +83,28 @@ void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *c
 	for (struct ashmem_area *area = areas; area; area = area->next)
 		visit(area, context);
 	pthread_mutex_unlock(&mutex);
+}
+
+void areas_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context)
+{
+	struct ashmem_area *area;
+
+	pthread_mutex_lock(&mutex);
+	area = areas;
+	if (area)
+		area->refs++;
+	pthread_mutex_unlock(&mutex);
+	while (area) {
+		visit(area, context);
+		/* With our reference it is still in the list. */
+		pthread_mutex_lock(&mutex);
+		struct ashmem_area *next = area->next;
+		if (next)
+			next->refs++;
+		pthread_mutex_unlock(&mutex);
+		ashmem_close(area);
+		area = next;
+	}
 }
 
 void area_ref(struct ashmem_area *area)
@@ -480,23 +499,14 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
 	return 1;
 }
 
-int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats)
+int area_size_pages(struct ashmem_area *area, uint64_t *pages)
 {
-	struct ashmem_area_stats all = {.struct_size = sizeof(all)};
 	uint64_t size;
-
-	if (!area || !stats || stats->struct_size < sizeof(stats->struct_size))
-		return -EINVAL;
-	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_INSPECT))
-		return -ENOTSUP;
 	int r = learn_size(area, &size);
+
 	if (r < 0)
 		return r;
-	all.size_pages = page_align(size) / sys_page_size();
-	r = area->backend->get_stats(area->state, &all);
-	if (r < 0)
-		return r;
-	struct_copy_out(stats, &all, sizeof(all));
+	*pages = page_align(size) / sys_page_size();
 	return 0;
 }
 

@@ -27,6 +27,10 @@ struct ashmem_area {
 
 /* Call `visit` for every area, holding the areas' mutex. */
 void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* The same with a reference to each in turn instead of the mutex, for what takes long: areas that come meanwhile are not visited. */
+void areas_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* The area's size in pages, rounded up. 0 or a negative errno. */
+int area_size_pages(struct ashmem_area *area, uint64_t *pages);
 /* Take one more reference, from within a visit; given back by ashmem_close(). */
 void area_ref(struct ashmem_area *area);
 /* The same, of an area that the caller has a reference to. */

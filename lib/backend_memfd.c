@@ -13,8 +13,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <ashmem/stats.h>
-
 #include "backend.h"
 #include "key.h"
 #include "memfd_area.h"
@@ -497,27 +495,6 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 	*range_state = (range.flags & RANGE_PURGED ? ASHMEM_RANGE_PURGED : 0) |
 		       (evictable ? ASHMEM_RANGE_EVICTABLE : 0);
 	return 1;
-}
-
-static int memfd_get_stats(void *state, void *stats_out)
-{
-	struct memfd_area *area = state;
-	struct ashmem_area_stats *stats = stats_out;
-	struct control *shared = area->control.shared;
-
-	if (!memfd_is_established(area) || area->plain)
-		return 0;
-	int r = memfd_lock(area);
-	if (r < 0)
-		return r;
-	stats->unpinned_ranges = shared->ranges.ranges;
-	stats->unpinned_pages = shared->ranges.unpinned_pages;
-	stats->evictable_pages = SHARED_LOAD(shared->sealed) ? 0 : shared->ranges.evictable_pages;
-	stats->purged_pages = shared->purged_pages;
-	stats->pins_found_purged = shared->pins_found_purged;
-	stats->recoveries = shared->recoveries;
-	control_unlock(&area->control, 0);
-	return 0;
 }
 
 const struct ashmem_backend backend_memfd = {

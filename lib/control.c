@@ -307,11 +307,17 @@ static int recover(struct control_map *map)
 	return 0;
 }
 
-int control_lock_slowly(struct control_map *map, int r)
+int control_lock_slowly(struct control_map *map, int held)
 {
-	if (r < 0)
+	int r = held ? LOCK_ACQUIRED : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
+
+	if (r < 0) {
+		__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
 		return r;
+	}
 	control_announce(map->shared);
+	if (!held && r == LOCK_ACQUIRED)
+		map->shared->lock_waits++;
 	if (r == LOCK_OWNER_DIED)
 		r = recover(map);
 	if (r == 0 && SHARED_LOAD(map->shared->damaged))

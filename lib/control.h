@@ -68,9 +68,11 @@ struct control {
 	uint64_t cursor_stamp;
 	uint32_t cursor_start;
 	uint32_t cursor_done;
+	uint64_t lock_waits;    /* acquisitions that found it taken */
+	uint64_t lock_timeouts; /* atomic: counted without the lock */
 	char name[ASHMEM_NAME_LEN];
 	struct control_extent purge[CONTROL_PURGE_SLOTS];
-	unsigned char unused[CONTROL_BYTES - 88 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
+	unsigned char unused[CONTROL_BYTES - 104 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
 			     CONTROL_PURGE_SLOTS * sizeof(struct control_extent) -
 			     sizeof(struct control_id)];
 	struct control_id id;
@@ -143,8 +145,8 @@ int control_notice_seals(struct control_map *map);
 /* The file was just sealed: say so. Both with the lock held. */
 void control_say_sealed(struct control_map *map);
 
-/* What control_lock() does if the lock was not simply free, and the block in order. `r` is the lock's answer. */
-int control_lock_slowly(struct control_map *map, int r);
+/* What control_lock() does if the lock was not simply free (then `held` is 0), or the block is not in order. */
+int control_lock_slowly(struct control_map *map, int held);
 
 /*
  * Whoever reads without the lock learns from `changes` that it was taken meanwhile. Release: who sees the new number sees the lock
@@ -163,11 +165,10 @@ static inline int control_lock(struct control_map *map)
 {
 	if (__builtin_expect(!map->writable, 0))
 		return -EACCES;
-	int r = lock_acquire(&map->shared->lock);
-	if (__builtin_expect(r != LOCK_ACQUIRED ||
-				     __atomic_load_n(&map->shared->damaged, __ATOMIC_RELAXED),
-		    0))
-		return control_lock_slowly(map, r);
+	if (__builtin_expect(!lock_acquire_at_once(&map->shared->lock), 0))
+		return control_lock_slowly(map, 0);
+	if (__builtin_expect(__atomic_load_n(&map->shared->damaged, __ATOMIC_RELAXED), 0))
+		return control_lock_slowly(map, 1);
 	control_announce(map->shared);
 	return 0;
 }
@@ -189,6 +190,13 @@ static inline int control_unlock(struct control_map *map, int result)
  */
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished);
+
+/*
+ * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees may be half changed, and is then
+ * thrown away. Its answer, or -ETIMEDOUT if the block is not at rest until then, or -EUCLEAN.
+ */
+int control_read(const struct control_map *map, int (*look)(const struct control_map *map, void *context),
+	void *context, uint64_t deadline_ns);
 
 /* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough until then, -EUCLEAN. */
 int control_look(const struct control_map *map, uint32_t first, uint32_t last, uint64_t deadline_ns);

@@ -132,6 +132,15 @@ int keeps_find_gap(const struct keeps *keeps, uint64_t from, uint64_t end, uint6
 	return 1;
 }
 
+uint64_t keeps_count(const struct keeps *keeps)
+{
+	uint64_t pages = 0;
+
+	for (uint32_t i = 0; i < keeps->count; i++)
+		pages += keeps->at[i].end - keeps->at[i].start;
+	return pages;
+}
+
 void keeps_commit(struct keeps *keeps, struct keeps *changed)
 {
 	free(keeps->at);

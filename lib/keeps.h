@@ -37,6 +37,9 @@ int keeps_hold(const struct keeps *keeps, uint64_t start, uint64_t end, int by,
 int keeps_find_gap(const struct keeps *keeps, uint64_t from, uint64_t end, uint64_t *gap_start,
 	uint64_t *gap_end);
 
+/* How many pages are kept. */
+uint64_t keeps_count(const struct keeps *keeps);
+
 /* `*keeps` becomes `*changed`, which is empty afterwards. */
 void keeps_commit(struct keeps *keeps, struct keeps *changed);
 void keeps_drop(struct keeps *keeps);

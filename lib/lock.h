@@ -74,17 +74,25 @@ static inline int lock_try(uint32_t *word, uint32_t *seen, uint32_t value)
 	return __atomic_compare_exchange_n(word, seen, value, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
-/* LOCK_ACQUIRED, LOCK_OWNER_DIED, or -ETIMEDOUT. */
-static inline int lock_acquire(uint32_t *word)
+/* 1 if the lock was free, and is held now; else lock_acquire_slowly() comes next. */
+static inline int lock_acquire_at_once(uint32_t *word)
 {
 	struct lock_thread *self = lock_current_thread();
 	uint32_t free_word = 0;
 
 	lock_set_pending(self, word);
 	if (__builtin_expect(lock_try(word, &free_word, self->tid), 1))
-		return LOCK_ACQUIRED;
+		return 1;
 	lock_set_pending(self, NULL);
-	return lock_acquire_slowly(word, self);
+	return 0;
+}
+
+/* LOCK_ACQUIRED, LOCK_OWNER_DIED, or -ETIMEDOUT. */
+static inline int lock_acquire(uint32_t *word)
+{
+	if (lock_acquire_at_once(word))
+		return LOCK_ACQUIRED;
+	return lock_acquire_slowly(word, lock_current_thread());
 }
 
 /* Returns 1 if somebody was waiting, else 0. */

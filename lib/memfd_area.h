@@ -140,6 +140,9 @@ int memfd_announce_readers(struct control_map *control);
 /* Give up all locks. The mutex `keeping` is held, or the area is nobody else's. */
 void memfd_forget_locks(struct memfd_area *area);
 
+/* The counts of an area: memfd_stats.c. */
+int memfd_get_stats(void *state, void *stats);
+
 /* The read-only descriptor of a materialised area, made if there is none. */
 int memfd_read_only_fd(struct memfd_area *area);
 

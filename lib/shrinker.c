@@ -16,14 +16,13 @@
 #include <pthread.h>
 
 #include <ashmem/shrinker.h>
-#include <ashmem/stats.h>
 
 #include "area.h"
 #include "backend.h"
 #include "lock.h"
 #include "notices.h"
 #include "process.h"
-#include "structs.h"
+#include "shrinker.h"
 #include "sys.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -172,21 +171,34 @@ static void drop_heap(struct ashmem_area *heap)
 	}
 }
 
+struct count {
+	uint64_t areas, evictable_pages;
+};
+
 static void count_area(struct ashmem_area *area, void *context)
 {
-	struct ashmem_process_stats *stats = context;
+	struct count *count = context;
 
-	stats->areas++;
+	count->areas++;
 	if (has_lru(area))
-		stats->evictable_pages += area->backend->evictable(area->state);
+		count->evictable_pages += area->backend->evictable(area->state);
+}
+
+void shrinker_count(uint64_t *areas, uint64_t *evictable_pages)
+{
+	struct count count = {.areas = 0};
+
+	areas_visit(count_area, &count);
+	*areas = count.areas;
+	*evictable_pages = count.evictable_pages;
 }
 
 uint64_t ashmem_shrink_count(void)
 {
-	struct ashmem_process_stats stats = {.areas = 0};
+	uint64_t areas, pages;
 
-	areas_visit(count_area, &stats);
-	return stats.evictable_pages;
+	shrinker_count(&areas, &pages);
+	return pages;
 }
 
 /* Purge until so many pages are freed, or there are as many notices as can be remembered: then 1, and more may be left. */
@@ -310,14 +322,7 @@ int64_t ashmem_purge_all(void)
 	return error < 0 ? error : (int64_t)before;
 }
 
-int ashmem_process_get_stats(struct ashmem_process_stats *stats)
+uint64_t shrinker_purged_pages(void)
 {
-	struct ashmem_process_stats all = {.struct_size = sizeof(all)};
-
-	if (!stats || stats->struct_size < sizeof(stats->struct_size))
-		return -EINVAL;
-	areas_visit(count_area, &all);
-	all.purged_pages = __atomic_load_n(&purged_pages, __ATOMIC_RELAXED);
-	struct_copy_out(stats, &all, sizeof(all));
-	return 0;
+	return __atomic_load_n(&purged_pages, __ATOMIC_RELAXED);
 }

@@ -199,6 +199,22 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
 	return (int64_t)done;
 }
 
+uint64_t sys_data_bytes(int fd, uint64_t from)
+{
+	uint64_t bytes = 0;
+
+	for (;;) {
+		off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+		if (data < 0) /* ENXIO: no more */
+			return bytes;
+		off_t hole = lseek(fd, data, SEEK_HOLE);
+		if (hole <= data)
+			return bytes;
+		bytes += (uint64_t)(hole - data);
+		from = (uint64_t)hole;
+	}
+}
+
 int sys_punch(int fd, uint64_t offset, uint64_t length)
 {
 	int r;

@@ -100,6 +100,9 @@ int sys_truncate(int fd, uint64_t size_bytes);
 /* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
+/* Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes. Moves the file's position. */
+uint64_t sys_data_bytes(int fd, uint64_t from);
+
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 
