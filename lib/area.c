@@ -13,6 +13,7 @@
 
 #include "area.h"
 #include "backend.h"
+#include "debug.h"
 #include "pressure_guard.h"
 #include "process.h"
 #include "sys.h"
@@ -125,7 +126,7 @@ void area_take(struct ashmem_area *area)
  */
 static struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state)
 {
-	struct ashmem_area *fresh = calloc(1, sizeof(*fresh)), *known;
+	struct ashmem_area *fresh = debug_start() == 0 ? calloc(1, sizeof(*fresh)) : NULL, *known;
 
 	pthread_mutex_lock(&mutex);
 	known = find_area(backend, state);
@@ -191,6 +192,8 @@ void ashmem_close(struct ashmem_area *area)
 		unlink_area(area);
 	pthread_mutex_unlock(&mutex);
 	if (last) {
+		if (debug_has(DEBUG_TRAP))
+			trap_forget_area(area);
 		area->backend->close(area->state);
 		free(area);
 	}
@@ -332,6 +335,13 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 		munmap(mapped, length); /* before Linux 4.17 the address is a hint only */
 		return -EEXIST;
 	}
+	if (debug_has(DEBUG_TRAP)) {
+		r = trap_add_mapping(area, mapped, length, offset, prot, map_flags);
+		if (r < 0) {
+			munmap(mapped, length);
+			return r;
+		}
+	}
 	*addr = mapped;
 	return 0;
 }
@@ -340,6 +350,8 @@ int ashmem_unmap(void *addr, size_t length)
 {
 	if (!addr)
 		return -EINVAL;
+	if (debug_has(DEBUG_TRAP))
+		return trap_unmap(addr, length);
 	return munmap(addr, length) < 0 ? -errno : 0;
 }
 
@@ -401,6 +413,12 @@ static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_
 	return *length != 0;
 }
 
+static int pin_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	trap_begin();
+	return trap_end(area, offset, length, area->backend->pin(area->state, offset, length));
+}
+
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	if (!area)
@@ -408,7 +426,34 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
+	if (debug_has(DEBUG_TRAP))
+		return pin_trapped(area, offset, length);
 	return area->backend->pin(area->state, offset, length);
+}
+
+/* With a priority and an order only if that is not what a plain unpin has: a backend need not know them. */
+static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	if (priority == ASHMEM_PRIORITY_NORMAL && order == ASHMEM_ORDER_FIFO)
+		return area->backend->unpin(area->state, offset, length);
+	return area->backend->unpin_with(area->state, offset, length, priority, order);
+}
+
+/* An unpin while a debug mode is on. */
+static int unpin_debugged(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	int trap = debug_has(DEBUG_TRAP);
+
+	if (trap)
+		trap_begin();
+	int r = unpin_by_backend(area, offset, length, priority, order);
+	if (trap)
+		r = trap_end(area, offset, length, r);
+	if (r >= 0)
+		debug_purge();
+	return r;
 }
 
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -418,7 +463,8 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	r = area->backend->unpin(area->state, offset, length);
+	r = !debug_any() ? area->backend->unpin(area->state, offset, length)
+			 : unpin_debugged(area, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
 	if (r >= 0)
 		guard_unpinned(length);
 	return r;
@@ -436,7 +482,11 @@ int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	return area->backend->unpin_with(area->state, offset, length, priority, order);
+	r = debug_any() ? unpin_debugged(area, offset, length, priority, order)
+			: area->backend->unpin_with(area->state, offset, length, priority, order);
+	if (r >= 0)
+		guard_unpinned(length);
+	return r;
 }
 
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -449,6 +499,26 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
 	return area->backend->get_pin_status(area->state, offset, length);
 }
 
+static int hold_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	trap_begin();
+	int r = trap_prepare_hold(area);
+	if (r == 0)
+		r = area->backend->hold(area->state, offset, length);
+	if (r >= 0)
+		trap_count_hold(area, offset, length, 1);
+	return trap_end(area, offset, length, r);
+}
+
+static int release_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
+{
+	trap_begin();
+	int r = area->backend->release(area->state, offset, length, flags);
+	if (r >= 0)
+		trap_count_hold(area, offset, length, -1);
+	return trap_end(area, offset, length, r);
+}
+
 int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	if (!area)
@@ -458,6 +528,8 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
+	if (debug_has(DEBUG_TRAP))
+		return hold_trapped(area, offset, length);
 	return area->backend->hold(area->state, offset, length);
 }
 
@@ -470,6 +542,8 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
+	if (debug_has(DEBUG_TRAP))
+		return release_trapped(area, offset, length, flags);
 	return area->backend->release(area->state, offset, length, flags);
 }
 

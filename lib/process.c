@@ -15,6 +15,7 @@ static void before_fork(void)
 {
 	guard_before_fork();
 	shrinker_before_fork();
+	trap_before_fork();
 	areas_before_fork();
 	backends_before_fork();
 	memfd_before_fork();
@@ -29,6 +30,7 @@ static void after_fork(void)
 	memfd_after_fork();
 	backends_after_fork();
 	areas_after_fork();
+	trap_after_fork();
 	shrinker_after_fork();
 	guard_after_fork();
 }

@@ -2,7 +2,7 @@
 /*
  * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
  * functions that lock and unlock it, and process.c calls them around fork in the order in which the mutexes nest:
- * guard, shrinker, areas, backends, memfd, kernel; and notices, which is a leaf.
+ * guard, shrinker, trap, areas, backends, memfd, kernel; and notices, which is a leaf.
  */
 #ifndef ASHMEM_LIB_PROCESS_H
 #define ASHMEM_LIB_PROCESS_H
@@ -14,6 +14,8 @@ void guard_before_fork(void);
 void guard_after_fork(void);
 void shrinker_before_fork(void);
 void shrinker_after_fork(void);
+void trap_before_fork(void);
+void trap_after_fork(void);
 void areas_before_fork(void);
 void areas_after_fork(void);
 void backends_before_fork(void);
