@@ -40,6 +40,7 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR ?= $(PREFIX)/share/man
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+CMAKEDIR ?= $(LIBDIR)/cmake/ashmem
 
 # T names test programs to run (T="test_range test_lock"), FILTER the tests in them (FILTER='range/*').
 T ?=
@@ -74,10 +75,11 @@ GROUPS := $(shell sed -n 's/.*@defgroup \(ashmem_[a-z0-9_]*\).*/\1/p' $(HEADERS)
 SHARED := $(BUILD)/$(REALNAME)
 STATIC := $(BUILD)/libashmem.a
 PC := $(BUILD)/libashmem.pc
+CMAKE := $(BUILD)/cmake/ashmem-config.cmake $(BUILD)/cmake/ashmem-config-version.cmake
 MANPAGES := $(addprefix $(BUILD)/docs/man/man3/,$(addsuffix .3,$(sort $(FUNCTIONS) $(GROUPS) libashmem)))
 
 # What install and uninstall walk: for each section where, what, with which mode, and links as name:target.
-SECTIONS := HEADERS SHARED STATIC PC MAN
+SECTIONS := HEADERS SHARED STATIC PC CMAKE MAN
 HEADERS_DIR = $(INCLUDEDIR)/ashmem
 HEADERS_FILES = $(HEADERS)
 SHARED_DIR = $(LIBDIR)
@@ -88,6 +90,8 @@ STATIC_DIR = $(LIBDIR)
 STATIC_FILES = $(STATIC)
 PC_DIR = $(PKGCONFIGDIR)
 PC_FILES = $(PC)
+CMAKE_DIR = $(CMAKEDIR)
+CMAKE_FILES = $(CMAKE)
 MAN_DIR = $(MANDIR)/man3
 MAN_FILES = $(MANPAGES)
 
@@ -139,9 +143,8 @@ comma := ,
 compile = $(CC) $(1) $(CPPFLAGS) $(WARNINGS) $(2) $(CFLAGS) $(3) -MMD -MP -c -o $@ $<
 link = $(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(1) $(LDLIBS)
 
-# What the public headers declare is visible, all else is hidden: every source of the library is compiled as if it
-# began with this file. No mark on a function can be forgotten, and the headers stay free of compiler words.
-EXPORTS_H := $(BUILD)/exports.h
+# Says what is visible.
+EXPORTS_H := $(TOP)/lib/exports.h
 LIB_CPPFLAGS_EXPORTS = $(LIB_CPPFLAGS) -include $(EXPORTS_H)
 
 # Changed flags rebuild everything: this file changes when they do.
@@ -155,19 +158,13 @@ FLAGS_FILE := $(BUILD)/flags
 .SUFFIXES:
 
 .PHONY: all
-all: $(SHARED) $(BUILD)/$(SONAME) $(BUILD)/$(LINKNAME) $(STATIC) $(PC) ## Build the library, shared and static (default)
+all: $(SHARED) $(BUILD)/$(SONAME) $(BUILD)/$(LINKNAME) $(STATIC) $(PC) $(CMAKE) ## Build the library, shared and static (default)
 
 .PHONY: FORCE
 $(FLAGS_FILE): FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
 		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
-
-$(EXPORTS_H): $(MAKEFILE)
-	@mkdir -p $(@D)
-	@printf '#pragma GCC visibility %s\n' 'push(default)' >$@
-	@printf '%s <ashmem/ashmem.h>\n' '#include' >>$@
-	@printf '#pragma GCC visibility %s\n' pop >>$@
 
 $(BUILD)/pic/%.o: $(TOP)/%.c $(FLAGS_FILE) $(EXPORTS_H)
 	$(call say,CC,$@)
@@ -208,6 +205,18 @@ $(PC): $(TOP)/pkgconfig/libashmem.pc.in $(VERSION_H) FORCE
 		-e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' $< >$@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@
 
+# What a pointer takes, so that CMake does not offer the library to programs of the other width.
+pointer_bytes = $(shell printf '__SIZEOF_POINTER__' | $(CC) $(CPPFLAGS) $(CFLAGS) -E -P -xc - 2>/dev/null | tail -n 1)
+# ../../include, so that an installed tree can be moved.
+include_from_lib = $(subst $() ,/,$(patsubst %,..,$(subst /, ,$(LIBDIR:$(PREFIX)/%=%))))/$(INCLUDEDIR:$(PREFIX)/%=%)
+
+$(BUILD)/cmake/%: $(TOP)/cmake/%.in $(VERSION_H) FORCE
+	@mkdir -p $(@D)
+	@sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@MAJOR@|$(call version_part,MAJOR)|' -e 's|@SONAME@|$(SONAME)|' \
+		-e 's|@REALNAME@|$(REALNAME)|' -e 's|@POINTER_BYTES@|$(pointer_bytes)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+		-e 's|@INCLUDE_FROM_LIB@|$(include_from_lib)|' $< >$@.new
+	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@
+
 # ---------------------------------------------------------------- installing
 
 .PHONY: install
@@ -219,7 +228,7 @@ install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDI
 .PHONY: uninstall
 uninstall: ## Take away what install put there (give the same variables)
 	$(foreach s,$(SECTIONS),$(call uninstall_section,$(s)))
-	-$(Q)rmdir $(DESTDIR)$(HEADERS_DIR) 2>/dev/null || :
+	-$(Q)rmdir $(DESTDIR)$(HEADERS_DIR) $(DESTDIR)$(CMAKE_DIR) 2>/dev/null || :
 
 # Only man pages can be missing: everything else was just built.
 define install_section

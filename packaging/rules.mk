@@ -7,6 +7,7 @@ SOURCE_DATE_EPOCH ?= $(or $(shell test -e $(TOP)/.git && git -C $(TOP) log -1 --
 	$(shell stat -c %Y $(TOP)/CHANGELOG.md))
 
 TARBALL := $(BUILD)/libashmem-$(VERSION).tar.gz
+RELEASE ?= yes
 PACKAGING_ENV = $(SCRIPT_ENV) VERSION='$(VERSION)' SONAME='$(SONAME)' TARBALL='$(abspath $(TARBALL))' \
 	SOURCE_DATE_EPOCH='$(strip $(SOURCE_DATE_EPOCH))'
 
@@ -37,3 +38,27 @@ check-rpm: ## Build RPM packages, see what is in them; rpmlint
 .PHONY: check-ffi
 check-ffi: all ## Call every function from Python and LuaJIT, with the shared object alone
 	@$(PACKAGING_ENV) $(TOP)/tests/ffi/check
+
+.PHONY: abi-update
+abi-update: all ## Write down the interface as it is now, for check-abi and the packages
+	@$(PACKAGING_ENV) $(TOP)/packaging/abi_update.sh
+
+.PHONY: check-abi
+check-abi: all ## Compare the ABI with what was written down; run a program built against the first release's headers
+	@$(PACKAGING_ENV) $(TOP)/tests/check_abi.sh
+
+.PHONY: check-consumers
+check-consumers: all ## Build and run projects that use CMake, Meson and make against an installed tree
+	@$(PACKAGING_ENV) $(TOP)/tests/check_consumers.sh
+
+.PHONY: apkbuild
+apkbuild: ## Put the tarball and Alpine's APKBUILD for it into build/alpine
+	@$(PACKAGING_ENV) $(TOP)/packaging/apkbuild.sh
+
+.PHONY: check-alpine
+check-alpine: ## Do what the APKBUILD does, with musl
+	@$(PACKAGING_ENV) $(TOP)/tests/check_alpine.sh
+
+.PHONY: release-check
+release-check: all ## See whether this commit can be released (RELEASING.md; RELEASE=no: as far as can be told before)
+	@$(PACKAGING_ENV) RELEASE='$(RELEASE)' $(TOP)/tests/release_check.sh

@@ -42,7 +42,7 @@ check "builds outside of the tree" make_there
 check "the library is in ./build" test -f build/libashmem.so
 check "make help" make_there help
 check "installs" make_there install "PREFIX=$prefix"
-for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc; do
+for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc lib/cmake/ashmem/ashmem-config.cmake; do
   check "installs $file" test -f "$prefix/$file"
 done
 missing=$(for header in "$tree"/include/ashmem/*; do
@@ -159,6 +159,7 @@ for where in "$prefix" "$root"; do
   if [ -z "$left" ]; then pass "uninstall leaves no file"; else fail "left in $where: $left"; fi
 done
 check "uninstall leaves no header directory" test ! -e "$prefix/include/ashmem"
+check "uninstall leaves no CMake directory" test ! -e "$prefix/lib/cmake/ashmem"
 
 check "make BUILD=dir" make_there "BUILD=$scratch/other"
 check "BUILD=dir holds the library" test -f "$scratch/other/libashmem.so"

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ASHMEM_ASHMEM_H
+#define ASHMEM_ASHMEM_H
+
+/**
+ * @file
+ * @brief The one header a program includes: all of libashmem.
+ *
+ * @mainpage libashmem
+ *
+ * Purgeable shared memory for Linux programs. A program creates an *area*, maps it, shares its descriptor
+ * with other processes, and *unpins* the page ranges that it can live without. Unpinned ranges may be
+ * *purged*, least recently unpinned first, whenever memory is short; *pin* makes a range safe to use again
+ * and says whether its contents were lost meanwhile.
+ *
+ * - @ref ashmem_area : areas, mappings, pinning, sharing
+ * - @ref ashmem_shrinker : giving memory back
+ * - @ref ashmem_pressure : purging when memory is short
+ * - @ref ashmem_stats : what an area and the process hold
+ * - @ref ashmem_backend : where areas come from, and how to add another source
+ * - @ref ashmem_version : which library is running
+ *
+ * @section ashmem_calling Calling convention
+ *
+ * Every call that can fail returns 0 or a positive result on success and a **negative errno value** on
+ * failure; `errno` itself means nothing afterwards. On failure every output is left untouched and nothing
+ * has changed. Sizes, offsets and lengths are bytes unless a name says `_pages`. "Page" is always the page
+ * of the running system (`sysconf(_SC_PAGESIZE)`).
+ *
+ * @section ashmem_common_errors Errors that any call on an area can return
+ *
+ * | error | when |
+ * | --- | --- |
+ * | -EINVAL | the area, or a pointer that must not be NULL, is NULL |
+ * | -ETIMEDOUT | another process held the area's lock for longer than five seconds (it is stopped, or hostile); nothing changed, trying again is fine |
+ * | -EUCLEAN | the state that the processes share is damaged: a peer with write access wrote nonsense into it. Data and mappings stay usable; pin state is gone. Close the area and make a new one |
+ * | -ENOTSUP | this backend cannot do it (each call says which) |
+ * | -ESTALE | the area was not yet materialised when the process was cloned behind the back of libc (a bare `clone` or `_Fork`), so it cannot be shared with the parent; only ashmem_close() works |
+ *
+ * @section ashmem_threads Threads, signals, fork
+ *
+ * Calls on one area may come from many threads and processes at once; only ashmem_close() must not run
+ * beside other calls that use the reference being closed. No call is async-signal-safe. After `fork` the
+ * child owns a copy of every handle, on the same areas, and closes its own.
+ */
+
+#include <ashmem/area.h>
+#include <ashmem/backend.h>
+#include <ashmem/pressure.h>
+#include <ashmem/shrinker.h>
+#include <ashmem/stats.h>
+#include <ashmem/version.h>
+
+#endif /* ASHMEM_ASHMEM_H */

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# The interface is what was written down: its types and functions as abidiff sees them, its symbols, its soname; and a program
+# built against the headers of the first release runs with today's library. Run by `make check-abi`.
+set -u
+
+cd "${TOP:-$(dirname "$0")/..}" || exit 1
+. tests/counts.sh
+: "${BUILD:?}" "${VERSION:?}" "${CC:=cc}" "${NM:=nm}"
+export LC_ALL=C
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+dump=packaging/abi/libashmem.abi.xml
+symbols=packaging/debian/libashmem1.symbols
+advice="if that is meant, run \`make abi-update\` and commit what it changes; RELEASING.md says what may change"
+
+# ---- types and functions
+
+if ! have abidiff; then
+  skip "types: no abidiff (make deps-dist)"
+elif [ "$(uname -m)" != x86_64 ]; then
+  skip "types: $dump is of x86-64"
+elif ! readelf -SW "$BUILD/libashmem.so" | grep -q ' \.debug_info '; then
+  skip "types: built without -g"
+else
+  output=$(abidiff --headers-dir2 include --drop-private-types "$dump" "$BUILD/libashmem.so" 2>&1)
+  status=$?
+  # Bits of the status: 1 error, 2 usage, 4 a change, 8 a change that breaks programs.
+  if [ $status = 0 ] && [ -z "$output" ]; then
+    pass "abidiff says nothing"
+  elif [ $((status & 8)) != 0 ]; then
+    fail "the ABI changed in a way that breaks programs built before; $advice: $output"
+  elif [ $((status & 3)) = 0 ]; then
+    fail "the ABI grew; $advice: $output"
+  else
+    fail "abidiff (status $status): $output"
+  fi
+fi
+
+# ---- symbols
+
+"$NM" -D --defined-only "$BUILD/libashmem.so" | sed -n -e 's/.* A \(.*\)/\1@\1/p' -e 's/.* [^A] \([^ ]*\)@@\(.*\)/\1@\2/p' |
+  sort >"$scratch/now"
+sed -n 's/^ \([^ ]*\) .*/\1/p' $symbols | sort >"$scratch/listed"
+check "symbols are listed" test -s "$scratch/listed"
+gone=$(comm -13 "$scratch/now" "$scratch/listed" | tr '\n' ' ')
+new=$(comm -23 "$scratch/now" "$scratch/listed" | tr '\n' ' ')
+if [ -z "$gone" ]; then pass "no symbol went"; else fail "gone from the library: $gone- $advice"; fi
+if [ -z "$new" ]; then pass "no symbol is new"; else fail "not in $symbols: $new- $advice"; fi
+soname=$(readelf -dW "$BUILD/libashmem.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+check "soname $soname" test "$soname" = "$(sed -n '1s/ .*//p' $symbols)"
+
+# ---- programs built before
+
+release=${VERSION%.*}
+if [ ! -d "tests/abi/$release/include" ]; then
+  pass "$release has no headers of its own to keep"
+elif head -n 20 CHANGELOG.md | grep -qx "## \[$VERSION\] - unreleased"; then
+  differ=$(diff -rq include "tests/abi/$release/include")
+  if [ -z "$differ" ]; then pass "the kept headers of $release are today's"; else fail "$differ; $advice"; fi
+fi
+for old in tests/abi/*/include; do
+  old=${old%/include}
+  for program in "$old"/*.c; do
+    name=$(basename "$old")-$(basename "$program" .c)
+    check "$name compiles with the headers of ${old##*/}" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$old/include" \
+      "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
+    check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
+  done
+done
+counts_end
