@@ -20,13 +20,14 @@ struct ashmem_process_stats {
 struct ashmem_pressure_options {
 	size_t struct_size;
 	const char *source;
-	uint32_t some_percent, high_percent, critical_percent, hold_ms;
+	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
 	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns, headroom_purges, lost_sources,
-		free_bytes, limit_bytes;
+		free_bytes, limit_bytes, unpin_purges;
 };
+typedef void (*ashmem_purge_fn)(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata);
 typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages);
 
 struct ashmem_backend {
@@ -63,6 +64,7 @@ struct ashmem_backend {
 	void (*begin_purge)(void *state);
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
+	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
 };
 
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
@@ -80,6 +82,7 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
 int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags);
@@ -93,11 +96,15 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
+int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
+int ashmem_purge_unsubscribe(int id);
 int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats);
 int ashmem_process_get_stats(struct ashmem_process_stats *stats);
 int ashmem_backend_select(const char *name);
 const char *ashmem_backend_name(const struct ashmem_area *area);
 int ashmem_backend_register(const struct ashmem_backend *backend);
+uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns);
+void ashmem_backend_note_purged(uint64_t offset, uint64_t length);
 int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct ashmem_pressure **pressure);
 void ashmem_pressure_close(struct ashmem_pressure *pressure);
 int ashmem_pressure_fd(struct ashmem_pressure *pressure);
@@ -120,7 +127,9 @@ local M = {
 	RANGE_PURGED = 1, RANGE_EVICTABLE = 2,
 	RELEASE_LOST = 1,
 	CREATE_ALLOW_SEAL = 1,
-	CAP_LRU = 1, CAP_INSPECT = 4,
+	CAP_LRU = 1, CAP_INSPECT = 4, CAP_PRIORITIES = 64,
+	PRIORITY_FIRST = 0, PRIORITY_NORMAL = 4, PRIORITY_LAST = 7,
+	ORDER_FIFO = 0, ORDER_LIFO = 1,
 	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
 	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers are not.
 	PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4,

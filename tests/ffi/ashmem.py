@@ -15,7 +15,9 @@ NAME_LEN = 256
 RANGE_PURGED, RANGE_EVICTABLE = 1, 2
 RELEASE_LOST = 1
 CREATE_ALLOW_SEAL = 1
-CAP_LRU, CAP_INSPECT = 1, 4
+CAP_LRU, CAP_INSPECT, CAP_PRIORITIES = 1, 4, 64
+PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_LAST = 0, 4, 7
+ORDER_FIFO, ORDER_LIFO = 0, 1
 PRESSURE_NONE, PRESSURE_SOME, PRESSURE_HIGH, PRESSURE_CRITICAL = 0, 1, 2, 3
 PRESSURE_PURGE_NOTHING = 4294967295
 
@@ -46,7 +48,7 @@ class ProcessStats(SizedStructure):
 class PressureOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32), ("high_percent", c_uint32),
-        ("critical_percent", c_uint32), ("hold_ms", c_uint32),
+        ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
     ]
 
 
@@ -55,11 +57,12 @@ class PressureStatus(SizedStructure):
         (name, c_uint64)
         for name in (
             "level", "dispatches", "events", "purges", "wanted_pages", "purged_pages", "purge_ns", "headroom_purges",
-            "lost_sources", "free_bytes", "limit_bytes",
+            "lost_sources", "free_bytes", "limit_bytes", "unpin_purges",
         )
     ]
 
 
+PURGE_FN = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64, c_void_p)
 PRESSURE_FN = CFUNCTYPE(None, c_void_p, c_uint32, c_uint32, c_uint64)
 STATE = c_void_p
 STATE_OUT = POINTER(c_void_p)
@@ -97,6 +100,7 @@ class Backend(SizedStructure):
         ("begin_purge", CFUNCTYPE(None, STATE)),
         ("hold", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
         ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
+        ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
     ]
 
 
@@ -120,6 +124,7 @@ FUNCTIONS = {
     "seek": (c_int64, AREA, c_int64, c_int),
     "pin": (c_int, AREA, c_uint64, c_uint64),
     "unpin": (c_int, AREA, c_uint64, c_uint64),
+    "unpin_with": (c_int, AREA, c_uint64, c_uint64, c_uint32, c_uint32),
     "get_pin_status": (c_int, AREA, c_uint64, c_uint64),
     "hold": (c_int, AREA, c_uint64, c_uint64),
     "release": (c_int, AREA, c_uint64, c_uint64, c_uint32),
@@ -133,11 +138,15 @@ FUNCTIONS = {
     "purge_all": (c_int64,),
     "shrink": (c_int64, c_uint64),
     "shrink_count": (c_uint64,),
+    "purge_subscribe": (c_int, PURGE_FN, c_void_p),
+    "purge_unsubscribe": (c_int, c_int),
     "area_get_stats": (c_int, AREA, POINTER(AreaStats)),
     "process_get_stats": (c_int, POINTER(ProcessStats)),
     "backend_select": (c_int, c_char_p),
     "backend_name": (c_char_p, AREA),
     "backend_register": (c_int, POINTER(Backend)),
+    "backend_key": (c_uint64, c_uint32, c_uint32, c_uint64),
+    "backend_note_purged": (None, c_uint64, c_uint64),
     "pressure_open": (c_int, POINTER(PressureOptions), POINTER(c_void_p)),
     "pressure_close": (None, PRESSURE),
     "pressure_fd": (c_int, PRESSURE),

@@ -118,6 +118,42 @@ local function pinning()
 	lib.close(area)
 end
 
+local function priorities()
+	local area = new_area()
+	local address = new_mapping(area)
+	equal("unpin_with", lib.unpin_with(area, 0, PAGE, lib.PRIORITY_LAST, lib.ORDER_FIFO), 0)
+	equal("unpin_with", lib.unpin_with(area, 8 * PAGE, PAGE, lib.PRIORITY_FIRST, lib.ORDER_LIFO), 0)
+	equal("shrink", lib.shrink(1), 1)
+	equal("the first goes first", lib.pin(area, 8 * PAGE, PAGE), lib.WAS_PURGED)
+	equal("the last stays", lib.pin(area, 0, PAGE), lib.NOT_PURGED)
+	lib.unmap(address, BYTES)
+	lib.close(area)
+end
+
+local function notices()
+	local told = {}
+	local on_purge = ffi.cast("ashmem_purge_fn", function(area, offset, length)
+		told[#told + 1] = { area, tonumber(offset), tonumber(length), lib.pin(area, offset, length) }
+	end)
+	local area = new_area()
+	local address = new_mapping(area)
+	local number = lib.purge_subscribe(on_purge, nil)
+	equal("purge_subscribe", number > 0, true)
+	lib.unpin(area, PAGE, 2 * PAGE)
+	lib.shrink(1)
+	equal("told once", #told, 1)
+	if told[1] then
+		equal("told the area", told[1][1], area)
+		equal("told the offset", told[1][2], PAGE)
+		equal("told the length", told[1][3], 2 * PAGE)
+		equal("pinned from there", told[1][4], lib.WAS_PURGED)
+	end
+	equal("purge_unsubscribe", lib.purge_unsubscribe(number), 0)
+	on_purge:free()
+	lib.unmap(address, BYTES)
+	lib.close(area)
+end
+
 local function sharing()
 	local area = new_area(nil, lib.CREATE_ALLOW_SEAL)
 	local address = new_mapping(area)
@@ -245,16 +281,23 @@ local function lua_backend()
 			area.purged, area.pinned = false, true
 			return was and lib.WAS_PURGED or lib.NOT_PURGED
 		end,
-		unpin = function(state) areas[id(state)].pinned = false return 0 end,
+		unpin = function(state)
+			local area = areas[id(state)]
+			area.pinned, area.key = false, lib.backend_key(lib.PRIORITY_NORMAL, lib.ORDER_FIFO, 1)
+			return 0
+		end,
 		get_pin_status = function(state) return areas[id(state)].pinned and lib.IS_PINNED or lib.IS_UNPINNED end,
 		evictable = function(state) return pages(areas[id(state)]) end,
 		oldest = function(state, stamp)
-			stamp[0] = 1
-			return pages(areas[id(state)]) > 0 and 1 or 0
+			local area = areas[id(state)]
+			if pages(area) == 0 then return 0 end
+			stamp[0] = area.key
+			return 1
 		end,
 		purge = function(state)
 			local freed = pages(areas[id(state)])
 			areas[id(state)].purged = true
+			lib.backend_note_purged(0, freed * PAGE)
 			return freed
 		end,
 	}
@@ -306,6 +349,8 @@ versions()
 attributes()
 memory()
 pinning()
+priorities()
+notices()
 sharing()
 pressure(arg[1]:match("^(.*)/"))
 backend()

@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from ctypes import byref, c_int, c_uint32, c_uint64, c_void_p
 
 from ashmem import *
@@ -121,6 +122,41 @@ def pinning():
     lib.close(area)
 
 
+def priorities():
+    area = new_area()
+    address, _ = new_mapping(area)
+    equal("unpin_with", lib.unpin_with(area, 0, PAGE, PRIORITY_LAST, ORDER_FIFO), 0)
+    equal("unpin_with", lib.unpin_with(area, 8 * PAGE, PAGE, PRIORITY_FIRST, ORDER_LIFO), 0)
+    equal("unpin_with a priority too many", lib.unpin_with(area, 0, PAGE, PRIORITY_LAST + 1, ORDER_FIFO), -errno.EINVAL)
+    equal("shrink", lib.shrink(1), 1)
+    equal("the first goes first", lib.pin(area, 8 * PAGE, PAGE), WAS_PURGED)
+    equal("the last stays", lib.pin(area, 0, PAGE), NOT_PURGED)
+    lib.unmap(address, BYTES)
+    lib.close(area)
+
+
+def notices():
+    told = []
+
+    @PURGE_FN
+    def on_purge(area, offset, length, userdata):
+        told.append((area, offset, length, userdata, lib.pin(area, offset, length)))
+
+    area = new_area()
+    address, _ = new_mapping(area)
+    number = lib.purge_subscribe(on_purge, 7)
+    true("purge_subscribe", number > 0)
+    lib.unpin(area, PAGE, 2 * PAGE)
+    lib.shrink(1)
+    equal("told, and pinned from there", told, [(area.value, PAGE, 2 * PAGE, 7, WAS_PURGED)])
+    equal("purge_unsubscribe", lib.purge_unsubscribe(number), 0)
+    lib.unpin(area, PAGE, 2 * PAGE)
+    lib.shrink(1)
+    equal("told no more", len(told), 1)
+    lib.unmap(address, BYTES)
+    lib.close(area)
+
+
 def sharing():
     area = new_area(flags=CREATE_ALLOW_SEAL)
     address, view = new_mapping(area)
@@ -218,7 +254,7 @@ class PythonBackend:
 
     def __init__(self):
         self.areas, self.calls = {}, set()
-        self.table = Backend(name=b"python", capabilities=CAP_LRU | CAP_INSPECT)
+        self.table = Backend(name=b"python", capabilities=CAP_LRU | CAP_INSPECT | CAP_PRIORITIES)
         for name, kind in Backend._fields_[4:]:
             operation = getattr(self, name, None)
             if operation:
@@ -308,7 +344,10 @@ class PythonBackend:
         return WAS_PURGED if was else NOT_PURGED
 
     def unpin(self, state, offset, length):
-        self.areas[state].update(pinned=False, stamp=1)
+        return self.unpin_with(state, offset, length, PRIORITY_NORMAL, ORDER_FIFO)
+
+    def unpin_with(self, state, offset, length, priority, order):
+        self.areas[state].update(pinned=False, stamp=lib.backend_key(priority, order, time.monotonic_ns()))
         return 0
 
     def get_pin_status(self, state, offset, length):
@@ -327,6 +366,7 @@ class PythonBackend:
     def purge(self, state, newest, pages):
         freed = self.evictable(state)
         self.areas[state]["purged"] = True
+        lib.backend_note_purged(0, freed * PAGE)
         return freed
 
     def find_unpinned(self, state, start, offset, length, range_state):
@@ -361,6 +401,8 @@ def backend():
     equal("read", (lib.read(area, buffer, 2), buffer.raw), (2, b"ok"))
     equal("pread", (lib.pread(area, buffer, 1, 1), buffer.raw[:1]), (1, b"k"))
     equal("seek", lib.seek(area, 3, os.SEEK_SET), 3)
+    equal("unpin_with", lib.unpin_with(area, 0, 0, PRIORITY_LAST, ORDER_LIFO), 0)
+    equal("pin", lib.pin(area, 0, 0), NOT_PURGED)
     equal("unpin", lib.unpin(area, 0, 0), 0)
     equal("status", lib.get_pin_status(area, 0, 0), IS_UNPINNED)
     equal("shrink_count", lib.shrink_count(), 16)
@@ -387,6 +429,8 @@ def main():
     attributes()
     memory()
     pinning()
+    priorities()
+    notices()
     sharing()
     pressure()
     registered = backend()  # the library keeps the table for good

@@ -197,7 +197,7 @@ uint64_t ashmem_get_size(const struct ashmem_area *area);
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL; or @p prot has a bit that is not in the mask, or any other bit.
  * @retval -EACCES  The area was imported through a read-only descriptor, or is a foreign memfd.
- * @retval -ENOTSUP PROT_WRITE was to go and `/proc` is not mounted, so the kernel cannot be made to enforce it.
+ * @retval -ENOTSUP PROT_WRITE was to go and `/proc` is not mounted or forbids it, so the kernel cannot be made to enforce it.
  * @retval -EMFILE, -ENFILE  No descriptor left for the read-only one.
  * @retval -ENOMEM  No memory.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
@@ -247,10 +247,14 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @retval -EACCES  PROT_WRITE and the area was imported through a read-only descriptor.
  * @retval -ENOMEM  No address space or memory.
  * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area, or for the read-only descriptor.
- * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
+ * @retval -EIO     (kernel backend) A private mapping, and the area's bytes cannot be read back from swap space. If the first mapping is a
+ *                  private one and fails, the area may be materialised already.
  * @retval -EEXIST  MAP_FIXED_NOREPLACE and something is mapped there.
  * @retval -EAGAIN, -EOPNOTSUPP  As mmap(2).
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
+ * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -289,6 +293,7 @@ int ashmem_unmap(void *addr, size_t length);
  * @retval -EACCES  The area was imported through a read-only descriptor, so that its position cannot be moved;
  *                  use ashmem_pread().
  * @retval -EFAULT  @p buf is not writable memory.
+ * @retval -EIO, -ENOMEM  A page cannot be read back from swap space, or no memory to set up the state.
  * @retval -EINTR   A signal came before anything was read.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -308,6 +313,7 @@ int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
  * @retval -EINVAL  @p area is NULL; @p buf is NULL and @p length is not 0; or @p offset is more than INT64_MAX.
  * @retval -EBADF   The area has a size and is not materialised.
  * @retval -EFAULT  @p buf is not writable memory.
+ * @retval -EIO, -ENOMEM  A page cannot be read back from swap space.
  * @retval -EINTR   A signal came before anything was read.
  * @retval -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -327,6 +333,7 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
  * @retval -EBADF   The area has a size and is not materialised.
  * @retval -EACCES  The area was imported through a read-only descriptor, so that its position cannot be moved.
  * @retval -ENXIO   SEEK_DATA or SEEK_HOLE from outside of the area, or SEEK_DATA with no data behind @p offset.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -369,6 +376,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  *                  for its pins.
  * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does; or for a read-only peer's lock.
  * @retval -EMFILE, -ENFILE  No descriptor left for a read-only peer's locks; its first pin opens one.
+ * @retval -ENOTSUP A read-only peer, and the kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ETIMEDOUT  See @ref ashmem_common_errors. Also for a read-only peer if the owner of the area's lock died and nobody
  *                  who can write has called since: a read-only peer cannot recover the state.
@@ -476,7 +484,8 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
  * @return #ASHMEM_WAS_PURGED if an unpinned range that overlaps was purged, else #ASHMEM_NOT_PURGED (as ashmem_pin()).
  * @retval -EINVAL  As ashmem_pin().
  * @retval -EACCES  As ashmem_pin().
- * @retval -ENOTSUP The kernel backend; or `/proc` is not mounted and the area is writable, so that there is no description for the lock.
+ * @retval -ENOTSUP The kernel backend; or `/proc` is not mounted or forbids it and the area is writable, so that there is no description for the
+ *                  lock; or the kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EOVERFLOW  A page has 2^32 - 1 holds of this handle.
  * @retval -ENOMEM, -EMFILE, -ENFILE  No memory, or no descriptor for the locks, which the first hold opens.
  * @retval -ETIMEDOUT  As ashmem_pin().
@@ -525,6 +534,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
  * @retval -EINVAL  @p area is NULL or not materialised.
  * @retval -EACCES  The area was imported through a read-only descriptor.
  * @retval -ENOTSUP The kernel backend: the driver does not tell.
+ * @retval -ENOMEM  No memory or address space to set up the state, which the first call on it does.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -551,7 +561,9 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @return The descriptor, borrowed: the area owns it and closes it with the last reference; `dup` it to keep it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
- * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
+ * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -570,11 +582,15 @@ int ashmem_fd(struct ashmem_area *area);
  * The receiver calls ashmem_import(). From this call on, a purge looks for the pins of such peers first, which costs
  * two system calls a range.
  *
+ * If it fails, the area may be materialised already and stays so.
+ *
  * @param[in] area  An area whose size is not 0.
  * @return The descriptor, close-on-exec; the caller owns and closes it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
- * @retval -ENOTSUP `/proc` is not mounted, so that there is no second description; or the kernel backend.
+ * @retval -ENOTSUP `/proc` is not mounted or forbids it, so that there is no second description; or the kernel backend.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
+ * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -595,6 +611,8 @@ int ashmem_export_read_only(struct ashmem_area *area);
  *
  * Only areas made with #ASHMEM_CREATE_ALLOW_SEAL can be sealed, since any peer with a writable descriptor can do it and so stop purging.
  *
+ * If it fails, the area may be materialised already and stays so.
+ *
  * @param[in] area  An area whose size is not 0.
  * @return 0 on success, also if it is sealed already.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
@@ -603,6 +621,8 @@ int ashmem_export_read_only(struct ashmem_area *area);
  * @retval -ENOTSUP Linux before 5.1 (its only write seal demands that nobody, the library's own state included, has the
  *                  file mapped writable); or the kernel backend.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
+ * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -641,6 +661,8 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * One byte goes with the descriptor as SCM_RIGHTS (unix(7)). The receiver uses ashmem_recv(), or recvmsg(2) and
  * ashmem_import().
  *
+ * If it fails, the area may be materialised already and stays so.
+ *
  * @param[in] socket_fd  A connected AF_UNIX socket of any type.
  * @param[in] area       An area whose size is not 0; stays the caller's.
  * @return 0 on success.
@@ -652,7 +674,9 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * @retval -ETOOMANYREFS  Too many descriptors are under way.
  * @retval -ENOBUFS   The kernel has no memory for the message.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
- * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted, so that there is no read-only descriptor.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
+ * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.

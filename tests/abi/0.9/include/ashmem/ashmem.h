@@ -16,6 +16,7 @@
  * - @ref ashmem_area : areas, mappings, pinning, sharing
  * - @ref ashmem_shrinker : giving memory back
  * - @ref ashmem_pressure : purging when memory is short
+ * - @ref ashmem_notice : being told what was purged
  * - @ref ashmem_stats : what an area and the process hold
  * - @ref ashmem_backend : where areas come from, and how to add another source
  * - @ref ashmem_version : which library is running
@@ -46,6 +47,7 @@
 
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
+#include <ashmem/notice.h>
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>
 #include <ashmem/stats.h>

@@ -105,7 +105,7 @@ struct ashmem_backend {
 	/** CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range that is to go first, or 0 if there is none.
 	 * Takes no lock. */
 	int (*oldest)(void *state, uint64_t *key);
-	/** CAP_LRU: purge ranges in the order of their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded
+	/** CAP_LRU: purge ranges (telling each by ashmem_backend_note_purged()) in the order of their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded
 	 * piece of work is done; answers with the pages freed, 0 if there was nothing. */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/** CAP_PURGE_ALL: purge all areas of the system; answers with the pages that were purgeable. */
@@ -189,6 +189,20 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
  * @since 0.9
  */
 int ashmem_backend_register(const struct ashmem_backend *backend);
+
+/**
+ * @brief Called by a backend within its `purge` operation: these bytes of the area are gone.
+ *
+ * They are told to the subscribers of ashmem_purge_subscribe() when the purge is done. A backend that never calls this has the whole area told
+ * whenever its `purge` freed something. Elsewhere, and if nobody has subscribed, it does nothing.
+ *
+ * @param[in] offset  First byte, page aligned.
+ * @param[in] length  Bytes, a multiple of the page size, not 0.
+ *
+ * Threads: the one that `purge` was called on. Takes no lock.
+ * @since 0.9
+ */
+void ashmem_backend_note_purged(uint64_t offset, uint64_t length);
 
 #ifdef __cplusplus
 }

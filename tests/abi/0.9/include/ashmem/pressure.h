@@ -146,6 +146,7 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @retval -ENODEV     "auto": no source works here.
  * @retval -ENOMEM     No memory for the handle.
  * @retval -EMFILE, -ENFILE  No descriptor left.
+ * @retval -ENOSPC     Too many descriptors are watched already: `/proc/sys/fs/epoll/max_user_watches`.
  * @retval -ENODATA    The named source has nothing to watch: the variable is not set, no limit is set.
  * @retval -ENOENT     What the named source watches does not exist here.
  * @retval -EACCES, -EPERM  The named source may not be used, or its file tells no events.
@@ -232,7 +233,7 @@ int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_
  * @retval -ESTALE  The handle belongs to the parent.
  * @retval -EALREADY  It runs already.
  * @retval -EAGAIN  No thread can be started.
- * @retval -EMFILE, -ENFILE  No descriptor left.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  No descriptor left, or no memory for one.
  *
  * Threads: any thread.
  * @since 0.9

@@ -32,6 +32,8 @@ extern "C" {
  * @retval -EPERM      The driver is in use and the caller lacks CAP_SYS_ADMIN; nothing was purged.
  * @retval -ETIMEDOUT  An area stayed locked by another process for too long; the others were purged.
  * @retval -EUCLEAN    An area's shared state is damaged; the others were purged.
+ * @retval -EIO        The kernel refused to free pages of an area, which stay evictable; the others were purged.
+ * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM  (kernel backend) The driver's node cannot be opened; nothing was purged.
  *
  * Threads: any thread. Waits for another purge of the same process to end.
  * @since 0.9
@@ -50,6 +52,7 @@ int64_t ashmem_purge_all(void);
  * @return The number of pages freed; less than @p nr_pages only if there was nothing more to purge when the call began.
  * @retval -ETIMEDOUT  An area stayed locked by another process for too long and nothing could be freed.
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
+ * @retval -EIO        The kernel refused to free pages, and nothing could be freed; they stay evictable.
  *
  * Threads: any thread. Waits for another purge of the same process to end.
  * @since 0.9
