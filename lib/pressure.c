@@ -89,7 +89,13 @@ static int is_psi(const struct pressure_source *source)
 	return source == &pressure_cgroup_psi || source == &pressure_system_psi;
 }
 
-/* The first that works. `lost` vanished just now and gets another chance like all others. */
+/* That a descriptor or memory is short says nothing about a source. */
+static int is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
+/* The first that works. One that vanished just now gets another chance like all others. */
 static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 {
 	int limited = pressure_limited_by_version_1();
@@ -104,6 +110,8 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 				"the limit is set by cgroup version 1, of which it knows nothing");
 		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], 0, p->epoll_fd, &why)) < 0) {
 			explain_failure(e, sources[i]->name, r, why);
+			if (is_shortage(r))
+				return r;
 		} else {
 			explain(e, sources[i]->name,
 				p->watches[0].source == &pressure_off ? "turned watching off" : "used", NULL);

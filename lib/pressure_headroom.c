@@ -83,6 +83,8 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 		r = read_bytes(group->usage_fd, &usage);
 	if (r < 0 || limit >= UNLIMITED)
 		return r;
+	if (limit != group->told_limit) /* set or changed since: the thresholds are of another */
+		o->must_poll = 1;
 	free_bytes = usage < limit ? limit - usage : 0;
 	if (free_bytes < pressure_relief(limit, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(watch, group);
@@ -107,7 +109,6 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 static int headroom_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
 {
 	(void)now_ns;
-	o->must_poll |= watch->is_polled;
 	for (unsigned i = 0; i < watch->group_count; i++) {
 		int r = look_at_group(watch, &watch->groups[i], o);
 		if (r < 0)
@@ -151,6 +152,7 @@ static int add_group(struct pressure_watch *watch, const char *directory)
 
 	if (watch->group_count == PRESSURE_GROUPS)
 		return 0;
+	group->told_limit = 0;
 	/* Kept for a group without a limit as well, so that a limit that comes later is seen. */
 	group->limit_fd[0] =
 		pressure_open_in(watch, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
@@ -170,8 +172,8 @@ static int add_group(struct pressure_watch *watch, const char *directory)
 		return 0;
 	if (!v1)
 		set_events(watch, directory);
-	if (!v1 || set_thresholds(watch, directory, group->usage_fd, limit) < 0)
-		watch->is_polled = 1;
+	else if (set_thresholds(watch, directory, group->usage_fd, limit) == 0)
+		group->told_limit = limit;
 	return 1;
 }
 
@@ -259,6 +261,8 @@ static int available_look(struct pressure_watch *watch, uint64_t now_ns, struct 
 		return r;
 	if (pressure_number(text, "MemTotal:", &total_kib) < 0 ||
 		pressure_number(text, "MemAvailable:", &free_kib) < 0)
+		return -EBADMSG;
+	if (total_kib > UINT64_MAX / 1024 || free_kib > UINT64_MAX / 1024)
 		return -EBADMSG;
 	o->headroom_known = 1;
 	o->must_poll = 1;

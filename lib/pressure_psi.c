@@ -77,8 +77,10 @@ int pressure_psi_open(struct pressure_watch *watch, const char *path)
 
 static uint32_t level_of_share(uint64_t stalled_us, uint64_t elapsed_ns)
 {
-	uint64_t percent = stalled_us * 100 / (elapsed_ns / 1000);
+	uint64_t elapsed_us = elapsed_ns / 1000, percent;
 
+	/* More than the time there was is read where time was lost, or nonsense: as bad as can be, and no overflow. */
+	percent = stalled_us < elapsed_us ? stalled_us * 100 / elapsed_us : 100;
 	if (percent >= CRITICAL_PERCENT)
 		return ASHMEM_PRESSURE_CRITICAL;
 	if (percent >= HIGH_PERCENT)

@@ -82,8 +82,8 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* The descriptor for a path and, in `*mode`, what kind of file it is. */
-static int open_path(const char *path, mode_t *mode)
+/* The descriptor for a path and, in `*mode`, what kind of file it is. `writes`: something must be written to it. */
+static int open_path(const char *path, int writes, mode_t *mode)
 {
 	struct stat status;
 	int fd;
@@ -95,6 +95,8 @@ static int open_path(const char *path, mode_t *mode)
 	} else if (S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode)) {
 		/* A FIFO that we can write as well never ends, whoever comes and goes. */
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		if (fd < 0 && (errno == EACCES || errno == EROFS) && !writes)
+			fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0)
 			return -errno;
 	} else {
@@ -164,7 +166,8 @@ static int open_service(struct pressure_watch *watch, const char **why)
 		*why = "MEMORY_PRESSURE_WATCH is not an absolute path";
 		return -EINVAL;
 	}
-	int fd = open_path(path, &mode);
+	const char *text = secure_getenv("MEMORY_PRESSURE_WRITE");
+	int fd = open_path(path, text && *text, &mode);
 	if (fd == -ENOTSUP)
 		*why = "MEMORY_PRESSURE_WATCH names neither a file nor a FIFO nor a socket";
 	if (fd < 0)

@@ -32,6 +32,7 @@ struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
+	uint64_t told_limit; /* the kernel tells when the usage comes near this one; 0: it does not */
 };
 
 struct pressure_watch {
@@ -57,7 +58,6 @@ struct pressure_watch {
 	struct pressure_group groups[PRESSURE_GROUPS];
 	unsigned group_count;
 	int is_version_1;
-	int is_polled; /* nothing tells when the usage comes near a limit */
 };
 
 struct pressure_source {

@@ -74,9 +74,11 @@ void fake_write(const char *name, const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* Not O_TRUNC: some file systems write a file to the disk when it is closed after that. */
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	expect(fd >= 0);
 	expect_eq(write(fd, text, (size_t)length), length);
+	expect_eq(ftruncate(fd, length), 0);
 	close(fd);
 }
 
