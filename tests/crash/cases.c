@@ -134,6 +134,14 @@ static void neighbours(struct world *world)
 		unpin(world, 0, 2 * (i * 29 % ranges), i % 3 ? 2 : 1);
 }
 
+/* Neighbours in the order of pages, in two leaves: a purge makes one note longer and longer. One page between them is pinned. */
+static void row(struct world *world)
+{
+	for (uint32_t page = 0; page + 4 < world->area[0].pages; page += page % 3 ? 2 : 1)
+		unpin(world, 0, page, page % 3 ? 2 : 1);
+	pin(world, 0, 51, 1);
+}
+
 /* A range of several pieces, half purged, and an older short one. */
 static void long_range(struct world *world)
 {
@@ -213,6 +221,7 @@ const struct crash_case crash_cases[] = {
 	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0}, SLOW},
 	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0}, 0},
 	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0}, SLOW},
+	{"purge of neighbours in order", row, 80, 1, {OP_SHRINK, 0, 0, 62, 0, 0}, SLOW},
 	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0}, 0},
 	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, SLOW},
 	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0}, 0},
