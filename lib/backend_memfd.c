@@ -354,10 +354,13 @@ static inline int unpin(struct memfd_area *area, uint64_t offset, uint64_t lengt
 			       ? r
 			       : memfd_reader_unpin(area, page_at(control, offset),
 					 page_at(control, offset + length - 1));
-	r = range_unpin(control_list(control), page_at(control, offset),
-		page_at(control, offset + length - 1),
+	struct range_list *list = control_list(control);
+	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
 		key_of(priority, order, control_next_stamp(control, clock, now)));
+	int wants_care = range_wants_care(list);
 	control_unlock(control, r);
+	if (__builtin_expect(wants_care, 0))
+		control_care(control);
 	return r;
 }
 

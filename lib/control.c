@@ -60,6 +60,10 @@ struct range_list *control_view_change(const struct control_map *map)
 	list->nodes_top = map->list.nodes_top;
 	list->max_nodes = map->list.max_nodes;
 	list->pages = map->list.pages;
+	/* Acquire: pairs with give_hints(). */
+	list->hints = __atomic_load_n(&map->list.hints, __ATOMIC_ACQUIRE);
+	list->hints_asked = list->hints != NULL;
+	list->fresh = 0;
 	list->freed_count = 0;
 	list->path_low = list->path_high = 0;
 	control_view.id = map->id;
@@ -75,8 +79,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 
 	if (bytes > SIZE_MAX)
 		return -ENOMEM;
-	base = mmap(NULL, (size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
-		fd, (off_t)data_bytes);
+	base = sys_map_shared((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, fd,
+		(off_t)data_bytes);
 	/* Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so private is the same. */
 	if (base == MAP_FAILED && errno == EPERM && !writable)
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
@@ -209,7 +213,57 @@ void control_detach(struct control_map *map)
 {
 	if (map->base)
 		munmap(map->base, map->bytes);
+	if (map->list.hints)
+		munmap(map->list.hints, sizeof(*map->list.hints));
 	*map = (struct control_map){.fd = -1};
+}
+
+/* -- care of large lists: what makes them faster, and nothing else -- */
+
+static void give_hints(struct control_map *map)
+{
+	struct range_hints *hints = mmap(NULL, sizeof(*hints), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct range_hints *none = NULL;
+
+	if (hints == MAP_FAILED)
+		hints = NULL;
+	/* Another thread may have been faster. Acquire and release: who sees them sees them zeroed. */
+	if (hints && !__atomic_compare_exchange_n(&map->list.hints, &none, hints, 0,
+			     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		munmap(hints, sizeof(*hints));
+		hints = none;
+	}
+	range_give_hints(control_list(map), hints);
+}
+
+/*
+ * A node came into use. If it is the first below memory the size of a huge page, all of that is full of nodes, and the kernel is asked
+ * to put them into a huge page: a random access to a list larger than the cache then needs no walk of the page tables. Areas with
+ * fewer ranges take no more memory than before.
+ */
+static void join_full_pages(struct control_map *map, uint32_t node)
+{
+	uintptr_t huge = sys_huge_bytes();
+	unsigned char *full = map->list.nodes_top - (uintptr_t)RANGE_NODE_BYTES * node;
+
+	if ((uintptr_t)full % huge != 0 || (uintptr_t)(map->list.nodes_top - full) < huge ||
+		__atomic_load_n(&map->no_huge, __ATOMIC_RELAXED))
+		return;
+	if (sys_collapse(full, huge) == -EINVAL)
+		__atomic_store_n(&map->no_huge, 1, __ATOMIC_RELAXED);
+}
+
+void control_care(struct control_map *map)
+{
+	struct range_list *list = control_list(map);
+	uint32_t fresh = list->fresh;
+
+	list->fresh = 0;
+	if (!list->hints_asked)
+		give_hints(map);
+	if (fresh > 0 && fresh <= list->max_nodes)
+		join_full_pages(map, fresh - 1);
 }
 
 /* -- lock and recovery -- */

@@ -98,6 +98,7 @@ struct control_map {
 	uint64_t passed_stamp; /* the last of them, by stamp and first page */
 	uint32_t passed_start;
 	uint64_t next_stamp; /* of the oldest range behind, or RANGE_NO_STAMP */
+	int no_huge;         /* atomic: the kernel has no huge pages for the nodes */
 	uint64_t attended;   /* pages freed and ranges passed over by this purge: what bounds it, whatever the state says */
 };
 
@@ -139,6 +140,9 @@ int control_attach(struct control_map *map, int fd, const struct stat *status);
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
 void control_detach(struct control_map *map);
+
+/* What range_wants_care() asks for. The lock is not held. */
+void control_care(struct control_map *map);
 
 /* Learn from the kernel whether the file is sealed against writing: 1, and the control block says so from now on; or 0. */
 int control_notice_seals(struct control_map *map);

@@ -20,6 +20,8 @@
 #define RANGE_MAX_HEIGHT 9
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
+/* A tree of this height, which some ten thousand ranges have, does not fit the processor's nearer caches. */
+#define RANGE_LARGE_HEIGHT 3
 /* Entries of a leaf. */
 #define RANGE_SWEEP_MAX 36
 /* Most pages of an area, so that a page number and a count of pages each fit 32 bits. */
@@ -84,6 +86,13 @@ struct tree_path {
 	} at[RANGE_MAX_HEIGHT];
 };
 
+/* In which leaves pages were found: guesses of a process, for what can be done about a search ahead of it. See range_tree.c. */
+#define RANGE_HINTS 65536u
+struct range_hints {
+	uint32_t leaf[RANGE_HINTS]; /* 0: not known */
+	int32_t score;              /* how often they were right lately */
+};
+
 /* What one process knows of a list: where its memory is, and the way to the leaf used last. */
 struct range_list {
 	struct range_root *root;
@@ -96,6 +105,9 @@ struct range_list {
 	struct tree_path path; /* holds for pages path_low..path_high-1 while the version is the same */
 	uint64_t path_low, path_high;
 	uint64_t path_version;
+	struct range_hints *hints; /* NULL: none */
+	int hints_asked;
+	uint32_t fresh; /* 1 + the node that came into use last, where none had been; 0: none since this was looked at */
 };
 
 /* Ranges of one leaf that a sweep found to be the oldest of all, in order of age: see range_oldest.c. */
@@ -113,6 +125,17 @@ struct range_sweep {
 
 /* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */
 uint64_t range_nodes_needed(uint64_t pages);
+
+/*
+ * A large list is faster if its user takes care of its memory: range_wants_care() says when, after a change. `fresh` is for it to see
+ * which memory is in use now, and to clear. range_give_hints() takes memory for hints, zeroed, or NULL if there is none
+ * to be had. Lists of several threads can share them.
+ */
+static inline int range_wants_care(const struct range_list *list)
+{
+	return list->path.height >= RANGE_LARGE_HEIGHT && (list->fresh || !list->hints_asked);
+}
+void range_give_hints(struct range_list *list, struct range_hints *hints);
 
 /* Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0. */
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);

@@ -122,6 +122,7 @@ int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index,
 		if (!node)
 			return -EUCLEAN;
 		SHARED_STORE(root->nodes_used, *index + 1);
+		list->fresh = *index + 1;
 	}
 	SHARED_STORE(node->level, (uint16_t)level);
 	SHARED_STORE(node->count, 0);

@@ -34,20 +34,26 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 	return found ? found - 1 : 0; /* key 0 is 0; found is 0 only in damaged memory */
 }
 
-/* A large tree's leaves are not in the cache, and which entry of one is wanted is known only after a look at its keys. */
-static void prefetch_leaf(const struct range_list *list, uint32_t index)
+/*
+ * Have a node fetched at one go. Of a large tree the lowest two levels are not in the cache, and which line of a node is wanted is
+ * known only after a look at its keys: one wait after the other without this.
+ * Always inline: gcc takes a function that does nothing but prefetch to have no effect, and removes its calls.
+ */
+static inline __attribute__((always_inline)) void prefetch_node(const struct range_list *list,
+	uint32_t index)
 {
-	const char *leaf = (const char *)tree_node(list, index);
+	const char *node = (const char *)tree_node(list, index);
 
-	for (size_t at = 0; leaf && at < RANGE_NODE_BYTES; at += 64)
-		__builtin_prefetch(leaf + at);
+	if (!node)
+		return;
+#pragma GCC unroll 16
+	for (size_t at = 0; at < RANGE_NODE_BYTES; at += 64)
+		__builtin_prefetch(node + at);
 }
 
 static int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
 	uint32_t index)
 {
-	if (level == 0 && path->height >= 2)
-		prefetch_leaf(list, index);
 	path->at[level].index = index;
 	return tree_load(list, index, level, &path->at[level].node, &path->at[level].count);
 }
@@ -89,16 +95,72 @@ static void descend_end(struct range_list *list, uint64_t high)
 	list->path_version = SHARED_LOAD(list->root->version);
 }
 
+/*
+ * The hints say in which leaf pages were found last, so that it can be fetched while the search is still on its way to it. They
+ * are only guesses, which threads change as they like. Where ranges lie too close for them they are wrong more often
+ * than right, and then nothing is fetched until they are better.
+ */
+#define HINTS_TRUSTED 0
+#define HINTS_BEST 64
+#define HINTS_WORST (-64)
+
+void range_give_hints(struct range_list *list, struct range_hints *hints)
+{
+	list->hints = hints;
+	list->hints_asked = 1;
+}
+
+/* The hint for a page, or NULL. */
+static uint32_t *hint_for(const struct range_list *list, uint32_t page)
+{
+	uint32_t slot_pages = list->pages / RANGE_HINTS + 1;
+
+	return list->hints ? &list->hints->leaf[page / slot_pages % RANGE_HINTS] : NULL;
+}
+
+/* The leaf that the hint names is being fetched; 0: none. */
+static inline __attribute__((always_inline)) uint32_t fetch_ahead(const struct range_list *list,
+	const uint32_t *hint)
+{
+	uint32_t leaf = SHARED_LOAD(*hint);
+
+	if (leaf == 0 || SHARED_LOAD(list->hints->score) < HINTS_TRUSTED)
+		return 0;
+	prefetch_node(list, leaf);
+	return leaf;
+}
+
+static void learn_hint(const struct range_list *list, uint32_t *hint, uint32_t leaf)
+{
+	uint32_t said = SHARED_LOAD(*hint);
+	int32_t score = SHARED_LOAD(list->hints->score);
+
+	if (said == leaf) {
+		if (score < HINTS_BEST)
+			SHARED_STORE(list->hints->score, score + 1);
+		return;
+	}
+	/* A leaf fetched in vain costs more than one not fetched. */
+	if (said != 0 && score > HINTS_WORST)
+		SHARED_STORE(list->hints->score, score - 2);
+	SHARED_STORE(*hint, leaf);
+}
+
 int tree_descend_anew(struct range_list *list, uint32_t page)
 {
+	uint32_t *hint = hint_for(list, page);
 	struct tree_path *path = &list->path;
 	uint64_t high = UINT64_MAX;
-	uint32_t index;
+	uint32_t index, fetched = 0;
 	int r = descend_begin(list, &index);
 
 	if (r < 0)
 		return r;
+	if (hint)
+		fetched = fetch_ahead(list, hint);
 	for (uint32_t level = path->height;; level--) {
+		if (level <= 1 && path->height >= RANGE_LARGE_HEIGHT && index != fetched)
+			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)
 			return r;
@@ -109,6 +171,8 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 	}
 	path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
 	descend_end(list, high);
+	if (hint)
+		learn_hint(list, hint, path->at[0].index);
 	return 0;
 }
 
@@ -148,6 +212,8 @@ int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside)
 	beside->rank = UINT64_MAX;
 	for (uint32_t level = path->height;; level--) {
 		uint64_t rank;
+		if (level <= 1 && path->height >= RANGE_LARGE_HEIGHT)
+			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)
 			return r;

@@ -26,6 +26,9 @@
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
 #define MFD_NOEXEC_SEAL 8u
 #endif
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MADV_WIPEONFORK /* Linux 4.14 */
 #define MADV_WIPEONFORK 18
 #endif
@@ -213,6 +216,39 @@ uint64_t sys_data_bytes(int fd, uint64_t from)
 		bytes += (uint64_t)(hole - data);
 		from = (uint64_t)hole;
 	}
+}
+
+void *sys_map_shared(size_t length, int prot, int fd, off_t offset)
+{
+	size_t huge = sys_huge_bytes();
+	void *room = MAP_FAILED;
+
+	if (length >= 2 * huge)
+		room = mmap(NULL, length + huge, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
+		return mmap(NULL, length, prot, MAP_SHARED, fd, offset);
+
+	/* To a huge page, the address lies as the offset does. */
+	size_t before = (size_t)((uint64_t)offset - (uintptr_t)room) % huge;
+	unsigned char *base = (unsigned char *)room + before;
+	void *addr = mmap(base, length, prot, MAP_SHARED | MAP_FIXED, fd, offset);
+	if (addr == MAP_FAILED) {
+		int error = errno;
+		munmap(room, length + huge);
+		errno = error;
+		return MAP_FAILED;
+	}
+	if (before > 0)
+		munmap(room, before);
+	if (before < huge)
+		munmap(base + length, huge - before);
+	return addr;
+}
+
+int sys_collapse(void *addr, size_t length)
+{
+	return madvise(addr, length, MADV_COLLAPSE) < 0 ? -errno : 0;
 }
 
 int sys_punch(int fd, uint64_t offset, uint64_t length)

@@ -103,6 +103,21 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 /* Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes. Moves the file's position. */
 uint64_t sys_data_bytes(int fd, uint64_t from);
 
+/* Bytes of a huge page: what one table of small pages maps, with entries of eight bytes. */
+static inline size_t sys_huge_bytes(void)
+{
+	return sys_page_size() * (sys_page_size() / 8);
+}
+
+/*
+ * Map a file, as mmap(2) with MAP_SHARED does it; where there is room for some huge pages, at an address that lets the kernel use
+ * them. MAP_FAILED and errno.
+ */
+void *sys_map_shared(size_t length, int prot, int fd, off_t offset);
+
+/* Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL before Linux 6.1, or if it never will. */
+int sys_collapse(void *addr, size_t length);
+
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 
