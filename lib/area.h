@@ -21,7 +21,8 @@ struct ashmem_area {
 
 	/* The shrinker's, guarded by its mutex: a heap of areas by the age of their oldest range. */
 	uint64_t heap_stamp;
-	uint64_t heap_pages; /* that it may still give: so many as could be freed when the purge began */
+	uint64_t heap_pages; /* that it may still give: twice what could be freed when the purge began */
+	uint32_t heap_idle;  /* how often it gave nothing */
 	struct ashmem_area *heap_child, *heap_sibling;
 };
 

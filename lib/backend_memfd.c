@@ -451,7 +451,8 @@ static void memfd_begin_purge(void *state)
 static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct memfd_area *area = state;
-	uint64_t freed = 0, unfinished = RANGE_NO_STAMP, deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS;
+	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
+	uint64_t begun_ns = sys_now_ns(), deadline_ns = begun_ns + lock_patience();
 	int r = 0;
 
 	if (!is_purgeable(area))
@@ -469,6 +470,8 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		/* Nothing freed, but not at the end: the ranges that were passed over were too many for one go. */
 	} while (r > 0 && !is_tired(area) &&
 		 (unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
+	if (freed == 0)
+		lock_use_patience(begun_ns);
 	return r < 0 && freed == 0 ? r : (int64_t)freed;
 }
 

@@ -73,29 +73,37 @@ static inline void relax(void)
 #endif
 }
 
-void lock_begin_patience(void)
+void lock_begin_patience(struct lock_patience *patience)
 {
-	lock_thread.patience_ns = LOCK_TIMEOUT_NS;
+	patience->begun = !lock_thread.is_patient;
+	if (!patience->begun)
+		return;
+	lock_thread.patience_ns = patience->left_ns;
 	lock_thread.is_patient = 1;
 }
 
-void lock_end_patience(void)
+void lock_end_patience(struct lock_patience *patience)
 {
+	if (!patience->begun)
+		return;
+	patience->left_ns = lock_thread.patience_ns;
 	lock_thread.is_patient = 0;
 }
 
-/* How long to wait now at the most. */
-static uint64_t patience_of(const struct lock_thread *self)
+uint64_t lock_patience(void)
 {
+	const struct lock_thread *self = &lock_thread;
+
 	if (!self->is_patient)
 		return LOCK_TIMEOUT_NS;
 	return self->patience_ns > SLICE_NS ? self->patience_ns : SLICE_NS;
 }
 
-/* A wait is over that began at `begun_ns`, or 0 if there was none. */
-static void use_patience(struct lock_thread *self, uint64_t begun_ns)
+void lock_use_patience(uint64_t begun_ns)
 {
-	if (!self->is_patient || begun_ns == 0)
+	struct lock_thread *self = &lock_thread;
+
+	if (!self->is_patient)
 		return;
 	uint64_t waited = sys_now_ns() - begun_ns;
 	self->patience_ns -= waited < self->patience_ns ? waited : self->patience_ns;
@@ -116,10 +124,10 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 			uint64_t now = sys_now_ns();
 			if (begun == 0) {
 				begun = now;
-				deadline = now + patience_of(self);
+				deadline = now + lock_patience();
 			}
 			if (now >= deadline) {
-				use_patience(self, begun);
+				lock_use_patience(begun);
 				return -ETIMEDOUT;
 			}
 			left = deadline - now;
@@ -130,7 +138,8 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 			int died = (seen & LOCK_DEAD) != 0;
 			lock_set_pending(self, word);
 			if (lock_try(word, &seen, self->tid | (seen & LOCK_WAITERS) | waiters)) {
-				use_patience(self, begun);
+				if (begun)
+					lock_use_patience(begun);
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
 			}
 			lock_set_pending(self, NULL);

@@ -110,10 +110,20 @@ static inline int lock_release(uint32_t *word)
 
 /*
  * Between these two, the calling thread waits LOCK_TIMEOUT_NS at the most for all the locks that it takes, and a moment for each: what peers
- * of many areas, or one that holds a lock again and again, can cost a call. They do not nest.
+ * of many areas, or one that holds a lock again and again, can cost a call. What is left of it is for the next time with the same
+ * patience. Within another pair they do nothing.
  */
-void lock_begin_patience(void);
-void lock_end_patience(void);
+struct lock_patience {
+	uint64_t left_ns; /* LOCK_TIMEOUT_NS at first */
+	int begun;
+};
+
+void lock_begin_patience(struct lock_patience *patience);
+void lock_end_patience(struct lock_patience *patience);
+
+/* What the calling thread may still wait; and use some of it for other waiting, which began then. */
+uint64_t lock_patience(void);
+void lock_use_patience(uint64_t begun_ns);
 
 /* A number that differs between a process and its children; 0 only if it cannot be told. */
 uint32_t lock_fork_generation(void);

@@ -174,9 +174,11 @@ static int hold(struct memfd_area *area, uint64_t offset, uint64_t length)
 
 int memfd_hold(void *state, uint64_t offset, uint64_t length)
 {
-	lock_begin_patience();
+	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
+
+	lock_begin_patience(&patience);
 	int r = hold(state, offset, length);
-	lock_end_patience();
+	lock_end_patience(&patience);
 	return r;
 }
 

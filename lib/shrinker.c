@@ -6,7 +6,7 @@
  * and puts them into a pairing heap by that stamp. The area on top purges, in its own order, what is not younger than the next
  * area's oldest; then its stamp is read again. So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing
  * is allocated when memory is short. Notices of what went (notices.h) are told when the mutex is free; if there are too many to
- * remember, that comes in between, and the purge starts anew. An area gives at most what could be freed in it when the purge began, and peers cannot make a purge wait
+ * remember, that comes in between, and the purge starts anew. An area gives at most twice what could be freed in it when the purge began, and peers cannot make a purge wait
  * longer for all their areas than a call waits for one: so it ends, whatever they do.
  *
  * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas' mutex, which is
@@ -89,6 +89,9 @@ static struct ashmem_area *heap_without_top(struct ashmem_area *top)
 
 /* -- purging -- */
 
+/* How often an area is asked again that gave nothing. */
+#define IDLE_MAX 64
+
 static int has_lru(const struct ashmem_area *area)
 {
 	return (area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU) != 0;
@@ -104,7 +107,8 @@ static void collect_area(struct ashmem_area *area, void *context)
 	if (!has_lru(area) || area->backend->oldest(area->state, &stamp) <= 0)
 		return;
 	area_ref(area);
-	area->heap_pages = area->backend->evictable(area->state);
+	area->heap_pages = 2 * area->backend->evictable(area->state);
+	area->heap_idle = 0;
 	*heap = heap_add(*heap, area, stamp);
 }
 
@@ -128,11 +132,12 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 
 	*heap = heap_without_top(area);
 	int64_t freed = purge_area(area, *heap ? (*heap)->heap_stamp : UINT64_MAX, nr_pages);
-	uint64_t took = freed > 0 ? (uint64_t)freed : 1;
+	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
 	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
-	/* If nothing went, its oldest range was pinned meanwhile; then its age is another. */
-	if (freed >= 0 && area->heap_pages > 0 && area->backend->oldest(area->state, &stamp) > 0 &&
-		(freed > 0 || stamp != was))
+	area->heap_idle += freed == 0;
+	/* If nothing went, its oldest range was pinned meanwhile; then its age is another. A peer can make it so for ever. */
+	if (freed >= 0 && area->heap_pages > 0 && area->heap_idle < IDLE_MAX &&
+		area->backend->oldest(area->state, &stamp) > 0 && (freed > 0 || stamp != was))
 		*heap = heap_add(*heap, area, stamp);
 	else
 		ashmem_close(area);
@@ -219,32 +224,34 @@ static int purge_pages(uint64_t nr_pages, const struct notices *notices, uint64_
 	return unfinished;
 }
 
-static void begin_purging(struct notices *notices)
+/* `patience` is for all of one call. */
+static void begin_purging(struct notices *notices, struct lock_patience *patience)
 {
 	pthread_mutex_lock(&mutex);
-	lock_begin_patience();
+	lock_begin_patience(patience);
 	notices_begin(notices);
 }
 
-static void end_purging(struct notices *notices)
+static void end_purging(struct notices *notices, struct lock_patience *patience)
 {
-	lock_end_patience();
+	lock_end_patience(patience);
 	pthread_mutex_unlock(&mutex);
 	notices_end(notices);
 }
 
 int64_t ashmem_shrink(uint64_t nr_pages)
 {
+	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	struct notices notices;
 	uint64_t freed = 0, left = UINT64_MAX;
 	int64_t error = 0;
 	int unfinished;
 
 	do {
-		begin_purging(&notices);
+		begin_purging(&notices, &patience);
 		uint64_t before = freed;
-		unfinished = purge_pages(nr_pages, &notices, &freed, &error);
-		end_purging(&notices);
+		unfinished = purge_pages(nr_pages, &notices, &freed, &error) && freed > before;
+		end_purging(&notices, &patience);
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
 		if (left == UINT64_MAX)
 			left = unfinished ? 2 * ashmem_shrink_count() : 0;
@@ -300,6 +307,7 @@ int64_t ashmem_purge_all(void)
 {
 	uint64_t before = ashmem_shrink_count(), left = 2 * before;
 	int64_t error = 0, elsewhere = purge_systems();
+	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	struct notices notices;
 	int unfinished;
 
@@ -308,16 +316,17 @@ int64_t ashmem_purge_all(void)
 	before += (uint64_t)elsewhere;
 	do {
 		struct ashmem_area *heap = NULL;
-		begin_purging(&notices);
+		uint64_t left_before = left;
+		begin_purging(&notices, &patience);
 		areas_visit(collect_area, &heap);
 		while (heap && !notices_full(&notices)) {
 			int64_t got = purge_whole(&heap, &notices, &left);
 			if (got < 0)
 				error = got;
 		}
-		unfinished = notices_full(&notices) && left > 0;
+		unfinished = notices_full(&notices) && left > 0 && left < left_before;
 		drop_heap(heap);
-		end_purging(&notices);
+		end_purging(&notices, &patience);
 	} while (unfinished);
 	return error < 0 ? error : (int64_t)before;
 }

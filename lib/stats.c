@@ -79,9 +79,10 @@ int ashmem_process_get_stats(struct ashmem_process_stats *stats)
 	pressure_last(&all.pressure_level, &all.pressure_source);
 	/* Who does not know of sums does not wait for them. */
 	if (stats->struct_size > offsetof(struct ashmem_process_stats, size_pages)) {
-		lock_begin_patience();
+		struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
+		lock_begin_patience(&patience);
 		areas_visit_each(add_area, &all);
-		lock_end_patience();
+		lock_end_patience(&patience);
 	}
 	struct_copy_out(stats, &all, sizeof(all));
 	return 0;
