@@ -278,7 +278,7 @@ static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 	int r;
 
 	SHARED_STORE(map->shared->cursor_done, 0);
-	while (start < end && (r = range_find(&map->list, (uint32_t)start, &range)) != 0) {
+	while (start < end && (r = range_find(control_list(map), (uint32_t)start, &range)) != 0) {
 		uint64_t range_end = (uint64_t)range.start + range.pages;
 		if (r < 0 || range_end <= start)
 			return -EUCLEAN;
@@ -288,7 +288,7 @@ static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 			break;
 		uint64_t live = range.live + (to - from);
 		if (range.flags & RANGE_PURGED)
-			r = range_set_live(&map->list, range.start,
+			r = range_set_live(control_list(map), range.start,
 				live < range.pages ? (uint32_t)live : range.pages);
 		if (r < 0)
 			return r;

@@ -259,16 +259,16 @@ CONTRACT_TEST(area_stats, given_up_waits_are_counted)
 {
 	struct view view;
 	struct holder holder;
+	struct lock_patience patience = {.left_ns = 0}; /* of five seconds nothing is left */
 	pid_t child;
 
 	NEEDS_COUNTS();
 	view = view_make(4);
 	expect_eq(ashmem_unpin(view.area, 0, page_bytes()), 0);
 	holder = hold_lock_of(view.area, &child);
-	lock_begin_patience(); /* five seconds, of which nothing is left */
-	lock_thread.patience_ns = 0;
+	lock_begin_patience(&patience);
 	expect_eq(ashmem_pin(view.area, 0, 0), -ETIMEDOUT);
-	lock_end_patience();
+	lock_end_patience(&patience);
 	child_join(child);
 	gate_drop(&holder.locked);
 	expect_eq(stats_of(view.area).lock_timeouts, 1);
