@@ -38,6 +38,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+BINDIR ?= $(PREFIX)/bin
 MANDIR ?= $(PREFIX)/share/man
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR ?= $(LIBDIR)/cmake/ashmem
@@ -79,7 +80,7 @@ CMAKE := $(BUILD)/cmake/ashmem-config.cmake $(BUILD)/cmake/ashmem-config-version
 MANPAGES := $(addprefix $(BUILD)/docs/man/man3/,$(addsuffix .3,$(sort $(FUNCTIONS) $(GROUPS) libashmem)))
 
 # What install and uninstall walk: for each section where, what, with which mode, and links as name:target.
-SECTIONS := HEADERS SHARED STATIC PC CMAKE MAN
+SECTIONS := HEADERS SHARED STATIC PC CMAKE TOOLS TOOLS_MAN MAN
 HEADERS_DIR = $(INCLUDEDIR)/ashmem
 HEADERS_FILES = $(HEADERS)
 SHARED_DIR = $(LIBDIR)
@@ -92,6 +93,11 @@ PC_DIR = $(PKGCONFIGDIR)
 PC_FILES = $(PC)
 CMAKE_DIR = $(CMAKEDIR)
 CMAKE_FILES = $(CMAKE)
+TOOLS_DIR = $(BINDIR)
+TOOLS_FILES = $(TOOLS)
+TOOLS_MODE = 755
+TOOLS_MAN_DIR = $(MANDIR)/man1
+TOOLS_MAN_FILES = $(sort $(wildcard $(TOP)/tools/*.1))
 MAN_DIR = $(MANDIR)/man3
 MAN_FILES = $(MANPAGES)
 
@@ -120,6 +126,7 @@ PLAIN_TESTS := $(call program,$(PLAIN_SRC))
 TESTS := $(CRITERION_TESTS) $(PLAIN_TESTS)
 EXAMPLES := $(addprefix $(BUILD)/examples/,$(EXAMPLE_NAMES))
 BENCH := $(BUILD)/bench/bench
+TOOLS := $(call program,$(sort $(wildcard $(TOP)/tools/*.c)))
 
 # ---------------------------------------------------------------- flags
 
@@ -158,7 +165,7 @@ FLAGS_FILE := $(BUILD)/flags
 .SUFFIXES:
 
 .PHONY: all
-all: $(SHARED) $(BUILD)/$(SONAME) $(BUILD)/$(LINKNAME) $(STATIC) $(PC) $(CMAKE) ## Build the library, shared and static (default)
+all: $(SHARED) $(BUILD)/$(SONAME) $(BUILD)/$(LINKNAME) $(STATIC) $(PC) $(CMAKE) $(TOOLS) ## Build the library, shared and static, and the tools (default)
 
 .PHONY: FORCE
 $(FLAGS_FILE): FORCE
@@ -220,7 +227,7 @@ $(BUILD)/cmake/%: $(TOP)/cmake/%.in $(VERSION_H) FORCE
 # ---------------------------------------------------------------- installing
 
 .PHONY: install
-install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDIR MANDIR; man pages if they were built
+install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDIR BINDIR MANDIR; man pages if they were built
 	$(foreach s,$(SECTIONS),$(call install_section,$(s)))
 	@# A library that the loader's cache does not know is not found; packagers set DESTDIR and do this themselves.
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig 2>/dev/null || :; fi
@@ -264,6 +271,17 @@ examples: $(EXAMPLES) ## Build the programs in examples/
 .PHONY: demo
 demo: $(BUILD)/examples/filecache ## Show purgeable memory at work on real files (DEMO_ARGS=/some/directory)
 	$(BUILD)/examples/filecache $(DEMO_ARGS)
+
+$(BUILD)/obj/tools/%.o: $(TOP)/tools/%.c $(FLAGS_FILE)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(call compile,$(LIB_CPPFLAGS),$(USER_CFLAGS))
+
+# The tools use the shared library, as other programs do: below build/ they run with LD_LIBRARY_PATH=build.
+$(TOOLS): $(BUILD)/tools/%: $(BUILD)/obj/tools/%.o $(BUILD)/$(LINKNAME)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(call link,$< -L$(BUILD) -lashmem)
 
 $(BUILD)/obj/bench/%.o: $(TOP)/bench/%.c $(FLAGS_FILE)
 	$(call say,CC,$@)
@@ -414,6 +432,10 @@ check-exports: all ## Compare exported symbols, version script and headers, both
 check-install: ## Install into a scratch prefix, build programs against it, uninstall
 	@$(SCRIPT_ENV) $(TOP)/tests/check_install.sh
 
+.PHONY: check-tools
+check-tools: all ## Run the tools on a process that holds areas
+	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
+
 .PHONY: check-style
 check-style: ## Static analysis: clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, licence lines
 	@$(SCRIPT_ENV) $(TOP)/tests/check_style.sh
@@ -468,4 +490,4 @@ help: ## Show this list
 	@echo '  Variables: CC CFLAGS LDFLAGS CROSS_COMPILE WERROR=1 V=1 BUILD=dir PREFIX DESTDIR LIBDIR'
 
 -include $(wildcard $(patsubst %.o,%.d,$(STATIC_OBJ) $(PIC_OBJ) $(SUPPORT_OBJ) $(CONTRACT_OBJ) $(BENCH_OBJ)) \
-	$(BUILD)/obj/tests/*.d $(BUILD)/obj/examples/*.d $(BUILD)/obj/examples/*/*.d)
+	$(BUILD)/obj/tests/*.d $(BUILD)/obj/tools/*.d $(BUILD)/obj/examples/*.d $(BUILD)/obj/examples/*/*.d)

@@ -30,7 +30,7 @@ for name in pkgname pkgver pkgrel pkgdesc url arch license source sha512sums; do
 done
 check "version $VERSION" test "$(value pkgver)" = "$VERSION"
 check "the checksum is right" sh -c "echo '$(value sha512sums)' | sha512sum -c"
-for name in build check package; do
+for name in build check package tools; do
   check "has $name()" "$shell" -c '. ./APKBUILD; type $1' sh $name
 done
 
@@ -51,7 +51,7 @@ else
   step check
   check "tests ran" grep -q '^[1-9][0-9]* passed, 0 failed, ' "$scratch/check.log"
   step package
-  for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc include/ashmem/ashmem.h; do
+  for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc include/ashmem/ashmem.h bin/ashmem-inspect; do
     check "has $file" test -f "$scratch/pkg/usr/$file"
   done
   needed=$(readelf -dW "$scratch/pkg/usr/lib/$SONAME" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')

@@ -44,9 +44,10 @@ contents() {
 }
 contents libashmem1 >"$work/libashmem1"
 contents libashmem-dev >"$work/libashmem-dev"
+contents libashmem-tools >"$work/libashmem-tools"
 for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" "libashmem-dev:./usr/lib/$multiarch/libashmem.so" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.a" "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
-  libashmem-dev:./usr/include/ashmem/ashmem.h; do
+  libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-tools:./usr/bin/ashmem-inspect; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)
@@ -133,7 +134,7 @@ else
   if [ -z "${added//libashmem@(1|-dev|-doc|-tools) /}" ]; then pass "nothing else comes with them"; else fail "with them comes: $added"; fi
   check "pkg-config knows version $VERSION" \
     test "$(inside pkg-config --modversion libashmem)" = "$VERSION"
-  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc
+  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools
   if have autopkgtest; then
     check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries "$first"/libashmem*_"$VERSION"-*.deb "$first"/*.dsc \
       -- chroot "$root"
@@ -146,7 +147,7 @@ else
       check "its test '$name' passes" inside sh -c "mkdir -p /tmp/work && AUTOPKGTEST_TMP=/tmp/work /tmp/$name"
     done
   fi
-  check "the packages go" inside apt-get -q -y purge libashmem1 libashmem-dev libashmem-doc
+  check "the packages go" inside apt-get -q -y purge libashmem1 libashmem-dev libashmem-doc libashmem-tools
   left=$(find "$root/usr" "$root/etc" -name '*ashmem*')
   if [ -z "$left" ]; then pass "nothing is left"; else fail "left: $left"; fi
 fi

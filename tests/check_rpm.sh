@@ -21,7 +21,7 @@ pass "the packages build"
 if grep -q '^[1-9][0-9]* passed, 0 failed, ' "$BUILD/rpm/build.log"; then pass "its tests pass"; else fail "no test ran"; fi
 
 packages=("$BUILD"/rpm/RPMS/*/*.rpm)
-check "three packages" test ${#packages[@]} = 3
+check "four packages" test ${#packages[@]} = 4
 check "a source package" test -f "$(echo "$BUILD"/rpm/SRPMS/*.src.rpm)"
 if have rpm2cpio && have cpio; then
   for package in "${packages[@]}"; do
@@ -29,7 +29,7 @@ if have rpm2cpio && have cpio; then
   done
   libdir=$(cd "$scratch" && dirname usr/lib*/"$SONAME")
   for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h "$libdir/cmake/ashmem/ashmem-config.cmake" \
-    usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
+    usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
   check "has manual pages" test -n "$(find "$scratch/usr/share/man" -name 'ashmem_pin.3*')"

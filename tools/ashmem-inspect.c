@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ashmem-inspect: the areas of running processes, found through /proc/PID/fd, with what their state says.
+ *
+ * It uses the public interface alone: a descriptor of another process is opened anew (a description of its own, so nothing that
+ * process has is disturbed), imported, asked, closed. To read the state it takes the area's lock for a moment, as any peer does.
+ * Areas of the kernel's driver cannot be seen so: opening them again makes a new one.
+ */
+#include <ashmem/ashmem.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* What /proc shows for a memfd that is an area. */
+#define LINK_START "/memfd:dev/ashmem"
+
+static int show_ranges;
+static unsigned areas_shown;
+
+/* Areas of one process that were shown, kept open: another descriptor of the same area imports as the same handle. */
+static struct ashmem_area *known[1024];
+static unsigned known_count;
+
+static void usage(FILE *out)
+{
+	fputs("usage: ashmem-inspect [-r] PID|FILE...\n"
+	      "Show the libashmem areas that a process holds, or that a file such as /proc/PID/fd/N is.\n"
+	      "  -r  list unpinned ranges as well\n"
+	      "  -h  this help\n"
+	      "  -V  the version\n",
+		out);
+}
+
+static void forget_known(void)
+{
+	while (known_count > 0)
+		ashmem_close(known[--known_count]);
+}
+
+/* 1 if it was not known; then it is kept. */
+static int is_new(struct ashmem_area *area)
+{
+	for (unsigned i = 0; i < known_count; i++)
+		if (known[i] == area)
+			return 0;
+	if (known_count < sizeof(known) / sizeof(known[0]))
+		known[known_count++] = area;
+	return 1;
+}
+
+/* A name is bytes that another process chose: nothing of it must reach the terminal as a control. */
+static void print_name(const char *name)
+{
+	for (; *name; name++) {
+		unsigned char c = (unsigned char)*name;
+		if (c < 0x20 || c == 0x7f || c == '\\')
+			printf("\\%03o", c);
+		else
+			putchar(c);
+	}
+}
+
+static void print_ranges(struct ashmem_area *area)
+{
+	uint64_t from = 0, offset, length;
+	uint32_t state;
+	int r;
+
+	while ((r = ashmem_find_unpinned(area, from, &offset, &length, &state)) == 1) {
+		printf("    %12" PRIu64 " + %-12" PRIu64 " %s\n", offset, length,
+			!(state & ASHMEM_RANGE_PURGED)   ? "unpinned" :
+			state & ASHMEM_RANGE_EVICTABLE ? "purged in part" :
+							 "purged");
+		from = offset + length;
+	}
+	if (r < 0)
+		printf("    ranges cannot be read: %s\n", strerror(-r));
+}
+
+static void print_state(struct ashmem_area *area)
+{
+	struct ashmem_area_stats stats = {.struct_size = sizeof(stats)};
+	int r = ashmem_area_get_stats(area, &stats);
+
+	if (r < 0) {
+		printf("  pin state cannot be read: %s\n", strerror(-r));
+		return;
+	}
+	printf("  unpinned: %" PRIu64 " pages in %" PRIu64 " ranges, of which %" PRIu64 " pages can be purged\n",
+		stats.unpinned_pages, stats.unpinned_ranges, stats.evictable_pages);
+	printf("  so far: %" PRIu64 " pages purged, %" PRIu64 " pins found that, %" PRIu64 " recoveries\n",
+		stats.purged_pages, stats.pins_found_purged, stats.recoveries);
+	if (show_ranges)
+		print_ranges(area);
+}
+
+static void print_area(const char *where, struct ashmem_area *area, int read_only)
+{
+	char name[ASHMEM_NAME_LEN];
+	uint64_t size = ashmem_get_size(area), page = (uint64_t)sysconf(_SC_PAGESIZE);
+	int prot = ashmem_get_prot(area);
+
+	if (ashmem_get_name(area, name, sizeof(name)) < 0)
+		strcpy(name, "?");
+	printf("%s: ", where);
+	print_name(name);
+	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", size, size / page + (size % page != 0));
+	if (prot < 0)
+		printf("mask unknown (%s)", strerror(-prot));
+	else
+		printf("mask %c%c%c", prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-', prot & PROT_EXEC ? 'x' : '-');
+	puts(read_only ? "; read-only descriptor" : "");
+	print_state(area);
+	areas_shown++;
+}
+
+/* 0, or 1 after a message. */
+static int inspect_file(const char *path)
+{
+	struct ashmem_area *area;
+	int read_only = 0, r;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+		read_only = 1;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (fd < 0) {
+		fprintf(stderr, "ashmem-inspect: %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	r = ashmem_import(fd, &area);
+	close(fd);
+	if (r < 0) {
+		fprintf(stderr, "ashmem-inspect: %s: %s\n", path, strerror(-r));
+		return 1;
+	}
+	if (is_new(area))
+		print_area(path, area, read_only);
+	else
+		ashmem_close(area);
+	return 0;
+}
+
+static int is_area(int directory, const char *name)
+{
+	char target[sizeof(LINK_START)];
+	ssize_t length = readlinkat(directory, name, target, sizeof(target));
+
+	return length >= (ssize_t)sizeof(LINK_START) - 1 && strncmp(target, LINK_START, sizeof(LINK_START) - 1) == 0;
+}
+
+static int inspect_process(const char *pid)
+{
+	char path[300];
+	struct dirent *entry;
+	unsigned before = areas_shown;
+	int failed = 0;
+	DIR *directory;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	directory = opendir(path);
+	if (!directory) {
+		fprintf(stderr, "ashmem-inspect: process %s: %s\n", pid, strerror(errno));
+		return 1;
+	}
+	while ((entry = readdir(directory)) != NULL) {
+		if (!is_area(dirfd(directory), entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.255s", pid, entry->d_name);
+		failed |= inspect_file(path);
+	}
+	closedir(directory);
+	if (areas_shown == before && !failed)
+		printf("process %s: no areas\n", pid);
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	int option, failed = 0;
+
+	while ((option = getopt(argc, argv, "rhV")) != -1) {
+		switch (option) {
+		case 'r':
+			show_ranges = 1;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		case 'V':
+			printf("ashmem-inspect, libashmem %s\n", ashmem_version_string());
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind == argc) {
+		usage(stderr);
+		return 2;
+	}
+	for (; optind < argc; optind++) {
+		const char *what = argv[optind];
+		if (*what && strspn(what, "0123456789") == strlen(what))
+			failed |= inspect_process(what);
+		else
+			failed |= inspect_file(what);
+		forget_known();
+	}
+	return failed;
+}
