@@ -431,6 +431,40 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	return area->backend->pin(area->state, offset, length);
 }
 
+/* A backend that does not know which pages were lost may have lost all. */
+static int pin_lost_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
+{
+	if (area->backend->capabilities & ASHMEM_BACKEND_CAP_LOST)
+		return area->backend->pin_lost(area->state, offset, length, lost, capacity, count);
+	int r = area->backend->pin(area->state, offset, length);
+	if (r >= 0)
+		*count = r == ASHMEM_WAS_PURGED;
+	if (r == ASHMEM_WAS_PURGED)
+		*lost = (struct ashmem_extent){offset, length};
+	return r;
+}
+
+int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+	uint32_t capacity, uint32_t *count)
+{
+	if (!area || !lost || capacity == 0 || !count)
+		return -EINVAL;
+	int r = check_range(area, offset, &length);
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		*count = 0;
+		return ASHMEM_NOT_PURGED;
+	}
+	if (debug_has(DEBUG_TRAP)) {
+		trap_begin();
+		r = pin_lost_by_backend(area, offset, length, lost, capacity, count);
+		return trap_end(area, offset, length, r);
+	}
+	return pin_lost_by_backend(area, offset, length, lost, capacity, count);
+}
+
 /* With a priority and an order only if that is not what a plain unpin has: a backend need not know them. */
 static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)

@@ -143,6 +143,8 @@ static int is_complete(const struct ashmem_backend *b)
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_PRIORITIES) && !b->unpin_with)
 		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_LOST) && !b->pin_lost)
+		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_EXPORT) && !b->export_read_only)
 		return 0;
 	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || (b->find_unpinned && b->get_stats);

@@ -319,9 +319,17 @@ static uint32_t page_at(const struct control_map *control, uint64_t offset)
 	return (uint32_t)(offset >> control->page_shift);
 }
 
-static int memfd_pin(void *state, uint64_t offset, uint64_t length)
+/* The pages have left the list, and some had the purge mark: say what was lost, and forget it. */
+static void tell_lost(struct control_map *control, uint32_t first, uint32_t last, struct memfd_report *report)
 {
-	struct memfd_area *area = state;
+	control->shared->pins_found_purged++;
+	if (report)
+		memfd_report_lost(control, first, last, report);
+	control_clear_lost(control, first, last);
+}
+
+static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length, struct memfd_report *report)
+{
 	struct control_map *control = &area->control;
 
 	if (area->plain)
@@ -331,11 +339,27 @@ static int memfd_pin(void *state, uint64_t offset, uint64_t length)
 		return !memfd_is_reader(area)
 			       ? r
 			       : memfd_reader_pin(area, page_at(control, offset),
-					 page_at(control, offset + length - 1));
+					 page_at(control, offset + length - 1), report);
 	r = range_pin(control_list(control), page_at(control, offset), page_at(control, offset + length - 1));
 	if (r > 0)
-		control->shared->pins_found_purged++;
+		tell_lost(control, page_at(control, offset), page_at(control, offset + length - 1), report);
 	control_unlock(control, r);
+	return r;
+}
+
+static int memfd_pin(void *state, uint64_t offset, uint64_t length)
+{
+	return pin(state, offset, length, NULL);
+}
+
+static int memfd_pin_lost(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+	uint32_t capacity, uint32_t *count)
+{
+	struct memfd_report report = {.extent = lost, .capacity = capacity};
+	int r = pin(state, offset, length, &report);
+
+	if (r >= 0)
+		*count = report.count;
 	return r;
 }
 
@@ -508,7 +532,8 @@ const struct ashmem_backend backend_memfd = {
 	.name = "memfd",
 	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
 			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT |
-			ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES,
+			ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES |
+			ASHMEM_BACKEND_CAP_LOST,
 	.probe = memfd_probe,
 	.create = memfd_create_area,
 	.import = memfd_import,
@@ -538,4 +563,5 @@ const struct ashmem_backend backend_memfd = {
 	.hold = memfd_hold,
 	.release = memfd_release,
 	.unpin_with = memfd_unpin_with,
+	.pin_lost = memfd_pin_lost,
 };

@@ -33,12 +33,18 @@ static uint64_t round_up_to_page(uint64_t bytes)
 	return (bytes + mask) & ~mask;
 }
 
+/* Bytes of a bitmap of lost pages outside of struct control. */
+static uint64_t lost_bytes_for(uint64_t pages)
+{
+	return pages > CONTROL_LOST_INLINE ? round_up_to_page((pages + 63) / 64 * 8) : 0;
+}
+
 static uint64_t control_bytes_for(uint64_t data_bytes)
 {
-	uint64_t nodes = range_nodes_needed(data_bytes >> page_shift());
+	uint64_t pages = data_bytes >> page_shift(), nodes = range_nodes_needed(pages);
 
-	return round_up_to_page(
-		(nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
+	return lost_bytes_for(pages) +
+	       round_up_to_page((nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
 }
 
 uint64_t control_max_size(void)
@@ -64,6 +70,7 @@ struct range_list *control_view_change(const struct control_map *map)
 	list->hints = __atomic_load_n(&map->list.hints, __ATOMIC_ACQUIRE);
 	list->hints_asked = list->hints != NULL;
 	list->fresh = 0;
+	list->lost = map->list.lost;
 	list->freed_count = 0;
 	list->path_low = list->path_high = 0;
 	control_view.id = map->id;
@@ -106,6 +113,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 		.max_nodes = (uint32_t)range_nodes_needed(data_bytes >> map->page_shift),
 		.pages = (uint32_t)(data_bytes >> map->page_shift),
 	};
+	map->lost = map->list.pages > CONTROL_LOST_INLINE ? base : map->shared->lost;
+	map->list.lost = map->lost;
 	return 0;
 }
 
@@ -297,11 +306,13 @@ static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 	return 0;
 }
 
-/* Free pages of the area; `start` and `pages` may be nonsense. */
+/* Free pages of the area, which are lost then; `start` and `pages` may be nonsense. */
 static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 {
 	if (start + pages > map->list.pages || pages == 0)
 		return -EUCLEAN;
+	/* The dead one may have freed them; if not, and if we cannot, they are called lost and are not. */
+	control_set_lost(map, (uint32_t)start, (uint32_t)(start + pages - 1));
 	if (sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
 		return 0;
 	return put_back(map, start, start + pages);
@@ -350,6 +361,8 @@ static int recover(struct control_map *map)
 	for (uint32_t i = 0; r == 0 && i < count; i++)
 		r = punch(map, SHARED_LOAD(control->purge[i].start),
 			SHARED_LOAD(control->purge[i].pages));
+	if (r == 0)
+		r = control_sweep_lost(map);
 	if (r < 0)
 		return r;
 	/* The dead one's locks against readers stay if others have duplicates of its descriptor. */

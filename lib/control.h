@@ -2,8 +2,8 @@
 /*
  * The control block: the state of a memfd area, in the same memfd as its data, shared by all who map it.
  *
- *   file offset 0                PAGE_ALIGN(size)                                        end of file
- *   | data ...                   | nodes of the range list (sparse) <- | <- journal | struct control |
+ *   file offset 0    PAGE_ALIGN(size)                                                           end of file
+ *   | data ...       | -> lost pages (sparse) | nodes of the range list (sparse) <- | <- journal | struct control |
  *
  * Nodes and journal grow downwards from struct control, which ends the file, so that an area with few ranges touches two
  * pages only and the fixed trailer (struct control_id) is found from the file's size.
@@ -26,9 +26,11 @@
 #include "range.h"
 #include "stamp.h"
 
-#define CONTROL_VERSION 1
+#define CONTROL_VERSION 2
 /* Bytes of struct control; a page of any system holds it. */
 #define CONTROL_BYTES 2048
+/* Pages of the largest area whose bitmap of lost pages lies in struct control. */
+#define CONTROL_LOST_INLINE 4096
 /* Ranges purged under one hold of the lock. */
 #define CONTROL_PURGE_SLOTS 64
 
@@ -70,9 +72,10 @@ struct control {
 	uint32_t cursor_done;
 	uint64_t lock_waits;    /* acquisitions that found it taken */
 	uint64_t lock_timeouts; /* atomic: counted without the lock */
+	uint64_t lost[CONTROL_LOST_INLINE / 64]; /* of small areas: control_lost.c */
 	char name[ASHMEM_NAME_LEN];
 	struct control_extent purge[CONTROL_PURGE_SLOTS];
-	unsigned char unused[CONTROL_BYTES - 104 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
+	unsigned char unused[CONTROL_BYTES - 104 - CONTROL_LOST_INLINE / 8 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
 			     CONTROL_PURGE_SLOTS * sizeof(struct control_extent) -
 			     sizeof(struct control_id)];
 	struct control_id id;
@@ -85,6 +88,7 @@ struct control_map {
 	struct control *shared;
 	uint64_t id;            /* no other control block of this process has it, or ever had */
 	struct range_list list; /* where it lies; work is done on control_list() */
+	uint64_t *lost; /* the bitmap: control_lost.c */
 	void *base; /* of the mapping */
 	size_t bytes;
 	uint64_t size_bytes;
@@ -201,6 +205,16 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
  */
 int control_read(const struct control_map *map, int (*look)(const struct control_map *map, void *context),
 	void *context, uint64_t deadline_ns);
+
+/*
+ * Lost pages (control_lost.c). Say that first..last are going to be freed; forget what of them was lost; the next run of lost pages within first..last,
+ * `*end` not included: 1, or 0 if there is none; after a crash, forget all that lies outside of marked ranges: 0 or -EUCLEAN.
+ */
+void control_set_lost(struct control_map *map, uint32_t first, uint32_t last);
+void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last);
+int control_next_lost(const struct control_map *map, uint32_t first, uint32_t last, uint32_t *start,
+	uint32_t *end);
+int control_sweep_lost(struct control_map *map);
 
 /* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough until then, -EUCLEAN. */
 int control_look(const struct control_map *map, uint32_t first, uint32_t last, uint64_t deadline_ns);

@@ -3,7 +3,7 @@
  * Purging under the lock of one area (contract rules 14 and 16).
  *
  * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3. take it off the LRU;
- * 4. free the pages; 5. forget the note. Dead after 1: a marked range with live pages, purged later. Dead after 2: recovery frees
+ * 4. free the pages, and say that they are lost (control_lost.c); 5. forget the note. Dead after 1: a marked range with live pages, purged later. Dead after 2: recovery frees
  * the pages. The lock is held throughout, so that no pin returns while pages of its range are being freed.
  *
  * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces: `cursor` says how far, and its live
@@ -125,7 +125,7 @@ static int take(struct control_map *map, const struct range *range, struct batch
 	return 0;
 }
 
-/* Free the batch's pages: in file order, neighbours in one call. */
+/* Free the batch's pages and say that they are lost: in file order, neighbours in one call. */
 static int free_pages(struct control_map *map, struct batch *batch)
 {
 	struct control_extent *extent = batch->extent;
@@ -148,6 +148,8 @@ static int free_pages(struct control_map *map, struct batch *batch)
 		if (end > map->list.pages)
 			return -EUCLEAN;
 		r = sys_punch(map->fd, start << map->page_shift, (end - start) << map->page_shift);
+		if (r == 0)
+			control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
 	}
 	return r;
 }

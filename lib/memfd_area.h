@@ -128,10 +128,19 @@ static inline int memfd_is_reader(const struct memfd_area *area)
 	return memfd_is_established(area) && !area->plain && !area->control.writable;
 }
 
-/* Pins of such an area: memfd_readers.c. */
-int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last);
+/* What a pin tells of lost pages. */
+struct memfd_report {
+	struct ashmem_extent *extent;
+	uint32_t capacity, count;
+};
+
+/* Pins of such an area: memfd_readers.c. `report` may be NULL. */
+int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report);
 int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last);
 int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last);
+/* Report the lost pages of first..last, anew. */
+void memfd_report_lost(const struct control_map *control, uint32_t first, uint32_t last,
+	struct memfd_report *report);
 /* Holds, of any area: the same file. */
 int memfd_hold(void *state, uint64_t offset, uint64_t length);
 int memfd_release(void *state, uint64_t offset, uint64_t length, uint32_t flags);

@@ -94,11 +94,51 @@ static int check_readers(const struct memfd_area *area)
 	return SHARED_LOAD(shared->has_readers) || SHARED_LOAD(shared->sealed) ? 0 : -EACCES;
 }
 
+void memfd_report_lost(const struct control_map *control, uint32_t first, uint32_t last,
+	struct memfd_report *report)
+{
+	uint32_t start, end;
+	uint64_t from = first;
+
+	report->count = 0;
+	while (from <= last && control_next_lost(control, (uint32_t)from, last, &start, &end)) {
+		struct ashmem_extent *extent = &report->extent[report->count - (report->count == report->capacity)];
+		if (report->count < report->capacity) {
+			extent->offset = (uint64_t)start << control->page_shift;
+			report->count++;
+		}
+		extent->length = ((uint64_t)end << control->page_shift) - extent->offset;
+		from = end;
+	}
+}
+
+struct question {
+	uint32_t first, last;
+	struct memfd_report *report;
+};
+
+static int look_and_report(const struct control_map *control, void *context)
+{
+	const struct question *question = context;
+	struct range_list list = control->list;
+
+	list.path_low = list.path_high = 0;
+	int r = range_look(&list, question->first, question->last);
+	question->report->count = 0;
+	if (r > 0 && (r & RANGE_SEEN_PURGED))
+		memfd_report_lost(control, question->first, question->last, question->report);
+	return r;
+}
+
 /* What first..last holds, once no purge can come any more. */
-static int look(struct memfd_area *area, uint32_t first, uint32_t last, uint64_t deadline_ns)
+static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report,
+	uint64_t deadline_ns)
 {
 	struct control_map *control = &area->control;
+	struct question question = {first, last, report};
 
+	if (!control->writable && report)
+		return control_read(control, look_and_report, &question, deadline_ns);
 	if (!control->writable)
 		return control_look(control, first, last, deadline_ns);
 	int r = control_lock(control);
@@ -110,7 +150,8 @@ static int look(struct memfd_area *area, uint32_t first, uint32_t last, uint64_t
 }
 
 /* `keeping` is held, and `changed` is what the handle keeps if all goes well. */
-static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed)
+static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed,
+	struct memfd_report *report)
 {
 	uint64_t deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS, end = (uint64_t)last + 1;
 	int fd = get_lock_fd(area);
@@ -119,7 +160,7 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 		return fd;
 	int r = lock_pages(area, fd, first, end, deadline_ns);
 	if (r >= 0)
-		r = look(area, first, last, deadline_ns);
+		r = look(area, first, last, report, deadline_ns);
 	if (r < 0) {
 		unlock_gaps(area, first, end);
 		drop_lock_fd(area);
@@ -129,7 +170,7 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 	return r & RANGE_SEEN_PURGED ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
 }
 
-int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last)
+int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report)
 {
 	struct keeps changed;
 	int r = check_readers(area);
@@ -139,7 +180,7 @@ int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last)
 	pthread_mutex_lock(&area->keeping);
 	r = keeps_pin(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
 	if (r == 0) {
-		r = pin_locked(area, first, last, &changed);
+		r = pin_locked(area, first, last, &changed, report);
 		if (r < 0)
 			keeps_drop(&changed);
 	}
@@ -164,7 +205,7 @@ static int hold(struct memfd_area *area, uint64_t offset, uint64_t length)
 	pthread_mutex_lock(&area->keeping);
 	r = keeps_hold(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
 	if (r == 0) {
-		r = pin_locked(area, first, last, &changed);
+		r = pin_locked(area, first, last, &changed, NULL);
 		if (r < 0)
 			keeps_drop(&changed);
 	}
@@ -192,7 +233,10 @@ static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
 
 	if (r < 0)
 		return r;
+	int marked = range_look(control_list(control), first, last);
 	r = range_release(control_list(control), first, last, control_next_stamp(control, clock, now));
+	if (r == 0 && marked > 0 && (marked & RANGE_SEEN_PURGED))
+		control_clear_lost(control, first, last);
 	control_unlock(control, r);
 	return r;
 }

@@ -8,8 +8,8 @@
  * intent for recovery to finish, so that the operation happens wholly or not at all.
  *
  * A range that was merged with a purged one carries the purge mark and keeps a count of its live pages (D1): it stays
- * on the LRU until they are freed. A pin that splits such a range does not know on which side the live pages lie
- * and counts them for both, up to the pages of each.
+ * on the LRU until they are freed. A pin that splits such a range counts the lost pages of both sides (lost.h); without that
+ * knowledge it counts the live pages for both, up to the pages of each.
  *
  * The caller holds the area's lock. Stamps come from the caller; a later unpin has a larger stamp.
  */
@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 #include "key.h"
+#include "lost.h"
 #include "range_tree.h"
 
 /* The entries that overlap some pages: ranges, and pinned entries in between. */
@@ -284,12 +285,17 @@ static int replace(struct range_list *list, struct span *span, uint32_t first, u
 }
 
 /* The part of a range from `start` on, `pages` long: mark and age stay. */
-static struct range part_of(const struct range *range, uint32_t start, uint32_t pages)
+static struct range part_of(const struct range_list *list, const struct range *range, uint32_t start,
+	uint32_t pages)
 {
+	uint32_t live = min_u32(range->live, pages);
+
+	if (live > 0 && list->lost && (range->flags & RANGE_PURGED))
+		live = min_u32(live, pages - lost_count(list->lost, start, start + pages - 1));
 	return (struct range){
 		.start = start,
 		.pages = pages,
-		.live = min_u32(range->live, pages),
+		.live = live,
 		.flags = range->flags,
 		.stamp = range->stamp,
 	};
@@ -321,9 +327,9 @@ static int pin_parts(struct range_list *list, uint32_t first, uint32_t last)
 	if (r < 0 || span.count == 0)
 		return r;
 	if (span.left.start < first)
-		rest[rests++] = part_of(&span.left, span.left.start, first - span.left.start);
+		rest[rests++] = part_of(list, &span.left, span.left.start, first - span.left.start);
 	if (range_last(&span.right) > last)
-		rest[rests++] = part_of(&span.right, last + 1, range_last(&span.right) - last);
+		rest[rests++] = part_of(list, &span.right, last + 1, range_last(&span.right) - last);
 	r = replace(list, &span, first, last, rest, rests);
 	return r < 0 ? r : (span.flags & RANGE_PURGED) != 0;
 }
@@ -444,7 +450,7 @@ static int release_part(struct range_list *list, const struct range *range, uint
 	if (span.entries != 1 || span.left.start != range->start || range_last(&span.left) != end)
 		return -EUCLEAN; /* not as it was a moment ago */
 	if (range->start < first)
-		with[count++] = part_of(range, range->start, first - range->start);
+		with[count++] = part_of(list, range, range->start, first - range->start);
 	with[count] = (struct range){
 		.start = first,
 		.pages = last - first + 1,
@@ -453,7 +459,7 @@ static int release_part(struct range_list *list, const struct range *range, uint
 	with[count].live = with[count].pages;
 	count++;
 	if (end > last)
-		with[count++] = part_of(range, last + 1, end - last);
+		with[count++] = part_of(list, range, last + 1, end - last);
 	return replace(list, &span, range->start, end, with, count);
 }
 

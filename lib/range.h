@@ -100,6 +100,7 @@ struct range_list {
 	unsigned char *nodes_top;   /* node i lies RANGE_NODE_BYTES * (i + 1) below */
 	uint32_t max_nodes;
 	uint32_t pages; /* pages of the area */
+	const uint64_t *lost; /* lost.h: which pages of ranges with a purge mark are not live; NULL: nobody knows */
 	uint32_t freed_count;
 	uint32_t freed[RANGE_JOURNAL_SLOTS];
 	struct tree_path path; /* holds for pages path_low..path_high-1 while the version is the same */

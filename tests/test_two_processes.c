@@ -23,16 +23,18 @@
 
 enum { AREAS = 3, PAGES = 40 };
 
-enum operation { PIN, UNPIN, UNPIN_WITH, STATUS, FILL, LOOK, SHRINK, PURGE_ALL, COUNT, FIND, STOP };
+enum operation { PIN, PIN_LOST, UNPIN, UNPIN_WITH, STATUS, FILL, LOOK, SHRINK, PURGE_ALL, COUNT, FIND, STOP };
 
 static const char *const operation_names[] = {
-	"pin", "unpin", "unpin_with", "status", "fill", "look", "shrink", "purge_all", "count", "find", "stop"};
+	"pin", "pin_lost", "unpin", "unpin_with", "status", "fill", "look", "shrink", "purge_all", "count", "find", "stop"};
 
 /* One operation and its outcome; goes over a socket to the other process and back. */
 struct turn {
 	enum operation operation;
 	int area;
 	uint32_t priority, order;
+	uint32_t capacity;   /* for PIN_LOST */
+	uint64_t lost_pages; /* that it told, as bits */
 	uint64_t offset; /* bytes; the page for FILL and LOOK */
 	uint64_t length; /* bytes; pages for SHRINK, the byte for FILL */
 	int64_t result;
@@ -49,6 +51,7 @@ struct trace {
 	int ends[2];
 	pid_t child;
 	int is_kernel;
+	uint64_t want_lost;
 	uint64_t seed, step;
 };
 
@@ -65,6 +68,30 @@ static int64_t look(const struct view *view, uint64_t page)
 	return pages_hold(view, page, 1, byte) ? byte : -1;
 }
 
+static uint64_t bits_of(uint64_t first, uint64_t count)
+{
+	return (((uint64_t)1 << count) - 1) << first;
+}
+
+static int pin_lost(const struct view *view, struct turn *turn)
+{
+	struct ashmem_extent lost[4];
+	uint32_t count = 77, i;
+	int result = ashmem_pin_lost(view->area, turn->offset, turn->length, lost, turn->capacity, &count);
+
+	turn->lost_pages = 0;
+	if (result < 0)
+		return count == 77 ? result : -1000;
+	if (count > turn->capacity)
+		return -1001;
+	for (i = 0; i < count; i++) {
+		if (i > 0 && lost[i].offset <= lost[i - 1].offset + lost[i - 1].length)
+			return -1002;
+		turn->lost_pages |= bits_of(lost[i].offset / page_bytes(), lost[i].length / page_bytes());
+	}
+	return result;
+}
+
 static void perform(struct turn *turn, struct view *views)
 {
 	struct view *view = &views[turn->area];
@@ -72,6 +99,9 @@ static void perform(struct turn *turn, struct view *views)
 	switch (turn->operation) {
 	case PIN:
 		turn->result = ashmem_pin(view->area, turn->offset, turn->length);
+		break;
+	case PIN_LOST:
+		turn->result = pin_lost(view, turn);
 		break;
 	case UNPIN:
 		turn->result = ashmem_unpin(view->area, turn->offset, turn->length);
@@ -147,7 +177,7 @@ static void complain(const struct trace *trace, const struct turn *turn, int64_t
 
 static enum operation draw_operation(struct random_source *random)
 {
-	static const unsigned char weights[] = {30, 24, 6, 10, 8, 10, 5, 1, 2, 4};
+	static const unsigned char weights[] = {18, 12, 24, 6, 10, 8, 10, 5, 1, 2, 4};
 	uint64_t draw = random_below(random, 100);
 	int operation = 0;
 
@@ -188,9 +218,11 @@ static struct turn draw_turn(struct trace *trace)
 	pages = trace->model.area[turn.area].pages;
 	switch (turn.operation) {
 	case PIN:
+	case PIN_LOST:
 	case UNPIN:
 	case UNPIN_WITH:
 	case STATUS:
+		turn.capacity = 1 + (uint32_t)random_below(&trace->random, 4);
 		turn.priority = (uint32_t)random_below(&trace->random, 9);
 		turn.order = (uint32_t)random_below(&trace->random, 2);
 		draw_range(&trace->random, &turn, pages);
@@ -221,6 +253,27 @@ static int64_t expected_byte(const struct trace *trace, int area, uint64_t page)
 	return trace->byte_of[area][page];
 }
 
+/* The pages that a pin will tell: all in one if it does not know, and the last extent up to the last lost page. */
+static uint64_t lost_pages(const struct trace *trace, const struct turn *turn, uint64_t first, uint64_t count)
+{
+	const struct model_area *area = &trace->model.area[turn->area];
+	uint64_t bits = 0, page;
+	uint32_t runs = 0;
+
+	for (page = first; page < first + count; page++) {
+		if (!area->lost[page])
+			continue;
+		runs += page == first || !area->lost[page - 1];
+		bits |= bits_of(page, 1);
+		if (runs > turn->capacity) /* what lies before it as well, down to the extent before */
+			while (!(bits & bits_of(page - 1, 1)))
+				bits |= bits_of(--page, 1);
+		while (page + 1 < first + count && (bits & bits_of(page + 1, 1)))
+			page++;
+	}
+	return bits;
+}
+
 static int64_t predict_range_call(struct trace *trace, const struct turn *turn)
 {
 	uint64_t first, count;
@@ -236,6 +289,13 @@ static int64_t predict_range_call(struct trace *trace, const struct turn *turn)
 
 	if (result != 0)
 		return result;
+	if (turn->operation == PIN_LOST) {
+		trace->want_lost = lost_pages(trace, turn, first, count);
+		result = model_pin(&trace->model, turn->area, first, count);
+		if (trace->is_kernel)
+			trace->want_lost = result == ASHMEM_WAS_PURGED ? bits_of(first, count) : 0;
+		return result;
+	}
 	if (turn->operation == PIN)
 		return model_pin(&trace->model, turn->area, first, count);
 	if (with)
@@ -304,6 +364,7 @@ static void take_turn(struct trace *trace)
 
 	if (!is_fair(trace, &turn))
 		return;
+	trace->want_lost = 0;
 	want = turn.operation == FIND ? 0 : predict(trace, &turn);
 	if (by_child)
 		turn = delegate(trace, turn);
@@ -313,6 +374,10 @@ static void take_turn(struct trace *trace)
 		judge_find(trace, &turn);
 	else if (turn.result != want)
 		complain(trace, &turn, want);
+	else if (turn.operation == PIN_LOST && want >= 0 && turn.lost_pages != trace->want_lost)
+		contract_fail(__FILE__, __LINE__,
+			"seed %" PRIu64 ", step %" PRIu64 ": lost pages %" PRIx64 ", not %" PRIx64,
+			trace->seed, trace->step, turn.lost_pages, trace->want_lost);
 }
 
 /* Area 0 is known to the child by fork, the others come over the socket. */

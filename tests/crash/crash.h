@@ -24,13 +24,14 @@
 #include "control.h"
 #include "key.h"
 
-enum { AREAS_MAX = 3, RANGES_MAX = 1400, NONE = -1 };
+enum { AREAS_MAX = 3, RANGES_MAX = 1400, PAGES_MAX = 6000, NONE = -1 };
 
 /* -- naive.c -- */
 
 struct list {
 	uint32_t count;
 	struct range range[RANGES_MAX];
+	unsigned char lost[PAGES_MAX]; /* page by page: freed by a purge, and not pinned since */
 };
 
 /* A key that the operation itself gave, without its stamp: which one exactly depends on the clock. */

@@ -40,6 +40,11 @@ static int read_list(struct control_map *map, struct list *list)
 		list->count++;
 		page = range->start + range->pages;
 	}
+	uint32_t start, end;
+	memset(list->lost, 0, sizeof(list->lost));
+	for (page = 0; page < map->list.pages && control_next_lost(map, page, map->list.pages - 1, &start, &end);
+		page = end)
+		memset(list->lost + start, 1, end - start);
 	control_unlock(map, 0);
 	return r;
 }

@@ -65,6 +65,16 @@ int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key)
 	return 0;
 }
 
+/* How many pages of a range are live. */
+static uint32_t live_of(const struct list *list, const struct range *range)
+{
+	uint32_t live = 0;
+
+	for (uint32_t i = 0; i < range->pages; i++)
+		live += !list->lost[range->start + i];
+	return live;
+}
+
 static void insert_part(struct list *list, const struct range *whole, uint32_t start, uint64_t end)
 {
 	struct range part = *whole;
@@ -73,7 +83,8 @@ static void insert_part(struct list *list, const struct range *whole, uint32_t s
 		return;
 	part.start = start;
 	part.pages = (uint32_t)(end - start);
-	part.live = whole->live < part.pages ? whole->live : part.pages;
+	/* A count from above, as long as a purge is not at its end. */
+	part.live = whole->live < live_of(list, &part) ? whole->live : live_of(list, &part);
 	insert(list, &part);
 }
 
@@ -93,6 +104,7 @@ int naive_pin(struct list *list, uint32_t first, uint32_t pages)
 		insert_part(list, &range, range.start, first);
 		insert_part(list, &range, (uint32_t)end, end_of(&range));
 	}
+	memset(list->lost + first, 0, pages);
 	return purged ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
 }
 
@@ -118,16 +130,20 @@ uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages)
 
 	while (freed < nr_pages) {
 		struct range *oldest = NULL;
+		struct list *its_list = NULL;
 		for (int a = 0; a < areas; a++)
 			for (uint32_t i = 0; i < lists[a].count; i++) {
 				struct range *range = &lists[a].range[i];
-				if (range->live && (!oldest || range->stamp < oldest->stamp))
+				if (range->live && (!oldest || range->stamp < oldest->stamp)) {
 					oldest = range;
+					its_list = &lists[a];
+				}
 			}
 		if (!oldest)
 			break;
 		freed += oldest->live;
 		oldest->live = 0;
+		memset(its_list->lost + oldest->start, 1, oldest->pages);
 		oldest->flags = RANGE_PURGED;
 	}
 	return freed;
@@ -153,5 +169,5 @@ int lists_equal(const struct list *a, const struct list *b)
 			x->flags != y->flags || x->stamp != y->stamp)
 			return 0;
 	}
-	return 1;
+	return memcmp(a->lost, b->lost, sizeof(a->lost)) == 0;
 }

@@ -9,8 +9,8 @@
 #include "crash.h"
 #include "sys.h"
 
-/* What the data of one range may be: all there, all gone, or as many there as it says it has live at the most. */
-static int check_range(const struct world *world, int a, const struct range *range)
+/* What the data of one range may be: what is lost is gone, and nothing else; and no more is there than it says it has live. */
+static int check_range(const struct world *world, int a, const struct range *range, const unsigned char *lost)
 {
 	uint32_t there = 0;
 
@@ -18,6 +18,9 @@ static int check_range(const struct world *world, int a, const struct range *ran
 		uint64_t word = *page_word(&world->area[a], range->start + i);
 		if (word != 0 && word != pattern(a, range->start + i))
 			return complain("area %d page %u: data are nonsense", a, range->start + i);
+		if ((word == 0) != lost[range->start + i])
+			return complain("area %d page %u: %s", a, range->start + i,
+				word ? "called lost, and is there" : "gone, and not called lost");
 		there += word != 0;
 	}
 	if (!(range->flags & RANGE_PURGED) && there < range->pages)
@@ -37,7 +40,7 @@ int check_data(const struct world *world, const struct list *lists, const struct
 		uint32_t page = 0, i = 0;
 		while (page < area->pages) {
 			if (i < lists[a].count && lists[a].range[i].start == page) {
-				if (check_range(world, a, &lists[a].range[i]) < 0)
+				if (check_range(world, a, &lists[a].range[i], lists[a].lost) < 0)
 					return -1;
 				page += lists[a].range[i++].pages;
 				continue;

@@ -44,6 +44,16 @@ static uint64_t pages_of(const struct model_area *area, int range)
 	return count;
 }
 
+/* D1: what a purge could still free of a range. */
+static uint64_t live_of(const struct model_area *area, int range)
+{
+	uint64_t page, count = 0;
+
+	for (page = 0; page < area->pages; page++)
+		count += area->range_of[page] == range && !area->lost[page];
+	return count;
+}
+
 static int new_range(struct model_area *area)
 {
 	int i = 0;
@@ -68,7 +78,7 @@ static int is_inside_one_range(const struct model_area *area, uint64_t first, ui
 	return 1;
 }
 
-/* Every page of one range now belongs to another, which inherits mark and live pages. */
+/* Every page of one range now belongs to another, which inherits the mark. */
 static void absorb(struct model_area *area, int into, int range)
 {
 	uint64_t page;
@@ -78,7 +88,6 @@ static void absorb(struct model_area *area, int into, int range)
 			area->range_of[page] = into;
 	}
 	area->ranges[into].purged |= area->ranges[range].purged;
-	area->ranges[into].live_pages += area->ranges[range].live_pages;
 	area->ranges[range].in_use = 0;
 }
 
@@ -105,12 +114,10 @@ int model_unpin_with(struct model *model, int which, uint64_t first, uint64_t co
 	merged = new_range(area);
 	area->ranges[merged].age = rank_of(++model->last_age, priority, lifo);
 	for (page = first; page < first + count; page++) {
-		if (area->range_of[page] == MODEL_PINNED) {
+		if (area->range_of[page] == MODEL_PINNED)
 			area->range_of[page] = merged;
-			area->ranges[merged].live_pages++;
-		} else if (area->range_of[page] != merged) {
+		else if (area->range_of[page] != merged)
 			absorb(area, merged, area->range_of[page]);
-		}
 	}
 	return 0;
 }
@@ -120,7 +127,7 @@ static void cut(struct model_area *area, int range, uint64_t first, uint64_t cou
 {
 	struct model_range before = area->ranges[range];
 	int right = MODEL_PINNED;
-	uint64_t page, left_pages = 0, right_pages = 0;
+	uint64_t page, left_pages = 0;
 
 	for (page = 0; page < area->pages; page++) {
 		if (area->range_of[page] != range)
@@ -129,21 +136,17 @@ static void cut(struct model_area *area, int range, uint64_t first, uint64_t cou
 			left_pages++;
 		} else if (page < first + count) {
 			area->range_of[page] = MODEL_PINNED;
+			area->lost[page] = 0;
 		} else {
 			if (right == MODEL_PINNED) {
 				right = new_range(area);
 				area->ranges[right] = before;
 			}
 			area->range_of[page] = right;
-			right_pages++;
 		}
 	}
 	if (left_pages == 0)
 		area->ranges[range].in_use = 0;
-	else if (left_pages < before.live_pages)
-		area->ranges[range].live_pages = left_pages;
-	if (right != MODEL_PINNED && right_pages < before.live_pages)
-		area->ranges[right].live_pages = right_pages;
 }
 
 int model_pin(struct model *model, int which, uint64_t first, uint64_t count)
@@ -180,7 +183,7 @@ static uint64_t evictable(const struct model *model, const struct model_area *ar
 
 	if (!r->in_use || (model->forgets_merged && r->purged))
 		return 0;
-	return model->forgets_merged ? pages_of(area, range) : r->live_pages;
+	return model->forgets_merged ? pages_of(area, range) : live_of(area, range);
 }
 
 uint64_t model_shrink_count(const struct model *model)
@@ -199,10 +202,13 @@ static void purge_range(struct model_area *area, int range)
 {
 	uint64_t page;
 
-	for (page = 0; page < area->pages; page++)
-		area->freed[page] += area->range_of[page] == range;
+	for (page = 0; page < area->pages; page++) {
+		if (area->range_of[page] != range)
+			continue;
+		area->freed[page]++;
+		area->lost[page] = 1;
+	}
 	area->ranges[range].purged = 1;
-	area->ranges[range].live_pages = 0;
 }
 
 static uint64_t oldest_age(const struct model *model)
@@ -283,6 +289,6 @@ int model_find(const struct model_area *area, uint64_t from, uint64_t *first, ui
 	*first = page;
 	*count = pages_of(area, range);
 	*purged = area->ranges[range].purged;
-	*live_pages = area->ranges[range].live_pages;
+	*live_pages = live_of(area, range);
 	return 1;
 }

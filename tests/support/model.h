@@ -10,9 +10,7 @@
  * model, so the order of calls is the order of ages; with priorities an age is a rank. Arguments are pages, but for model_check(),
  * which judges bytes.
  *
- * A pin that splits a partly purged range leaves both sides counting as many pages as they have, up
- * to what was live (the header of ashmem_shrink_count() says so); the model does the same, and its
- * pages say in addition what is really there. With `forgets_merged` set the model is the driver of
+ * What a purge could free of a range are its pages that were not lost. With `forgets_merged` set the model is the driver of
  * D1: a range with a purge mark is not on the LRU.
  */
 #ifndef TESTS_SUPPORT_MODEL_H
@@ -30,7 +28,6 @@ struct model_range {
 	int in_use;
 	int purged;
 	uint64_t age;
-	uint64_t live_pages;
 };
 
 struct model_area {
@@ -38,6 +35,7 @@ struct model_area {
 	int range_of[MODEL_PAGES]; /* index into ranges, or MODEL_PINNED */
 	struct model_range ranges[MODEL_RANGES];
 	uint64_t freed[MODEL_PAGES]; /* how often a purge has freed this page */
+	char lost[MODEL_PAGES];      /* and whether it was since it was pinned last */
 };
 
 struct model {
