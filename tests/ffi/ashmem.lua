@@ -11,11 +11,20 @@ struct ashmem_pressure;
 
 struct ashmem_area_stats {
 	size_t struct_size;
-	uint64_t size_pages, unpinned_ranges, unpinned_pages, evictable_pages, purged_pages, pins_found_purged, recoveries;
+	uint64_t size_pages, unpinned_ranges, unpinned_pages, evictable_pages, purged_pages, pins_found_purged, recoveries,
+		pinned_pages, resident_pages, held_pages, lock_waits, lock_timeouts;
+	uint32_t readers, sealed;
+};
+struct ashmem_extent {
+	uint64_t offset, length;
 };
 struct ashmem_process_stats {
 	size_t struct_size;
 	uint64_t areas, evictable_pages, purged_pages;
+	uint64_t size_pages, pinned_pages, unpinned_ranges, unpinned_pages, resident_pages, held_pages, areas_purged_pages,
+		pins_found_purged, lock_waits, lock_timeouts, recoveries, sealed_areas, unknown_areas;
+	uint32_t pressure_level, reserved;
+	const char *pressure_source;
 };
 struct ashmem_pressure_options {
 	size_t struct_size;
@@ -65,6 +74,8 @@ struct ashmem_backend {
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
 	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
+	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
+		uint32_t *count);
 };
 
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
@@ -83,6 +94,10 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
+int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
+	uint32_t *count);
+int ashmem_debug_set(const char *modes);
+int ashmem_debug_get(char *buf, size_t buf_size);
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags);

@@ -34,15 +34,27 @@ class AreaStats(SizedStructure):
         (name, c_uint64)
         for name in (
             "size_pages", "unpinned_ranges", "unpinned_pages", "evictable_pages", "purged_pages",
-            "pins_found_purged", "recoveries",
+            "pins_found_purged", "recoveries", "pinned_pages", "resident_pages", "held_pages", "lock_waits",
+            "lock_timeouts",
         )
-    ]
+    ] + [("readers", c_uint32), ("sealed", c_uint32)]
 
 
 class ProcessStats(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("areas", c_uint64), ("evictable_pages", c_uint64), ("purged_pages", c_uint64),
-    ]
+    ] + [
+        (name, c_uint64)
+        for name in (
+            "size_pages", "pinned_pages", "unpinned_ranges", "unpinned_pages", "resident_pages", "held_pages",
+            "areas_purged_pages", "pins_found_purged", "lock_waits", "lock_timeouts", "recoveries", "sealed_areas",
+            "unknown_areas",
+        )
+    ] + [("pressure_level", c_uint32), ("reserved", c_uint32), ("pressure_source", c_char_p)]
+
+
+class Extent(Structure):
+    _fields_ = [("offset", c_uint64), ("length", c_uint64)]
 
 
 class PressureOptions(SizedStructure):
@@ -101,6 +113,7 @@ class Backend(SizedStructure):
         ("hold", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
         ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
+        ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32, POINTER(c_uint32))),
     ]
 
 
@@ -123,6 +136,7 @@ FUNCTIONS = {
     "pread": (c_int64, AREA, c_void_p, c_size_t, c_uint64),
     "seek": (c_int64, AREA, c_int64, c_int),
     "pin": (c_int, AREA, c_uint64, c_uint64),
+    "pin_lost": (c_int, AREA, c_uint64, c_uint64, POINTER(Extent), c_uint32, POINTER(c_uint32)),
     "unpin": (c_int, AREA, c_uint64, c_uint64),
     "unpin_with": (c_int, AREA, c_uint64, c_uint64, c_uint32, c_uint32),
     "get_pin_status": (c_int, AREA, c_uint64, c_uint64),
@@ -140,6 +154,8 @@ FUNCTIONS = {
     "shrink_count": (c_uint64,),
     "purge_subscribe": (c_int, PURGE_FN, c_void_p),
     "purge_unsubscribe": (c_int, c_int),
+    "debug_set": (c_int, c_char_p),
+    "debug_get": (c_int, c_char_p, c_size_t),
     "area_get_stats": (c_int, AREA, POINTER(AreaStats)),
     "process_get_stats": (c_int, POINTER(ProcessStats)),
     "backend_select": (c_int, c_char_p),

@@ -157,6 +157,33 @@ def notices():
     lib.close(area)
 
 
+def losses_and_modes():
+    area = new_area()
+    address, _ = new_mapping(area)
+    lib.unpin(area, 2 * PAGE, 2 * PAGE)
+    lib.shrink(1)
+    lib.unpin(area, 0, 8 * PAGE)
+    lost, count = (Extent * 2)(), c_uint32()
+    equal("pin_lost", lib.pin_lost(area, 0, 0, lost, 2, byref(count)), WAS_PURGED)
+    equal("lost pages", [(e.offset, e.length) for e in lost[: count.value]], [(2 * PAGE, 2 * PAGE)])
+    equal("debug_set of nonsense", lib.debug_set(b"nonsense"), -errno.EINVAL)
+    equal("debug_set", lib.debug_set(b"purge-on-unpin"), 0)
+    modes = ctypes.create_string_buffer(128)
+    equal("debug_get", (lib.debug_get(modes, 128), modes.value), (14, b"purge-on-unpin"))
+    lib.unpin(area, PAGE, PAGE)
+    equal("purged at unpin", lib.pin(area, PAGE, PAGE), WAS_PURGED)
+    equal("debug_set to none", lib.debug_set(None), 0)
+    stats = AreaStats()
+    lib.area_get_stats(area, byref(stats))
+    equal("pinned and sealed", (stats.pinned_pages, stats.sealed), (16, 0))
+    process = ProcessStats()
+    lib.process_get_stats(byref(process))
+    equal("sums", (process.size_pages, process.areas_purged_pages), (16, stats.purged_pages))
+    true("source of pressure", isinstance(process.pressure_source, bytes))
+    lib.unmap(address, BYTES)
+    lib.close(area)
+
+
 def sharing():
     area = new_area(flags=CREATE_ALLOW_SEAL)
     address, view = new_mapping(area)
@@ -431,6 +458,7 @@ def main():
     pinning()
     priorities()
     notices()
+    losses_and_modes()
     sharing()
     pressure()
     registered = backend()  # the library keeps the table for good
