@@ -210,7 +210,7 @@ static void lock_random(struct enemy *e)
 
 static void flag_damaged(struct enemy *e)
 {
-	PUT(e, e->control->damaged, 1 + edge(e));
+	PUT(e, e->control->damaged, edge(e) | 1);
 }
 
 static void flag_readers(struct enemy *e)

@@ -64,6 +64,12 @@ extern "C" {
 /** ashmem_create(): ashmem_seal() may be called on the area, by everybody who has a writable descriptor. */
 #define ASHMEM_CREATE_ALLOW_SEAL 1u
 
+/** Some bytes of an area. */
+struct ashmem_extent {
+	uint64_t offset; /**< First byte, page aligned. */
+	uint64_t length; /**< Bytes, a multiple of the page size. */
+};
+
 /** One reference to an area. Opaque; made by ashmem_create(), ashmem_import() and ashmem_recv(). */
 struct ashmem_area;
 
@@ -386,6 +392,38 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * @since 0.9
  */
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+
+/**
+ * @brief Pin a range, and learn exactly which pages of it were lost.
+ *
+ * As ashmem_pin() in everything. With #ASHMEM_WAS_PURGED the lost pages are told as extents, ascending, page exact, and within the range asked for;
+ * neighbours are one extent. All other pages of the range are as they were. There can be none: then the mark came from pages outside of the
+ * range, or from those that were unpinned together with lost ones. It is said once: after this call or ashmem_pin() the pages count as there.
+ *
+ * If there are more than @p capacity, the last one reaches to the end of the last lost page: a loss is never hidden. A @p capacity of 1
+ * so gives the span from the first lost page to the last.
+ *
+ * Backends that know of ranges only, as the kernel backend does, tell the whole range asked for as one extent: all of it may be lost.
+ *
+ * A page that was lost and then written while it was unpinned counts as lost. After a peer died in a purge, or sealed the area
+ * during one, pages can be told that are there still.
+ *
+ * @param[in]  area      A materialised area.
+ * @param[in]  offset    First byte, page aligned.
+ * @param[in]  length    Bytes, a multiple of the page size; 0: to the end of the area.
+ * @param[out] lost      Receives the extents; the caller owns it. What is behind @p count means nothing, and after a failure all of it.
+ * @param[in]  capacity  How many extents @p lost can hold, at least 1.
+ * @param[out] count     Receives how many there are: 0 with #ASHMEM_NOT_PURGED. Untouched on failure.
+ * @return #ASHMEM_WAS_PURGED or #ASHMEM_NOT_PURGED, as ashmem_pin().
+ * @retval -EINVAL  As ashmem_pin(); or @p lost or @p count is NULL, or @p capacity is 0.
+ * @retval -EACCES, -ENOMEM, -EMFILE, -ENFILE, -EOVERFLOW  As ashmem_pin().
+ * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  As ashmem_pin().
+ *
+ * Threads: any thread.
+ * @since 0.9
+ */
+int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+	uint32_t capacity, uint32_t *count);
 
 /**
  * @brief Unpin a range: from now on its pages may be purged.

@@ -18,6 +18,7 @@
  * - @ref ashmem_pressure : purging when memory is short
  * - @ref ashmem_notice : being told what was purged
  * - @ref ashmem_stats : what an area and the process hold
+ * - @ref ashmem_debug : finding the use of unpinned memory in tests
  * - @ref ashmem_backend : where areas come from, and how to add another source
  * - @ref ashmem_version : which library is running
  *
@@ -47,6 +48,7 @@
 
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
+#include <ashmem/debug.h>
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>

@@ -40,6 +40,8 @@ extern "C" {
 #define ASHMEM_BACKEND_CAP_HOLDS 32u
 /** Capability: `unpin_with` is there. */
 #define ASHMEM_BACKEND_CAP_PRIORITIES 64u
+/** Capability: `pin_lost` is there. */
+#define ASHMEM_BACKEND_CAP_LOST 128u
 
 /**
  * @brief The operations of one backend, filled in by whoever adds one.
@@ -130,6 +132,9 @@ struct ashmem_backend {
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
 	/** CAP_PRIORITIES: as ashmem_unpin_with(), of bytes of a materialised area. */
 	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
+	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
+	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
+		uint32_t *count);
 };
 
 /**

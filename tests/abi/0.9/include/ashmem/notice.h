@@ -11,7 +11,8 @@
  *
  * A program that keeps an index of what its areas hold can forget entries as they go, without pinning them to learn it. A subscriber is
  * called for everything that this process purges: by ashmem_shrink(), ashmem_purge_all(), a watch on memory pressure, and whatever
- * else purges inside the library. It is called on the thread that purges, when the purge is done, before that call returns.
+ * else purges inside the library: while such a watch is open that can be ashmem_unpin(). It is called on the thread that purges, when the purge
+ * is done, before that call returns.
  *
  * What *other* processes purge in shared areas is not told here. `purged_pages` of ashmem_area_get_stats() counts it: if
  * that grew, something went, and ashmem_find_unpinned() says what is marked. Nor does the driver tell what it purges, so areas of the kernel backend

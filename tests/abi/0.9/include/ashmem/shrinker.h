@@ -63,8 +63,7 @@ int64_t ashmem_shrink(uint64_t nr_pages);
  * @brief Number of pages that a shrink could free now.
  *
  * @return Pages in unpinned, not yet purged ranges of the areas that this process holds; never fails. Other
- * threads and processes pin and unpin meanwhile, so the answer is of the moment. Where a pin has split a
- * range that was partly purged, the pages of what is left are counted in full, up to what was not purged. Pages that
+ * threads and processes pin and unpin meanwhile, so the answer is of the moment. Pages that
  * are held (ashmem_hold()), or that read-only peers have pinned, are counted too, though a shrink passes over their ranges.
  *
  * Threads: any thread; takes no area's lock.
