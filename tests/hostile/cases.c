@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -466,6 +467,60 @@ static void lease_on_the_file(uint64_t seed)
 	bystanders_check();
 }
 
+/* A peer of the same user takes away the right to open the file again; root would not notice. */
+static int use_without_right(void *argument)
+{
+	struct target target = {.page = sys_page_size(), .pages = 16};
+	struct party party;
+
+	(void)argument;
+	if (geteuid() == 0)
+		must(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+	must(ashmem_create("target", 16 * target.page, 0, &target.area) == 0);
+	target.fd = fcntl(ashmem_fd(target.area), F_DUPFD_CLOEXEC, 0);
+	party = party_of(&target, 1);
+	must(fchmod(target.fd, 0) == 0);
+	must(use(&party, "hold") == -ENOTSUP);
+	must(use(&party, "pin") == ASHMEM_NOT_PURGED);
+	must(use(&party, "export_read_only") == -ENOTSUP);
+	must(fchmod(target.fd, 0600) == 0);
+	must(use(&party, "export_read_only") >= 0);
+	must(use(&party, "hold") >= 0);
+	return 0;
+}
+
+static void mode_without_rights(uint64_t seed)
+{
+	(void)seed;
+	join_process(start_process(use_without_right, NULL));
+}
+
+/* An area's trailer in a memfd of huge pages, whose pages can be missing: nothing to map. Nothing is tested where there are none. */
+static void huge_pages(uint64_t seed)
+{
+	uint64_t huge = 2 << 20, page = sys_page_size(), pages = 0, bytes = 1;
+	struct ashmem_area *area = NULL;
+
+	(void)seed;
+	while (pages < (1 << 22) && bytes % huge != 0) {
+		pages += huge / page;
+		bytes = (range_nodes_needed(pages) + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES;
+		bytes = (bytes + page - 1) / page * page;
+	}
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	if (bytes % huge != 0 || fd < 0 || ftruncate(fd, (off_t)(pages * page + bytes)) < 0)
+		return;
+	unsigned char *last = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(pages * page + bytes - huge));
+	if (last == MAP_FAILED)
+		return;
+	struct control_id *id = (void *)(last + huge - sizeof(*id));
+	*id = (struct control_id){.size_bytes = pages * page, .page_size = (uint32_t)page, .version = CONTROL_VERSION,
+		.byte_order = 0x01020304, .control_pages = (uint32_t)(bytes / page)};
+	memcpy(id->magic, "ashmem\r\n", 8);
+	must(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
+	must(ashmem_import(fd, &area) == -EPROTO);
+}
+
 static uint64_t memory_of(int fd)
 {
 	struct stat status;
@@ -651,6 +706,8 @@ const struct special specials[] = {
 	{"ranges come back while they are purged", purge_against_renewal},
 	{"ranges that are held get younger", purge_past_renewal},
 	{"a lease on the file", lease_on_the_file},
+	{"the right to open the file is taken away", mode_without_rights},
+	{"huge pages", huge_pages},
 	{"nodes that take no memory", nodes_that_take_no_memory},
 	{"a maze of nodes", maze_of_nodes},
 	{"an intent that is fed", intent_against_refilling},
