@@ -193,7 +193,7 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 
 int control_attach(struct control_map *map, int fd, const struct stat *status)
 {
-	struct control_id id;
+	struct control_id id = {.version = 0};
 	int flags = fcntl(fd, F_GETFL);
 	int r = flags < 0 ? -errno : read_id(&id, fd, status);
 

@@ -369,9 +369,12 @@ static void root_free_head(struct enemy *e)
 
 static void free_list_in_a_circle(struct enemy *e)
 {
-	uint32_t index = e->leaf[roll(&e->dice, e->leaf_count)];
+	uint32_t index = e->root->nodes_used; /* of no use yet: else the tree has it as well */
 
+	if (index >= e->list.max_nodes)
+		return;
 	PUT(e, any_node(e, index)->next_free, index + 2);
+	PUT(e, e->root->nodes_used, index + 1);
 	PUT(e, e->root->free_head, index + 1);
 }
 
@@ -437,6 +440,23 @@ static void intent_of_chance(struct enemy *e)
 		PUT(e, intent->with[i].pages, roll(&e->dice, 2) ? 1 : edge(e));
 		PUT(e, intent->with[i].live, roll(&e->dice, 2) ? 1 : edge(e));
 		PUT(e, intent->with[i].flags, roll(&e->dice, 4));
+	}
+	PUT(e, intent->active, 1);
+	owner_dies(e);
+}
+
+static void intent_of_too_many(struct enemy *e)
+{
+	struct range_intent *intent = &e->root->intent;
+
+	PUT(e, intent->first, 0);
+	PUT(e, intent->last, e->list.pages - 1);
+	PUT(e, intent->with_count, 4 + roll(&e->dice, 1000));
+	for (uint32_t i = 0; i < 3; i++) {
+		PUT(e, intent->with[i].start, 2 * i);
+		PUT(e, intent->with[i].pages, 1);
+		PUT(e, intent->with[i].live, 1);
+		PUT(e, intent->with[i].flags, 0);
 	}
 	PUT(e, intent->active, 1);
 	owner_dies(e);
@@ -725,6 +745,7 @@ const struct attack attacks[] = {
 	{"journal: count", journal_count, 0, 0},
 	{"journal: images", journal_images, DEAD, 0},
 	{"intent of chance", intent_of_chance, DEAD, 0},
+	{"intent of too many ranges", intent_of_too_many, DEAD, -EUCLEAN},
 	{"node: count", node_count, 0, 0},
 	{"node: level", node_level, 0, 0},
 	{"child out of range", child_beyond, 0, 0},

@@ -399,7 +399,7 @@ static void purge_against_renewal(uint64_t seed)
 	struct party party;
 	struct enemy enemy;
 
-	begin(&target, &party, &enemy, 0, seed);
+	begin(&target, &party, &enemy, 1, seed);
 	pid_t attacker = start_process(renew_ranges, &enemy);
 	for (int i = 0; i < 20; i++) {
 		use(&party, "shrink");
@@ -417,7 +417,7 @@ static void purge_past_renewal(uint64_t seed)
 	struct party party;
 	struct enemy enemy;
 
-	begin(&target, &party, &enemy, 0, seed);
+	begin(&target, &party, &enemy, 1, seed);
 	enemy.control->has_readers = 1;
 	must(sys_lock_range(target.read_only, SYS_LOCK_READ, 0, target.pages * target.page) == 0);
 	pid_t attacker = start_process(renew_ranges, &enemy);
@@ -555,6 +555,7 @@ static void nodes_that_take_no_memory(uint64_t seed)
 static void build_maze(struct enemy *enemy, int old)
 {
 	enum { LEVELS = RANGE_MAX_HEIGHT };
+	const uint32_t step = enemy->list.pages / INNER_MAX;
 
 	for (uint32_t level = 0; level < LEVELS; level++) {
 		struct range_node *node = tree_node(&enemy->list, level);
@@ -565,8 +566,8 @@ static void build_maze(struct enemy *enemy, int old)
 			if (level == 0)
 				node->range[i] = (struct range){2 * i, 1, 0, RANGE_PINNED, 0};
 			else
-				node->child[i] = (struct range_child){i ? 4 * i : 0, level - 1, 4};
-			node->key[i] = level ? 4 * i : 2 * i;
+				node->child[i] = (struct range_child){i * step, level - 1, 4};
+			node->key[i] = level ? i * step : 2 * i;
 		}
 		if (level == 0 && old)
 			node->range[0] = (struct range){0, 1, 1, 0, 3};
@@ -651,6 +652,53 @@ static void intent_against_refilling(uint64_t seed)
 	bystanders_check();
 }
 
+/* Lets everybody in, whoever is there already. */
+static int free_the_lock(void *argument)
+{
+	struct enemy *enemy = argument;
+
+	for (uint64_t n = 0;; n++) {
+		__atomic_store_n(&enemy->control->lock, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&enemy->control->damaged, 0, __ATOMIC_RELAXED);
+		if (n % 4096 == 0)
+			enemy_restore(enemy);
+	}
+	return 0;
+}
+
+static void *pin_and_unpin(void *argument)
+{
+	struct party *party = argument;
+	uint64_t end = sys_now_ns() + 3000000000u;
+
+	while (sys_now_ns() < end) {
+		use(party, "unpin");
+		use(party, "pin");
+	}
+	return NULL;
+}
+
+static void threads_let_in_at_once(uint64_t seed)
+{
+	enum { THREADS = 6 };
+	pthread_t threads[THREADS];
+	struct party parties[THREADS];
+	struct target target;
+	struct enemy enemy;
+
+	begin(&target, &parties[0], &enemy, 1, seed);
+	pid_t attacker = start_process(free_the_lock, &enemy);
+	for (unsigned i = 0; i < THREADS; i++) {
+		parties[i] = party_of(&target, seed + i);
+		must(pthread_create(&threads[i], NULL, pin_and_unpin, &parties[i]) == 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		must(pthread_join(threads[i], NULL) == 0);
+	kill_process(attacker);
+	bystanders_check();
+	guards_check();
+}
+
 /* Every attack in turns, on one area. */
 static int rage_of_all(void *argument)
 {
@@ -711,6 +759,7 @@ const struct special specials[] = {
 	{"nodes that take no memory", nodes_that_take_no_memory},
 	{"a maze of nodes", maze_of_nodes},
 	{"an intent that is fed", intent_against_refilling},
+	{"threads that are let in at once", threads_let_in_at_once},
 	{"storm", storm},
 };
 const unsigned special_count = sizeof(specials) / sizeof(specials[0]);
