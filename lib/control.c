@@ -118,11 +118,16 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 	return 0;
 }
 
-int control_reserve(int fd, uint64_t size_bytes)
+uint64_t control_file_bytes(uint64_t size_bytes)
 {
 	uint64_t data_bytes = round_up_to_page(size_bytes);
 
-	return sys_truncate(fd, data_bytes + control_bytes_for(data_bytes));
+	return data_bytes + control_bytes_for(data_bytes);
+}
+
+int control_reserve(int fd, uint64_t size_bytes)
+{
+	return sys_truncate(fd, control_file_bytes(size_bytes));
 }
 
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)

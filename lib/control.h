@@ -128,6 +128,9 @@ static inline struct range_list *control_list(const struct control_map *map)
 /* The largest size of an area in bytes. */
 uint64_t control_max_size(void);
 
+/* The size of an area's file: data and control block. */
+uint64_t control_file_bytes(uint64_t size_bytes);
+
 /* Give an empty memfd the size that data and control block need. No page is allocated. */
 int control_reserve(int fd, uint64_t size_bytes);
 

@@ -197,6 +197,9 @@ static int establish(struct memfd_area *area)
 	if (r < 0)
 		return r;
 	r = control_attach(&area->control, area->fd, &status);
+	/* What a birth says of the size may be a peer's lie: the file is as it is. */
+	if (r == CONTROL_NONE && (uint64_t)status.st_size != control_file_bytes(area->size_bytes))
+		r = -EUCLEAN;
 	if (r == CONTROL_NONE)
 		r = control_make(
 			&area->control, area->fd, area->size_bytes, area->prot, area->name);
@@ -225,15 +228,6 @@ static int birth_begin(struct memfd_area *area)
 
 	if (r < 0)
 		return r;
-	/* Sealed, it has its final size: whoever did that may have died before saying so. */
-	if (__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) || is_sealed(area->fd)) {
-		lock_release(&birth->lock);
-		r = establish(area);
-		if (r < 0)
-			return r;
-		birth_end(area);
-		return 1;
-	}
 	uint32_t prot = __atomic_load_n(&birth->prot, __ATOMIC_RELAXED);
 	uint64_t size_bytes = __atomic_load_n(&birth->size_bytes, __ATOMIC_RELAXED);
 	if ((prot & ~(uint32_t)NEWBORN_PROT) || size_bytes > control_max_size()) {
@@ -244,7 +238,18 @@ static int birth_begin(struct memfd_area *area)
 	area->size_bytes = size_bytes;
 	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
 	area->name[ASHMEM_NAME_LEN - 1] = '\0';
-	return 0;
+	/*
+	 * Sealed, it has its final size: whoever did that may have died before saying so, or before writing the state, which is then
+	 * written with what was just read.
+	 */
+	if (!__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) && !is_sealed(area->fd))
+		return 0;
+	lock_release(&birth->lock);
+	r = establish(area);
+	if (r < 0)
+		return r;
+	birth_end(area);
+	return 1;
 }
 
 int memfd_newborn_begin(struct memfd_area *area)
