@@ -396,6 +396,10 @@ check-faults: ## Make every call of libc and the kernel fail once, in every publ
 prove-faults: ## Show that check-faults notices error paths that do too little, or too late
 	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/prove
 
+.PHONY: check-model
+check-model: ## Explore the models of lock, purge and birth, and see planted faults found (spin; DEEP=1 for one more death)
+	@$(SCRIPT_ENV) $(TOP)/tests/model/check
+
 .PHONY: check-hostile
 check-hostile: ## Let peers write anything into the shared state while others use it; fuzz it (FUZZ_SECONDS=60, HOSTILE_MS=120)
 	@$(SCRIPT_ENV) $(TOP)/tests/hostile/check
