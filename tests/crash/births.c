@@ -3,11 +3,13 @@
  * Areas that are shared before their control block exists, and whose maker dies while making it.
  *
  *   born     created, then forked: parent and child share a newborn, and the child maps it first
+ *   seal     ashmem_seal(), which nobody can take back
  *   written  mapped, then cloned behind the library's back: parent and child share a memfd, and the child is the first to unpin
  * The child is killed for real, behind steps at random and around every system call. Then another child of the same
  * parent must be able to go on: the area is what it was, or has what the dead one did, and works.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -105,6 +107,80 @@ static void judge_area(void *argument)
 	_exit(check_area(1) < 0);
 }
 
+/* -- a death within ashmem_seal() -- */
+
+static void seal_early(void *argument)
+{
+	(void)argument;
+	stop_before();
+	stage->result = ashmem_seal(area);
+	stop_behind();
+}
+
+/* Sealed, and everybody knows it; or not sealed, and it can be done now. Pins tell the truth in both cases. */
+static int check_seal(void)
+{
+	int fd = ashmem_fd(area), mask = (ashmem_get_pin_status(area, 0, 0), ashmem_get_prot(area));
+	int sealed = (fcntl(fd, F_GET_SEALS) & F_SEAL_FUTURE_WRITE) != 0;
+
+	if (mask < 0 || sealed == ((mask & PROT_WRITE) != 0))
+		return complain("it is%s sealed, and the mask is %d", sealed ? "" : " not", mask);
+	if (sealed && ashmem_shrink_count() != 0)
+		return complain("it is sealed, and %" PRIu64 " pages count as evictable", ashmem_shrink_count());
+	if (ashmem_seal(area) != 0 || ashmem_shrink(UINT64_MAX) != 0)
+		return complain("it cannot be sealed, or a sealed one is purged");
+	if (ashmem_get_prot(area) & PROT_WRITE)
+		return complain("the mask is %d", ashmem_get_prot(area));
+	if (ashmem_pin(area, 0, 0) != ASHMEM_NOT_PURGED)
+		return complain("a pin says that it was purged");
+	return 0;
+}
+
+static void judge_seal(void *argument)
+{
+	(void)argument;
+	alarm(60);
+	_exit(check_seal() < 0);
+}
+
+static void run_seal(void)
+{
+	static const struct birth_case c = {"seal", 1, 0};
+	uint64_t calls[MOST_CALLS], killed = totals.killed, most = 0;
+	int count = 0, failures = 0, sample = deep ? 1000 : 60;
+
+	alarm(deep ? 3600 : 300);
+	for (int i = -1; i < 3 * count + sample && failures < 3; i++) {
+		struct victim victim;
+		void *addr = NULL;
+		uint64_t step = i < 0 ? UINT64_MAX
+				: i < 3 * count ? calls[i / 3] - 1 + (uint64_t)(i % 3)
+						: random_below((uint32_t)most);
+		if (ashmem_create("born", BYTES(BIRTH_PAGES), ASHMEM_CREATE_ALLOW_SEAL, &area) < 0 ||
+			ashmem_map(area, 0, BYTES(BIRTH_PAGES), PROT_READ | PROT_WRITE, MAP_SHARED, &addr) < 0 ||
+			ashmem_unpin(area, BYTES(2), BYTES(5)) < 0)
+			die("no area");
+		stage->finished = 0;
+		victim_take(&victim, start_child(&c, seal_early));
+		while (victim.steps < step && victim_step(&victim))
+			if (i < 0 && victim.was_call && count < MOST_CALLS)
+				calls[count++] = victim.steps;
+		if (i < 0)
+			most = victim.steps;
+		snprintf(here, sizeof(here), "seal: killed behind step %" PRIu64, victim.steps);
+		victim_kill(&victim);
+		failures += wait_for(start_child(&c, judge_seal)) != 0;
+		failures += check_seal() < 0;
+		totals.killed++;
+		ashmem_unmap(addr, BYTES(BIRTH_PAGES));
+		ashmem_close(area);
+	}
+	printf("%-44s %7" PRIu64 " steps %3d calls %13" PRIu64 " killed%s\n", c.name, most, count, totals.killed - killed,
+		failures ? "  FAILED" : "");
+	fflush(stdout);
+	case_done(c.name, failures);
+}
+
 /* One death; the number of steps until then. */
 static uint64_t die_behind(const struct birth_case *c, uint64_t step, uint64_t *calls, int *count,
 	int *failures)
@@ -162,4 +238,5 @@ void run_births(void)
 
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		run_birth(&cases[i]);
+	run_seal();
 }

@@ -6,6 +6,8 @@
  * are full or hold 42 and 28. Every seventh range was purged, some were then merged with live pages (D1), some
  * ranges are pinned entries (range.h). The supervisor made all of this, so another process than the one that dies.
  */
+#include <unistd.h>
+
 #include "crash.h"
 #include "sys.h"
 
@@ -162,6 +164,23 @@ static void two_pieces(struct world *world)
 	unpin(world, 0, 730, 5);
 }
 
+/* Ranges, of which some are purged, and purges look for the locks of readers. */
+static void exported(struct world *world)
+{
+	merged(world);
+	int fd = ashmem_export_read_only(handle(world, 0));
+	if (fd < 0)
+		die("ashmem_export_read_only");
+	close(fd);
+}
+
+/* One range and readers. */
+static void one_exported(struct world *world)
+{
+	one(world);
+	close(ashmem_export_read_only(handle(world, 0)));
+}
+
 #define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k, 0, 0}, g}
 #define UNPIN_WITH_AT(n, b, p, f, k, u, o) {n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o}, 0}
 #define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0}, g}
@@ -236,5 +255,16 @@ const struct crash_case crash_cases[] = {
 	{"send", one, 32, 1, {OP_SEND, 0, 0, 0, 0, 0}, 0},
 	{"recv", one, 32, 1, {OP_RECV, 0, 0, 0, 0, 0}, 0},
 	{"create, first map, first unpin, close", one, 32, 1, {OP_CREATE, 0, 0, 20, 0, 0}, 0},
+	{"purge of one range, with readers", one_exported, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
+	{"purge of everything, with readers", exported, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, 0},
+	{"first hold of an area", merged, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0}, 0},
+	{"hold", exported, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0}, 0},
+	{"hold, contended", one_exported, 32, 1, {OP_HOLD, 0, 2, 20, 0, 0}, CONTENDED},
+	{"release of a whole range", one_exported, 32, 1, {OP_RELEASE, 0, 0, 32, 0, 0}, 0},
+	{"release of a range's middle", one_exported, 32, 1, {OP_RELEASE, 0, 8, 8, 0, 0}, 0},
+	{"release of a range's end", one_exported, 32, 1, {OP_RELEASE, 0, 20, 12, 0, 0}, 0},
+	{"first export_read_only", merged, 40, 1, {OP_EXPORT, 0, 0, 0, 0, 0}, 0},
+	{"pin of a reader", exported, 40, 1, {OP_READER_PIN, 0, 2, 20, 0, 0}, 0},
+	{"unpin of a reader", exported, 40, 1, {OP_READER_UNPIN, 0, 2, 20, 0, 0}, 0},
 	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0, 0, 0}, 0},
 };

@@ -40,6 +40,8 @@ struct list {
 /* Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was purged. */
 int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
 int naive_pin(struct list *list, uint32_t first, uint32_t pages);
+int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
+int naive_look(const struct list *list, uint32_t first, uint32_t pages);
 int naive_status(const struct list *list, uint32_t first, uint32_t pages);
 const struct range *naive_find(const struct list *list, uint32_t page);
 uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages);
@@ -66,6 +68,11 @@ enum op_kind {
 	OP_SEND,
 	OP_RECV,
 	OP_CREATE,
+	OP_HOLD,
+	OP_RELEASE,
+	OP_EXPORT,
+	OP_READER_PIN,   /* through a read-only handle */
+	OP_READER_UNPIN,
 };
 
 struct op {

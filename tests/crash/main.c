@@ -122,7 +122,7 @@ static void be_worker(struct shared *shared, int number, int argc, char **argv)
 	stepper_prepare();
 	stay_on_processor(number);
 	do_cases(shared, 1, argc, argv);
-	if (is_chosen("birth", argc, argv) &&
+	if ((is_chosen("birth", argc, argv) || is_chosen("seal", argc, argv)) &&
 		!__atomic_exchange_n(&shared->taken[199], 1, __ATOMIC_SEQ_CST)) {
 		random_seed(199);
 		run_births();

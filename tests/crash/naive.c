@@ -108,6 +108,37 @@ int naive_pin(struct list *list, uint32_t first, uint32_t pages)
 	return purged ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
 }
 
+int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t key)
+{
+	uint64_t end = (uint64_t)first + pages;
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct range range = list->range[i], fresh = range;
+		if (!overlaps(&range, first, pages))
+			continue;
+		erase(list, i);
+		insert_part(list, &range, range.start, first);
+		insert_part(list, &range, (uint32_t)end, end_of(&range));
+		fresh.start = range.start > first ? range.start : first;
+		fresh.pages = (uint32_t)((end_of(&range) < end ? end_of(&range) : end) - fresh.start);
+		fresh.live = fresh.pages;
+		fresh.flags = 0;
+		fresh.stamp = key;
+		insert(list, &fresh);
+		while (i < list->count && list->range[i].start < fresh.start)
+			i++;
+	}
+	return 0;
+}
+
+int naive_look(const struct list *list, uint32_t first, uint32_t pages)
+{
+	for (uint32_t i = 0; i < list->count; i++)
+		if (overlaps(&list->range[i], first, pages) && (list->range[i].flags & RANGE_PURGED))
+			return ASHMEM_WAS_PURGED;
+	return ASHMEM_NOT_PURGED;
+}
+
 int naive_status(const struct list *list, uint32_t first, uint32_t pages)
 {
 	for (uint32_t i = 0; i < list->count; i++)

@@ -61,6 +61,11 @@ static int64_t run_other(const struct op *op, struct world *world)
 		r = ashmem_import(world->area[op->area].fd, &other);
 		ashmem_close(other);
 		return r;
+	case OP_EXPORT:
+		r = ashmem_export_read_only(area);
+		if (r >= 0)
+			close((int)r);
+		return r < 0 ? r : 0;
 	case OP_CLOSE:
 		world_close(world);
 		return 0;
@@ -90,6 +95,14 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_unpin_with(area, offset, length, op->priority, op->order);
 	case OP_STATUS:
 		return ashmem_get_pin_status(area, offset, length);
+	case OP_HOLD:
+		return ashmem_hold(area, offset, length);
+	case OP_RELEASE:
+		return ashmem_release(area, offset, length, 0);
+	case OP_READER_PIN:
+		return ashmem_pin(area, offset, length);
+	case OP_READER_UNPIN:
+		return ashmem_unpin(area, offset, length);
 	case OP_SHRINK:
 		return ashmem_shrink(op->pages);
 	case OP_PURGE_ALL:
@@ -112,6 +125,11 @@ int64_t op_naive(const struct op *op, struct list *lists, int areas)
 		return naive_unpin(list, op->first, op->pages, NEW_KEY(op_key(op, 0)));
 	case OP_STATUS:
 		return naive_status(list, op->first, op->pages);
+	case OP_RELEASE:
+		return naive_release(list, op->first, op->pages, NEW_KEY(op_key(op, 0)));
+	case OP_HOLD:
+	case OP_READER_PIN:
+		return naive_look(list, op->first, op->pages);
 	case OP_SHRINK:
 		return (int64_t)naive_shrink(lists, areas, op->pages);
 	case OP_PURGE_ALL:

@@ -5,6 +5,7 @@
  * system call, and a fresh process judges the originals. Then, for some of the states that need recovery, a child recovers from
  * them, and every step of the recovery is judged in turn.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +177,19 @@ static void judge_every_step(struct run *run, const char *what)
 
 /* -- real deaths -- */
 
+static int is_locked(const struct area *area)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = (off_t)area->data_bytes};
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", area->fd);
+	int own = open(path, O_RDONLY | O_CLOEXEC);
+	if (own < 0 || fcntl(own, F_OFD_GETLK, &lock) < 0)
+		die("a look for locks");
+	close(own);
+	return lock.l_type != F_UNLCK;
+}
+
 static void judge_originals(void *argument)
 {
 	struct run *run = argument;
@@ -186,6 +200,12 @@ static void judge_originals(void *argument)
 	for (int a = 0; a < run->originals.areas; a++)
 		if (!run->originals.area[a].handle) {
 			complain("a fresh process cannot import area %d", a);
+			_exit(1);
+		}
+	/* Nobody is there who could hold pages: neither the dead one's locks nor its purge's are left. */
+	for (int a = 0; a < run->originals.areas; a++)
+		if (is_locked(&run->originals.area[a])) {
+			complain("area %d: pages are locked still", a);
 			_exit(1);
 		}
 	_exit(judge(&run->originals, &run->rules, 1) < 0);

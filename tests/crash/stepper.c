@@ -82,6 +82,17 @@ void stop_behind(void)
 	raise(SIGSTOP);
 }
 
+/* Instead of the handle that can write, one that cannot. */
+static void become_reader(struct world *world)
+{
+	int fd = ashmem_export_read_only(world->area[0].handle);
+
+	world_close(world);
+	if (fd < 0 || ashmem_import(fd, &world->area[0].handle) < 0)
+		_exit(1);
+	close(fd);
+}
+
 static void play(void *argument)
 {
 	struct part *part = argument;
@@ -98,6 +109,12 @@ static void play(void *argument)
 					page * sys_page_size(), sys_page_size());
 	if (c->op.kind == OP_RECV)
 		ashmem_send(part->world->sockets[1], part->world->area[0].handle);
+	if (c->op.kind == OP_READER_PIN || c->op.kind == OP_READER_UNPIN)
+		become_reader(part->world);
+	if (c->op.kind == OP_READER_UNPIN)
+		ashmem_pin(part->world->area[0].handle, 0, 0);
+	if (c->op.kind == OP_RELEASE)
+		ashmem_hold(part->world->area[0].handle, 0, 0);
 	stop_before();
 	stage->result = op_run(&c->op, part->world);
 	stop_behind();
