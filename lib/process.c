@@ -7,12 +7,15 @@
 #include <pthread.h>
 
 #include "process.h"
+#include "sys.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static int started; /* atomic; the handlers are there */
+static int started; /* atomic; the handlers are there, once or more */
+static THREAD_LOCAL unsigned depth; /* of the handlers of this thread's fork */
 
 static void before_fork(void)
 {
+	if (depth++ > 0)
+		return;
 	guard_before_fork();
 	shrinker_before_fork();
 	trap_before_fork();
@@ -25,6 +28,8 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
+	if (depth == 0 || --depth > 0)
+		return;
 	notices_after_fork();
 	kernel_after_fork();
 	memfd_after_fork();
@@ -37,20 +42,23 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
-	notices_after_fork_in_child();
-	memfd_after_fork_in_child();
+	if (depth == 1) {
+		notices_after_fork_in_child();
+		memfd_after_fork_in_child();
+	}
 	after_fork();
 }
 
-/* No pthread_once: if there was no memory, the next call tries again. */
+/*
+ * No pthread_once, which would remember a want of memory for ever, and no mutex, which a child forked meanwhile would find locked. So two threads may
+ * install the handlers twice, and only the first and the last of those that a fork calls do something.
+ */
 int process_start(void)
 {
 	if (__atomic_load_n(&started, __ATOMIC_ACQUIRE))
 		return 0;
-	pthread_mutex_lock(&mutex);
-	if (!started && pthread_atfork(before_fork, after_fork, after_fork_in_child) == 0)
-		__atomic_store_n(&started, 1, __ATOMIC_RELEASE);
-	int r = started ? 0 : -ENOMEM;
-	pthread_mutex_unlock(&mutex);
-	return r;
+	if (pthread_atfork(before_fork, after_fork, after_fork_in_child) != 0)
+		return -ENOMEM;
+	__atomic_store_n(&started, 1, __ATOMIC_RELEASE);
+	return 0;
 }

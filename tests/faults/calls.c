@@ -200,6 +200,17 @@ void *faulty_calloc(size_t count, size_t size)
 	return memory;
 }
 
+void *faulty_realloc(void *memory, size_t size)
+{
+	if (fails(CALL_REALLOC))
+		return NULL;
+	if (memory && !let_go(allocated, memory))
+		misuse("moves what is not allocated");
+	void *moved = realloc(memory, size);
+	hold(allocated, moved);
+	return moved;
+}
+
 void faulty_free(void *memory)
 {
 	if (memory && !let_go(allocated, memory))

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "area.h"
+#include "backend.h"
 #include "faults.h"
 #include "memfd_area.h"
 #include "range_tree.h"
@@ -288,6 +289,76 @@ static int64_t do_unpin(struct world *world)
 	return ashmem_unpin(world->area[0], BYTES(5), BYTES(6));
 }
 
+static int64_t do_unpin_with(struct world *world)
+{
+	return ashmem_unpin_with(world->area[0], BYTES(5), BYTES(6), ASHMEM_PRIORITY_FIRST, ASHMEM_ORDER_LIFO);
+}
+
+static int subscriber, told;
+
+static void be_told(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+{
+	(void)area, (void)offset, (void)length, (void)userdata;
+	told++;
+}
+
+static int64_t do_subscribe(struct world *world)
+{
+	int r = ashmem_purge_subscribe(be_told, world);
+
+	return r > 0 ? ashmem_purge_unsubscribe(r) : r;
+}
+
+static void subscribed(struct world *world)
+{
+	with_ranges(world);
+	subscriber = ashmem_purge_subscribe(be_told, NULL);
+}
+
+static int64_t do_unsubscribe(struct world *world)
+{
+	(void)world;
+	return ashmem_purge_unsubscribe(subscriber);
+}
+
+/* Who is told is told of what was freed. */
+static int64_t do_shrink_and_tell(struct world *world)
+{
+	told = 0;
+	int64_t r = ashmem_shrink(3);
+
+	(void)world;
+	if ((r > 0) != (told > 0))
+		snprintf(notes, sizeof(notes), "a shrink answers %d, and %d notices came", (int)r, told);
+	return r;
+}
+
+static int64_t do_register(struct world *world)
+{
+	static struct ashmem_backend copy;
+
+	(void)world;
+	copy = backend_memfd;
+	copy.name = "copy";
+	return ashmem_backend_register(&copy);
+}
+
+static int64_t do_debug(struct world *world)
+{
+	char modes[128] = "";
+
+	(void)world;
+	int r = ashmem_debug_set("purge-on-unpin");
+	return r < 0 ? r : ashmem_debug_get(modes, sizeof(modes));
+}
+
+static void debugged(struct world *world)
+{
+	with_ranges(world);
+	if (ashmem_debug_set("purge-on-unpin") < 0)
+		die("ashmem_debug_set");
+}
+
 static int64_t do_status(struct world *world)
 {
 	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(6));
@@ -421,6 +492,13 @@ const struct fault_case area_cases[] = {
 	{"unpin", "ashmem_unpin", shared, do_unpin, 0},
 	{"unpin on a new thread", "ashmem_unpin", shared, do_unpin, NEW_THREAD},
 	{"unpin after a death", "ashmem_unpin", dead_in_purge, do_unpin, AFTER_DEATH},
+	{"unpin with a priority", "ashmem_unpin_with", shared, do_unpin_with, 0},
+	{"unpin that purges, for debugging", "ashmem_unpin", debugged, do_unpin, ANY_SUCCESS},
+	{"subscribe, the first call of a process", "ashmem_purge_subscribe", NULL, do_subscribe, 0},
+	{"unsubscribe", "ashmem_purge_unsubscribe", subscribed, do_unsubscribe, NO_RETRY},
+	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"register a backend", "ashmem_backend_register", nothing, do_register, NO_RETRY},
+	{"debug modes", "ashmem_debug_set", nothing, do_debug, 0},
 	{"first status", "ashmem_get_pin_status", mapped, do_status, 0},
 	{"status", "ashmem_get_pin_status", shared, do_status, 0},
 	{"status after a death", "ashmem_get_pin_status", dead_in_purge, do_status, AFTER_DEATH},

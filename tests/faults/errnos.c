@@ -19,6 +19,7 @@ static const struct {
 } calls[CALLS] = {
 	[CALL_MALLOC] = {"malloc", {ENOMEM}},
 	[CALL_CALLOC] = {"calloc", {ENOMEM}},
+	[CALL_REALLOC] = {"realloc", {ENOMEM}},
 	[CALL_GETLINE] = {"getline", {ENOMEM, EIO, EINTR}},
 	[CALL_FOPEN] = {"fopen", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES}},
 	[CALL_ACCESS] = {"access", {ENOENT, EACCES, ENOMEM}},
