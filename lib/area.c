@@ -13,6 +13,7 @@
 
 #include "area.h"
 #include "backend.h"
+#include "budget.h"
 #include "debug.h"
 #include "pressure_guard.h"
 #include "process.h"
@@ -80,6 +81,7 @@ static struct ashmem_area *find_area(const struct ashmem_backend *backend, const
 
 void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
 {
+	process_start(); /* may be the first call of all; a fork meanwhile must not leave the child a mutex that is locked */
 	pthread_mutex_lock(&mutex);
 	for (struct ashmem_area *area = areas; area; area = area->next)
 		visit(area, context);
@@ -192,6 +194,8 @@ void ashmem_close(struct ashmem_area *area)
 		unlink_area(area);
 	pthread_mutex_unlock(&mutex);
 	if (last) {
+		if (area->budget || area->counted_unpinned || area->counted_all)
+			budget_forget(area);
 		if (debug_has(DEBUG_TRAP))
 			trap_forget_area(area);
 		area->backend->close(area->state);
@@ -280,6 +284,26 @@ const char *ashmem_backend_name(const struct ashmem_area *area)
 	return area ? area->backend->name : NULL;
 }
 
+/* -- budgets -- */
+
+/* Before a call that materialises the area: 0, or -EDQUOT. admitted() follows if 0. */
+static inline int admit(struct ashmem_area *area)
+{
+	uint64_t size;
+
+	if (!budgets_any() || learn_size(area, &size) != 0)
+		return 0;
+	return budget_admit(area, size);
+}
+
+/* The end of a call that may have made memory, or memory purgeable. */
+static inline int settled(struct ashmem_area *area, int result)
+{
+	if (budgets_any())
+		budget_settle(area);
+	return result;
+}
+
 /* -- memory -- */
 
 static uint64_t page_align(uint64_t bytes)
@@ -328,7 +352,10 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 	if (r < 0)
 		return r;
 	void *mapped = *addr;
-	r = area->backend->map(area->state, offset, length, prot, map_flags, &mapped);
+	r = admit(area);
+	if (r < 0)
+		return r;
+	r = settled(area, area->backend->map(area->state, offset, length, prot, map_flags, &mapped));
 	if (r < 0)
 		return r;
 	if ((map_flags & MAP_FIXED_NOREPLACE) && mapped != *addr) {
@@ -427,7 +454,9 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	if (r <= 0)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
 	if (debug_has(DEBUG_TRAP))
-		return pin_trapped(area, offset, length);
+		return settled(area, pin_trapped(area, offset, length));
+	if (budgets_any()) /* asked first, so that the usual way stays a jump */
+		return settled(area, area->backend->pin(area->state, offset, length));
 	return area->backend->pin(area->state, offset, length);
 }
 
@@ -460,9 +489,9 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, 
 	if (debug_has(DEBUG_TRAP)) {
 		trap_begin();
 		r = pin_lost_by_backend(area, offset, length, lost, capacity, count);
-		return trap_end(area, offset, length, r);
+		return settled(area, trap_end(area, offset, length, r));
 	}
-	return pin_lost_by_backend(area, offset, length, lost, capacity, count);
+	return settled(area, pin_lost_by_backend(area, offset, length, lost, capacity, count));
 }
 
 /* With a priority and an order only if that is not what a plain unpin has: a backend need not know them. */
@@ -490,6 +519,17 @@ static int unpin_debugged(struct ashmem_area *area, uint64_t offset, uint64_t le
 	return r;
 }
 
+/* Memory has become purgeable: too much of it, or just in time. */
+static inline int unpinned(struct ashmem_area *area, uint64_t length, int result)
+{
+	if (result < 0)
+		return result;
+	if (budgets_any())
+		budget_settle(area);
+	guard_unpinned(length);
+	return result;
+}
+
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	if (!area)
@@ -499,9 +539,7 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 		return r;
 	r = !debug_any() ? area->backend->unpin(area->state, offset, length)
 			 : unpin_debugged(area, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
-	if (r >= 0)
-		guard_unpinned(length);
-	return r;
+	return unpinned(area, length, r);
 }
 
 int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
@@ -518,9 +556,7 @@ int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length
 		return r;
 	r = debug_any() ? unpin_debugged(area, offset, length, priority, order)
 			: area->backend->unpin_with(area->state, offset, length, priority, order);
-	if (r >= 0)
-		guard_unpinned(length);
-	return r;
+	return unpinned(area, length, r);
 }
 
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -577,8 +613,8 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	if (r <= 0)
 		return r;
 	if (debug_has(DEBUG_TRAP))
-		return release_trapped(area, offset, length, flags);
-	return area->backend->release(area->state, offset, length, flags);
+		return settled(area, release_trapped(area, offset, length, flags));
+	return settled(area, area->backend->release(area->state, offset, length, flags));
 }
 
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length,
@@ -637,7 +673,9 @@ int ashmem_fd(struct ashmem_area *area)
 {
 	int r = check_sized(area);
 
-	return r < 0 ? r : area->backend->get_fd(area->state);
+	if (r == 0)
+		r = admit(area);
+	return r < 0 ? r : settled(area, area->backend->get_fd(area->state));
 }
 
 int ashmem_export_read_only(struct ashmem_area *area)
@@ -648,7 +686,8 @@ int ashmem_export_read_only(struct ashmem_area *area)
 		return r;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
 		return -ENOTSUP;
-	return area->backend->export_read_only(area->state);
+	r = admit(area);
+	return r < 0 ? r : settled(area, area->backend->export_read_only(area->state));
 }
 
 int ashmem_seal(struct ashmem_area *area)
@@ -659,7 +698,8 @@ int ashmem_seal(struct ashmem_area *area)
 		return r;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
 		return -ENOTSUP;
-	return area->backend->seal(area->state);
+	r = admit(area);
+	return r < 0 ? r : settled(area, area->backend->seal(area->state));
 }
 
 int ashmem_import(int fd, struct ashmem_area **area)
@@ -676,5 +716,5 @@ int ashmem_import(int fd, struct ashmem_area **area)
 	if (!imported)
 		return -ENOMEM;
 	*area = imported;
-	return 0;
+	return settled(imported, 0);
 }

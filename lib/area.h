@@ -10,6 +10,8 @@
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
 
+struct ashmem_budget;
+
 struct ashmem_area {
 	const struct ashmem_backend *backend;
 	void *state;
@@ -24,6 +26,10 @@ struct ashmem_area {
 	uint64_t heap_pages; /* that it may still give: twice what could be freed when the purge began */
 	uint32_t heap_idle;  /* how often it gave nothing */
 	struct ashmem_area *heap_child, *heap_sibling;
+
+	/* Guarded by the budgets' mutex. Pages, as counted last for budgets, and those of a call that is about to materialise it. */
+	struct ashmem_budget *budget; /* its group, or NULL; atomic */
+	uint64_t counted_unpinned, counted_all, counted_ahead;
 };
 
 /* Call `visit` for every area, holding the areas' mutex. */

@@ -448,6 +448,19 @@ static uint64_t memfd_evictable(void *state)
 	return pages < area->control.list.pages ? pages : area->control.list.pages;
 }
 
+/* Pages that are not purged, of a materialised area whose state can be changed here. */
+static uint64_t memfd_present(void *state)
+{
+	struct memfd_area *area = state;
+	uint64_t pages = (area->size_bytes + sys_page_size() - 1) / sys_page_size();
+
+	if (!memfd_look_again(area))
+		return memfd_is_materialised(area) ? pages : 0;
+	if (area->plain || !area->control.writable)
+		return 0;
+	return area->control.list.pages - range_peek_purged(&area->control.list);
+}
+
 static int memfd_oldest(void *state, uint64_t *key)
 {
 	struct memfd_area *area = state;
@@ -564,4 +577,5 @@ const struct ashmem_backend backend_memfd = {
 	.release = memfd_release,
 	.unpin_with = memfd_unpin_with,
 	.pin_lost = memfd_pin_lost,
+	.present = memfd_present,
 };

@@ -445,21 +445,8 @@ int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
 
 static int copy_options(const struct ashmem_pressure_options *from, struct ashmem_pressure_options *to)
 {
-	const unsigned char *bytes = (const unsigned char *)from;
-	size_t size;
-
 	*to = (struct ashmem_pressure_options){.struct_size = sizeof(*to)};
-	if (!from)
-		return 0;
-	size = from->struct_size;
-	if (size < sizeof(from->struct_size))
-		return -EINVAL;
-	/* A newer program's wish that we do not know must not pass for granted. */
-	for (size_t i = sizeof(*to); i < size; i++)
-		if (bytes[i])
-			return -E2BIG;
-	memcpy(to, from, size < sizeof(*to) ? size : sizeof(*to));
-	return 0;
+	return from ? struct_copy_in(to, sizeof(*to), from) : 0;
 }
 
 static int set_percent(uint32_t *percent, uint32_t wish, uint32_t otherwise)

@@ -20,20 +20,24 @@ static void before_fork(void)
 	shrinker_before_fork();
 	trap_before_fork();
 	areas_before_fork();
+	budgets_before_fork();
 	backends_before_fork();
 	memfd_before_fork();
 	kernel_before_fork();
 	notices_before_fork();
+	shrinkers_before_fork();
 }
 
 static void after_fork(void)
 {
 	if (depth == 0 || --depth > 0)
 		return;
+	shrinkers_after_fork();
 	notices_after_fork();
 	kernel_after_fork();
 	memfd_after_fork();
 	backends_after_fork();
+	budgets_after_fork();
 	areas_after_fork();
 	trap_after_fork();
 	shrinker_after_fork();
@@ -44,6 +48,7 @@ static void after_fork_in_child(void)
 {
 	if (depth == 1) {
 		notices_after_fork_in_child();
+		shrinkers_after_fork_in_child();
 		memfd_after_fork_in_child();
 	}
 	after_fork();

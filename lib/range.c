@@ -533,6 +533,15 @@ uint64_t range_peek_evictable(const struct range_list *list)
 	return SHARED_LOAD(list->root->evictable_pages);
 }
 
+uint64_t range_peek_purged(const struct range_list *list)
+{
+	uint64_t unpinned = SHARED_LOAD(list->root->unpinned_pages);
+	uint64_t evictable = SHARED_LOAD(list->root->evictable_pages);
+	uint64_t purged = unpinned > evictable ? unpinned - evictable : 0;
+
+	return purged < list->pages ? purged : list->pages;
+}
+
 int range_recover(struct range_list *list)
 {
 	uint64_t entries = 0;

@@ -7,7 +7,7 @@
  * several processes map it at different addresses, and it trusts nothing that it reads there: every index and
  * count is loaded once, checked, then used, and every loop is bounded. Damage is answered with -EUCLEAN.
  *
- * The caller holds the area's lock around every call, except range_peek_oldest() and range_peek_evictable().
+ * The caller holds the area's lock around every call, except the range_peek_ functions.
  */
 #ifndef ASHMEM_LIB_RANGE_H
 #define ASHMEM_LIB_RANGE_H
@@ -185,6 +185,8 @@ void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 /* Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a purge could free. */
 uint64_t range_peek_oldest(const struct range_list *list);
 uint64_t range_peek_evictable(const struct range_list *list);
+/* Unpinned pages that are not evictable; at most the list's pages, and a guess while others change it. */
+uint64_t range_peek_purged(const struct range_list *list);
 
 /* Check every invariant (range_tree.h); 0 or -EUCLEAN. Changes nothing. */
 int range_validate(struct range_list *list);

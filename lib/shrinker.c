@@ -19,6 +19,7 @@
 
 #include "area.h"
 #include "backend.h"
+#include "budget.h"
 #include "lock.h"
 #include "notices.h"
 #include "process.h"
@@ -97,11 +98,19 @@ static int has_lru(const struct ashmem_area *area)
 	return (area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU) != 0;
 }
 
+/* The areas of a purge: all, or those of one budget. */
+struct collection {
+	struct ashmem_budget *budget; /* NULL: all */
+	struct ashmem_area *heap;
+};
+
 static void collect_area(struct ashmem_area *area, void *context)
 {
-	struct ashmem_area **heap = context;
+	struct collection *collection = context;
 	uint64_t stamp;
 
+	if (!budget_covers(collection->budget, area))
+		return;
 	if (has_lru(area) && area->backend->begin_purge)
 		area->backend->begin_purge(area->state);
 	if (!has_lru(area) || area->backend->oldest(area->state, &stamp) <= 0)
@@ -109,7 +118,7 @@ static void collect_area(struct ashmem_area *area, void *context)
 	area_ref(area);
 	area->heap_pages = 2 * area->backend->evictable(area->state);
 	area->heap_idle = 0;
-	*heap = heap_add(*heap, area, stamp);
+	collection->heap = heap_add(collection->heap, area, stamp);
 }
 
 /* Purge an area's ranges up to a key; pages freed, or a negative errno. */
@@ -121,6 +130,8 @@ static int64_t purge_area(struct ashmem_area *area, uint64_t newest, uint64_t nr
 
 	if (freed > 0)
 		__atomic_fetch_add(&purged_pages, (uint64_t)freed, __ATOMIC_RELAXED);
+	if (budgets_any())
+		budget_note(area);
 	return freed;
 }
 
@@ -189,7 +200,7 @@ static void count_area(struct ashmem_area *area, void *context)
 		count->evictable_pages += area->backend->evictable(area->state);
 }
 
-void shrinker_count(uint64_t *areas, uint64_t *evictable_pages)
+void areas_count(uint64_t *areas, uint64_t *evictable_pages)
 {
 	struct count count = {.areas = 0};
 
@@ -198,20 +209,26 @@ void shrinker_count(uint64_t *areas, uint64_t *evictable_pages)
 	*evictable_pages = count.evictable_pages;
 }
 
-uint64_t ashmem_shrink_count(void)
+uint64_t areas_evictable(void)
 {
 	uint64_t areas, pages;
 
-	shrinker_count(&areas, &pages);
+	areas_count(&areas, &pages);
 	return pages;
 }
 
-/* Purge until so many pages are freed, or there are as many notices as can be remembered: then 1, and more may be left. */
-static int purge_pages(uint64_t nr_pages, const struct notices *notices, uint64_t *freed, int64_t *error)
+/*
+ * Purge until so many pages are freed, of a budget's areas or of all, or there are as many notices as can be remembered: then 1, and more
+ * may be left.
+ */
+static int purge_pages(struct ashmem_budget *budget, uint64_t nr_pages, const struct notices *notices,
+	uint64_t *freed, int64_t *error)
 {
-	struct ashmem_area *heap = NULL;
+	struct collection collection = {.budget = budget};
+	struct ashmem_area *heap;
 
-	areas_visit(collect_area, &heap);
+	areas_visit(collect_area, &collection);
+	heap = collection.heap;
 	while (heap && *freed < nr_pages && !notices_full(notices)) {
 		int64_t got = purge_oldest(&heap, nr_pages - *freed);
 		if (got < 0)
@@ -239,7 +256,7 @@ static void end_purging(struct notices *notices, struct lock_patience *patience)
 	notices_end(notices);
 }
 
-int64_t ashmem_shrink(uint64_t nr_pages)
+int64_t areas_shrink(uint64_t nr_pages)
 {
 	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	struct notices notices;
@@ -250,14 +267,30 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 	do {
 		begin_purging(&notices, &patience);
 		uint64_t before = freed;
-		unfinished = purge_pages(nr_pages, &notices, &freed, &error) && freed > before;
+		unfinished = purge_pages(NULL, nr_pages, &notices, &freed, &error) && freed > before;
 		end_purging(&notices, &patience);
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
 		if (left == UINT64_MAX)
-			left = unfinished ? 2 * ashmem_shrink_count() : 0;
+			left = unfinished ? 2 * areas_evictable() : 0;
 		else
 			left -= freed - before < left ? freed - before : left;
 	} while (unfinished && left > 0);
+	return freed == 0 && error < 0 ? error : (int64_t)freed;
+}
+
+int64_t areas_keep_within(struct ashmem_budget *budget)
+{
+	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
+	struct notices notices;
+	uint64_t freed = 0;
+	int64_t error = 0;
+
+	begin_purging(&notices, &patience);
+	/* With the mutex, so that two threads do not both purge what one of them sees. */
+	uint64_t nr_pages = budget_excess(budget);
+	if (nr_pages > 0)
+		purge_pages(budget, nr_pages, &notices, &freed, &error);
+	end_purging(&notices, &patience);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
@@ -305,7 +338,7 @@ static int64_t purge_systems(void)
 
 int64_t ashmem_purge_all(void)
 {
-	uint64_t before = ashmem_shrink_count(), left = 2 * before;
+	uint64_t before = areas_evictable(), left = 2 * before;
 	int64_t error = 0, elsewhere = purge_systems();
 	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	struct notices notices;
@@ -315,23 +348,23 @@ int64_t ashmem_purge_all(void)
 		return elsewhere;
 	before += (uint64_t)elsewhere;
 	do {
-		struct ashmem_area *heap = NULL;
+		struct collection collection = {.budget = NULL};
 		uint64_t left_before = left;
 		begin_purging(&notices, &patience);
-		areas_visit(collect_area, &heap);
-		while (heap && !notices_full(&notices)) {
-			int64_t got = purge_whole(&heap, &notices, &left);
+		areas_visit(collect_area, &collection);
+		while (collection.heap && !notices_full(&notices)) {
+			int64_t got = purge_whole(&collection.heap, &notices, &left);
 			if (got < 0)
 				error = got;
 		}
 		unfinished = notices_full(&notices) && left > 0 && left < left_before;
-		drop_heap(heap);
+		drop_heap(collection.heap);
 		end_purging(&notices, &patience);
 	} while (unfinished);
 	return error < 0 ? error : (int64_t)before;
 }
 
-uint64_t shrinker_purged_pages(void)
+uint64_t areas_purged_pages(void)
 {
 	return __atomic_load_n(&purged_pages, __ATOMIC_RELAXED);
 }

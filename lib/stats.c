@@ -74,8 +74,8 @@ int ashmem_process_get_stats(struct ashmem_process_stats *stats)
 
 	if (!stats || stats->struct_size < sizeof(stats->struct_size))
 		return -EINVAL;
-	shrinker_count(&all.areas, &all.evictable_pages);
-	all.purged_pages = shrinker_purged_pages();
+	areas_count(&all.areas, &all.evictable_pages);
+	all.purged_pages = areas_purged_pages();
 	pressure_last(&all.pressure_level, &all.pressure_source);
 	/* Who does not know of sums does not wait for them. */
 	if (stats->struct_size > offsetof(struct ashmem_process_stats, size_pages)) {

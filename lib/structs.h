@@ -5,6 +5,7 @@
 #ifndef ASHMEM_LIB_STRUCTS_H
 #define ASHMEM_LIB_STRUCTS_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -19,6 +20,25 @@ static inline void struct_copy_out(void *theirs, const void *ours, size_t ours_s
 		size - sizeof(their_size));
 	if (their_size > size)
 		memset((char *)theirs + size, 0, their_size - size);
+}
+
+/*
+ * Take the caller's structure into ours of `ours_size` bytes, whose members the caller may not know stay as they are. 0, -EINVAL,
+ * or -E2BIG: a newer program's wish that we do not know must not pass for granted.
+ */
+static inline int struct_copy_in(void *ours, size_t ours_size, const void *theirs)
+{
+	const unsigned char *bytes = (const unsigned char *)theirs;
+	size_t their_size;
+
+	memcpy(&their_size, theirs, sizeof(their_size));
+	if (their_size < sizeof(their_size))
+		return -EINVAL;
+	for (size_t i = ours_size; i < their_size; i++)
+		if (bytes[i])
+			return -E2BIG;
+	memcpy(ours, theirs, their_size < ours_size ? their_size : ours_size);
+	return 0;
 }
 
 #endif /* ASHMEM_LIB_STRUCTS_H */

@@ -261,6 +261,7 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -602,6 +603,7 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -629,6 +631,7 @@ int ashmem_fd(struct ashmem_area *area);
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -661,6 +664,7 @@ int ashmem_export_read_only(struct ashmem_area *area);
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -715,6 +719,7 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.

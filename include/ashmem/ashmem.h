@@ -14,7 +14,8 @@
  * and says whether its contents were lost meanwhile.
  *
  * - @ref ashmem_area : areas, mappings, pinning, sharing
- * - @ref ashmem_shrinker : giving memory back
+ * - @ref ashmem_shrinker : giving memory back, and caches of the program's own
+ * - @ref ashmem_budget : hard limits on the memory of areas
  * - @ref ashmem_pressure : purging when memory is short
  * - @ref ashmem_notice : being told what was purged
  * - @ref ashmem_stats : what an area and the process hold
@@ -51,6 +52,7 @@
 
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
+#include <ashmem/budget.h>
 #include <ashmem/debug.h>
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>

@@ -49,7 +49,7 @@ extern "C" {
  * The library checks arguments once, before it calls: pointers are not NULL, ranges are page aligned, not empty and within the
  * area, sizes fit. Every operation returns 0 or a positive result, or a negative errno value with outputs untouched and
  * nothing changed. Operations on one area can be called by several threads at once; after the last `close` none comes. Operations are
- * called with no library lock held. (Exception: `evictable`, `oldest` and `begin_purge` can be called while the library walks its list of
+ * called with no library lock held. (Exception: `evictable`, `present`, `oldest`, `begin_purge` and, for budgets, `get_size` can be called while the library walks its list of
  * areas; they must not call back into the library.)
  */
 struct ashmem_backend {
@@ -135,6 +135,9 @@ struct ashmem_backend {
 	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
 		uint32_t *count);
+	/** May be NULL: the whole size, once materialised. CAP_LRU: pages of a materialised area that are not purged, for budgets. Called as
+	 * `evictable` is. */
+	uint64_t (*present)(void *state);
 };
 
 /**

@@ -8,6 +8,8 @@ local ffi = require("ffi")
 ffi.cdef([[
 struct ashmem_area;
 struct ashmem_pressure;
+struct ashmem_shrinker;
+struct ashmem_budget;
 
 struct ashmem_area_stats {
 	size_t struct_size;
@@ -76,6 +78,35 @@ struct ashmem_backend {
 	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
 		uint32_t *count);
+	uint64_t (*present)(void *state);
+};
+
+typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
+typedef int64_t (*ashmem_shrinker_scan_fn)(void *userdata, uint64_t nr_to_scan);
+typedef void (*ashmem_shrinker_release_fn)(void *userdata);
+struct ashmem_shrinker_options {
+	size_t struct_size;
+	const char *name;
+	ashmem_shrinker_count_fn count;
+	ashmem_shrinker_scan_fn scan;
+	ashmem_shrinker_release_fn release;
+	void *userdata;
+	uint64_t batch_pages;
+	uint32_t seeks;
+};
+struct ashmem_shrinker_stats {
+	size_t struct_size;
+	uint64_t scans, asked_pages, freed_pages, stops, batch_pages, seeks;
+	char name[64];
+};
+struct ashmem_budget_options {
+	size_t struct_size;
+	uint64_t unpinned_bytes, all_bytes;
+	uint32_t flags;
+};
+struct ashmem_budget_usage {
+	size_t struct_size;
+	uint64_t unpinned_bytes, all_bytes, unpinned_limit_bytes, all_limit_bytes, over_bytes, areas, purges, purged_pages;
 };
 
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
@@ -113,6 +144,16 @@ int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
 int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
 int ashmem_purge_unsubscribe(int id);
+int ashmem_shrinker_register(const struct ashmem_shrinker_options *options, struct ashmem_shrinker **shrinker);
+void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
+int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stats);
+int ashmem_budget_create(const struct ashmem_budget_options *options, struct ashmem_budget **budget);
+struct ashmem_budget *ashmem_budget_process(void);
+void ashmem_budget_close(struct ashmem_budget *budget);
+int ashmem_budget_set_limits(struct ashmem_budget *budget, const struct ashmem_budget_options *options);
+int ashmem_budget_add(struct ashmem_budget *budget, struct ashmem_area *area);
+int ashmem_budget_remove(struct ashmem_budget *budget, struct ashmem_area *area);
+int ashmem_budget_get_usage(struct ashmem_budget *budget, struct ashmem_budget_usage *usage);
 int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats);
 int ashmem_process_get_stats(struct ashmem_process_stats *stats);
 int ashmem_backend_select(const char *name);
@@ -146,6 +187,8 @@ local M = {
 	PRIORITY_FIRST = 0, PRIORITY_NORMAL = 4, PRIORITY_LAST = 7,
 	ORDER_FIFO = 0, ORDER_LIFO = 1,
 	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
+	SHRINK_STOP = -1,
+	BUDGET_REFUSE = 1,
 	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers are not.
 	PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4,
 	MAP_SHARED = 1, MAP_PRIVATE = 2,

@@ -7,7 +7,7 @@ change of the interface that would break somebody's binding breaks this one. The
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 NOT_PURGED, WAS_PURGED = 0, 1
 IS_UNPINNED, IS_PINNED = 0, 1
@@ -20,6 +20,9 @@ PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_LAST = 0, 4, 7
 ORDER_FIFO, ORDER_LIFO = 0, 1
 PRESSURE_NONE, PRESSURE_SOME, PRESSURE_HIGH, PRESSURE_CRITICAL = 0, 1, 2, 3
 PRESSURE_PURGE_NOTHING = 4294967295
+SHRINK_STOP = -1
+BUDGET_UNLIMITED = 18446744073709551615
+BUDGET_REFUSE = 1
 
 
 class SizedStructure(Structure):
@@ -114,11 +117,46 @@ class Backend(SizedStructure):
         ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
         ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32, POINTER(c_uint32))),
+        ("present", CFUNCTYPE(c_uint64, STATE)),
+    ]
+
+
+COUNT_FN = CFUNCTYPE(c_uint64, c_void_p)
+SCAN_FN = CFUNCTYPE(c_int64, c_void_p, c_uint64)
+RELEASE_FN = CFUNCTYPE(None, c_void_p)
+
+
+class ShrinkerOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("count", COUNT_FN), ("scan", SCAN_FN), ("release", RELEASE_FN),
+        ("userdata", c_void_p), ("batch_pages", c_uint64), ("seeks", c_uint32),
+    ]
+
+
+class ShrinkerStats(SizedStructure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64) for name in ("scans", "asked_pages", "freed_pages", "stops", "batch_pages", "seeks")
+    ] + [("name", c_char * 64)]
+
+
+class BudgetOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("unpinned_bytes", c_uint64), ("all_bytes", c_uint64), ("flags", c_uint32),
+    ]
+
+
+class BudgetUsage(SizedStructure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "unpinned_bytes", "all_bytes", "unpinned_limit_bytes", "all_limit_bytes", "over_bytes", "areas", "purges",
+            "purged_pages",
+        )
     ]
 
 
 AREA, AREA_OUT = c_void_p, POINTER(c_void_p)
-PRESSURE = c_void_p
+PRESSURE = SHRINKER = BUDGET = c_void_p
 
 # Each function: what it answers, what it takes.
 FUNCTIONS = {
@@ -156,6 +194,16 @@ FUNCTIONS = {
     "purge_unsubscribe": (c_int, c_int),
     "debug_set": (c_int, c_char_p),
     "debug_get": (c_int, c_char_p, c_size_t),
+    "shrinker_register": (c_int, POINTER(ShrinkerOptions), POINTER(c_void_p)),
+    "shrinker_unregister": (None, SHRINKER),
+    "shrinker_get_stats": (c_int, c_uint32, POINTER(ShrinkerStats)),
+    "budget_create": (c_int, POINTER(BudgetOptions), POINTER(c_void_p)),
+    "budget_process": (BUDGET,),
+    "budget_close": (None, BUDGET),
+    "budget_set_limits": (c_int, BUDGET, POINTER(BudgetOptions)),
+    "budget_add": (c_int, BUDGET, AREA),
+    "budget_remove": (c_int, BUDGET, AREA),
+    "budget_get_usage": (c_int, BUDGET, POINTER(BudgetUsage)),
     "area_get_stats": (c_int, AREA, POINTER(AreaStats)),
     "process_get_stats": (c_int, POINTER(ProcessStats)),
     "backend_select": (c_int, c_char_p),

@@ -257,6 +257,71 @@ local function pressure(scratch)
 	lib.close(area)
 end
 
+local function shrinkers()
+	local pages, released = 100, false
+	local options = lib.sized("struct ashmem_shrinker_options")
+	local name = "lua"
+	options.name, options.batch_pages = name, 7
+	options.count = function()
+		return pages
+	end
+	options.scan = function(_, nr_to_scan)
+		if pages == 0 then
+			return lib.SHRINK_STOP
+		end
+		local freed = math.min(tonumber(nr_to_scan), pages)
+		pages = pages - freed
+		return freed
+	end
+	options.release = function()
+		released = true
+	end
+	local shrinker = ffi.new("struct ashmem_shrinker *[1]")
+	equal("shrinker_register", lib.shrinker_register(options, shrinker), 0)
+	equal("shrink_count with it", lib.shrink_count(), 100)
+	equal("shrink with it", lib.shrink(30), 30)
+	equal("its pages", pages, 70)
+	local stats = lib.sized("struct ashmem_shrinker_stats")
+	equal("shrinker_get_stats", lib.shrinker_get_stats(1, stats), 0)
+	equal("its name", ffi.string(stats.name), "lua")
+	equal("its scans", stats.scans, 5)
+	lib.shrinker_unregister(shrinker[0])
+	equal("released", released, true)
+	equal("shrink without it", lib.shrink(30), 0)
+	for _, callback in ipairs({ options.count, options.scan, options.release }) do
+		callback:free()
+	end
+end
+
+local function budgets()
+	local budget = ffi.new("struct ashmem_budget *[1]")
+	local limits = lib.sized("struct ashmem_budget_options")
+	limits.unpinned_bytes = 2 * PAGE
+	equal("budget_create", lib.budget_create(limits, budget), 0)
+	local area = new_area("bounded")
+	local address = new_mapping(area)
+	equal("budget_add", lib.budget_add(budget[0], area), 0)
+	for page = 0, 2 do
+		lib.unpin(area, page * PAGE, PAGE)
+	end
+	local usage = lib.sized("struct ashmem_budget_usage")
+	equal("budget_get_usage", lib.budget_get_usage(budget[0], usage), 0)
+	equal("unpinned", usage.unpinned_bytes, 2 * PAGE)
+	equal("purged", usage.purged_pages, 1)
+	equal("the oldest went", lib.pin(area, 0, PAGE), lib.WAS_PURGED)
+	equal("budget_remove", lib.budget_remove(budget[0], area), 0)
+	lib.budget_close(budget[0])
+	local process = lib.budget_process()
+	limits.unpinned_bytes, limits.all_bytes, limits.flags = 0, PAGE, lib.BUDGET_REFUSE
+	equal("budget_set_limits", lib.budget_set_limits(process, limits), 0)
+	local more = new_area("more")
+	equal("refused", lib.fd(more) < 0, true)
+	lib.budget_close(process)
+	lib.close(more)
+	lib.unmap(address, BYTES)
+	lib.close(area)
+end
+
 -- A backend written in Lua: bytes of the heap, one range that is pinned or not. Callbacks must not raise errors, and the
 -- functions that call into them must not be compiled (jit.off), which LuaJIT asks for.
 local kept -- the library keeps the table for good, so Lua must not collect it
@@ -378,6 +443,8 @@ pinning()
 priorities()
 notices()
 losses_and_modes()
+shrinkers()
+budgets()
 sharing()
 pressure(arg[1]:match("^(.*)/"))
 backend()

@@ -450,6 +450,56 @@ def backend():
     return python
 
 
+def shrinkers():
+    cache = {"pages": 100, "released": False}
+
+    def scan(_, nr_to_scan):
+        if cache["pages"] == 0:
+            return SHRINK_STOP
+        freed = min(nr_to_scan, cache["pages"])
+        cache["pages"] -= freed
+        return freed
+
+    def release(_):
+        cache["released"] = True
+
+    options = ShrinkerOptions(name=b"python", count=COUNT_FN(lambda _: cache["pages"]), scan=SCAN_FN(scan),
+                              release=RELEASE_FN(release), batch_pages=7)
+    shrinker, stats = c_void_p(), ShrinkerStats()
+    equal("shrinker_register", lib.shrinker_register(byref(options), byref(shrinker)), 0)
+    equal("shrink_count with it", lib.shrink_count(), 100)
+    equal("shrink with it", (lib.shrink(30), cache["pages"]), (30, 70))
+    equal("shrinker_get_stats", lib.shrinker_get_stats(1, byref(stats)), 0)
+    equal("its statistics", (stats.name, stats.scans, stats.freed_pages, stats.seeks), (b"python", 5, 30, 2))
+    lib.shrinker_unregister(shrinker)
+    true("released", cache["released"])
+    equal("shrink without it", lib.shrink(30), 0)
+
+
+def budgets():
+    budget, usage = c_void_p(), BudgetUsage()
+    equal("budget_create", lib.budget_create(byref(BudgetOptions(unpinned_bytes=2 * PAGE)), byref(budget)), 0)
+    area = new_area(b"bounded")
+    address, _ = new_mapping(area)
+    equal("budget_add", lib.budget_add(budget, area), 0)
+    for page in range(3):
+        lib.unpin(area, page * PAGE, PAGE)
+    equal("budget_get_usage", lib.budget_get_usage(budget, byref(usage)), 0)
+    equal("its usage", (usage.unpinned_bytes, usage.purged_pages, usage.all_limit_bytes), (2 * PAGE, 1, BUDGET_UNLIMITED))
+    equal("the oldest went", lib.pin(area, 0, PAGE), WAS_PURGED)
+    equal("budget_remove", lib.budget_remove(budget, area), 0)
+    lib.budget_close(budget)
+    process = lib.budget_process()
+    limits = BudgetOptions(all_bytes=PAGE, flags=BUDGET_REFUSE)
+    equal("budget_set_limits", lib.budget_set_limits(process, byref(limits)), 0)
+    more = new_area(b"more")
+    equal("refused", lib.fd(more), -errno.EDQUOT)
+    lib.budget_close(process)
+    lib.close(more)
+    lib.unmap(address, BYTES)
+    lib.close(area)
+
+
 def main():
     equal("backend_select", lib.backend_select(b"memfd"), 0)
     versions()
@@ -460,6 +510,8 @@ def main():
     notices()
     losses_and_modes()
     sharing()
+    shrinkers()
+    budgets()
     pressure()
     registered = backend()  # the library keeps the table for good
     with open(sys.argv[1], "w", encoding="ascii") as called:

@@ -21,7 +21,7 @@ def members(text):
             if pointer:
                 names.append(pointer.group(1))
             elif declaration.strip():
-                names += [re.search(r"(\w+)$", part.strip()).group(1) for part in declaration.split(",")]
+                names += [re.search(r"(\w+)(\[\w+\])?$", part.strip()).group(1) for part in declaration.split(",")]
         found[name] = names
     return found
 

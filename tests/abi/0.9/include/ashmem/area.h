@@ -261,6 +261,7 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -521,7 +522,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.
  * @return #ASHMEM_WAS_PURGED if an unpinned range that overlaps was purged, else #ASHMEM_NOT_PURGED (as ashmem_pin()).
  * @retval -EINVAL  As ashmem_pin().
- * @retval -EACCES  As ashmem_pin().
+ * @retval -EACCES  As ashmem_pin(); or a peer took the right to read from the file's mode (fchmod(2)).
  * @retval -ENOTSUP The kernel backend; or `/proc` is not mounted or forbids it and the area is writable, so that there is no description for the
  *                  lock; or the kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EOVERFLOW  A page has 2^32 - 1 holds of this handle.
@@ -602,6 +603,7 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -626,9 +628,11 @@ int ashmem_fd(struct ashmem_area *area);
  * @return The descriptor, close-on-exec; the caller owns and closes it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
  * @retval -ENOTSUP `/proc` is not mounted or forbids it, so that there is no second description; or the kernel backend.
+ * @retval -EACCES  A peer took the right to read from the file's mode (fchmod(2)).
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -661,6 +665,7 @@ int ashmem_export_read_only(struct ashmem_area *area);
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
@@ -682,7 +687,7 @@ int ashmem_seal(struct ashmem_area *area);
  * @retval -EINVAL   @p area is NULL, or @p fd is neither an ashmem descriptor nor a memfd.
  * @retval -EBADF    @p fd is not open, or was opened write-only or with O_PATH.
  * @retval -EPERM    The memfd carries an area's state but lacks the seals against resizing: not made by libashmem.
- * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another page size or byte order.
+ * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another page size or byte order; or on huge pages.
  * @retval -EUCLEAN  The state is damaged.
  * @retval -EFBIG    The file is too large to be an area.
  * @retval -EMFILE, -ENFILE, -ENOMEM  No descriptor or memory left.
@@ -715,6 +720,7 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.

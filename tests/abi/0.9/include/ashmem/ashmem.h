@@ -14,7 +14,8 @@
  * and says whether its contents were lost meanwhile.
  *
  * - @ref ashmem_area : areas, mappings, pinning, sharing
- * - @ref ashmem_shrinker : giving memory back
+ * - @ref ashmem_shrinker : giving memory back, and caches of the program's own
+ * - @ref ashmem_budget : hard limits on the memory of areas
  * - @ref ashmem_pressure : purging when memory is short
  * - @ref ashmem_notice : being told what was purged
  * - @ref ashmem_stats : what an area and the process hold
@@ -34,10 +35,13 @@
  * | error | when |
  * | --- | --- |
  * | -EINVAL | the area, or a pointer that must not be NULL, is NULL |
- * | -ETIMEDOUT | another process held the area's lock for longer than five seconds (it is stopped, or hostile); nothing changed, trying again is fine |
+ * | -ETIMEDOUT | another process held the area's lock, or another lock on its file, for longer than five seconds (it is stopped, or hostile); nothing changed, trying again is fine |
  * | -EUCLEAN | the state that the processes share is damaged: a peer with write access wrote nonsense into it. Data and mappings stay usable; pin state is gone. Close the area and make a new one |
  * | -ENOTSUP | this backend cannot do it (each call says which) |
  * | -ESTALE | the area was not yet materialised when the process was cloned behind the back of libc (a bare `clone` or `_Fork`), so it cannot be shared with the parent; only ashmem_close() works |
+ *
+ * No call waits longer for other processes than five seconds, but for those that need several locks or a socket; a purge waits five seconds
+ * for the locks of all its areas together. docs/security.md has a table of the bounds.
  *
  * @section ashmem_threads Threads, signals, fork
  *
@@ -48,6 +52,7 @@
 
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
+#include <ashmem/budget.h>
 #include <ashmem/debug.h>
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>

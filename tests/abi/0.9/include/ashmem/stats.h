@@ -47,7 +47,7 @@ struct ashmem_area_stats {
 struct ashmem_process_stats {
 	size_t struct_size;       /**< Set by the caller: bytes of this structure that it knows. */
 	uint64_t areas;           /**< Areas held; imported twice counts once (but for a read-only and then a writable import). */
-	uint64_t evictable_pages; /**< What ashmem_shrink_count() would answer. */
+	uint64_t evictable_pages; /**< Pages of them that a purge could free now: ashmem_shrink_count() without registered shrinkers. */
 	uint64_t purged_pages;    /**< Pages that this process has purged since it began. */
 	/* Sums over the areas, as in struct ashmem_area_stats. */
 	uint64_t size_pages;         /**< Pages of the areas. */
