@@ -8,7 +8,7 @@
  * those of first-in-first-out, oldest first. The range list and everything above it compare keys and know nothing of this.
  *
  * Stamps (control_next_stamp) are nanoseconds of CLOCK_MONOTONIC; 60 bits hold 36 years. Later ones all count as the last of them: their
- * order is lost, nothing else. No key is as large as RANGE_NO_KEY, or as the ages that the tree makes of keys.
+ * order is lost, nothing else. No key is as large as RANGE_NO_STAMP, or as the ages that the tree makes of keys.
  */
 #ifndef ASHMEM_LIB_KEY_H
 #define ASHMEM_LIB_KEY_H

@@ -27,6 +27,11 @@
 /* Most pages of an area, so that a page number and a count of pages each fit 32 bits. */
 #define RANGE_MAX_PAGES UINT32_MAX
 
+/*
+ * What is called a stamp here and above is what ranges are ordered by, the key of key.h: the time of the unpin with priority and order. "Older" is
+ * a smaller key. This layer only compares, and asks key.h for the key of what is made fresh.
+ */
+
 /* The answer of an empty list to "how old is the oldest evictable range". */
 #define RANGE_NO_STAMP UINT64_MAX
 
