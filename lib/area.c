@@ -22,6 +22,9 @@
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 #define BUCKETS 1024
 
+/* Kept out of the way of calls without a debug mode. */
+#define DEBUG_ONLY __attribute__((noinline, cold))
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct ashmem_area *areas;
 static struct ashmem_area *buckets[BUCKETS];
@@ -440,7 +443,7 @@ static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_
 	return *length != 0;
 }
 
-static int pin_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
+DEBUG_ONLY static int pin_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	trap_begin();
 	return trap_end(area, offset, length, area->backend->pin(area->state, offset, length));
@@ -504,7 +507,7 @@ static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t 
 }
 
 /* An unpin while a debug mode is on. */
-static int unpin_debugged(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+DEBUG_ONLY static int unpin_debugged(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)
 {
 	int trap = debug_has(DEBUG_TRAP);
@@ -569,7 +572,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
 	return area->backend->get_pin_status(area->state, offset, length);
 }
 
-static int hold_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
+DEBUG_ONLY static int hold_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	trap_begin();
 	int r = trap_prepare_hold(area);
@@ -580,7 +583,7 @@ static int hold_trapped(struct ashmem_area *area, uint64_t offset, uint64_t leng
 	return trap_end(area, offset, length, r);
 }
 
-static int release_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
+DEBUG_ONLY static int release_trapped(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
 {
 	trap_begin();
 	int r = area->backend->release(area->state, offset, length, flags);

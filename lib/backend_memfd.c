@@ -320,7 +320,7 @@ static uint32_t page_at(const struct control_map *control, uint64_t offset)
 }
 
 /* The pages have left the list, and some had the purge mark: say what was lost, and forget it. */
-static void tell_lost(struct control_map *control, uint32_t first, uint32_t last, struct memfd_report *report)
+static __attribute__((noinline, cold)) void tell_lost(struct control_map *control, uint32_t first, uint32_t last, struct memfd_report *report)
 {
 	control->shared->pins_found_purged++;
 	if (report)
@@ -363,7 +363,8 @@ static int memfd_pin_lost(void *state, uint64_t offset, uint64_t length, struct 
 	return r;
 }
 
-static inline int unpin(struct memfd_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+/* Always inline: what a plain unpin need not ask is known when it is compiled. */
+static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)
 {
 	struct control_map *control = &area->control;
