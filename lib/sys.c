@@ -264,6 +264,11 @@ int sys_punch(int fd, uint64_t offset, uint64_t length)
 
 int sys_seal_writing(int fd)
 {
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Kernels that do not know the seal say that first. */
+	if (seals >= 0 && (seals & F_SEAL_SEAL))
+		return -EPERM;
 	return fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0 ? -errno : 0;
 }
 

@@ -4,6 +4,7 @@
  * can be mapped, what private mappings promise, the errors of ashmem_map() and ashmem_unmap().
  */
 #define _GNU_SOURCE 1
+#include "support/abilities.h"
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
@@ -204,6 +205,7 @@ CONTRACT_TEST(map, shared_validate_is_a_kind_and_checks_flags)
 	void *base = NULL;
 
 	skip_on_kernel("a character device need not support MAP_SHARED_VALIDATE");
+	skip_without_shared_validate();
 	expect_no_map(
 		area, 0, page_bytes(), PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, -EOPNOTSUPP);
 	expect_eq(ashmem_map(area, 0, page_bytes(), PROT_RW, MAP_SHARED_VALIDATE, &base), 0);
@@ -226,6 +228,7 @@ static void map_beyond_the_address_space_limit(void *unused)
 
 CONTRACT_TEST(map, no_address_space_is_reported)
 {
+	skip_without_address_space_limit();
 	run_child(map_beyond_the_address_space_limit, NULL);
 }
 

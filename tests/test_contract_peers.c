@@ -8,6 +8,7 @@
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
+#include "support/locks.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -106,6 +107,7 @@ CONTRACT_TEST(peers, killed_lock_holder_does_not_keep_the_lock)
 	int round;
 
 	skip_on_kernel("the driver's lock is the kernel's");
+	skip_without_owner_death();
 	view = view_make(4096);
 	for (round = 0; round < 25; round++) {
 		pid_t purger = child_start(purge_for_ever, &view);

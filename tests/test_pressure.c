@@ -134,7 +134,7 @@ CONTRACT_TEST(pressure, explain_and_status_fit_themselves_to_the_caller)
 	memset(&status, 0xee, sizeof status);
 	status.struct_size = sizeof(size_t) - 1;
 	expect_eq(ashmem_pressure_get_status(pressure, &status), -EINVAL);
-	status.struct_size = sizeof(size_t) + sizeof(uint64_t);
+	status.struct_size = offsetof(struct ashmem_pressure_status, dispatches);
 	expect_eq(ashmem_pressure_get_status(pressure, &status), 0);
 	expect_eq(status.level, 0);
 	expect_eq(status.dispatches, 0xeeeeeeeeeeeeeeee);
