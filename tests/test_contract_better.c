@@ -5,6 +5,7 @@
  * name of the rule.
  */
 #define _GNU_SOURCE 1
+#include "support/abilities.h"
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
@@ -143,6 +144,7 @@ CONTRACT_TEST(better, d3_pages_of_a_64_gib_area_are_pinned_and_purged_one_by_one
 	unsigned char *middle, *last;
 
 	skip_on_kernel("D3: the driver's offsets have 32 bits");
+	skip_without_far_mappings();
 	area = area_of_bytes(size);
 	expect_eq(ashmem_get_size(area), size);
 	middle = map_page_at(area, 5 * GIB);
@@ -171,6 +173,7 @@ CONTRACT_TEST(better, d3_whole_64_gib_can_be_unpinned_and_purged)
 	unsigned char *first, *last;
 
 	skip_on_kernel("D3: the driver's offsets have 32 bits");
+	skip_without_far_mappings();
 	area = area_of_bytes(size);
 	first = map_page_at(area, 0);
 	last = map_page_at(area, size - page_bytes());
@@ -192,6 +195,7 @@ CONTRACT_TEST(better, d3_far_offsets_can_be_read_and_sought)
 	unsigned char *base, byte = 0;
 
 	skip_on_kernel("D3: the driver's offsets have 32 bits");
+	skip_without_far_mappings();
 	area = area_of_bytes(64 * GIB);
 	base = map_page_at(area, 40 * GIB);
 	base[5] = 0x42;

@@ -64,6 +64,25 @@ void skip_without_address_space_limit(void)
 		contract_skip("nothing limits the address space here (qemu-user?)");
 }
 
+void skip_without_far_mappings(void)
+{
+	const off_t far = (off_t)5 << 30;
+	size_t length = (size_t)sysconf(_SC_PAGESIZE);
+	int fd = memfd_create("probe", MFD_CLOEXEC), shown;
+	char *addr;
+
+	expect(fd >= 0);
+	expect_eq(pwrite(fd, "f", 1, far), 1);
+	expect_eq(ftruncate(fd, far + (off_t)length), 0);
+	addr = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, far);
+	close(fd);
+	shown = addr != MAP_FAILED && *addr == 'f';
+	if (addr != MAP_FAILED)
+		munmap(addr, length);
+	if (!shown)
+		contract_skip("mappings behind 4 GiB show other pages here (qemu-user for 32 bits?)");
+}
+
 void skip_without_shared_validate(void)
 {
 	size_t length = (size_t)sysconf(_SC_PAGESIZE);

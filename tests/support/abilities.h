@@ -13,6 +13,9 @@ void skip_without_wiping_on_fork(void);
 /* RLIMIT_AS limits. */
 void skip_without_address_space_limit(void);
 
+/* Mappings of a file's pages behind 4 GiB show these pages. */
+void skip_without_far_mappings(void);
+
 /* MAP_SHARED_VALIDATE, Linux 4.15. */
 void skip_without_shared_validate(void);
 
