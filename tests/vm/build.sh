@@ -10,6 +10,7 @@
 #   CC        for x86-64 (default gcc)
 #   CC_i386   for i386 (default i686-linux-gnu-gcc)
 #   CC_arm64  for arm64 (default aarch64-linux-gnu-gcc)
+#   CC_ppc64el  for 64-bit little-endian PowerPC (default powerpc64le-linux-gnu-gcc)
 
 : "${top:?}" "${build:?}"
 
@@ -24,6 +25,7 @@ compiler_for() {
       ;;
     i386) compiler=${CC_i386:-i686-linux-gnu-gcc} ;;
     arm64) compiler=${CC_arm64:-aarch64-linux-gnu-gcc} ;;
+    ppc64el) compiler=${CC_ppc64el:-powerpc64le-linux-gnu-gcc} ;;
   esac
   command -v "${compiler%% *}" >/dev/null || return
   printf '%s\n' "$compiler"

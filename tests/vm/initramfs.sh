@@ -22,6 +22,7 @@ elf_machine() {
     *X86-64) echo x86_64 ;;
     *80386) echo i386 ;;
     AArch64) echo aarch64 ;;
+    PowerPC64) echo ppc64 ;;
     *) printf '%s' "$machine" ;;
     esac
 }
@@ -152,7 +153,7 @@ root_add_file() {
     while IFS= read -r -d '' file; do
         machine=$(elf_machine "$file")
         case $arch:$machine in
-        amd64:x86_64 | amd64:i386 | arm64:aarch64) root_add_libraries "$file" "$root" ;;
+        amd64:x86_64 | amd64:i386 | arm64:aarch64 | ppc64el:ppc64) root_add_libraries "$file" "$root" ;;
         esac
     done < <(find -L "$source" -type f -print0)
 }
@@ -164,7 +165,7 @@ root_add_program() {
     [ -x "$source" ] || die "not executable: $source"
     machine=$(elf_machine "$source")
     case $4:$machine in
-    *: | amd64:x86_64 | amd64:i386 | arm64:aarch64) root_add_file "$@" ;;
+    *: | amd64:x86_64 | amd64:i386 | arm64:aarch64 | ppc64el:ppc64) root_add_file "$@" ;;
     *) die "$source is a program for $machine, the kernel is for $4" ;;
     esac
 }

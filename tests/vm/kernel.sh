@@ -21,7 +21,7 @@
 # Raised when the layout of a cached directory changes, which leaves old ones unused.
 readonly cache_format=1
 
-readonly kernel_names='debian11 debian12 debian13 debian13-arm64-16k'
+readonly kernel_names='debian11 debian12 debian13 debian13-arm64-16k debian12-ppc64el-64k'
 
 # kernel_describe NAME sets suite, arch, metapackage and modules for that kernel.
 kernel_describe() {
@@ -37,6 +37,8 @@ kernel_describe() {
         suite=trixie metapackage=linux-image-cloud-amd64 ;;
     debian13-arm64-16k)
         suite=trixie metapackage=linux-image-arm64-16k arch=arm64 ;;
+    debian12-ppc64el-64k)
+        suite=bookworm metapackage=linux-image-powerpc64le arch=ppc64el ;;
     *)
         return 1 ;;
     esac
@@ -162,18 +164,18 @@ kernel_unpack() {
     (
         cd "$tree" || exit
         package_files "$scratch"/download/busybox-static_*.deb './bin/busybox' './usr/bin/busybox' 2>/dev/null
-        package_files "$scratch"/download/linux-image-*.deb './boot/vmlinuz-*' || exit
+        package_files "$scratch"/download/linux-image-*.deb './boot/vmlinu[xz]-*' || exit
         # Every module, since dependencies are known only once one has been read.
         [ -z "$modules" ] || package_files "$scratch"/download/linux-image-*.deb '*.ko*'
     ) || return
     for module in $modules; do
         module_add "$module" "$tree" "$target/modules" || return
     done
-    vmlinuz=$(find "$tree/boot" -name 'vmlinuz-*' | head -n 1)
+    vmlinuz=$(find "$tree/boot" -name 'vmlinu[xz]-*' | head -n 1)
     cp "$vmlinuz" "$target/vmlinuz" || return
     cp "$(find "$tree" -path '*/bin/busybox' -type f | head -n 1)" "$target/busybox" || return
     chmod 755 "$target/busybox"
-    printf 'release %s\nsuite %s\narchitecture %s\n' "${vmlinuz##*/vmlinuz-}" "$suite" "$arch" >"$target/info"
+    printf 'release %s\nsuite %s\narchitecture %s\n' "${vmlinuz##*/vmlinu?-}" "$suite" "$arch" >"$target/info"
     find "$scratch/download" -name '*.deb' -printf 'package %f\n' | sort >>"$target/info"
 }
 
