@@ -140,11 +140,13 @@ ifeq ($(WERROR),1)
 WARNINGS += -Werror
 endif
 
+# -Bsymbolic-functions: a program may export a copy of the library; ours must not call into that one.
 try_ld = $(shell printf 'int x;' | $(CC) $(CFLAGS) $(LDFLAGS) -shared -nostdlib -fPIC -xc - \
 	-o /dev/null -Wl,--fatal-warnings $(1) >/dev/null 2>&1 && printf '%s' '$(1)')
 SHARED_LDFLAGS = -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script=$(MAP) \
 	$(call try_ld,-Wl$(comma)-z$(comma)defs) $(call try_ld,-Wl$(comma)-z$(comma)now) \
-	$(call try_ld,-Wl$(comma)-z$(comma)relro) $(call try_ld,-Wl$(comma)--no-undefined-version)
+	$(call try_ld,-Wl$(comma)-z$(comma)relro) $(call try_ld,-Wl$(comma)--no-undefined-version) \
+	$(call try_ld,-Wl$(comma)-Bsymbolic-functions)
 comma := ,
 
 compile = $(CC) $(1) $(CPPFLAGS) $(WARNINGS) $(2) $(CFLAGS) $(3) -MMD -MP -c -o $@ $<
@@ -178,11 +180,11 @@ $(BUILD)/pic/%.o: $(TOP)/%.c $(FLAGS_FILE) $(EXPORTS_H)
 	@mkdir -p $(@D)
 	$(Q)$(call compile,$(LIB_CPPFLAGS_EXPORTS),$(LIB_CFLAGS),-fPIC)
 
-# Without LTO: symbols are made local below, which works on machine code only.
+# Without LTO: symbols are made local below, which works on machine code only. -fPIC: it goes into shared objects too.
 $(BUILD)/static/%.o: $(TOP)/%.c $(FLAGS_FILE) $(EXPORTS_H)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call compile,$(LIB_CPPFLAGS_EXPORTS),$(LIB_CFLAGS),-fno-lto)
+	$(Q)$(call compile,$(LIB_CPPFLAGS_EXPORTS),$(LIB_CFLAGS),-fPIC -fno-lto)
 
 $(SHARED): $(PIC_OBJ) $(MAP)
 	$(call say,LD,$@)
@@ -194,10 +196,13 @@ $(BUILD)/$(SONAME): $(SHARED)
 $(BUILD)/$(LINKNAME): $(BUILD)/$(SONAME)
 	$(Q)ln -sf $(SONAME) $@
 
-# One object, its hidden symbols made local: users of the archive can neither call nor collide with internals.
+# One object, its hidden symbols made local: users of the archive can neither call nor collide with internals. What the
+# compiler shares between objects (i386: __x86.get_pc_thunk.*) must leave its group, or the linker would drop ours for another's.
+leave_groups = $(shell printf 'int x;' | $(CC) -nostdlib -r -xc - -o /dev/null -Wl,--force-group-allocation \
+	>/dev/null 2>&1 && printf '%s' -Wl,--force-group-allocation)
 $(BUILD)/static/libashmem.o: $(STATIC_OBJ)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -fno-lto -nostdlib -r -o $@ $(STATIC_OBJ)
+	$(Q)$(CC) $(CFLAGS) -fno-lto -nostdlib -r $(leave_groups) -o $@ $(STATIC_OBJ)
 	$(Q)$(OBJCOPY) --localize-hidden $@
 
 $(STATIC): $(BUILD)/static/libashmem.o
@@ -424,6 +429,10 @@ check-vm: ## Compare both backends with the real ashmem driver, and run on other
 check-vm-harness: ## Test the QEMU harness of tests/vm on every kernel (needs its packages, see tests/vm/README.md)
 	@$(SCRIPT_ENV) $(TOP)/tests/vm/selftest
 
+.PHONY: check-cross
+check-cross: ## Build and test on every platform: processors, compilers, musl, Linux 4.14, ways to link (needs `make deps-cross`; DEEP=1 does more)
+	@BUILD='$(abspath $(BUILD))' $(TOP)/tests/cross/check
+
 .PHONY: check-headers
 check-headers: ## Compile each header alone as C99, C11 and C++11; check that any language can call it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_headers.sh
@@ -479,6 +488,10 @@ deps: ## Install the developers' tools with apt (the library itself needs a C co
 .PHONY: deps-vm
 deps-vm: ## Install what check-vm needs with apt: QEMU, compilers for i386 and arm64
 	@$(TOP)/.ci/deps vm
+
+.PHONY: deps-cross
+deps-cross: ## Install what check-cross needs with apt: QEMU for user programs, compilers for armhf, arm64, i386, s390x, musl
+	@$(TOP)/.ci/deps cross
 
 .PHONY: deps-dist
 deps-dist: ## Install what makes and checks packages with apt: debhelper, lintian, rpmbuild, CMake, Meson, LuaJIT, ...
