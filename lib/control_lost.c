@@ -81,7 +81,8 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 		uint64_t to = ask ? at / a_page * a_page + a_page - 1 : last;
 		to = to < last ? to : last;
 		if (lost_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
-			if (!lost_find(map->lost, *start, last, 0, end))
+			/* Behind the first one in any case: a peer may clear its bit now, and the caller must get on. */
+			if (*start == last || !lost_find(map->lost, *start + 1, last, 0, end))
 				*end = last + 1;
 			return 1;
 		}
@@ -102,6 +103,8 @@ int control_sweep_lost(struct control_map *map)
 		if (r < 0)
 			return r;
 		uint64_t range_end = (uint64_t)range.start + range.pages;
+		if (r > 0 && range_end <= start) /* changed while it was looked for: every round goes on */
+			return -EUCLEAN;
 		if (r > 0 && range.start <= start && (range.flags & RANGE_PURGED)) {
 			at = range_end;
 			continue;
