@@ -108,6 +108,11 @@ PLAIN_SRC := $(sort $(wildcard $(TOP)/tests/stress_*.c $(TOP)/tests/race_*.c))
 # examples/NAME.c, examples/NAME/*.c, or both, make one program.
 EXAMPLE_NAMES := $(sort $(basename $(notdir $(wildcard $(TOP)/examples/*.c))) \
 	$(notdir $(patsubst %/,%,$(dir $(wildcard $(TOP)/examples/*/*.c)))))
+# What an example needs besides; without it, make leaves the example out.
+NEEDS_glib_loop := glib-2.0
+EXAMPLE_NAMES := $(foreach e,$(EXAMPLE_NAMES),$(if $(NEEDS_$(e)),$(shell $(PKG_CONFIG) --exists $(NEEDS_$(e)) \
+	2>/dev/null && echo $(e)),$(e)))
+needs = $(if $(NEEDS_$*),$(shell $(PKG_CONFIG) $(1) $(NEEDS_$*)))
 BENCH_SRC := $(sort $(wildcard $(TOP)/bench/*.c))
 
 # build/static/lib/area.o, build/pic/lib/area.o, build/obj/tests/test_area.o, ...
@@ -262,13 +267,13 @@ endef
 $(BUILD)/obj/examples/%.o: $(TOP)/examples/%.c $(FLAGS_FILE)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call compile,$(LIB_CPPFLAGS),$(USER_CFLAGS))
+	$(Q)$(call compile,$(LIB_CPPFLAGS) $(call needs,--cflags),$(USER_CFLAGS))
 
 $(EXAMPLES): $(BUILD)/examples/%: \
 		$$(call object,obj,$$(sort $$(wildcard $(TOP)/examples/$$*.c $(TOP)/examples/$$*/*.c))) $(STATIC)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(filter %.o,$^) $(STATIC))
+	$(Q)$(call link,$(filter %.o,$^) $(STATIC) $(call needs,--libs))
 
 .PHONY: examples
 examples: $(EXAMPLES) ## Build the programs in examples/
@@ -448,6 +453,10 @@ check-install: ## Install into a scratch prefix, build programs against it, unin
 .PHONY: check-tools
 check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
+
+.PHONY: check-examples
+check-examples: ## Build each example against an installed tree through pkg-config, and run it
+	@$(SCRIPT_ENV) $(TOP)/tests/check_examples.sh
 
 .PHONY: check-style
 check-style: ## Static analysis: clang-tidy, cppcheck, gcc -fanalyzer, shellcheck, licence lines

@@ -15,6 +15,15 @@ flags+=(${CPPFLAGS-})
 shopt -s nullglob globstar
 # What is installed or shown to users; bench/ and tests/ are for developers, and abound in what analysers dislike.
 sources=(lib/*.c examples/**/*.c tools/*.c)
+# An example that needs more than libc: its headers are the system's, or it cannot be looked at.
+if glib=$(pkg-config --cflags glib-2.0 2>/dev/null); then
+  # shellcheck disable=SC2206
+  flags+=(${glib//-I/-isystem})
+else
+  skip "examples/glib_loop.c: no glib-2.0"
+  sources=("${sources[@]/examples\/glib_loop.c/}")
+  mapfile -t sources < <(printf '%s\n' "${sources[@]}" | grep .)
+fi
 
 # The files of the project: git's view of them, or all but the build directory in a release tarball.
 project_files() {

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Every program in examples/: built with the installed library through pkg-config alone, as its reader would, and run. An example
+# that nothing here runs is a failure. Run by `make check-examples`.
+set -u
+
+cd "${TOP:-$(dirname "$0")/..}" || exit 1
+. tests/counts.sh
+: "${CC:=cc}" "${MAKE:=make}" "${PKG_CONFIG:=pkg-config}"
+top=$PWD
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+if ! have "$PKG_CONFIG"; then skip "no pkg-config (make deps)"; counts_end; exit; fi
+
+unset MAKEFLAGS MFLAGS MAKELEVEL MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE
+export ASHMEM_BACKEND=memfd
+cd "$scratch" || exit 1
+check "installs" "$MAKE" -s -f "$top/Makefile" "BUILD=$scratch/build" "CC=$CC" install "PREFIX=$scratch/prefix"
+export PKG_CONFIG_PATH=$scratch/prefix/lib/pkgconfig LD_LIBRARY_PATH=$scratch/prefix/lib
+check "compiles the service manager" "$CC" -std=gnu11 -Wall -Wextra -Werror "$top/tests/examples/manager.c" -o manager
+
+# What an example needs besides.
+packages_of() {
+  case $1 in
+    glib_loop) echo "libashmem glib-2.0" ;;
+    *) echo libashmem ;;
+  esac
+}
+
+# says NAME TEXT COMMAND...: the command succeeds and prints the text.
+says() {
+  local what=$1 text=$2
+  shift 2
+  if ! timeout -k 5 120 "$@" >output 2>&1; then
+    fail "$what: $(tail -n 5 output)"
+  elif grep -qF -- "$text" output; then
+    pass "$what"
+  else
+    fail "$what does not say '$text': $(tail -n 5 output)"
+  fi
+}
+
+# watched NAME PROGRAM...: the manager's three kinds of watch.
+watched() {
+  local name=$1
+  shift
+  check "$name hears by a FIFO" timeout -k 5 120 ./manager fifo "$scratch/$name.fifo" "$@"
+  check "$name hears by a socket" timeout -k 5 120 ./manager socket "$scratch/$name.socket" "$@"
+}
+
+run() {
+  case $1 in
+    budget)
+      says "budget" "thumbnails: 16 entries unpinned, 16 in all" ./budget
+      says "budget refuses" "an area of 65 entries: refused" ./budget
+      says "budget keeps the process within" "process with another area: 4 entries unpinned, 64 in all" ./budget
+      ;;
+    cache_service)
+      watched cache_service ./cache_service
+      if printf 'some 150000 2000000\0' 2>/dev/null >/proc/pressure/memory; then
+        check "cache_service watches the kernel's file" timeout -k 5 120 ./manager file /proc/pressure/memory ./cache_service
+      else
+        skip "cache_service with the kernel's file: no pressure stall information with triggers here"
+      fi
+      check "the unit asks for the watch" grep -qx 'MemoryPressureWatch=on' "$top/examples/cache_service/cache-service.service"
+      if have systemd-analyze; then
+        # Neither program nor manual are installed where the unit says.
+        sed -e "s|^ExecStart=.*|ExecStart=$scratch/cache_service|" -e '/^Documentation=/d' \
+          "$top/examples/cache_service/cache-service.service" >cache-service.service
+        check "the unit is one" systemd-analyze verify "$scratch/cache-service.service"
+      else
+        skip "systemd-analyze verify: no systemd here"
+      fi
+      ;;
+    filecache) says "filecache" "" ./filecache ;;
+    glib_loop) watched glib_loop ./glib_loop 20 ;;
+    heap_cache)
+      says "heap_cache" "1024 pages could go" ./heap_cache
+      says "heap_cache gives its share" "words: asked for" ./heap_cache
+      if grep -q '^words: asked for [0-9]* pages, freed [1-9]' output; then pass "words went"; else fail "no words went"; fi
+      ;;
+    pressure_loop) says "pressure_loop" "20 entries made" ./pressure_loop 20 ;;
+    *) fail "tests/check_examples.sh does not run the example $1" ;;
+  esac
+}
+
+for path in "$top"/examples/*; do
+  name=$(basename "$path" .c)
+  if [ -d "$path" ]; then sources=("$path"/*.c); else sources=("$path"); fi
+  packages=$(packages_of "$name")
+  # shellcheck disable=SC2086 # words
+  if ! "$PKG_CONFIG" --exists $packages; then
+    skip "$name: pkg-config does not know all of: $packages (make deps)"
+    continue
+  fi
+  # shellcheck disable=SC2046,SC2086
+  check "$name compiles" "$CC" -std=gnu11 -Wall -Wextra -Werror "${sources[@]}" -o "$name" \
+    $("$PKG_CONFIG" --cflags --libs $packages)
+  if [ -x "$name" ]; then run "$name"; fi
+done
+
+counts_end
