@@ -2,7 +2,7 @@
 /*
  * Debug modes: which are on, and those that purge behind an unpin.
  *
- * Purges come at the end of an unpin, with no lock held, through the public calls. What their subscribers unpin purges nothing, or a
+ * Purges come at the end of an unpin, with no lock held, and are of areas only: registered shrinkers are not asked. What their subscribers unpin purges nothing, or a
  * subscriber that fills and unpins again would never come back.
  */
 #include <errno.h>
@@ -16,6 +16,7 @@
 
 #include "debug.h"
 #include "process.h"
+#include "shrinker.h"
 #include "sys.h"
 
 #define PERCENT_DEFAULT 25
@@ -167,10 +168,10 @@ static uint64_t draw(void)
 
 static void purge_some(void)
 {
-	uint64_t chance = draw(), share = draw(), pages = ashmem_shrink_count();
+	uint64_t chance = draw(), share = draw(), pages = areas_evictable();
 
 	if (chance % 100 < modes.percent && pages > 0)
-		ashmem_shrink(1 + share % pages);
+		areas_shrink(1 + share % pages);
 }
 
 void debug_purge(void)
@@ -182,6 +183,6 @@ void debug_purge(void)
 		purge_some();
 	/* Where the driver refuses, what is not the driver's still goes. */
 	if (debug_has(DEBUG_PURGE_ON_UNPIN) && ashmem_purge_all() < 0)
-		ashmem_shrink(UINT64_MAX);
+		areas_shrink(UINT64_MAX);
 	purging = 0;
 }
