@@ -289,6 +289,16 @@ static int64_t do_unpin(struct world *world)
 	return ashmem_unpin(world->area[0], BYTES(5), BYTES(6));
 }
 
+static int64_t do_pin_lost(struct world *world)
+{
+	struct ashmem_extent lost[4];
+	uint32_t count = 99;
+	int r = ashmem_pin_lost(world->area[0], BYTES(1), BYTES(8), lost, 4, &count);
+
+	world->touched = r < 0 && count != 99;
+	return r < 0 ? r : r * 10 + (int64_t)count;
+}
+
 static int64_t do_unpin_with(struct world *world)
 {
 	return ashmem_unpin_with(world->area[0], BYTES(5), BYTES(6), ASHMEM_PRIORITY_FIRST, ASHMEM_ORDER_LIFO);
@@ -492,6 +502,9 @@ const struct fault_case area_cases[] = {
 	{"unpin", "ashmem_unpin", shared, do_unpin, 0},
 	{"unpin on a new thread", "ashmem_unpin", shared, do_unpin, NEW_THREAD},
 	{"unpin after a death", "ashmem_unpin", dead_in_purge, do_unpin, AFTER_DEATH},
+	{"pin and learn what is lost", "ashmem_pin_lost", shared, do_pin_lost, 0},
+	{"first pin that learns what is lost", "ashmem_pin_lost", mapped, do_pin_lost, 0},
+	{"pin that learns what is lost, after a death", "ashmem_pin_lost", dead_in_purge, do_pin_lost, AFTER_DEATH},
 	{"unpin with a priority", "ashmem_unpin_with", shared, do_unpin_with, 0},
 	{"unpin that purges, for debugging", "ashmem_unpin", debugged, do_unpin, ANY_SUCCESS},
 	{"subscribe, the first call of a process", "ashmem_purge_subscribe", NULL, do_subscribe, 0},
