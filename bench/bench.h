@@ -212,6 +212,8 @@ double ranges_pairs(void *context, uint64_t count);
 double ranges_pins(void *context, uint64_t count);
 double ranges_unpins(void *context, uint64_t count);
 double ranges_status(void *context, uint64_t count);
+/* So many ranges purged, each of one page that was never touched; all are unpinned anew when there are none left. */
+double ranges_purges(void *context, uint64_t count);
 double ranges_subsumed_unpins(void *context, uint64_t count);
 double ranges_pinned_pins(void *context, uint64_t count);
 

@@ -230,6 +230,29 @@ double ranges_status(void *context, uint64_t count)
 	return busy_since(begin);
 }
 
+double ranges_purges(void *context, uint64_t count)
+{
+	struct ranges *ranges = context;
+	double sum = 0;
+
+	while (count > 0) {
+		uint64_t some = count < ranges->count ? count : ranges->count;
+		double begin = busy_ns();
+		int64_t freed = ashmem_shrink(some);
+		sum += busy_since(begin);
+		if (freed < (int64_t)some)
+			die("ashmem_shrink", freed);
+		count -= some;
+		for (uint64_t i = 0; i < some; i++) {
+			uint64_t offset = next_offset(ranges);
+			if (ashmem_pin(ranges->area, offset, page_bytes()) < 0 ||
+				ashmem_unpin(ranges->area, offset, page_bytes()) < 0)
+				die("pin and unpin", -EINVAL);
+		}
+	}
+	return sum;
+}
+
 double ranges_subsumed_unpins(void *context, uint64_t count)
 {
 	struct ranges *ranges = context;

@@ -7,6 +7,7 @@
  * touched. The ratio of throughputs is ours / raw. Ranges with gaps are punched one by one by the
  * reference as well; adjacent ones in a single call, which is what the library has to keep up with.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
@@ -35,9 +36,14 @@ struct store {
 
 static char *map_store(const struct store *store)
 {
-	void *addr = mmap(NULL, (size_t)store->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-		store->fd, 0);
+	void *addr = MAP_FAILED;
 
+	if (store->area)
+		ashmem_map(store->area, 0, (size_t)store->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			&addr);
+	else
+		addr = mmap(NULL, (size_t)store->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			store->fd, 0);
 	if (addr == MAP_FAILED)
 		die_errno("mmap");
 	return addr;
@@ -210,7 +216,26 @@ static void throughput_row(struct result *row, const struct layout *layout, int 
 	store_close(&raw);
 }
 
-static void touch_row(struct result *row)
+/* The same with the pages had beforehand, whose time counts; a purge of them as a whole is what follows. */
+static double run_populate(void *context, uint64_t count)
+{
+	const struct store *store = context;
+	double sum = 0;
+
+	while (count--) {
+		unpin_ranges(store);
+		purge_once(store);
+		double begin = busy_ns();
+		int r = ashmem_populate(store->mapped, (size_t)store->bytes);
+		touch_ranges(store, store->mapped);
+		sum += busy_since(begin);
+		if (r < 0 && r != -ENOTSUP)
+			die("ashmem_populate", r);
+	}
+	return sum;
+}
+
+static void touch_row(struct result *row, double (*run)(void *context, uint64_t count))
 {
 	static const struct layout WHOLE = {"", PURGED_BYTES, 0};
 	struct store area, raw;
@@ -223,7 +248,7 @@ static void touch_row(struct result *row)
 	fill_store(&raw);
 	double pages = (double)PURGED_BYTES / (double)page_bytes();
 	struct timed reference = {run_touch_punched, &raw, pages, 1};
-	struct timed subject = {run_touch_purged, &area, pages, 1};
+	struct timed subject = {run, &area, pages, 1};
 	row_measure(row, &subject, "raw punch", &reference, TARGET_NONE, 0);
 	store_close(&area);
 	store_close(&raw);
@@ -251,5 +276,6 @@ void rows_purge(void)
 					       LAYOUTS[i].name),
 				&LAYOUTS[i], mapped);
 	}
-	touch_row(row_begin("first touch of a purged page"));
+	touch_row(row_begin("first touch of a purged page"), run_touch_purged);
+	touch_row(row_begin("populate of 4 MiB, a page"), run_populate);
 }

@@ -385,6 +385,17 @@ int ashmem_unmap(void *addr, size_t length)
 	return munmap(addr, length) < 0 ? -errno : 0;
 }
 
+int ashmem_populate(void *addr, size_t length)
+{
+	size_t page = sys_page_size();
+
+	if (!addr || (uintptr_t)addr % page != 0 || length == 0)
+		return -EINVAL;
+	if (length > SIZE_MAX - page || (uintptr_t)addr > UINTPTR_MAX - length - page)
+		return -ENOMEM;
+	return sys_populate(addr, (length + page - 1) / page * page);
+}
+
 /* For read, pread and seek: 1 if there is something, 0 if the size is 0, -EBADF if not materialised. */
 static int check_data(struct ashmem_area *area)
 {

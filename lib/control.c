@@ -86,8 +86,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 
 	if (bytes > SIZE_MAX)
 		return -ENOMEM;
-	base = sys_map_shared((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, fd,
-		(off_t)data_bytes);
+	base = sys_map_file((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+		fd, (off_t)data_bytes);
 	/* Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so private is the same. */
 	if (base == MAP_FAILED && errno == EPERM && !writable)
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);

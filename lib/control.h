@@ -17,6 +17,7 @@
 #define ASHMEM_LIB_CONTROL_H
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
@@ -64,6 +65,7 @@ struct control {
 	uint32_t has_readers; /* not 0: somebody may pin by locks on the file, which a purge must look for. Never goes back */
 	uint32_t sealed;      /* not 0: the file is sealed against writing, and so against purging. Never goes back */
 	uint64_t recoveries, purged_pages;
+	/* What a pin or an unpin needs is above this line, or in the first 64 bytes behind it: two cache lines, besides the leaf's. */
 	struct range_root ranges;
 	uint64_t pins_found_purged;
 	/* A range too long to purge at one go: of the range with this start and stamp, the first `done` pages are freed. */
@@ -82,6 +84,8 @@ struct control {
 } __attribute__((aligned(8)));
 
 _Static_assert(sizeof(struct control) == CONTROL_BYTES, "shared layout");
+_Static_assert(offsetof(struct control, ranges) == 64, "a cache line of its own");
+_Static_assert(offsetof(struct range_root, journal_count) <= 64, "one cache line");
 
 /* What one process knows of a control block. */
 struct control_map {

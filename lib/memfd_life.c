@@ -301,9 +301,15 @@ int memfd_open_read_only(int fd)
 
 static int map_fd(int fd, struct memfd_mapping *mapping)
 {
-	void *addr = mmap(mapping->addr, mapping->length, mapping->prot, mapping->flags, fd,
-		(off_t)mapping->offset);
+	void *addr;
 
+	/* Other flags can mean an address or a size of pages. */
+	if (mapping->flags == MAP_SHARED || mapping->flags == MAP_PRIVATE)
+		addr = sys_map_file(mapping->length, mapping->prot, mapping->flags, fd,
+			(off_t)mapping->offset);
+	else
+		addr = mmap(mapping->addr, mapping->length, mapping->prot, mapping->flags, fd,
+			(off_t)mapping->offset);
 	if (addr == MAP_FAILED)
 		return -errno;
 	mapping->addr = addr;

@@ -61,12 +61,13 @@ struct range_intent {
 	struct range with[3];
 } __attribute__((aligned(8)));
 
-/* The root, in shared memory. All zeroes is an empty list. */
+/* The root, in shared memory. All zeroes is an empty list. What every call needs comes first, in one cache line (control.h). */
 struct range_root {
 	uint32_t root;       /* node index */
 	uint32_t height;     /* levels above the leaves: 0, the root is a leaf */
 	uint32_t free_head;  /* 1 + index of the first free node; 0: none */
 	uint32_t nodes_used; /* nodes handed out so far; node 0 counts from the start */
+	uint64_t version; /* changes with every change of structure: a path found before is void */
 	uint64_t age; /* of the oldest evictable range: see AGE_ in range_tree.h */
 	uint64_t evictable_pages;
 	uint64_t unpinned_pages;
@@ -76,7 +77,6 @@ struct range_root {
 	uint32_t journal_height;
 	uint32_t journal_node[RANGE_JOURNAL_SLOTS];
 	uint32_t unused;
-	uint64_t version; /* changes with every change of structure: a path found before is void */
 	struct range_intent intent;
 } __attribute__((aligned(8)));
 

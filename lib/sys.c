@@ -26,6 +26,9 @@
 #ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
 #define MFD_NOEXEC_SEAL 8u
 #endif
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_COLLAPSE /* Linux 6.1 */
 #define MADV_COLLAPSE 25
 #endif
@@ -218,21 +221,21 @@ uint64_t sys_data_bytes(int fd, uint64_t from)
 	}
 }
 
-void *sys_map_shared(size_t length, int prot, int fd, off_t offset)
+void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset)
 {
 	size_t huge = sys_huge_bytes();
 	void *room = MAP_FAILED;
 
-	if (length >= 2 * huge)
+	if (length >= huge && length <= SIZE_MAX - huge)
 		room = mmap(NULL, length + huge, PROT_NONE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (room == MAP_FAILED)
-		return mmap(NULL, length, prot, MAP_SHARED, fd, offset);
+		return mmap(NULL, length, prot, flags, fd, offset);
 
 	/* To a huge page, the address lies as the offset does. */
 	size_t before = (size_t)((uint64_t)offset - (uintptr_t)room) % huge;
 	unsigned char *base = (unsigned char *)room + before;
-	void *addr = mmap(base, length, prot, MAP_SHARED | MAP_FIXED, fd, offset);
+	void *addr = mmap(base, length, prot, flags | MAP_FIXED, fd, offset);
 	if (addr == MAP_FAILED) {
 		int error = errno;
 		munmap(room, length + huge);
@@ -241,14 +244,43 @@ void *sys_map_shared(size_t length, int prot, int fd, off_t offset)
 	}
 	if (before > 0)
 		munmap(room, before);
-	if (before < huge)
-		munmap(base + length, huge - before);
+	size_t mapped = (length + sys_page_size() - 1) / sys_page_size() * sys_page_size();
+	munmap(base + mapped, huge - before);
 	return addr;
 }
 
 int sys_collapse(void *addr, size_t length)
 {
 	return madvise(addr, length, MADV_COLLAPSE) < 0 ? -errno : 0;
+}
+
+static int populate(unsigned char *from, unsigned char *to)
+{
+	if (from == to || madvise(from, (size_t)(to - from), MADV_POPULATE_READ) == 0)
+		return 0;
+	return errno == EINVAL ? -ENOTSUP : -errno;
+}
+
+int sys_populate(void *addr, size_t length)
+{
+	unsigned char *from = addr, *end = from + length;
+	size_t huge = sys_huge_bytes();
+
+	while (from < end) {
+		size_t to_border = huge - (uintptr_t)from % huge, left = (size_t)(end - from);
+		unsigned char *to = from + (to_border < left ? to_border : left);
+		/* A huge page is made of what is there, so of one page at least. */
+		if ((size_t)(to - from) == huge && populate(from, from + sys_page_size()) == 0 &&
+			sys_collapse(from, huge) == 0) {
+			from = to;
+			continue;
+		}
+		int r = populate(from, to);
+		if (r < 0)
+			return r;
+		from = to;
+	}
+	return 0;
 }
 
 int sys_punch(int fd, uint64_t offset, uint64_t length)

@@ -110,13 +110,16 @@ static inline size_t sys_huge_bytes(void)
 }
 
 /*
- * Map a file, as mmap(2) with MAP_SHARED does it; where there is room for some huge pages, at an address that lets the kernel use
- * them. MAP_FAILED and errno.
+ * Map a file, as mmap(2) does it at an address of its choice; if it is as long as a huge page, then at an address that lets the kernel
+ * use some. MAP_FAILED and errno.
  */
-void *sys_map_shared(size_t length, int prot, int fd, off_t offset);
+void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset);
 
 /* Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL before Linux 6.1, or if it never will. */
 int sys_collapse(void *addr, size_t length);
+
+/* Have the pages of a mapping in memory, whole huge pages where that works: madvise(2), MADV_POPULATE_READ. -ENOTSUP before Linux 5.14. */
+int sys_populate(void *addr, size_t length);
 
 /* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
 int sys_punch(int fd, uint64_t offset, uint64_t length);

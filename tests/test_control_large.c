@@ -182,7 +182,7 @@ static int can_collapse(void)
 
 	expect(fd >= 0);
 	expect_eq(ftruncate(fd, (off_t)(2 * huge)), 0);
-	void *base = sys_map_shared(2 * huge, PROT_READ | PROT_WRITE, fd, 0);
+	void *base = sys_map_file(2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	expect(base != MAP_FAILED);
 	memset(base, 1, huge);
 	/* An emulator of user programs says yes to any advice. */

@@ -119,6 +119,7 @@ int ashmem_set_prot(struct ashmem_area *area, int prot);
 int ashmem_get_prot(const struct ashmem_area *area);
 int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
 int ashmem_unmap(void *addr, size_t length);
+int ashmem_populate(void *addr, size_t length);
 int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
 int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_t offset);
 int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);

@@ -170,6 +170,7 @@ FUNCTIONS = {
     "get_prot": (c_int, AREA),
     "map": (c_int, AREA, c_uint64, c_size_t, c_int, c_int, POINTER(c_void_p)),
     "unmap": (c_int, c_void_p, c_size_t),
+    "populate": (c_int, c_void_p, c_size_t),
     "read": (c_int64, AREA, c_void_p, c_size_t),
     "pread": (c_int64, AREA, c_void_p, c_size_t, c_uint64),
     "seek": (c_int64, AREA, c_int64, c_int),

@@ -76,6 +76,8 @@ local function memory()
 	equal("pread", lib.pread(area, buffer, 3, 1), 3)
 	equal("bytes pread", ffi.string(buffer, 3), "ell")
 	equal("seek out of it", lib.seek(area, -1, lib.SEEK_SET), -EINVAL)
+	local answer = lib.populate(address, BYTES)
+	equal("populate", answer == 0 or answer == -95, true)
 	equal("unmap", lib.unmap(address, BYTES), 0)
 	lib.close(area)
 end

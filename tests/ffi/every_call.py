@@ -80,6 +80,8 @@ def memory():
     equal("pread", lib.pread(area, buffer, 3, 1), 3)
     equal("bytes pread", buffer.raw[:3], b"ell")
     equal("seek out of it", lib.seek(area, -1, os.SEEK_SET), -errno.EINVAL)
+    answer = lib.populate(address, BYTES)
+    equal("populate", answer == 0 or answer == -errno.ENOTSUP, True)
     equal("unmap", lib.unmap(address, BYTES), 0)
     lib.close(area)
 
