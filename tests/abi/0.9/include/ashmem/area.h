@@ -543,7 +543,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.
  * @return #ASHMEM_WAS_PURGED if an unpinned range that overlaps was purged, else #ASHMEM_NOT_PURGED (as ashmem_pin()).
  * @retval -EINVAL  As ashmem_pin().
- * @retval -EACCES  As ashmem_pin(); or a peer took the right to read from the file's mode (fchmod(2)).
+ * @retval -EACCES  As ashmem_pin().
  * @retval -ENOTSUP The kernel backend; or `/proc` is not mounted or forbids it and the area is writable, so that there is no description for the
  *                  lock; or the kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EOVERFLOW  A page has 2^32 - 1 holds of this handle.
@@ -649,7 +649,6 @@ int ashmem_fd(struct ashmem_area *area);
  * @return The descriptor, close-on-exec; the caller owns and closes it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
  * @retval -ENOTSUP `/proc` is not mounted or forbids it, so that there is no second description; or the kernel backend.
- * @retval -EACCES  A peer took the right to read from the file's mode (fchmod(2)).
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
  * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
