@@ -24,6 +24,7 @@
 #define STEP_MAX ((uint64_t)64 << 20)
 #define BYTES_PER_NS 20 /* no thread fills faster: who unpins faster pins and unpins what was there before */
 #define LOOK_SHARE 8    /* of the time: what looking may cost */
+#define BLIND_SHARE 16  /* nanoseconds without a look for so many free bytes: two processors fill an eighth of them */
 #define WAIT_NS 500000
 #define WAITS 400
 
@@ -68,7 +69,10 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 	uint64_t now_ns = sys_now_ns(), step = free_bytes / STEP_SHARE, wait_ns;
 
 	step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
+	/* A look takes long also if we were not running; that must not blind us for longer than it is safe. */
 	wait_ns = (now_ns - began_ns) * LOOK_SHARE;
+	if (wait_ns > free_bytes / BLIND_SHARE)
+		wait_ns = free_bytes / BLIND_SHARE;
 	if (wait_ns < step / BYTES_PER_NS)
 		wait_ns = step / BYTES_PER_NS;
 	__atomic_store_n(&next_look_ns, now_ns + wait_ns, __ATOMIC_RELAXED);

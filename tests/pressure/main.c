@@ -142,7 +142,7 @@ static void run_once(const struct plan *plan, enum place place, struct sum *sum)
 		sum->killed++;
 	else
 		sum->broken++;
-	if (!late && WIFEXITED(status))
+	if (!late && WIFEXITED(status) && score->end_ns)
 		add(sum, score);
 	group_drop(&group);
 	munmap(score, sizeof *score);
