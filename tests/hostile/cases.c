@@ -372,25 +372,52 @@ static void many_areas_locked(uint64_t seed)
 	bystanders_check();
 }
 
-/* Makes ranges younger and evictable, all the time. */
-static int renew_ranges(void *argument)
+/* Makes all ranges younger, and evictable. */
+static void renew_once(void *argument)
 {
 	struct enemy *enemy = argument;
-	uint64_t stamp = sys_now_ns();
+	static uint64_t stamp;
 
-	for (;;)
-		for (uint32_t i = 0; i < enemy->leaf_count; i++) {
-			struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[i]);
-			for (uint32_t k = 0; k < LEAF_MAX; k++) {
-				leaf->range[k].stamp = ++stamp;
-				leaf->range[k].flags = RANGE_PURGED;
-				leaf->range[k].live = leaf->range[k].pages;
-			}
-			enemy->root->age = stamp - LEAF_MAX;
-			enemy->control->cursor_done = 0;
-			enemy->control->damaged = 0;
+	stamp = stamp ? stamp : sys_now_ns();
+	for (uint32_t i = 0; i < enemy->leaf_count; i++) {
+		struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[i]);
+		for (uint32_t k = 0; k < LEAF_MAX; k++) {
+			leaf->range[k].stamp = ++stamp;
+			leaf->range[k].flags = RANGE_PURGED;
+			leaf->range[k].live = leaf->range[k].pages;
 		}
+		enemy->root->age = stamp - LEAF_MAX;
+		enemy->control->cursor_done = 0;
+		enemy->control->damaged = 0;
+	}
+}
+
+static int renew_ranges(void *argument)
+{
+	for (;;)
+		renew_once(argument);
 	return 0;
+}
+
+/* At the moment at which it matters: each time pages are freed, the state is as it was before the purge. */
+static void restore_before_punch(void *argument)
+{
+	enemy_restore(argument);
+}
+
+static void purge_of_what_comes_back(uint64_t seed)
+{
+	struct target target;
+	struct party party;
+	struct enemy enemy;
+
+	begin(&target, &party, &enemy, 1, seed);
+	before_punch_argument = &enemy;
+	before_punch = restore_before_punch;
+	must(ashmem_shrink(UINT64_MAX) != 0);
+	use(&party, "purge_all");
+	before_punch = NULL;
+	bystanders_check();
 }
 
 static void purge_against_renewal(uint64_t seed)
@@ -752,6 +779,7 @@ const struct special specials[] = {
 	{"the lock is taken again and again", lock_again_and_again},
 	{"many areas are locked", many_areas_locked},
 	{"ranges come back while they are purged", purge_against_renewal},
+	{"ranges come back each time that some are freed", purge_of_what_comes_back},
 	{"ranges that are held get younger", purge_past_renewal},
 	{"a lease on the file", lease_on_the_file},
 	{"the right to open the file is taken away", mode_without_rights},

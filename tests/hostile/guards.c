@@ -65,6 +65,19 @@ int __wrap_munmap(void *addr, size_t length)
 	return __real_munmap(addr, length);
 }
 
+int __real_fallocate64(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length);
+void (*before_punch)(void *argument);
+void *before_punch_argument;
+
+/* What an attacker does at exactly this moment. */
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
+{
+	if (before_punch)
+		before_punch(before_punch_argument);
+	return __real_fallocate64(fd, mode, offset, length);
+}
+
 static unsigned char *mine;
 
 static unsigned char mark_at(size_t i)

@@ -55,6 +55,9 @@ void sleep_ms(unsigned ms);
 /* Memory of our own that nothing may change; the mappings that the library makes lie between pages that nobody may touch. */
 void guards_begin(void);
 void guards_check(void);
+/* Called each time the library is about to free pages, if set. */
+extern void (*before_punch)(void *argument);
+extern void *before_punch_argument;
 
 /* -- world.c -- */
 
