@@ -117,34 +117,65 @@ static int let_go(void **table, void *what)
 	return found;
 }
 
+static size_t whole_pages(size_t bytes)
+{
+	size_t page = (size_t)page_bytes();
+
+	return (bytes + page - 1) / page * page;
+}
+
+static void mapping_put(unsigned char *from, unsigned char *to)
+{
+	for (int i = 0; i < HELD_MAX && from < to; i++)
+		if (!mapping[i].address) {
+			mapping[i] = (struct mapping){from, (size_t)(to - from)};
+			return;
+		}
+}
+
+/* Whatever is held of these bytes is so no more; what lies left and right of them stays. How many bytes it was. */
+static size_t mapping_cut(void *address, size_t bytes)
+{
+	unsigned char *from = address, *to = from + whole_pages(bytes);
+	size_t found = 0;
+
+	for (int i = 0; i < HELD_MAX; i++) {
+		unsigned char *its_from = mapping[i].address, *its_to = its_from + mapping[i].bytes;
+		if (!its_from || its_to <= from || to <= its_from)
+			continue;
+		unsigned char *cut_from = its_from > from ? its_from : from, *cut_to = its_to < to ? its_to : to;
+		found += (size_t)(cut_to - cut_from);
+		mapping[i].address = NULL;
+		mapping_put(its_from, cut_from);
+		mapping_put(cut_to, its_to);
+	}
+	return found;
+}
+
 static void mapping_add(void *address, size_t bytes)
 {
 	pthread_mutex_lock(&mutex);
-	for (int i = 0; i < HELD_MAX; i++)
-		if (!mapping[i].address || mapping[i].address == address) {
-			mapping[i] = (struct mapping){address, bytes};
-			break;
-		}
+	mapping_cut(address, bytes); /* MAP_FIXED */
+	mapping_put(address, (unsigned char *)address + whole_pages(bytes));
 	pthread_mutex_unlock(&mutex);
 }
 
+/* Whether all of it was held. */
 static int mapping_remove(void *address, size_t bytes)
 {
-	int found = 0;
-
 	pthread_mutex_lock(&mutex);
-	for (int i = 0; i < HELD_MAX; i++)
-		if (mapping[i].address == address && (bytes == 0 || mapping[i].bytes == bytes)) {
-			mapping[i].address = NULL;
-			found = 1;
-		}
+	int found = mapping_cut(address, bytes) == whole_pages(bytes);
 	pthread_mutex_unlock(&mutex);
 	return found;
 }
 
 void mapping_forget(void *address)
 {
-	mapping_remove(address, 0);
+	pthread_mutex_lock(&mutex);
+	for (int i = 0; i < HELD_MAX; i++)
+		if (mapping[i].address == address)
+			mapping[i].address = NULL;
+	pthread_mutex_unlock(&mutex);
 }
 
 void held_now(struct held *held)

@@ -156,6 +156,8 @@ struct world {
 	int sockets[2];
 	int fd; /* something to import */
 	struct ashmem_pressure *pressure;
+	struct ashmem_budget *budget;
+	struct ashmem_shrinker *shrinker;
 	/* What the operation made. */
 	struct ashmem_area *made;
 	void *mapped;
@@ -185,7 +187,7 @@ int peer_area(enum peer_area kind);
 
 void die(const char *what) __attribute__((noreturn));
 
-/* -- cases.c, cases_pressure.c, cases_kernel.c -- */
+/* -- cases.c, cases_sharing.c, cases_pressure.c, cases_budget.c, cases_kernel.c -- */
 
 enum {
 	MARKS_MAY_STAY = 1,    /* pages that could not be freed keep the purge mark: a false alarm, no more */
@@ -207,7 +209,7 @@ struct fault_case {
 	int flags;
 };
 
-extern const struct fault_case area_cases[], sharing_cases[], pressure_cases[], kernel_cases[];
+extern const struct fault_case area_cases[], sharing_cases[], pressure_cases[], budget_cases[], kernel_cases[];
 
 /* What an operation found wrong by itself; "" for nothing. */
 extern char notes[400];

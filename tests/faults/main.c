@@ -368,7 +368,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 int main(int argc, char **argv)
 {
-	static const struct fault_case *const tables[] = {area_cases, sharing_cases, kernel_cases, pressure_cases};
+	static const struct fault_case *const tables[] = {
+		area_cases, sharing_cases, kernel_cases, pressure_cases, budget_cases};
 	const char *directory = getenv("TMPDIR");
 	struct timespec begin, end;
 	int kinds = 0;
@@ -380,7 +381,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	peer_start();
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (int t = 0; t < 4; t++)
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++)
 		for (const struct fault_case *c = tables[t]; c->name; c++)
 			if (is_chosen(c->name, argc, argv))
 				run_case(c);

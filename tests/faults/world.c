@@ -82,6 +82,8 @@ void world_end(struct world *world)
 	}
 	ashmem_close(world->made);
 	ashmem_pressure_close(world->pressure);
+	ashmem_budget_close(world->budget);
+	ashmem_shrinker_unregister(world->shrinker);
 	if (world->mapped)
 		ashmem_unmap(world->mapped, world->mapped_bytes);
 	const int fds[] = {world->fd, world->made_fd, world->sockets[0], world->sockets[1]};
@@ -263,6 +265,10 @@ void world_describe(struct world *world, char *buffer, size_t size)
 	ashmem_process_get_stats(&stats);
 	say(&text, "process: areas %" PRIu64 " evictable %" PRIu64 " purged %" PRIu64 "\n", stats.areas,
 		stats.evictable_pages, stats.purged_pages);
+	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
+	if (world->budget && ashmem_budget_get_usage(world->budget, &usage) == 0)
+		say(&text, "budget: areas %" PRIu64 " unpinned %" PRIu64 " of %" PRIu64 " all %" PRIu64 " of %" PRIu64 "\n",
+			usage.areas, usage.unpinned_bytes, usage.unpinned_limit_bytes, usage.all_bytes, usage.all_limit_bytes);
 	if (world->pressure && ashmem_pressure_get_status(world->pressure, &status) == 0)
 		say(&text, "pressure: source %s level %" PRIu64 " lost %" PRIu64 " purged %" PRIu64 "\n",
 			ashmem_pressure_source(world->pressure), status.level, status.lost_sources, status.purged_pages);
