@@ -27,8 +27,9 @@ else
   output=$(abidiff --headers-dir2 include --drop-private-types "$dump" "$BUILD/libashmem.so" 2>&1)
   status=$?
   # Bits of the status: 1 error, 2 usage, 4 a change, 8 a change that breaks programs.
-  if [ $status = 0 ] && [ -z "$output" ]; then
-    pass "abidiff says nothing"
+  # At 0 it may still count what it left out: inner parts of opaque types.
+  if [ $status = 0 ]; then
+    pass "abidiff sees no change"
   elif [ $((status & 8)) != 0 ]; then
     fail "the ABI changed in a way that breaks programs built before; $advice: $output"
   elif [ $((status & 3)) = 0 ]; then
@@ -53,12 +54,20 @@ check "soname $soname" test "$soname" = "$(sed -n '1s/ .*//p' $symbols)"
 
 # ---- programs built before
 
+# The code of a header, without comments.
+code() {
+  "$CC" -fpreprocessed -dD -E -P -x c "$1" 2>/dev/null
+}
+
 release=${VERSION%.*}
 if [ ! -d "tests/abi/$release/include" ]; then
   pass "$release has no headers of its own to keep"
 elif head -n 20 CHANGELOG.md | grep -qx "## \[$VERSION\] - unreleased"; then
-  differ=$(diff -rq include "tests/abi/$release/include")
-  if [ -z "$differ" ]; then pass "the kept headers of $release are today's"; else fail "$differ; $advice"; fi
+  # Comments may be mended without further ado.
+  differ=$(for header in include/ashmem/* "tests/abi/$release"/include/ashmem/*; do
+    diff -q <(code "include/ashmem/${header##*/}") <(code "tests/abi/$release/include/ashmem/${header##*/}") >/dev/null || echo "${header##*/}"
+  done | sort -u | tr '\n' ' ')
+  if [ -z "$differ" ]; then pass "the kept headers of $release are today's"; else fail "headers are not those kept for $release: $differ- $advice"; fi
 fi
 for old in tests/abi/*/include; do
   old=${old%/include}
