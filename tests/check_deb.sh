@@ -107,7 +107,7 @@ minimal_system() {
   suite=$(sed -n "s/^VERSION_CODENAME=//p" /etc/os-release)
   mapfile -t options < <(apt_options)
   apt_sources | mmdebstrap --quiet --variant=minbase --mode=root "${options[@]}" \
-    --include=gcc,libc6-dev,pkg-config,dpkg-dev "$suite" "$root" - || return 1
+    --include=gcc,libc6-dev,pkg-config,dpkg-dev,apt-utils "$suite" "$root" - || return 1
   # The first mirror can be a name in this machine's files.
   cp -L /etc/hosts /etc/resolv.conf "$root/etc/"
 }
