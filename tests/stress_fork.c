@@ -343,6 +343,11 @@ int main(int argc, char **argv)
 		printf("forks of a process with threads cannot be followed by valgrind\n");
 		return 77;
 	}
+	/* Another thread may have its allocator's locks at the fork; in the child nobody gives them back. */
+	if (UNDER_ADDRESS_SANITIZER) {
+		printf("a child of a process with threads cannot allocate under the address sanitizer\n");
+		return 77;
+	}
 	make_areas();
 	deadline = seconds_now() + stress_seconds();
 	for (uintptr_t i = 0; i < THREADS; i++)
