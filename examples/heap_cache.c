@@ -118,17 +118,21 @@ int main(void)
 	struct ashmem_shrinker_stats stats = {.struct_size = sizeof(stats)};
 	struct ashmem_shrinker *shrinker;
 	struct ashmem_area *area;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (size_t)ENTRIES * ENTRY_PAGES * page;
+	long page = sysconf(_SC_PAGESIZE);
+	size_t entry_bytes = ENTRY_PAGES * (size_t)page, bytes = ENTRIES * entry_bytes;
 	void *mapped;
+
+	if (page < 1)
+		return 1;
 
 	/* An area with as many pages, unpinned: the two share what has to go. */
 	check(ashmem_create("pictures", bytes, 0, &area), "ashmem_create");
 	check(ashmem_map(area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &mapped), "ashmem_map");
 	memset(mapped, 'p', bytes);
-	for (size_t offset = 0; offset < bytes; offset += ENTRY_PAGES * page)
-		check(ashmem_unpin(area, offset, ENTRY_PAGES * page), "ashmem_unpin");
+	for (size_t offset = 0; offset < bytes; offset += entry_bytes)
+		check(ashmem_unpin(area, offset, entry_bytes), "ashmem_unpin");
 
-	cache.entry_bytes = ENTRY_PAGES * page;
+	cache.entry_bytes = entry_bytes;
 	check(ashmem_shrinker_register(&options, &shrinker), "ashmem_shrinker_register");
 	use_entries(&cache, 0, ENTRIES);
 	use_entries(&cache, 0, ENTRIES / 8);

@@ -23,7 +23,7 @@ static void unref(struct ashmem_budget *budget)
 	budgets_lock();
 	int last = --budget->refs == 0;
 	budgets_unlock();
-	if (last)
+	if (last && budget != &budget_process) /* which keeps a reference to itself */
 		free(budget);
 }
 

@@ -344,7 +344,7 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct m
 /* Make the memory, and the state `with_state`; all or nothing, but that a file of a birth stays sealed. The area is held as a newborn. */
 static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
-	struct stat status;
+	struct stat status = {.st_ino = 0};
 	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r = 0;
 
 	if (fd < 0)

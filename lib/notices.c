@@ -148,7 +148,7 @@ static void call(unsigned slot, struct ashmem_area *area, uint64_t offset, uint6
 
 	telling[slot]++;
 	calls++;
-	fn(area, offset, length, userdata);
+	fn(userdata, area, offset, length);
 	calls--;
 	telling[slot]--;
 

@@ -86,6 +86,7 @@ void range_sweep_begin(struct range_sweep *sweep)
 	sweep->next = sweep->count = 0;
 	sweep->changed = 0;
 	sweep->evicted = 0;
+	sweep->rest_age = AGE_NONE;
 }
 
 /* A range of the leaf waits for its turn, in order of age; of those with one stamp the first page comes first. */

@@ -107,7 +107,7 @@ CONTRACT_TEST(debug_modes, purge_on_unpin_purges_everything_at_once)
 	view_drop(&views[1]);
 }
 
-static void fill_and_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void fill_and_unpin(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	int *calls = userdata;
 

@@ -26,7 +26,7 @@ struct heard {
 	int strange; /* another area, or bytes that are no pages of it */
 };
 
-static void hear(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void hear(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	struct heard *heard = userdata;
 	int which = area == heard->area[1];
@@ -198,7 +198,7 @@ struct busy {
 	int64_t shrunk;
 };
 
-static void rebuild(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void rebuild(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	struct busy *busy = userdata;
 
@@ -227,7 +227,7 @@ CONTRACT_TEST(notices, subscriber_can_pin_fill_and_unpin)
 	view_drop(&view);
 }
 
-static void purge_the_rest(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void purge_the_rest(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	struct busy *busy = userdata;
 
@@ -259,7 +259,7 @@ CONTRACT_TEST(notices, subscriber_can_purge)
 	view_drop(&view);
 }
 
-static void close_and_end(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void close_and_end(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	struct busy *busy = userdata;
 
@@ -296,7 +296,7 @@ struct slow {
 	int entered, leave, left;
 };
 
-static void wait_to_leave(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void wait_to_leave(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	struct slow *slow = userdata;
 

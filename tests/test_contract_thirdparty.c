@@ -275,7 +275,7 @@ CHILD_TEST(descriptors_that_it_does_not_know_go_on_to_the_others)
 	close(other);
 }
 
-static void add_bytes(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void add_bytes(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	uint64_t *bytes = userdata;
 

@@ -39,12 +39,12 @@ extern "C" {
  * order of going. Neighbouring pages are told at once. None is left out; if a registered backend has more to tell in one piece than is remembered, a
  * notice covers what lies between, and pages of a backend that tells nothing are told as the whole area.
  *
+ * @param userdata  As given to ashmem_purge_subscribe().
  * @param area      The area; borrowed.
  * @param offset    First byte that went, page aligned.
  * @param length    Bytes, a multiple of the page size.
- * @param userdata  As given to ashmem_purge_subscribe().
  */
-typedef void (*ashmem_purge_fn)(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata);
+typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length);
 
 /**
  * @brief Be called for what this process purges from now on.

@@ -306,7 +306,7 @@ static int64_t do_unpin_with(struct world *world)
 
 static int subscriber, told;
 
-static void be_told(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata)
+static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	(void)area, (void)offset, (void)length, (void)userdata;
 	told++;

@@ -38,7 +38,7 @@ struct ashmem_pressure_status {
 	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns, headroom_purges, lost_sources,
 		free_bytes, limit_bytes, unpin_purges;
 };
-typedef void (*ashmem_purge_fn)(struct ashmem_area *area, uint64_t offset, uint64_t length, void *userdata);
+typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length);
 typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages);
 
 struct ashmem_backend {

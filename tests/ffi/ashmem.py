@@ -77,7 +77,7 @@ class PressureStatus(SizedStructure):
     ]
 
 
-PURGE_FN = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64, c_void_p)
+PURGE_FN = CFUNCTYPE(None, c_void_p, c_void_p, c_uint64, c_uint64)
 PRESSURE_FN = CFUNCTYPE(None, c_void_p, c_uint32, c_uint32, c_uint64)
 STATE = c_void_p
 STATE_OUT = POINTER(c_void_p)

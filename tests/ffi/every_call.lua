@@ -134,7 +134,7 @@ end
 
 local function notices()
 	local told = {}
-	local on_purge = ffi.cast("ashmem_purge_fn", function(area, offset, length)
+	local on_purge = ffi.cast("ashmem_purge_fn", function(_, area, offset, length)
 		told[#told + 1] = { area, tonumber(offset), tonumber(length), lib.pin(area, offset, length) }
 	end)
 	local area = new_area()

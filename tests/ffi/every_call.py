@@ -141,7 +141,7 @@ def notices():
     told = []
 
     @PURGE_FN
-    def on_purge(area, offset, length, userdata):
+    def on_purge(userdata, area, offset, length):
         told.append((area, offset, length, userdata, lib.pin(area, offset, length)))
 
     area = new_area()
