@@ -122,7 +122,7 @@ int main(void)
 	size_t entry_bytes = ENTRY_PAGES * (size_t)page, bytes = ENTRIES * entry_bytes;
 	void *mapped;
 
-	if (page < 1)
+	if (page < 1 || entry_bytes == 0)
 		return 1;
 
 	/* An area with as many pages, unpinned: the two share what has to go. */
