@@ -4,6 +4,7 @@
  * one by one, also where huge pages were made of them.
  */
 #define _GNU_SOURCE 1
+#include "support/abilities.h"
 #include "support/areas.h"
 #include "support/contract.h"
 
@@ -40,7 +41,10 @@ static uint64_t resident_pages(const struct view *view)
 
 CONTRACT_TEST(populate, new_pages_are_there_and_zero)
 {
-	struct view view = view_make(MANY);
+	struct view view;
+
+	skip_without_populating();
+	view = view_make(MANY);
 
 	expect_eq(resident_pages(&view), 0);
 	populate(&view, 0, MANY);
@@ -51,7 +55,10 @@ CONTRACT_TEST(populate, new_pages_are_there_and_zero)
 
 CONTRACT_TEST(populate, only_the_pages_asked_for)
 {
-	struct view view = view_make(MANY);
+	struct view view;
+
+	skip_without_populating();
+	view = view_make(MANY);
 
 	populate(&view, 3, 5);
 	expect_eq(resident_pages(&view), 5);
@@ -100,6 +107,7 @@ CONTRACT_TEST(populate, large_mappings_lie_as_huge_pages_do)
 	void *addr;
 
 	skip_on_kernel("the driver maps where it likes");
+	skip_without_unmapping();
 	expect_eq(ashmem_create("large", 3 * huge, 0, &area), 0);
 	for (uint64_t at = 0; at < 3; at++) {
 		expect_eq(ashmem_map(area, at * page, 2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -129,10 +137,13 @@ CONTRACT_TEST(populate, arguments_are_checked)
 
 CONTRACT_TEST(populate, memory_that_is_not_mapped_is_an_error)
 {
-	struct view view = view_make(4);
-	unsigned char *base = view.base;
+	struct view view;
+	unsigned char *base;
 	size_t page = page_bytes();
 
+	skip_without_populating();
+	view = view_make(4);
+	base = view.base;
 	populate(&view, 0, 4);
 	expect_eq(ashmem_unmap(base + 2 * page, page), 0);
 	expect_eq(ashmem_populate(base, 4 * page), -ENOMEM);

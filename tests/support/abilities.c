@@ -18,6 +18,9 @@
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 3
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
 #endif
@@ -46,6 +49,32 @@ void skip_without_wiping_on_fork(void)
 	munmap(memory, length);
 	if (!wiped)
 		contract_skip("memory is not wiped in children here (qemu-user?)");
+}
+
+/* A page where nothing is mapped any more. */
+static void *unmapped_page(size_t length)
+{
+	void *memory = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	expect(memory != MAP_FAILED);
+	munmap(memory, length);
+	return memory;
+}
+
+void skip_without_populating(void)
+{
+	size_t length = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (madvise(unmapped_page(length), length, MADV_POPULATE_READ) == 0)
+		contract_skip("populating is ignored here (qemu-user?)");
+}
+
+void skip_without_unmapping(void)
+{
+	size_t length = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (msync(unmapped_page(length), length, MS_ASYNC) == 0)
+		contract_skip("addresses stay reserved when their memory is unmapped (qemu-user?)");
 }
 
 static void map_over_the_limit(void *unused)

@@ -19,6 +19,12 @@ void skip_without_far_mappings(void);
 /* MAP_SHARED_VALIDATE, Linux 4.15. */
 void skip_without_shared_validate(void);
 
+/* MADV_POPULATE_READ does something, if only to say that the kernel has no such thing. */
+void skip_without_populating(void);
+
+/* munmap(2) leaves nothing behind. */
+void skip_without_unmapping(void);
+
 /* Descriptors that do not fit the receiver's buffer are closed. */
 void skip_without_closing_of_surplus_descriptors(void);
 
