@@ -85,6 +85,7 @@ CONTRACT_TEST(populate, pages_of_a_huge_page_are_purged_one_by_one)
 	struct view view;
 
 	skip_on_kernel("ashmem_shrink() leaves the driver's areas alone");
+	skip_without_populating();
 	view = view_make(MANY);
 	populate(&view, 0, MANY);
 	fill_pages(&view, 0, MANY, 0x11);
