@@ -23,6 +23,7 @@ mode=${MODE:-plain}
 # Tests that valgrind itself breaks, each with what it cannot do. They count as skipped.
 valgrind_breaks=(
   map/fixed_noreplace_reports_what_is_there           # MAP_FIXED_NOREPLACE
+  map/no_address_space_is_reported                    # living under a limit on memory
   map/unmap_reports_too_many_mappings                 # very many mappings
   better/d4_pin_that_splits_needs_no_memory           # living under a limit on memory
   sockets/too_many_descriptors_under_way_are_reported # living under a limit on descriptors

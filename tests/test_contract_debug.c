@@ -21,6 +21,13 @@ static void set_modes(const char *modes)
 	expect_eq(ashmem_debug_set(modes), 0);
 }
 
+/* In a test itself, not in a child of it: a child cannot skip. */
+static void set_trap_modes(const char *modes)
+{
+	contract_skip_under_valgrind("valgrind reports the traps themselves as mistakes");
+	set_modes(modes);
+}
+
 static const char *modes_now(void)
 {
 	static char text[128];
@@ -201,7 +208,6 @@ static int traps_at(const unsigned char *base, uint64_t page, int write)
 	struct use use = {base + page * page_bytes(), write};
 	int status;
 
-	contract_skip_under_valgrind(); /* it reports the trap itself as a mistake */
 	status = child_wait(child_start(use_byte, &use));
 
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV)
@@ -227,7 +233,7 @@ CONTRACT_TEST(debug_trap, unpinned_pages_trap_until_they_are_pinned)
 {
 	struct view view;
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(8);
 	fill_pages(&view, 0, 8, 1);
 	unpin_pages(view.area, 2, 4);
@@ -249,7 +255,7 @@ CONTRACT_TEST(debug_trap, failed_calls_change_no_rights)
 {
 	struct view view;
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(4);
 	unpin_pages(view.area, 0, 1);
 	expect_eq(ashmem_unpin(view.area, page_bytes(), 1), -EINVAL);
@@ -265,7 +271,7 @@ CONTRACT_TEST(debug_trap, all_shared_mappings_of_an_area_and_no_private_ones)
 	void *second = NULL, *private = NULL;
 	size_t page = (size_t)page_bytes();
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(6);
 	fill_pages(&view, 0, 6, 1);
 	expect_eq(ashmem_map(view.area, 2 * page, 3 * page, PROT_READ, MAP_SHARED, &second), 0);
@@ -289,7 +295,7 @@ CONTRACT_TEST(debug_trap, mapping_made_while_pages_are_unpinned_traps_there)
 	struct view view;
 	unsigned char *second;
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(6);
 	unpin_pages(view.area, 1, 2);
 	unpin_pages(view.area, 4, 1);
@@ -307,7 +313,7 @@ CONTRACT_TEST(debug_trap, parts_of_a_mapping_can_go)
 	void *over;
 	size_t page = (size_t)page_bytes();
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(10);
 	other = view_make(2);
 	expect_eq(ashmem_unmap(view.base, page), 0);
@@ -336,7 +342,7 @@ CONTRACT_TEST(debug_trap, held_pages_are_accessible_until_the_last_release)
 	uint64_t page = page_bytes();
 
 	skip_on_kernel("the driver knows no holds");
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(6);
 	unpin_pages(view.area, 0, 6);
 	expect_eq(ashmem_hold(view.area, page, 3 * page), ASHMEM_NOT_PURGED);
@@ -357,7 +363,7 @@ CONTRACT_TEST(debug_trap, purged_pages_are_accessible_again_and_empty)
 {
 	struct view view;
 
-	set_modes("trap-unpinned,purge-on-unpin");
+	set_trap_modes("trap-unpinned,purge-on-unpin");
 	view = view_make(4);
 	fill_pages(&view, 0, 4, 1);
 	unpin_pages(view.area, 1, 2);
@@ -381,7 +387,7 @@ CONTRACT_TEST(debug_trap, child_of_fork_begins_as_its_parent_was)
 {
 	struct view view;
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(4);
 	unpin_pages(view.area, 0, 2);
 	run_child(pin_in_child, &view);
@@ -397,14 +403,14 @@ CONTRACT_TEST(debug_trap, ends_with_the_mode_and_with_the_last_handle)
 {
 	struct view view;
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(4);
 	unpin_pages(view.area, 0, 2);
 	set_modes("");
 	expect_str(trap_picture(view.base, 4), "....");
 	view_drop(&view);
 
-	set_modes("trap-unpinned");
+	set_trap_modes("trap-unpinned");
 	view = view_make(4);
 	unpin_pages(view.area, 0, 2);
 	expect_str(trap_picture(view.base, 4), "TT..");
@@ -444,7 +450,7 @@ CONTRACT_TEST(debug_trap, threads_use_what_they_have_pinned)
 	pthread_t threads[2];
 	int i;
 
-	set_modes("trap-unpinned,purge-random=5");
+	set_trap_modes("trap-unpinned,purge-random=5");
 	view = view_make(8);
 	for (i = 0; i < 2; i++) {
 		workers[i] = (struct worker){&view, 4 * (uint64_t)i, 0};

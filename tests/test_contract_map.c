@@ -357,7 +357,7 @@ CONTRACT_TEST(map, unmap_reports_too_many_mappings)
 	long most = most_mappings();
 	int status;
 
-	contract_skip_under_valgrind();
+	contract_skip_under_valgrind("valgrind keeps limits of its own");
 	if (most <= 0 || most > 200000)
 		contract_skip("the limit of mappings is unknown or too high to reach");
 	status = child_wait(child_start(unmap_when_no_mapping_can_be_split, &most));

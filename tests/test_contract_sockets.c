@@ -339,7 +339,7 @@ CONTRACT_TEST(sockets, too_many_descriptors_under_way_are_reported)
 {
 	int ends[2];
 
-	contract_skip_under_valgrind();
+	contract_skip_under_valgrind("valgrind keeps limits of its own");
 	make_socket_pair(ends);
 	run_child(send_too_many, ends);
 	close_both(ends);

@@ -50,12 +50,12 @@ void contract_skip(const char *reason)
 	abort();
 }
 
-void contract_skip_under_valgrind(void)
+void contract_skip_under_valgrind(const char *reason)
 {
 	const char *preload = getenv("LD_PRELOAD");
 
 	if (preload && strstr(preload, "vgpreload"))
-		contract_skip("valgrind keeps limits of its own");
+		contract_skip(reason);
 }
 
 /* "-22 (Invalid argument)" tells more than "-22". */

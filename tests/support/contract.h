@@ -54,8 +54,8 @@ __attribute__((noreturn, format(printf, 3, 4))) void contract_fail(
 /* End the test as skipped; not from a child. The reason is printed and the skip is counted. */
 __attribute__((noreturn)) void contract_skip(const char *reason);
 
-/* Valgrind emulates limits that some tests are about; skips them there. */
-void contract_skip_under_valgrind(void);
+/* The same, under valgrind alone. */
+void contract_skip_under_valgrind(const char *reason);
 
 void contract_expect_eq(
 	const char *file, int line, const char *expression, intmax_t got, intmax_t want);
