@@ -4,7 +4,7 @@
 #
 #   awk -v version=0.9.0 -f man_overview.awk include/ashmem/ashmem.h >libashmem.3
 #
-# It knows the Markdown that the main page uses: sections, paragraphs, lists of references, tables of two columns,
+# It knows the Markdown that the main page uses: sections, paragraphs, lists, lists of references, tables of two columns,
 # `code`, *emphasis* and **strong emphasis**.
 
 # Each PATTERN...PATTERN pair in LINE set in FONT. mark is the length of the marks.
@@ -54,6 +54,12 @@ inside && /\*\// { exit }
 	print roff($0)
 	next
 }
+/^- / {
+	print ".IP \\(bu 2\n" roff(substr($0, 3))
+	pending = 0
+	next
+}
+/^  [^ ]/ { sub(/^ */, "") }
 /^\| (---|error )/ { next }
 /^\| / {
 	split($0, cell, / *\| */)

@@ -132,7 +132,7 @@ FNR == 1 {
 {
 	if (/^'/)
 		$0 = "\\&" $0
-	gsub(/\\fBErrors that any call on an area can return\\fP/, "\\fBlibashmem\\fP(3)")
+	gsub(/\\fB(Errors that any call on an area can return|Structures that grow)\\fP/, "\\fBlibashmem\\fP(3)")
 	group_line($0)
 }
 

@@ -13,8 +13,17 @@
 #include "backend.h"
 #include "key.h"
 #include "process.h"
+#include "structs.h"
 
 #define BUILT_IN 2
+
+/* What ends the table of 0.9: every program has at least that much. Operations that come later are added behind it. */
+#define TABLE_0_9 (offsetof(struct ashmem_backend, present) + sizeof(((struct ashmem_backend *)NULL)->present))
+
+/* The capabilities that the operations of today's table are behind. */
+#define CAPABILITIES                                                                                                       \
+	(ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_PURGE_ALL | ASHMEM_BACKEND_CAP_INSPECT | ASHMEM_BACKEND_CAP_SEAL |    \
+		ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST)
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* "auto" takes the first of the built-in ones that works. */
@@ -22,6 +31,8 @@ static const struct ashmem_backend *backends[BACKENDS_MAX] = {
 	&backend_kernel,
 	&backend_memfd,
 };
+/* What the program added, each as a whole table: an operation that its version does not know is NULL. */
+static struct ashmem_backend added[BACKENDS_MAX - BUILT_IN];
 static unsigned count = BUILT_IN;
 static const struct ashmem_backend *selected; /* NULL: not by ashmem_backend_select() */
 static int selected_auto;                     /* "auto" was selected: the environment does not count */
@@ -127,7 +138,7 @@ int ashmem_backend_select(const char *name)
 
 static int is_complete(const struct ashmem_backend *b)
 {
-	if (b->struct_size < sizeof(*b) || !b->name || !*b->name || strcmp(b->name, "auto") == 0)
+	if (!b->name || !*b->name || strcmp(b->name, "auto") == 0 || (b->capabilities & ~CAPABILITIES))
 		return 0;
 	if (!b->probe || !b->create || !b->close || !b->set_name || !b->get_name || !b->set_size ||
 		!b->get_size || !b->set_prot || !b->get_prot || !b->get_fd || !b->map || !b->read ||
@@ -152,17 +163,25 @@ static int is_complete(const struct ashmem_backend *b)
 
 int ashmem_backend_register(const struct ashmem_backend *backend)
 {
-	int r = 0;
+	struct ashmem_backend whole = {.struct_size = sizeof(whole)};
+	int r;
 
-	if (!backend || !is_complete(backend))
+	if (!backend || backend->struct_size < TABLE_0_9)
+		return -EINVAL;
+	r = struct_copy_in(&whole, sizeof(whole), backend);
+	if (r < 0)
+		return r;
+	whole.struct_size = sizeof(whole);
+	if (!is_complete(&whole))
 		return -EINVAL;
 	pthread_mutex_lock(&mutex);
-	if (find(backend->name))
+	if (find(whole.name))
 		r = -EEXIST;
 	else if (count == BACKENDS_MAX)
 		r = -ENOSPC;
 	if (r == 0) {
-		backends[count] = backend;
+		added[count - BUILT_IN] = whole;
+		backends[count] = &added[count - BUILT_IN];
 		__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&mutex);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Public structures that grow: each begins with `size_t struct_size`, set by the caller to the bytes it knows.
+ * Public structures that grow: each begins with `size_t struct_size`, set by the caller to the bytes it knows. The rule that
+ * users go by stands in <ashmem/ashmem.h>, "Structures that grow"; every such structure passes through one of these two.
  */
 #ifndef ASHMEM_LIB_STRUCTS_H
 #define ASHMEM_LIB_STRUCTS_H

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: MIT
 #
 # The interface is what was written down: its types and functions as abidiff sees them, its symbols, its soname; and a program
-# built against the headers of the first release runs with today's library. Run by `make check-abi`.
+# built against the headers of the first release runs with today's library, and with one whose structures have all grown.
+# Run by `make check-abi`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
 . tests/counts.sh
-: "${BUILD:?}" "${VERSION:?}" "${CC:=cc}" "${NM:=nm}"
+: "${BUILD:?}" "${VERSION:?}" "${CC:=cc}" "${NM:=nm}" "${MAKE:=make}"
 export LC_ALL=C
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -59,6 +60,23 @@ code() {
   "$CC" -fpreprocessed -dD -E -P -x c "$1" 2>/dev/null
 }
 
+# A library of the future: every structure that begins with struct_size has more members at its end.
+grown=$scratch/grown
+mkdir "$grown"
+cp -r Makefile packaging include lib pkgconfig cmake "$grown"
+for header in "$grown"/include/ashmem/*.h; do
+  awk '/^struct ashmem_[a-z_]* \{$/ { getline first; print; $0 = first; grows = /^\tsize_t struct_size;/ }
+    /^\};$/ { if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"; grows = 0 }
+    { print }' "$header" >"$scratch/header" && mv "$scratch/header" "$header"
+done
+if [ "$(cat "$grown"/include/ashmem/*.h | grep -c 'uint64_t grown\[4\];')" = "$(cat include/ashmem/*.h | grep -c '^	size_t struct_size;')" ]; then
+  pass "every structure with struct_size grew"
+else
+  fail "not every structure with struct_size grew"
+fi
+check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s -f "$grown/Makefile" "BUILD=$grown/build" \
+  "CC=$CC" CFLAGS=-O1 "$grown/build/libashmem.so"
+
 release=${VERSION%.*}
 if [ ! -d "tests/abi/$release/include" ]; then
   pass "$release has no headers of its own to keep"
@@ -76,6 +94,7 @@ for old in tests/abi/*/include; do
     check "$name compiles with the headers of ${old##*/}" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$old/include" \
       "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
     check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
+    check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
   done
 done
 counts_end

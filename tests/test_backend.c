@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,8 +247,19 @@ CHILD_TEST(register_refuses_structures_of_another_size)
 	bad = toy_backend("bad", 0);
 	bad.struct_size = 0;
 	expect_no_register(&bad, -EINVAL);
-	bad.struct_size = sizeof bad - sizeof(void *);
+	bad.struct_size = offsetof(struct ashmem_backend, present) + sizeof bad.present - 1;
 	expect_no_register(&bad, -EINVAL);
+}
+
+CHILD_TEST(register_takes_the_structure_of_0_9)
+{
+	static struct ashmem_backend first;
+
+	first = toy_backend("first", 0);
+	first.struct_size = offsetof(struct ashmem_backend, present) + sizeof first.present;
+	expect_eq(ashmem_backend_register(&first), 0);
+	expect_eq(ashmem_backend_select("first"), 0);
+	expect_created_by("first");
 }
 
 CHILD_TEST(register_takes_structures_of_later_versions)
@@ -262,6 +274,40 @@ CHILD_TEST(register_takes_structures_of_later_versions)
 	expect_eq(ashmem_backend_register(&later.known), 0);
 	expect_eq(ashmem_backend_select("later"), 0);
 	expect_created_by("later");
+}
+
+CHILD_TEST(register_refuses_operations_that_it_does_not_know)
+{
+	static struct {
+		struct ashmem_backend known;
+		void *future[4];
+	} later;
+
+	later.known = toy_backend("bad", 0);
+	later.known.struct_size = sizeof later;
+	later.future[3] = &later;
+	expect_no_register(&later.known, -E2BIG);
+}
+
+CHILD_TEST(register_refuses_capabilities_that_it_does_not_know)
+{
+	static struct ashmem_backend bad;
+
+	bad = toy_backend("bad", 1u << 31);
+	expect_no_register(&bad, -EINVAL);
+	bad.capabilities = ASHMEM_BACKEND_CAP_LOST << 1;
+	expect_no_register(&bad, -EINVAL);
+}
+
+CHILD_TEST(register_copies_the_structure)
+{
+	static const char name[] = "copied";
+	struct ashmem_backend backend = toy_backend(name, 0);
+
+	expect_eq(ashmem_backend_register(&backend), 0);
+	memset(&backend, 0xee, sizeof backend);
+	expect_eq(ashmem_backend_select("copied"), 0);
+	expect_created_by("copied");
 }
 
 CHILD_TEST(register_refuses_names_that_are_taken)

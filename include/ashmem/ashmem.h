@@ -43,6 +43,18 @@
  * No call waits longer for other processes than five seconds, but for those that need several locks or a socket; a purge waits five seconds
  * for the locks of all its areas together. docs/security.md has a table of the bounds.
  *
+ * @section ashmem_structs Structures that grow
+ *
+ * Later versions add members at the end of the structures that begin with `size_t struct_size`, and only there. The caller sets it to the bytes
+ * that it knows: `sizeof`, or what its FFI declares. The same rule holds for all of them, in either direction, so that old programs run with new
+ * libraries and new programs with old ones:
+ *
+ * - What the caller **fills in** (`_options`, struct ashmem_backend): a member that it does not know counts as zero, which is the default of every
+ *   member that was added later. One that the library does not know must be zero, or the answer is -E2BIG: a wish is never passed over in silence.
+ * - What the library **fills in** (`_stats`, `_status`, `_usage`): no more than `struct_size` bytes are written. A member that the library does not know
+ *   becomes zero. `struct_size` itself stays as it was.
+ * - A `struct_size` below its own size is -EINVAL. struct ashmem_backend, most members of which are not optional, must be as long as in 0.9.
+ *
  * @section ashmem_threads Threads, signals, fork
  *
  * Calls on one area may come from many threads and processes at once; only ashmem_close() must not run

@@ -9,9 +9,7 @@
  * @defgroup ashmem_stats Statistics
  * @brief What an area and the process hold.
  *
- * The structures grow at their end in later versions. The caller sets `struct_size` to the size it knows
- * (`sizeof`, or the number its FFI declares); the library fills that many bytes, zeroes what it does not know,
- * and never writes beyond.
+ * The structures grow at their end in later versions (@ref ashmem_structs): set `struct_size` first.
  * @{
  */
 

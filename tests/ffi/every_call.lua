@@ -326,7 +326,7 @@ end
 
 -- A backend written in Lua: bytes of the heap, one range that is pinned or not. Callbacks must not raise errors, and the
 -- functions that call into them must not be compiled (jit.off), which LuaJIT asks for.
-local kept -- the library keeps the table for good, so Lua must not collect it
+local kept -- the library calls its functions for good, so Lua must not collect them
 
 local function lua_backend()
 	local areas, calls = {}, {}

@@ -515,7 +515,7 @@ def main():
     shrinkers()
     budgets()
     pressure()
-    registered = backend()  # the library keeps the table for good
+    registered = backend()  # the library calls its functions for good
     with open(sys.argv[1], "w", encoding="ascii") as called:
         called.writelines(name + "\n" for name in sorted(lib.called))
     del registered

@@ -53,7 +53,7 @@ extern "C" {
  * areas; they must not call back into the library.)
  */
 struct ashmem_backend {
-	size_t struct_size;    /**< sizeof(struct ashmem_backend) of who fills it in. */
+	size_t struct_size;    /**< Set by the caller: bytes of this structure that it fills in, at least those of 0.9. */
 	const char *name;      /**< Short and unique; not "auto". Must stay valid for good. */
 	uint32_t capabilities; /**< ASHMEM_BACKEND_CAP_ bits. */
 	void *userdata;        /**< Handed to `probe`, `create`, `import` and `purge_all`. */
@@ -116,7 +116,7 @@ struct ashmem_backend {
 	/** CAP_INSPECT: as ashmem_find_unpinned(); the outputs are not NULL. */
 	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
 		uint32_t *range_state);
-	/** CAP_INSPECT: as ashmem_area_get_stats(), into a whole struct ashmem_area_stats. */
+	/** CAP_INSPECT: as ashmem_area_get_stats(), into a struct ashmem_area_stats of zeroes, no more than its `struct_size`. */
 	int (*get_stats)(void *state, void *stats);
 
 	/** CAP_SEAL: as ashmem_seal(); the size is not 0. */
@@ -186,10 +186,11 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
  * "auto" never takes it; it is used when it is selected by name, and asked about descriptors that are imported before
  * the built-in ones are. A backend cannot be taken away again.
  *
- * @param[in] backend  The operations; not copied, must stay valid and unchanged for good.
+ * @param[in] backend  The operations; copied, and not used after the call. Name, functions and `userdata` must stay valid for good.
  * @return 0 on success.
- * @retval -EINVAL  @p backend is NULL, its `struct_size` is not that of this library or a later one, its name is NULL, "" or "auto", or an
- *                  operation that its capabilities call for is NULL.
+ * @retval -EINVAL  @p backend is NULL, `struct_size` is smaller than the structure of 0.9 (@ref ashmem_structs), its name is NULL, "" or
+ *                  "auto", it has an unknown capability, or an operation that is not optional or that its capabilities call for is NULL.
+ * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all zero.
  * @retval -EEXIST  There is a backend of that name.
  * @retval -ENOSPC  Eight have been registered already.
  *
