@@ -562,7 +562,8 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * Pages that are unpinned are from now on as if they had been unpinned just now: without purge mark, the newest in age. With
  * #ASHMEM_RELEASE_LOST, or on a handle that was imported read-only, marks and ages stay. Then pages that this handle has no hold on any more can be purged,
  * unless they are pinned or somebody else holds them. Do not clear marks, that is release without the flag, while another holder
- * still rebuilds.
+ * still rebuilds. A process that dies within the call may have renewed only the first of several ranges, each as a whole; the marks of the others
+ * stay, and the next one rebuilds them.
  *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.

@@ -181,9 +181,40 @@ static void one_exported(struct world *world)
 	close(ashmem_export_read_only(handle(world, 0)));
 }
 
-#define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k, 0, 0}, g}
-#define UNPIN_WITH_AT(n, b, p, f, k, u, o) {n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o}, 0}
-#define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0}, g}
+/* Purged ranges, a merged one, live ones, gaps between them. */
+static void losses(struct world *world)
+{
+	static const uint32_t gone[] = {2, 8, 12, 20, 30};
+
+	for (uint32_t i = 0; i < 5; i++)
+		unpin(world, 0, gone[i], 3);
+	ashmem_purge_all();
+	unpin(world, 0, 14, 3);
+	unpin(world, 0, 25, 4);
+	unpin(world, 0, 34, 3);
+}
+
+static void losses_exported(struct world *world)
+{
+	losses(world);
+	close(ashmem_export_read_only(handle(world, 0)));
+}
+
+/* Losses at the borders of words of the bitmap, which has pages of its own. */
+static void losses_far(struct world *world)
+{
+	uint32_t pages = world->area[0].pages;
+
+	unpin(world, 0, 60, 8);
+	unpin(world, 0, 4094, 3);
+	unpin(world, 0, pages - 70, 70);
+	ashmem_purge_all();
+	unpin(world, 0, 2000, 20);
+}
+
+#define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k, 0, 0, 0}, g}
+#define UNPIN_WITH_AT(n, b, p, f, k, u, o) {n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o, 0}, 0}
+#define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0, 0}, g}
 
 const struct crash_case crash_cases[] = {
 	PIN_AT("pin of one whole range", one, 32, 2, 28, 0),
@@ -231,40 +262,57 @@ const struct crash_case crash_cases[] = {
 	UNPIN_WITH_AT("unpin of a former range, to go last", entries, 200, 16, 3, 7, ASHMEM_ORDER_FIFO),
 	UNPIN_WITH_AT("unpin with a priority that merges several", ranked, 60, 2, 14, 3, ASHMEM_ORDER_LIFO),
 	PIN_AT("pin that splits a range with a priority", ranked, 60, 6, 1, 0),
-	{"status", spread, 200, 1, {OP_STATUS, 0, 79, 2, 0, 0}, 0},
-	{"find_unpinned", spread, 200, 1, {OP_FIND, 0, 79, 1, 0, 0}, 0},
-	{"statistics", spread, 200, 1, {OP_STATS, 0, 0, 0, 0, 0}, 0},
-	{"purge of one range", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
-	{"purge of a merged range", merged, 40, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
-	{"purge of everything", merged, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, 0},
-	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0}, SLOW},
-	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0}, 0},
-	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0}, SLOW},
-	{"purge of neighbours in order", row, 80, 1, {OP_SHRINK, 0, 0, 62, 0, 0}, SLOW},
-	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0}, 0},
-	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, SLOW},
-	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0}, 0},
-	{"purge of one range, contended", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, CONTENDED},
-	{"read", one, 32, 1, {OP_READ, 0, 0, 10000, 0, 0}, 0},
-	{"seek", one, 32, 1, {OP_SEEK, 0, 0, 5000, 0, 0}, 0},
-	{"set_prot", one, 32, 1, {OP_SET_PROT, 0, 0, 3, 0, 0}, 0},
-	{"set_prot without write", one, 32, 1, {OP_SET_PROT, 0, 0, 1, 0, 0}, 0},
-	{"fd", one, 32, 1, {OP_GET_FD, 0, 0, 0, 0, 0}, 0},
-	{"import and close", spread, 100, 1, {OP_IMPORT, 0, 0, 0, 0, 0}, 0},
-	{"close", several, 60, 3, {OP_CLOSE, 0, 0, 0, 0, 0}, 0},
-	{"send", one, 32, 1, {OP_SEND, 0, 0, 0, 0, 0}, 0},
-	{"recv", one, 32, 1, {OP_RECV, 0, 0, 0, 0, 0}, 0},
-	{"create, first map, first unpin, close", one, 32, 1, {OP_CREATE, 0, 0, 20, 0, 0}, 0},
-	{"purge of one range, with readers", one_exported, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0}, 0},
-	{"purge of everything, with readers", exported, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0}, 0},
-	{"first hold of an area", merged, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0}, 0},
-	{"hold", exported, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0}, 0},
-	{"hold, contended", one_exported, 32, 1, {OP_HOLD, 0, 2, 20, 0, 0}, CONTENDED},
-	{"release of a whole range", one_exported, 32, 1, {OP_RELEASE, 0, 0, 32, 0, 0}, 0},
-	{"release of a range's middle", one_exported, 32, 1, {OP_RELEASE, 0, 8, 8, 0, 0}, 0},
-	{"release of a range's end", one_exported, 32, 1, {OP_RELEASE, 0, 20, 12, 0, 0}, 0},
-	{"first export_read_only", merged, 40, 1, {OP_EXPORT, 0, 0, 0, 0, 0}, 0},
-	{"pin of a reader", exported, 40, 1, {OP_READER_PIN, 0, 2, 20, 0, 0}, 0},
-	{"unpin of a reader", exported, 40, 1, {OP_READER_UNPIN, 0, 2, 20, 0, 0}, 0},
-	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0, 0, 0}, 0},
+	{"pin_lost of one purged range", losses, 40, 1, {OP_PIN_LOST, 0, 2, 3, 0, 0, 0}, 0},
+	{"pin_lost over several purged ranges", losses, 40, 1, {OP_PIN_LOST, 0, 3, 29, 0, 0, 0}, 0},
+	{"pin_lost in a large area", losses_far, 4200, 1, {OP_PIN_LOST, 0, 61, 4100, 0, 0, 0}, SLOW},
+	{"purge in a large area", losses_far, 4200, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
+	{"unpin that exceeds a budget", several, 60, 3, {OP_UNPIN_WITHIN, 0, 52, 6, 0, 0, 68}, 0},
+	{"unpin that exceeds a budget with nothing else", nothing, 32, 1, {OP_UNPIN_WITHIN, 0, 4, 9, 0, 0, 5}, 0},
+	{"a limit on what is unpinned", several, 60, 3, {OP_SET_LIMIT, 0, 0, 30, 0, 0, 0}, 0},
+	{"status", spread, 200, 1, {OP_STATUS, 0, 79, 2, 0, 0, 0}, 0},
+	{"find_unpinned", spread, 200, 1, {OP_FIND, 0, 79, 1, 0, 0, 0}, 0},
+	{"statistics", spread, 200, 1, {OP_STATS, 0, 0, 0, 0, 0, 0}, 0},
+	{"purge of one range", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
+	{"purge of a merged range", merged, 40, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
+	{"purge of everything", merged, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0, 0}, 0},
+	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0, 0}, SLOW},
+	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0, 0}, 0},
+	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0, 0}, SLOW},
+	{"purge of neighbours in order", row, 80, 1, {OP_SHRINK, 0, 0, 62, 0, 0, 0}, SLOW},
+	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0, 0}, 0},
+	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0, 0, 0, 0}, SLOW},
+	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0, 0}, 0},
+	{"purge of one range, contended", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, CONTENDED},
+	{"shrink told to a subscriber", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0, 0}, NOTICED},
+	{"counts of the process and of an area", several, 60, 3, {OP_COUNT, 0, 0, 0, 0, 0, 0}, 0},
+	{"map, populate, unmap", one, 32, 1, {OP_POPULATE, 0, 0, 20, 0, 0, 0}, 0},
+	{"pread", one, 32, 1, {OP_PREAD, 0, 0, 10000, 0, 0, 0}, 0},
+	{"read", one, 32, 1, {OP_READ, 0, 0, 10000, 0, 0, 0}, 0},
+	{"seek", one, 32, 1, {OP_SEEK, 0, 0, 5000, 0, 0, 0}, 0},
+	{"set_prot", one, 32, 1, {OP_SET_PROT, 0, 0, 3, 0, 0, 0}, 0},
+	{"set_prot without write", one, 32, 1, {OP_SET_PROT, 0, 0, 1, 0, 0, 0}, 0},
+	{"fd", one, 32, 1, {OP_GET_FD, 0, 0, 0, 0, 0, 0}, 0},
+	{"import and close", spread, 100, 1, {OP_IMPORT, 0, 0, 0, 0, 0, 0}, 0},
+	{"close", several, 60, 3, {OP_CLOSE, 0, 0, 0, 0, 0, 0}, 0},
+	{"send", one, 32, 1, {OP_SEND, 0, 0, 0, 0, 0, 0}, 0},
+	{"recv", one, 32, 1, {OP_RECV, 0, 0, 0, 0, 0, 0}, 0},
+	{"create, first map, first unpin, close", one, 32, 1, {OP_CREATE, 0, 0, 20, 0, 0, 0}, 0},
+	{"purge of one range, with readers", one_exported, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
+	{"purge of everything, with readers", exported, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0, 0}, 0},
+	{"first hold of an area", merged, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0, 0}, 0},
+	{"hold", exported, 40, 1, {OP_HOLD, 0, 2, 20, 0, 0, 0}, 0},
+	{"hold, contended", one_exported, 32, 1, {OP_HOLD, 0, 2, 20, 0, 0, 0}, CONTENDED},
+	{"release of a whole range", one_exported, 32, 1, {OP_RELEASE, 0, 0, 32, 0, 0, 0}, 0},
+	{"release of a range's middle", one_exported, 32, 1, {OP_RELEASE, 0, 8, 8, 0, 0, 0}, 0},
+	{"release of a range's end", one_exported, 32, 1, {OP_RELEASE, 0, 20, 12, 0, 0, 0}, 0},
+	{"hold over several purged ranges", losses_exported, 40, 1, {OP_HOLD, 0, 3, 29, 0, 0, 0}, 0},
+	{"release over several purged ranges", losses_exported, 40, 1, {OP_RELEASE, 0, 3, 29, 0, 0, 0}, 0},
+	{"release of everything", losses_exported, 40, 1, {OP_RELEASE, 0, 0, 40, 0, 0, 0}, 0},
+	{"release over many ranges", spread, 200, 1, {OP_RELEASE, 0, 9, 120, 0, 0, 0}, SLOW},
+	{"release of what is lost still", losses_exported, 40, 1, {OP_RELEASE_LOST, 0, 3, 29, 0, 0, 0}, 0},
+	{"first export_read_only", merged, 40, 1, {OP_EXPORT, 0, 0, 0, 0, 0, 0}, 0},
+	{"pin of a reader", exported, 40, 1, {OP_READER_PIN, 0, 2, 20, 0, 0, 0}, 0},
+	{"pin_lost of a reader", losses_exported, 40, 1, {OP_READER_PIN_LOST, 0, 3, 29, 0, 0, 0}, 0},
+	{"unpin of a reader", exported, 40, 1, {OP_READER_UNPIN, 0, 2, 20, 0, 0, 0}, 0},
+	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0, 0, 0, 0}, 0},
 };

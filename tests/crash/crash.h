@@ -52,14 +52,18 @@ int lists_equal(const struct list *a, const struct list *b);
 
 enum op_kind {
 	OP_PIN,
+	OP_PIN_LOST,
 	OP_UNPIN,
 	OP_UNPIN_WITH,
 	OP_STATUS,
+	OP_UNPIN_WITHIN, /* a budget of the process, whose limit is `limit` pages */
 	OP_SHRINK,
 	OP_PURGE_ALL,
+	OP_SET_LIMIT,    /* of unpinned pages: `pages` of them may stay */
 	OP_FIND,
 	OP_STATS,
 	OP_READ,
+	OP_PREAD,
 	OP_SEEK,
 	OP_SET_PROT,
 	OP_GET_FD,
@@ -70,8 +74,12 @@ enum op_kind {
 	OP_CREATE,
 	OP_HOLD,
 	OP_RELEASE,
+	OP_RELEASE_LOST,
 	OP_EXPORT,
+	OP_COUNT,        /* what a process asks of all areas */
+	OP_POPULATE,     /* map, populate, unmap */
 	OP_READER_PIN,   /* through a read-only handle */
+	OP_READER_PIN_LOST,
 	OP_READER_UNPIN,
 };
 
@@ -80,12 +88,14 @@ struct op {
 	int area;
 	uint32_t first, pages; /* OP_SHRINK: `pages` is how many; OP_READ and OP_SEEK: bytes */
 	uint32_t priority, order; /* OP_UNPIN_WITH */
+	uint32_t limit;           /* OP_UNPIN_WITHIN */
 };
 
 enum {
 	CONTENDED = 1, /* another process holds the lock of area 0 when the operation begins */
 	COLD = 2,      /* the operation is the first that the child does with the library's locks */
 	SLOW = 4,      /* many steps: fewer real deaths and second crashes */
+	NOTICED = 8,   /* the child is told what it purges */
 };
 
 struct world;
@@ -101,11 +111,16 @@ struct crash_case {
 
 extern const struct crash_case crash_cases[];
 
+/* In the child, before it is stepped: what the operation needs beside the areas. */
+void op_prepare(const struct crash_case *c, struct world *world);
 /* Do it, in the child, with handles of its own. The answer, as the call's. */
 int64_t op_run(const struct op *op, struct world *world);
 /* What it makes of the lists, and its answer. */
 int64_t op_naive(const struct op *op, struct list *lists, int areas);
 int op_is_purge(const struct op *op);
+int op_is_reader(const struct op *op);
+/* An OP_UNPIN_WITHIN is an unpin, then a purge: what the unpin makes of the list. */
+void op_naive_unpin(const struct op *op, struct list *lists);
 /* The key of a range that it unpins at `stamp`. */
 uint64_t op_key(const struct op *op, uint64_t stamp);
 
@@ -204,6 +219,7 @@ struct verdict_rules {
 	uint64_t position, position_after;
 	uint32_t prot, prot_after;
 	int seen_after; /* what was once done stays done */
+	uint32_t released; /* by a release: pages up to here */
 };
 
 void rules_make(struct verdict_rules *rules, const struct crash_case *c, const struct world *originals);

@@ -130,14 +130,21 @@ static const char *first_difference(const struct list *a, const struct list *b)
 	return "the same";
 }
 
+static int check_whole_or_nothing_of_others(const struct verdict_rules *rules, const struct world *world)
+{
+	for (int other = 0; other < world->areas; other++)
+		if (other != rules->c->op.area && !lists_equal(&now[other], &rules->before[other]))
+			return complain("area %d, which the operation is not about, has changed: %s", other,
+				first_difference(&now[other], &rules->before[other]));
+	return 0;
+}
+
 static int check_whole_or_nothing(struct verdict_rules *rules, const struct world *world)
 {
 	int a = rules->c->op.area, same = 1;
 
-	for (int other = 0; other < world->areas; other++)
-		if (other != a && !lists_equal(&now[other], &rules->before[other]))
-			return complain("area %d, which the operation is not about, has changed: %s", other,
-				first_difference(&now[other], &rules->before[other]));
+	if (check_whole_or_nothing_of_others(rules, world) < 0)
+		return -1;
 	same = lists_equal(&rules->before[a], &rules->after[a]);
 	if (lists_equal(&now[a], &rules->after[a])) {
 		rules->seen_after = !same;
@@ -149,6 +156,44 @@ static int check_whole_or_nothing(struct verdict_rules *rules, const struct worl
 	if (rules->seen_after)
 		return complain("what was done is undone");
 	return 0;
+}
+
+/*
+ * A release goes from range to range, each whole or not at all: left of some place the pages are renewed, right of it they are not
+ * yet. A mark that stays costs a rebuild, and no more.
+ */
+static int check_release(struct verdict_rules *rules, const struct world *world)
+{
+	const struct op *op = &rules->c->op;
+	static struct list list;
+	uint32_t upto = op->first, end = op->first + op->pages;
+
+	for (;;) {
+		list = rules->before[op->area];
+		if (upto > op->first)
+			naive_release(&list, op->first, upto - op->first, NEW_KEY(op_key(op, 0)));
+		if (lists_equal(&now[op->area], &list) && upto >= rules->released) {
+			rules->released = upto;
+			rules->seen_after |= !lists_equal(&list, &rules->before[op->area]) && lists_equal(&list, &rules->after[op->area]);
+			return check_whole_or_nothing_of_others(rules, world);
+		}
+		if (upto >= end)
+			return complain("neither before nor after, nor between: %s",
+				first_difference(&now[op->area], &rules->before[op->area]));
+		const struct range *range = NULL;
+		for (; upto < end && !range; upto++)
+			range = naive_find(&rules->before[op->area], upto);
+		uint32_t range_end = range ? range->start + range->pages : end;
+		upto = range_end < end ? range_end : end;
+	}
+}
+
+/* What a holder had rebuilt when it died is lost, as long as it is not released. */
+static void lose_again(struct world *world, const struct op *op, const struct list *list)
+{
+	for (uint32_t page = op->first; page < op->first + op->pages; page++)
+		if (list->lost[page] && *page_word(&world->area[op->area], page) == pattern(op->area, page))
+			*page_word(&world->area[op->area], page) = 0;
 }
 
 /* -- half a purge -- */
@@ -213,6 +258,33 @@ static int check_rest_can_go(struct world *world, struct list *lists)
 	return 0;
 }
 
+/* An unpin, and then a purge of what it has made too much. */
+static int check_unpin_within(struct verdict_rules *rules, const struct world *world)
+{
+	static struct verdict_rules purge;
+	int is_before = 1;
+
+	for (int a = 0; a < world->areas; a++)
+		is_before &= lists_equal(&now[a], &rules->before[a]);
+	if (is_before)
+		return rules->seen_after ? complain("what was done is undone") : 0;
+	rules->seen_after = 1;
+	purge = *rules;
+	op_naive_unpin(&rules->c->op, purge.before);
+	return check_purge_order(&purge, world);
+}
+
+static int check_lists(struct verdict_rules *rules, const struct world *world)
+{
+	const struct op *op = &rules->c->op;
+
+	if (op->kind == OP_UNPIN_WITHIN)
+		return check_unpin_within(rules, world);
+	if (op->kind == OP_RELEASE)
+		return check_release(rules, world);
+	return op_is_purge(op) ? check_purge_order(rules, world) : check_whole_or_nothing(rules, world);
+}
+
 /* -- all of it -- */
 
 static int check_fields(const struct verdict_rules *rules, const struct world *world)
@@ -268,11 +340,12 @@ int judge(struct world *world, struct verdict_rules *rules, int fresh_first)
 	if (check_locks(world) < 0 || look_from_both_sides(world, rules, fresh_first) < 0 ||
 		check_fields(rules, world) < 0)
 		return -1;
-	int r = op_is_purge(op) ? check_purge_order(rules, world)
-				: check_whole_or_nothing(rules, world);
+	int r = check_lists(rules, world);
 	if (r < 0)
 		return r;
 	memcpy(now, again, sizeof(now)); /* with their stamps */
+	if (op->kind == OP_RELEASE)
+		lose_again(world, op, &now[op->area]);
 	if (check_data(world, now, rules->seen_after ? op : NULL) < 0)
 		return -1;
 	if (op_is_purge(op) && random_below(2) && check_rest_can_go(world, now) < 0)

@@ -128,6 +128,7 @@ int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t ke
 		while (i < list->count && list->range[i].start < fresh.start)
 			i++;
 	}
+	memset(list->lost + first, 0, pages);
 	return 0;
 }
 

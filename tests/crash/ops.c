@@ -9,7 +9,44 @@
 
 int op_is_purge(const struct op *op)
 {
-	return op->kind == OP_SHRINK || op->kind == OP_PURGE_ALL;
+	return op->kind == OP_SHRINK || op->kind == OP_PURGE_ALL || op->kind == OP_SET_LIMIT;
+}
+
+int op_is_reader(const struct op *op)
+{
+	return op->kind == OP_READER_PIN || op->kind == OP_READER_PIN_LOST || op->kind == OP_READER_UNPIN;
+}
+
+/* The program's budget: so many pages may be unpinned. */
+static int limit_to(uint32_t pages)
+{
+	struct ashmem_budget_options limits = {.struct_size = sizeof(limits),
+		.unpinned_bytes = pages * (uint64_t)sys_page_size()};
+
+	return ashmem_budget_set_limits(ashmem_budget_process(), &limits);
+}
+
+static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	(void)area;
+	*(volatile uint64_t *)userdata += offset + length;
+}
+
+void op_prepare(const struct crash_case *c, struct world *world)
+{
+	static uint64_t told;
+
+	if (c->op.kind == OP_UNPIN_WITHIN && limit_to(c->op.limit) < 0)
+		_exit(1);
+	if (c->flags & NOTICED && ashmem_purge_subscribe(be_told, &told) < 0)
+		_exit(1);
+	if (c->op.kind != OP_RELEASE && c->op.kind != OP_RELEASE_LOST)
+		return;
+	ashmem_hold(world->area[0].handle, 0, 0);
+	/* Who releases has rebuilt what was lost. */
+	for (uint32_t page = c->op.first; c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)
+		if (*page_word(&world->area[0], page) == 0)
+			*page_word(&world->area[0], page) = pattern(0, page);
 }
 
 uint64_t op_key(const struct op *op, uint64_t stamp)
@@ -36,6 +73,39 @@ static int64_t create_map_unpin_close(uint32_t pages)
 	return r;
 }
 
+static int64_t pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	struct ashmem_extent lost[4];
+	uint32_t count;
+
+	return ashmem_pin_lost(area, offset, length, lost, 4, &count);
+}
+
+static int64_t map_populate_unmap(struct ashmem_area *area, size_t bytes)
+{
+	void *addr = NULL;
+	int r = ashmem_map(area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &addr);
+
+	if (r < 0)
+		return r;
+	ashmem_populate(addr, bytes); /* kernels before 5.14 have no such call */
+	return ashmem_unmap(addr, bytes);
+}
+
+static int64_t count_all(struct ashmem_area *area)
+{
+	struct ashmem_process_stats stats = {.struct_size = sizeof(stats)};
+	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
+	char name[ASHMEM_NAME_LEN];
+	int r = ashmem_process_get_stats(&stats);
+
+	if (r == 0)
+		r = ashmem_budget_get_usage(ashmem_budget_process(), &usage);
+	if (r == 0)
+		r = ashmem_get_name(area, name, sizeof(name));
+	return r < 0 ? r : ashmem_get_size(area) == 0 || ashmem_get_prot(area) < 0 || ashmem_shrink_count() == UINT64_MAX;
+}
+
 /* Calls that leave the ranges alone. */
 static int64_t run_other(const struct op *op, struct world *world)
 {
@@ -51,6 +121,12 @@ static int64_t run_other(const struct op *op, struct world *world)
 		return ashmem_area_get_stats(area, &stats);
 	case OP_READ:
 		return ashmem_read(area, bytes, op->pages);
+	case OP_PREAD:
+		return ashmem_pread(area, bytes, op->pages, 100);
+	case OP_COUNT:
+		return count_all(area);
+	case OP_POPULATE:
+		return map_populate_unmap(area, op->pages * (size_t)sys_page_size());
 	case OP_SEEK:
 		return ashmem_seek(area, op->pages, SEEK_SET);
 	case OP_SET_PROT:
@@ -89,7 +165,11 @@ int64_t op_run(const struct op *op, struct world *world)
 	switch (op->kind) {
 	case OP_PIN:
 		return ashmem_pin(area, offset, length);
+	case OP_PIN_LOST:
+	case OP_READER_PIN_LOST:
+		return pin_lost(area, offset, length);
 	case OP_UNPIN:
+	case OP_UNPIN_WITHIN:
 		return ashmem_unpin(area, offset, length);
 	case OP_UNPIN_WITH:
 		return ashmem_unpin_with(area, offset, length, op->priority, op->order);
@@ -99,6 +179,8 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_hold(area, offset, length);
 	case OP_RELEASE:
 		return ashmem_release(area, offset, length, 0);
+	case OP_RELEASE_LOST:
+		return ashmem_release(area, offset, length, ASHMEM_RELEASE_LOST);
 	case OP_READER_PIN:
 		return ashmem_pin(area, offset, length);
 	case OP_READER_UNPIN:
@@ -107,9 +189,26 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_shrink(op->pages);
 	case OP_PURGE_ALL:
 		return ashmem_purge_all();
+	case OP_SET_LIMIT:
+		return limit_to(op->pages);
 	default:
 		return run_other(op, world);
 	}
+}
+
+void op_naive_unpin(const struct op *op, struct list *lists)
+{
+	naive_unpin(&lists[op->area], op->first, op->pages, NEW_KEY(op_key(op, 0)));
+}
+
+/* What is over the limit goes. */
+static int64_t naive_limit(struct list *lists, int areas, uint64_t limit)
+{
+	uint64_t pages = naive_evictable(lists, areas);
+
+	if (pages > limit)
+		naive_shrink(lists, areas, pages - limit);
+	return 0;
 }
 
 int64_t op_naive(const struct op *op, struct list *lists, int areas)
@@ -119,23 +218,31 @@ int64_t op_naive(const struct op *op, struct list *lists, int areas)
 
 	switch (op->kind) {
 	case OP_PIN:
+	case OP_PIN_LOST:
 		return naive_pin(list, op->first, op->pages);
 	case OP_UNPIN:
 	case OP_UNPIN_WITH:
 		return naive_unpin(list, op->first, op->pages, NEW_KEY(op_key(op, 0)));
+	case OP_UNPIN_WITHIN:
+		op_naive_unpin(op, lists);
+		return naive_limit(lists, areas, op->limit);
 	case OP_STATUS:
 		return naive_status(list, op->first, op->pages);
 	case OP_RELEASE:
 		return naive_release(list, op->first, op->pages, NEW_KEY(op_key(op, 0)));
 	case OP_HOLD:
 	case OP_READER_PIN:
+	case OP_READER_PIN_LOST:
 		return naive_look(list, op->first, op->pages);
 	case OP_SHRINK:
 		return (int64_t)naive_shrink(lists, areas, op->pages);
 	case OP_PURGE_ALL:
 		naive_shrink(lists, areas, UINT64_MAX);
 		return (int64_t)before;
+	case OP_SET_LIMIT:
+		return naive_limit(lists, areas, op->pages);
 	case OP_READ:
+	case OP_PREAD:
 		return op->pages;
 	case OP_SEEK:
 		return op->pages;

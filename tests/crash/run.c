@@ -225,6 +225,7 @@ static void kill_behind(struct run *run, uint64_t step)
 	holder_end(run);
 	totals.killed++;
 	run->rules.seen_after = 0;
+	run->rules.released = 0;
 	if (wait_for(spawn(judge_originals, run)) != 0)
 		run->failures++;
 }
@@ -262,6 +263,7 @@ static void crash_again(struct run *run, struct crash *crash)
 	victim_start(victim, &recovery, &run->originals, &run->copies);
 	image_put(&run->originals, &crash->image);
 	run->rules.seen_after = 0;
+	run->rules.released = 0;
 	snprintf(what, sizeof(what), "dead at step %" PRIu64 ", recovery", crash->step);
 	judge_every_step(run, what);
 	totals.again += victim->steps;

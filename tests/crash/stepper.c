@@ -109,12 +109,11 @@ static void play(void *argument)
 					page * sys_page_size(), sys_page_size());
 	if (c->op.kind == OP_RECV)
 		ashmem_send(part->world->sockets[1], part->world->area[0].handle);
-	if (c->op.kind == OP_READER_PIN || c->op.kind == OP_READER_UNPIN)
+	if (op_is_reader(&c->op))
 		become_reader(part->world);
 	if (c->op.kind == OP_READER_UNPIN)
 		ashmem_pin(part->world->area[0].handle, 0, 0);
-	if (c->op.kind == OP_RELEASE)
-		ashmem_hold(part->world->area[0].handle, 0, 0);
+	op_prepare(c, part->world);
 	stop_before();
 	stage->result = op_run(&c->op, part->world);
 	stop_behind();

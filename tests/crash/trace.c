@@ -45,7 +45,7 @@ int check_data(const struct world *world, const struct list *lists, const struct
 				page += lists[a].range[i++].pages;
 				continue;
 			}
-			int is_exempt = exempt && exempt->kind == OP_PIN && exempt->area == a &&
+			int is_exempt = exempt && (exempt->kind == OP_PIN || exempt->kind == OP_PIN_LOST) && exempt->area == a &&
 					page >= exempt->first && page - exempt->first < exempt->pages;
 			if (is_exempt)
 				*page_word(area, page) = pattern(a, page);
