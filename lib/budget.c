@@ -131,7 +131,7 @@ static void set_limits(struct ashmem_budget *budget, const struct ashmem_budget_
 	budget->all_limit_bytes = options->all_bytes ? options->all_bytes : UINT64_MAX;
 	int after = budget != &budget_process || has_limit(budget);
 	if (after != before)
-		__atomic_fetch_add(&budgets_in_use, after ? 1u : UINT32_MAX, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(&hooks, after ? HOOKS_BUDGET : -HOOKS_BUDGET, __ATOMIC_SEQ_CST);
 }
 
 int ashmem_budget_create(const struct ashmem_budget_options *options, struct ashmem_budget **budget)
@@ -150,7 +150,7 @@ int ashmem_budget_create(const struct ashmem_budget_options *options, struct ash
 	fresh->refs = 1;
 	budgets_lock();
 	set_limits(fresh, &wishes);
-	__atomic_fetch_add(&budgets_in_use, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&hooks, HOOKS_BUDGET, __ATOMIC_SEQ_CST);
 	budgets_unlock();
 	*budget = fresh;
 	return 0;
@@ -181,7 +181,7 @@ void ashmem_budget_close(struct ashmem_budget *budget)
 	if (budget == &budget_process)
 		return;
 	areas_visit(leave, budget);
-	__atomic_fetch_sub(&budgets_in_use, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&hooks, HOOKS_BUDGET, __ATOMIC_SEQ_CST);
 	unref(budget);
 }
 

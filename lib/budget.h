@@ -13,6 +13,7 @@
 #include <ashmem/budget.h>
 
 #include "area.h"
+#include "hooks.h"
 
 /* All of it is guarded by the budgets' mutex. */
 struct ashmem_budget {
@@ -24,12 +25,11 @@ struct ashmem_budget {
 };
 
 extern struct ashmem_budget budget_process;
-extern uint32_t budgets_in_use; /* atomic: how many there are, the process's if it has a limit */
 
-/* Whether any call has to look at budgets. */
+/* Whether any call has to look at budgets. The process's is one if it has a limit. */
 static inline int budgets_any(void)
 {
-	return __builtin_expect(__atomic_load_n(&budgets_in_use, __ATOMIC_RELAXED) != 0, 0);
+	return hooks_any(HOOKS_BUDGETS);
 }
 
 /* -- counting -- */

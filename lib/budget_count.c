@@ -19,7 +19,6 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 struct ashmem_budget budget_process = {
 	.refs = 1, .unpinned_limit_bytes = UINT64_MAX, .all_limit_bytes = UINT64_MAX};
-uint32_t budgets_in_use;
 
 void budgets_before_fork(void)
 {

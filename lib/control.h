@@ -90,17 +90,18 @@ _Static_assert(offsetof(struct range_root, journal_count) <= 64, "one cache line
 /* What one process knows of a control block. */
 struct control_map {
 	struct control *shared;
-	uint64_t id;            /* no other control block of this process has it, or ever had */
+	uint64_t id; /* no other control block of this process has it, or ever had */
+	uint32_t page_shift;
+	int writable; /* 0: mapped read-only, nothing of it can be locked or changed */
+	int fd;       /* borrowed; for freeing pages, and for locking them meanwhile */
+	/* What a pin or an unpin needs is above this line. */
 	struct range_list list; /* where it lies; work is done on control_list() */
-	uint64_t *lost; /* the bitmap: control_lost.c */
+	uint64_t *lost;         /* the bitmap: control_lost.c */
 	void *base; /* of the mapping */
 	size_t bytes;
 	uint64_t size_bytes;
 	uint64_t data_bytes; /* size_bytes rounded up to pages */
-	uint32_t page_shift;
 	uint64_t serial[2];
-	int writable; /* 0: mapped read-only, nothing of it can be locked or changed */
-	int fd;       /* borrowed; for freeing pages, and for locking them meanwhile */
 	/* Where a purge goes on behind the ranges that it had to pass over because somebody holds them. */
 	int passed_over;       /* there are such */
 	uint64_t passed_stamp; /* the last of them, by stamp and first page */

@@ -27,7 +27,6 @@ struct modes {
 	uint64_t seed;
 };
 
-uint32_t debug_modes;
 static struct modes modes;
 static uint64_t drawn; /* atomic: random numbers so far */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -101,7 +100,7 @@ static void use(const struct modes *wanted)
 {
 	modes = *wanted;
 	__atomic_store_n(&drawn, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&debug_modes, wanted->words, __ATOMIC_RELAXED);
+	hooks_switch(HOOKS_DEBUG, wanted->words);
 }
 
 static void read_environment(void)

@@ -11,22 +11,22 @@
 #include <ashmem/debug.h>
 
 #include "area.h"
+#include "hooks.h"
 
 #define DEBUG_PURGE_ON_UNPIN 1u
 #define DEBUG_PURGE_RANDOM 2u
 #define DEBUG_TRAP 4u
+_Static_assert((DEBUG_PURGE_ON_UNPIN | DEBUG_PURGE_RANDOM | DEBUG_TRAP) == HOOKS_DEBUG, "they are hooks");
 
-extern uint32_t debug_modes; /* atomic */
-
-/* Whether any of these modes is on. Relaxed: modes are not changed while others use areas. */
+/* Whether any of these modes is on. They are not changed while others use areas. */
 static inline int debug_has(uint32_t modes)
 {
-	return __builtin_expect((__atomic_load_n(&debug_modes, __ATOMIC_RELAXED) & modes) != 0, 0);
+	return hooks_any(modes);
 }
 
 static inline int debug_any(void)
 {
-	return debug_has(UINT32_MAX);
+	return hooks_any(HOOKS_DEBUG);
 }
 
 /* The first area comes: read the environment, once. 0, or -ENOMEM. */

@@ -22,21 +22,24 @@
 /* Longest sleep: bounds the delay if a peer died between release and wake. */
 #define SLICE_NS 20000000u
 
-THREAD_LOCAL struct lock_thread lock_thread;
+THREAD_LOCAL struct lock_thread lock_thread = {.generation = LOCK_NO_GENERATION};
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-uint32_t *lock_wiped; /* reads 0 in a child until it sets its own generation */
+static uint32_t not_wiped;
+uint32_t *lock_wiped = &not_wiped; /* reads 0 in a child until it sets its own generation; always 0 where the kernel does not wipe */
 static uint32_t last_generation; /* of this process or its ancestors */
 
 static void after_fork_in_child(void)
 {
-	if (lock_wiped)
-		__atomic_store_n(lock_wiped, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(lock_wiped, 0, __ATOMIC_RELAXED);
 }
 
 static void start(void)
 {
-	lock_wiped = sys_wiped_on_fork();
+	uint32_t *wiped = sys_wiped_on_fork();
+
+	if (wiped)
+		__atomic_store_n(&lock_wiped, wiped, __ATOMIC_RELAXED);
 	last_generation = 1;
 	pthread_atfork(NULL, NULL, after_fork_in_child);
 }
@@ -44,7 +47,7 @@ static void start(void)
 uint32_t lock_fork_generation(void)
 {
 	pthread_once(&once, start);
-	if (!lock_wiped)
+	if (lock_wiped == &not_wiped)
 		return 0;
 	uint32_t generation = __atomic_load_n(lock_wiped, __ATOMIC_RELAXED);
 	if (generation == 0) {
@@ -61,7 +64,9 @@ void lock_refresh_thread(struct lock_thread *self)
 	self->tid = sys_gettid() & LOCK_TID;
 	/* A child of a bare clone has its parent's list at the same place, but the kernel does not know of it. */
 	self->head = sys_robust_head(self->head);
-	self->generation = generation;
+	self->pending = self->head ? &self->head->list_op_pending : &self->nowhere;
+	self->futex_offset = self->head ? self->head->futex_offset : 0;
+	self->generation = generation != 0 ? generation : LOCK_NO_GENERATION;
 }
 
 static inline void relax(void)
@@ -142,7 +147,7 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 					lock_use_patience(begun);
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
 			}
-			lock_set_pending(self, NULL);
+			lock_clear_pending(self);
 		} else if (tries < SPINS) {
 			relax();
 		} else if ((seen & LOCK_WAITERS) || lock_try(word, &seen, seen | LOCK_WAITERS)) {

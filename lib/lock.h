@@ -32,15 +32,21 @@
 
 /* What a thread needs to take a lock. */
 struct lock_thread {
-	struct sys_robust_head *head; /* NULL: none, deaths go unnoticed */
+	uint32_t generation; /* of the process that this was learned in */
 	uint32_t tid;
-	uint32_t generation; /* of the process that it was learned in; 0: not known, or a fork cannot be noticed */
+	void **pending;      /* where the kernel looks if this thread dies: list_op_pending of its robust list, or `nowhere` */
+	long futex_offset;   /* of that list: from what is pending to the word */
+	void *nowhere;       /* where there is no list, deaths go unnoticed */
+	struct sys_robust_head *head; /* the list, or NULL */
 	uint32_t is_patient; /* a call that takes several locks is under way, and may wait this long for all of them: */
 	uint64_t patience_ns;
 };
 
+/* Of no process: nothing is known yet, or a fork could not be noticed. */
+#define LOCK_NO_GENERATION UINT32_MAX
+
 extern THREAD_LOCAL struct lock_thread lock_thread;
-extern uint32_t *lock_wiped;
+extern uint32_t *lock_wiped; /* the pointer is atomic, and so is the word */
 
 void lock_refresh_thread(struct lock_thread *self);
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self);
@@ -49,22 +55,28 @@ static inline struct lock_thread *lock_current_thread(void)
 {
 	struct lock_thread *self = &lock_thread;
 
-	if (__builtin_expect(self->generation == 0 ||
-				     self->generation != __atomic_load_n(lock_wiped, __ATOMIC_RELAXED),
-		    0))
+	/* The pointer changes once, before any generation is given. */
+	const uint32_t *wiped = __atomic_load_n(&lock_wiped, __ATOMIC_RELAXED);
+
+	if (__builtin_expect(self->generation != __atomic_load_n(wiped, __ATOMIC_RELAXED), 0))
 		lock_refresh_thread(self);
 	return self;
 }
 
-/* Tell the kernel which word to look at if this thread dies; NULL: none. */
+/* Tell the kernel which word to look at if this thread dies. */
 static inline void lock_set_pending(struct lock_thread *self, uint32_t *word)
 {
-	if (!self->head)
-		return;
 	/* Pairs with the kernel's walk when this thread dies: order against the word in program order only. */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	*(void *volatile *)&self->head->list_op_pending =
-		word ? (char *)word - self->head->futex_offset : NULL;
+	*(void *volatile *)self->pending = (char *)word - self->futex_offset;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/* It is not to look at any. */
+static inline void lock_clear_pending(struct lock_thread *self)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*(void *volatile *)self->pending = NULL;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
@@ -83,7 +95,7 @@ static inline int lock_acquire_at_once(uint32_t *word)
 	lock_set_pending(self, word);
 	if (__builtin_expect(lock_try(word, &free_word, self->tid), 1))
 		return 1;
-	lock_set_pending(self, NULL);
+	lock_clear_pending(self);
 	return 0;
 }
 
@@ -104,7 +116,7 @@ static inline int lock_release(uint32_t *word)
 
 	if (__builtin_expect(waited, 0))
 		sys_futex_wake(word, 1);
-	lock_set_pending(&lock_thread, NULL);
+	lock_clear_pending(&lock_thread);
 	return waited;
 }
 

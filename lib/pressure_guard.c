@@ -15,6 +15,7 @@
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>
 
+#include "hooks.h"
 #include "pressure_guard.h"
 #include "process.h"
 #include "sys.h"
@@ -59,6 +60,7 @@ void guard_after_fork(void)
 
 static void stop(void)
 {
+	hooks_switch(HOOKS_GUARD, 0);
 	__atomic_store_n(&guard_step_bytes, 0, __ATOMIC_RELAXED);
 	pressure_watch_close(&guard.watch);
 	memset(&guard, 0, sizeof(guard));
@@ -77,6 +79,7 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 		wait_ns = step / BYTES_PER_NS;
 	__atomic_store_n(&next_look_ns, now_ns + wait_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard_step_bytes, (size_t)step, __ATOMIC_RELAXED);
+	hooks_switch(HOOKS_GUARD, HOOKS_GUARD);
 }
 
 /* What to do now. `is_short`: somebody found that free bytes are, so the level has begun. */
