@@ -2,10 +2,8 @@
 /*
  * The life of a memfd area: created, materialised, imported, shared with children, closed.
  *
- * An area without memory is a newborn: name, size and mask are kept in the process, and no descriptor exists. A process that
- * forks while it has young must still share them with its child (contract rule 3), so a fork handler gives each one
- * a *birth*: a page shared by parent and child with the name, size and mask, and an empty memfd that both inherit. Whoever
- * materialises the area first writes the control block into that memfd; the others find it there.
+ * An area without memory is a newborn: name, size and mask are kept in the process, and no descriptor exists. Newborns that were
+ * there when the process forked have a *birth*, by which parent and child share them (memfd_birth.h).
  *
  * One mutex guards the young and the table of materialised areas, which finds an area again when its descriptor
  * is imported. It comes before any control lock or birth lock.
@@ -21,24 +19,13 @@
 
 #include "lock.h"
 #include "memfd_area.h"
+#include "memfd_birth.h"
 #include "process.h"
 #include "sys.h"
 
 /* A memfd's name holds 249 bytes, memfd_create(2). */
 #define MEMFD_NAME_MAX 249
-#define NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
-#define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 #define BUCKETS 256
-
-/* Shared by parent and child. Its name is changed in the half that is not in use, so that a crash leaves a whole one. */
-struct birth {
-	uint32_t lock;
-	uint32_t materialised;
-	uint32_t prot;
-	uint32_t name_in_use;
-	uint64_t size_bytes;
-	char name[2][ASHMEM_NAME_LEN];
-};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct memfd_area *young; /* the areas that are not established */
@@ -76,34 +63,6 @@ static int make_memfd(const struct memfd_area *area)
 	}
 	name[MEMFD_NAME_MAX] = '\0';
 	return sys_memfd_create(name);
-}
-
-/* -- births -- */
-
-static void birth_give(struct memfd_area *area)
-{
-	struct birth *birth;
-	int fd = make_memfd(area);
-
-	if (fd < 0)
-		return;
-	birth = mmap(NULL, sizeof(*birth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (birth == MAP_FAILED) {
-		close(fd);
-		return;
-	}
-	birth->prot = (uint32_t)area->prot;
-	birth->size_bytes = area->size_bytes;
-	strcpy(birth->name[0], area->name);
-	area->fd = fd;
-	area->birth = birth;
-}
-
-static void birth_end(struct memfd_area *area)
-{
-	if (area->birth)
-		munmap(area->birth, sizeof(*area->birth));
-	area->birth = NULL;
 }
 
 /* -- materialised areas -- */
@@ -171,7 +130,7 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	area->fd = area->read_only_fd = area->control.fd = area->lock_fd = -1;
 	pthread_mutex_init(&area->keeping, NULL);
 	area->size_bytes = size_bytes;
-	area->prot = NEWBORN_PROT;
+	area->prot = MEMFD_NEWBORN_PROT;
 	area->allow_seal = (flags & ASHMEM_CREATE_ALLOW_SEAL) != 0;
 	area->generation = lock_fork_generation();
 	strcpy(area->name, name);
@@ -213,42 +172,17 @@ static int establish(struct memfd_area *area)
 	return 0;
 }
 
-static int is_sealed(int fd)
+/* memfd_newborn_begin() of one that has a birth. */
+static int begin_shared(struct memfd_area *area)
 {
-	int seals = fcntl(fd, F_GET_SEALS);
+	int r = birth_begin_work(area);
 
-	return seals >= 0 && (seals & SIZE_SEALS) == SIZE_SEALS;
-}
-
-/* Learn from the birth what others did meanwhile. Holds the birth's lock if 0. */
-static int birth_begin(struct memfd_area *area)
-{
-	struct birth *birth = area->birth;
-	int r = lock_acquire(&birth->lock);
-
-	if (r < 0)
+	if (r <= 0)
 		return r;
-	uint32_t prot = __atomic_load_n(&birth->prot, __ATOMIC_RELAXED);
-	uint64_t size_bytes = __atomic_load_n(&birth->size_bytes, __ATOMIC_RELAXED);
-	if ((prot & ~(uint32_t)NEWBORN_PROT) || size_bytes > control_max_size()) {
-		lock_release(&birth->lock);
-		return -EUCLEAN;
-	}
-	area->prot = (int)prot;
-	area->size_bytes = size_bytes;
-	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
-	area->name[ASHMEM_NAME_LEN - 1] = '\0';
-	/*
-	 * Sealed, it has its final size: whoever did that may have died before saying so, or before writing the state, which is then
-	 * written with what was just read.
-	 */
-	if (!__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) && !is_sealed(area->fd))
-		return 0;
-	lock_release(&birth->lock);
 	r = establish(area);
 	if (r < 0)
 		return r;
-	birth_end(area);
+	birth_drop(area);
 	return 1;
 }
 
@@ -262,7 +196,7 @@ int memfd_newborn_begin(struct memfd_area *area)
 	if (memfd_is_materialised(area))
 		r = 1;
 	else if (area->birth)
-		r = birth_begin(area);
+		r = begin_shared(area);
 	else if (area->generation != lock_fork_generation())
 		r = -ESTALE;
 	if (r != 0)
@@ -272,17 +206,8 @@ int memfd_newborn_begin(struct memfd_area *area)
 
 void memfd_newborn_end(struct memfd_area *area)
 {
-	struct birth *birth = area->birth;
-
-	if (birth) {
-		uint32_t other = !(birth->name_in_use & 1);
-		strcpy(birth->name[other], area->name);
-		birth->prot = (uint32_t)area->prot;
-		birth->size_bytes = area->size_bytes;
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		birth->name_in_use = other;
-		lock_release(&birth->lock);
-	}
+	if (area->birth)
+		birth_end_work(area);
 	pthread_mutex_unlock(&mutex);
 }
 
@@ -331,7 +256,7 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct m
 		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
 	if (r == 0 && mapping)
 		r = map_fd(map_from, mapping);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, MEMFD_SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
 		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
 		if (mapping)
 			munmap(mapping->addr, mapping->length);
@@ -394,12 +319,10 @@ static int materialise(struct memfd_area *area, struct memfd_mapping *mapping, i
 	}
 	struct birth *birth = area->birth;
 	r = bring_forth(area, mapping, with_state);
-	if (birth && r == 0)
-		__atomic_store_n(&birth->materialised, 1, __ATOMIC_RELAXED);
 	if (birth)
-		lock_release(&birth->lock);
+		birth_leave(birth, r == 0);
 	if (r == 0)
-		birth_end(area);
+		birth_drop(area);
 	pthread_mutex_unlock(&mutex);
 	return r;
 }
@@ -419,9 +342,8 @@ int memfd_make_ready(struct memfd_area *area)
 /* Somebody else has materialised the area: attach to it. The mutex is held. */
 static void notice_birth(struct memfd_area *area)
 {
-	if (area->birth && __atomic_load_n(&area->birth->materialised, __ATOMIC_ACQUIRE) &&
-		establish(area) == 0)
-		birth_end(area);
+	if (area->birth && birth_is_over(area->birth) && establish(area) == 0)
+		birth_drop(area);
 }
 
 int memfd_look_again(struct memfd_area *area)
@@ -467,6 +389,15 @@ static void for_each_established(void (*visit)(struct memfd_area *area))
 			visit(area);
 }
 
+/* A child is about to come, which must share it. */
+static void give_birth(struct memfd_area *area)
+{
+	int fd = make_memfd(area);
+
+	if (fd >= 0)
+		birth_give(area, fd);
+}
+
 void memfd_before_fork(void)
 {
 	struct memfd_area *next;
@@ -478,7 +409,7 @@ void memfd_before_fork(void)
 		if (area->materialised)
 			establish(area);
 		else if (!area->birth && area->generation == lock_fork_generation())
-			birth_give(area);
+			give_birth(area);
 	}
 	for_each_established(keeping_lock);
 }
@@ -523,7 +454,7 @@ static void dispose(struct memfd_area *area)
 	memfd_forget_locks(area);
 	pthread_mutex_destroy(&area->keeping);
 	control_detach(&area->control);
-	birth_end(area);
+	birth_drop(area);
 	if (area->read_only_fd >= 0)
 		close(area->read_only_fd);
 	if (area->fd >= 0)
@@ -551,7 +482,7 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	pthread_mutex_init(&area->keeping, NULL);
 	area->plain = r == CONTROL_NONE;
 	area->size_bytes = area->plain ? (uint64_t)status->st_size : area->control.size_bytes;
-	area->prot = writable ? NEWBORN_PROT : NEWBORN_PROT & ~PROT_WRITE;
+	area->prot = writable ? MEMFD_NEWBORN_PROT : MEMFD_NEWBORN_PROT & ~PROT_WRITE;
 	*built = area;
 	return 0;
 }
