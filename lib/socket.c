@@ -9,11 +9,19 @@
 
 #include <ashmem/area.h>
 
-/* Descriptors that a hostile message can bring along before the kernel cuts it off. */
-#define FDS_MAX 4
+/*
+ * What the program has asked the socket for comes along with every message, before the descriptors: credentials (SO_PASSCRED), a pidfd
+ * (SO_PASSPIDFD), a security label (SO_PASSSEC), which is hardly longer than this. Descriptors take the rest, and the kernel cuts off what
+ * finds no room.
+ */
+#define LABEL_MAX 1024
+#define CONTROL_BYTES_MAX (CMSG_SPACE(3 * sizeof(int)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(LABEL_MAX) + CMSG_SPACE(4 * sizeof(int)))
+
+/* unix(7), Linux 6.5 */
+#define SCM_PIDFD_TYPE 4
 
 union control_buffer {
-	char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+	char bytes[CONTROL_BYTES_MAX];
 	struct cmsghdr align;
 };
 
@@ -54,18 +62,37 @@ int ashmem_send(int socket_fd, struct ashmem_area *area)
 	return sendmsg(socket_fd, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* The descriptors of a message; how many. */
-static int descriptors_of(struct msghdr *message, int fds[FDS_MAX])
+/*
+ * Close a descriptor that a peer chose. If it is a socket with data that nobody takes, and the last reference to it, closing would wait as long as
+ * the peer has asked for (SO_LINGER, socket(7)).
+ */
+static void close_strange(int fd)
 {
-	int count = 0;
+	const struct linger none = {.l_onoff = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	close(fd);
+}
+
+/* The first descriptor that was sent; all others are closed. How many were sent. */
+static unsigned take_descriptor(struct msghdr *message, int *fd)
+{
+	unsigned count = 0;
 
 	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
 		header = CMSG_NXTHDR(message, header)) {
-		if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+		int is_sent = header->cmsg_type == SCM_RIGHTS;
+		if (header->cmsg_level != SOL_SOCKET || (!is_sent && header->cmsg_type != SCM_PIDFD_TYPE))
 			continue;
 		size_t bytes = header->cmsg_len - CMSG_LEN(0);
-		for (size_t at = 0; at + sizeof(int) <= bytes && count < FDS_MAX; at += sizeof(int))
-			memcpy(&fds[count++], CMSG_DATA(header) + at, sizeof(int));
+		for (size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
+			int its;
+			memcpy(&its, CMSG_DATA(header) + at, sizeof(its));
+			if (is_sent && count++ == 0)
+				*fd = its;
+			else if (its >= 0) /* instead of a pidfd there can be an error */
+				close_strange(its);
+		}
 	}
 	return count;
 }
@@ -81,7 +108,7 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area)
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	int fds[FDS_MAX], r;
+	int fd = -1, r;
 
 	r = area ? check_socket(socket_fd) : -EINVAL;
 	if (r < 0)
@@ -89,14 +116,16 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area)
 	ssize_t got = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
 	if (got < 0) /* an AF_UNIX stream that is not connected says EINVAL, other sockets ENOTCONN */
 		return errno == EINVAL ? -ENOTCONN : -errno;
-	int count = descriptors_of(&message, fds);
+	unsigned count = take_descriptor(&message, &fd);
 	if (got == 0 && count == 0)
 		return -ECONNRESET;
 	if (count == 1 && !(message.msg_flags & MSG_CTRUNC))
-		r = ashmem_import(fds[0], area);
+		r = ashmem_import(fd, area);
 	else /* the kernel cuts off what finds no free descriptor */
 		r = count == 0 && (message.msg_flags & MSG_CTRUNC) ? -EMFILE : -EBADMSG;
-	while (count > 0)
-		close(fds[--count]);
+	if (count > 0 && r == 0)
+		close(fd); /* the area has its own */
+	else if (count > 0)
+		close_strange(fd);
 	return r;
 }

@@ -14,8 +14,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 static void close_both(const int ends[2])
@@ -221,6 +223,78 @@ CONTRACT_TEST(sockets, signals_interrupt_waiting)
 	close_both(ends);
 }
 
+/* Messages that bring more along */
+
+static void expect_received_with(int option, const char *reason)
+{
+	struct ashmem_area *area = area_of_pages(1);
+	struct ashmem_area *received = NULL;
+	int ends[2], on = 1;
+
+	make_socket_pair(ends);
+	if (setsockopt(ends[1], SOL_SOCKET, option, &on, sizeof on) < 0)
+		contract_skip(reason);
+	expect_eq(ashmem_send(ends[0], area), 0);
+	struct holdings before = holdings_now();
+	expect_eq(ashmem_recv(ends[1], &received), 0);
+	expect_holdings(&before);
+	expect(received == area);
+	ashmem_close(received);
+	ashmem_close(area);
+	close_both(ends);
+}
+
+CONTRACT_TEST(sockets, area_is_received_where_credentials_come_along)
+{
+	expect_received_with(SO_PASSCRED, "no SO_PASSCRED");
+}
+
+CONTRACT_TEST(sockets, area_is_received_where_a_pidfd_comes_along_which_is_closed)
+{
+	expect_received_with(76 /* SO_PASSPIDFD, on most architectures */, "no SO_PASSPIDFD: Linux 6.5");
+}
+
+/* A TCP socket with data that nobody takes, whose last close waits. -1: no such sockets here. */
+static int lingering_socket(int *listener, int *other)
+{
+	static const char block[65536];
+	struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct linger linger = {1, 60};
+	socklen_t length = sizeof place;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || *listener < 0 || bind(*listener, (struct sockaddr *)&place, length) < 0 ||
+		listen(*listener, 1) < 0 || getsockname(*listener, (struct sockaddr *)&place, &length) < 0 ||
+		connect(fd, (struct sockaddr *)&place, length) < 0)
+		return -1;
+	*other = accept(*listener, NULL, NULL);
+	expect(*other >= 0);
+	expect_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+	make_nonblocking(fd);
+	while (send(fd, block, sizeof block, MSG_NOSIGNAL) > 0)
+		;
+	return fd;
+}
+
+CONTRACT_TEST(sockets, closing_what_a_peer_sent_does_not_wait)
+{
+	int ends[2], listener, other;
+	int fd = lingering_socket(&listener, &other);
+
+	if (fd < 0)
+		contract_skip("no AF_INET sockets here");
+	make_socket_pair(ends);
+	send_descriptors(ends[0], &fd, 1);
+	close(fd);
+	time_t begun = time(NULL);
+	expect_recv(ends[1], -EINVAL);
+	expect(time(NULL) - begun < 40);
+	close(listener);
+	close(other);
+	close_both(ends);
+}
+
 /* Messages that are none */
 
 CONTRACT_TEST(sockets, message_without_descriptor_is_bad)
@@ -236,14 +310,17 @@ CONTRACT_TEST(sockets, message_without_descriptor_is_bad)
 CONTRACT_TEST(sockets, message_with_two_descriptors_is_bad_and_all_are_closed)
 {
 	struct ashmem_area *area = area_of_pages(1);
-	int fds[5] = {ashmem_fd(area), ashmem_fd(area), 0, 1, 2};
-	int ends[2];
+	int fds[200], ends[2];
 
 	skip_without_closing_of_surplus_descriptors();
+	for (int i = 0; i < 200; i++)
+		fds[i] = i < 2 ? ashmem_fd(area) : i % 3;
 	make_socket_pair(ends);
 	send_descriptors(ends[0], fds, 2);
 	expect_recv(ends[1], -EBADMSG);
 	send_descriptors(ends[0], fds, 5);
+	expect_recv(ends[1], -EBADMSG);
+	send_descriptors(ends[0], fds, 200);
 	expect_recv(ends[1], -EBADMSG);
 	close_both(ends);
 	ashmem_close(area);

@@ -752,13 +752,14 @@ int ashmem_send(int socket_fd, struct ashmem_area *area);
 /**
  * @brief Receive an area from another process over a socket.
  *
- * Takes one message with exactly one descriptor and its one byte, and imports it as ashmem_import() does.
+ * Takes one message with exactly one descriptor and its one byte, and imports it as ashmem_import() does. Credentials and the like, if the program
+ * has asked the socket for them, are passed over.
  *
  * @param[in]  socket_fd  A connected AF_UNIX socket of any type.
  * @param[out] area       The area; the caller owns one reference and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL    @p area is NULL, or what came is neither an ashmem descriptor nor a memfd.
- * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket.
+ * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket. Also -EBADF if what came was opened write-only or with O_PATH.
  * @retval -ECONNRESET  The peer closed the connection.
  * @retval -EBADMSG   The message carried no descriptor, or more than one (all are closed).
  * @retval -EMFILE    No descriptor left to receive it; the message is lost.

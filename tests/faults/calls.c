@@ -502,6 +502,11 @@ int faulty_getsockopt(int fd, int level, int name, void *value, socklen_t *lengt
 	return fails(CALL_GETSOCKOPT) ? -1 : getsockopt(fd, level, name, value, length);
 }
 
+int faulty_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+	return fails(CALL_SETSOCKOPT) ? -1 : setsockopt(fd, level, name, value, length);
+}
+
 ssize_t faulty_send(int fd, const void *bytes, size_t length, int flags)
 {
 	int error = fails(CALL_SEND);

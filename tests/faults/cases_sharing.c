@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations that share areas of the memfd backend: descriptors, sockets, seals, holds, peers that cannot write. */
 #include <sys/mman.h>
+#include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,6 +112,24 @@ static void sent(struct world *world)
 	ashmem_close(area);
 }
 
+/* What is no area: an end of a socket. */
+static void sent_a_socket(struct world *world)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec io = {.iov_base = "A", .iov_len = 1};
+	struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+	newborn(world);
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	*header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(header), &world->sockets[0], sizeof(int));
+	if (sendmsg(world->sockets[0], &message, 0) != 1)
+		die("sendmsg");
+}
+
 /* -- operations -- */
 
 static int64_t do_fd(struct world *world)
@@ -158,6 +178,14 @@ static int64_t do_recv(struct world *world)
 	if (r == 0)
 		world->made = area;
 	return r;
+}
+
+/* Success is to be refused. */
+static int64_t do_recv_strange(struct world *world)
+{
+	int64_t r = do_recv(world);
+
+	return r == -EINVAL ? 0 : r;
 }
 
 static int64_t do_pin(struct world *world)
@@ -210,6 +238,7 @@ const struct fault_case sharing_cases[] = {
 	{"send of a newborn without write", "ashmem_send", newborn_without_write, do_send, MAY_MATERIALISE},
 	{"send", "ashmem_send", established, do_send, 0},
 	{"recv", "ashmem_recv", sent, do_recv, NO_RETRY},
+	{"recv of what is no area", "ashmem_recv", sent_a_socket, do_recv_strange, NO_RETRY},
 	{"pin of a reader", "ashmem_pin", reader, do_pin, 0},
 	{"another pin of a reader", "ashmem_pin", pinned_reader, do_pin, 0},
 	{"unpin of a reader", "ashmem_unpin", pinned_reader, do_unpin, LOCKS_MAY_STAY},

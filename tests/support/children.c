@@ -92,7 +92,7 @@ void send_descriptors(int socket_fd, const int *fds, int count)
 	char byte = 'x';
 	union {
 		struct cmsghdr header;
-		char room[CMSG_SPACE(8 * sizeof(int))];
+		char room[CMSG_SPACE(253 * sizeof(int))];
 	} control;
 	struct iovec data = {&byte, 1};
 	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
