@@ -249,9 +249,18 @@ static void say_area(struct text *text, struct ashmem_area *area, const unsigned
 	say(text, "\n");
 }
 
+static int has_areas(const struct world *world)
+{
+	for (int at = 0; at < AREAS; at++)
+		if (world->area[at])
+			return 1;
+	return world->made != NULL;
+}
+
 void world_describe(struct world *world, char *buffer, size_t size)
 {
-	struct ashmem_process_stats stats = {.struct_size = sizeof(stats)};
+	/* Without the sums, which would ask the areas: a bare one shall be found as it is. */
+	struct ashmem_process_stats stats = {.struct_size = offsetof(struct ashmem_process_stats, size_pages)};
 	struct ashmem_pressure_status status = {.struct_size = sizeof(status)};
 	struct text text = {buffer, size};
 
@@ -262,7 +271,8 @@ void world_describe(struct world *world, char *buffer, size_t size)
 		say_area(&text, world->made, NULL, 0);
 	if (world->mapped)
 		say(&text, "mapped %zu\n", world->mapped_bytes);
-	ashmem_process_get_stats(&stats);
+	if (has_areas(world)) /* or this would be the first call of the process */
+		ashmem_process_get_stats(&stats);
 	say(&text, "process: areas %" PRIu64 " evictable %" PRIu64 " purged %" PRIu64 "\n", stats.areas,
 		stats.evictable_pages, stats.purged_pages);
 	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
