@@ -209,10 +209,10 @@ int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, u
 
 /*
  * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees may be half changed, and is then
- * thrown away. Its answer, or -ETIMEDOUT if the block is not at rest until then, or -EUCLEAN.
+ * thrown away. Its answer, or -ETIMEDOUT if the block is not at rest before the wait is over, or -EUCLEAN.
  */
 int control_read(const struct control_map *map, int (*look)(const struct control_map *map, void *context),
-	void *context, uint64_t deadline_ns);
+	void *context, struct sys_wait *wait);
 
 /*
  * Lost pages (control_lost.c). Say that first..last are going to be freed; forget what of them was lost; the next run of lost pages within first..last,
@@ -224,8 +224,8 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 	uint32_t *end);
 int control_sweep_lost(struct control_map *map);
 
-/* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough until then, -EUCLEAN. */
-int control_look(const struct control_map *map, uint32_t first, uint32_t last, uint64_t deadline_ns);
+/* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough before the wait is over, -EUCLEAN. */
+int control_look(const struct control_map *map, uint32_t first, uint32_t last, struct sys_wait *wait);
 
 /*
  * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a peer's nonsense, and must not

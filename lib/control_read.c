@@ -39,7 +39,7 @@ static int try_to_read(const struct control_map *map, int (*look)(const struct c
 }
 
 int control_read(const struct control_map *map, int (*look)(const struct control_map *, void *),
-	void *context, uint64_t deadline_ns)
+	void *context, struct sys_wait *wait)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	int answer;
@@ -47,7 +47,7 @@ int control_read(const struct control_map *map, int (*look)(const struct control
 	for (unsigned tries = 0; !try_to_read(map, look, context, &answer); tries++) {
 		if (tries < SPINS)
 			continue;
-		if (sys_now_ns() >= deadline_ns)
+		if (sys_wait_is_over(wait))
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
@@ -67,9 +67,9 @@ static int look_at_pages(const struct control_map *map, void *context)
 	return range_look(&list, pages->first, pages->last);
 }
 
-int control_look(const struct control_map *map, uint32_t first, uint32_t last, uint64_t deadline_ns)
+int control_look(const struct control_map *map, uint32_t first, uint32_t last, struct sys_wait *wait)
 {
 	struct pages pages = {first, last};
 
-	return control_read(map, look_at_pages, &pages, deadline_ns);
+	return control_read(map, look_at_pages, &pages, wait);
 }

@@ -20,7 +20,7 @@
 /* Tries before sleeping: a critical section takes tens of nanoseconds, a sleep microseconds. */
 #define SPINS 100
 /* Longest sleep: bounds the delay if a peer died between release and wake. */
-#define SLICE_NS 20000000u
+#define SLICE_NS SYS_WAIT_STEP_NS
 
 THREAD_LOCAL struct lock_thread lock_thread = {.generation = LOCK_NO_GENERATION};
 
@@ -104,14 +104,17 @@ uint64_t lock_patience(void)
 	return self->patience_ns > SLICE_NS ? self->patience_ns : SLICE_NS;
 }
 
-void lock_use_patience(uint64_t begun_ns)
+static void use_patience(uint64_t waited_ns)
 {
 	struct lock_thread *self = &lock_thread;
 
-	if (!self->is_patient)
-		return;
-	uint64_t waited = sys_now_ns() - begun_ns;
-	self->patience_ns -= waited < self->patience_ns ? waited : self->patience_ns;
+	if (self->is_patient)
+		self->patience_ns -= waited_ns < self->patience_ns ? waited_ns : self->patience_ns;
+}
+
+void lock_use_patience(uint64_t begun_ns)
+{
+	use_patience(sys_now_ns() - begun_ns);
 }
 
 /*
@@ -120,39 +123,40 @@ void lock_use_patience(uint64_t begun_ns)
  */
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 {
-	uint64_t begun = 0, deadline = 0;
+	struct sys_wait wait;
+	uint64_t patience_ns = 0; /* until we wait */
 	uint32_t waiters = 0; /* once we slept, others may still sleep: keep the mark */
 
 	for (unsigned tries = 0;; tries++) {
-		uint64_t left = LOCK_TIMEOUT_NS;
-		if (tries >= SPINS) {
-			uint64_t now = sys_now_ns();
-			if (begun == 0) {
-				begun = now;
-				deadline = now + lock_patience();
-			}
-			if (now >= deadline) {
-				lock_use_patience(begun);
-				return -ETIMEDOUT;
-			}
-			left = deadline - now;
-		}
-
 		uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if ((seen & LOCK_TID) == 0) {
 			int died = (seen & LOCK_DEAD) != 0;
 			lock_set_pending(self, word);
 			if (lock_try(word, &seen, self->tid | (seen & LOCK_WAITERS) | waiters)) {
-				if (begun)
-					lock_use_patience(begun);
+				if (patience_ns) {
+					sys_wait_is_over(&wait);
+					use_patience(patience_ns - wait.left_ns);
+				}
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
 			}
 			lock_clear_pending(self);
-		} else if (tries < SPINS) {
+		}
+		if (tries < SPINS) {
 			relax();
-		} else if ((seen & LOCK_WAITERS) || lock_try(word, &seen, seen | LOCK_WAITERS)) {
+			continue;
+		}
+		if (!patience_ns) {
+			patience_ns = lock_patience();
+			sys_wait_begin(&wait, patience_ns);
+		} else if (sys_wait_is_over(&wait)) {
+			use_patience(patience_ns);
+			return -ETIMEDOUT;
+		}
+		if ((seen & LOCK_TID) &&
+			((seen & LOCK_WAITERS) || lock_try(word, &seen, seen | LOCK_WAITERS))) {
 			waiters = LOCK_WAITERS;
-			sys_futex_wait(word, seen | LOCK_WAITERS, left < SLICE_NS ? left : SLICE_NS);
+			sys_futex_wait(word, seen | LOCK_WAITERS,
+				wait.left_ns < SLICE_NS ? wait.left_ns : SLICE_NS);
 		}
 	}
 }

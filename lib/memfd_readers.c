@@ -42,7 +42,7 @@ static int get_lock_fd(struct memfd_area *area)
 
 /* Take the read lock; a purge that has the write lock is over in a moment. */
 static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uint64_t end,
-	uint64_t deadline_ns)
+	struct sys_wait *wait)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	uint32_t shift = area->control.page_shift;
@@ -50,7 +50,7 @@ static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uin
 
 	while ((r = sys_lock_range(fd, SYS_LOCK_READ, start << shift, (end - start) << shift)) ==
 		-EAGAIN) {
-		if (sys_now_ns() >= deadline_ns)
+		if (sys_wait_is_over(wait))
 			return -ETIMEDOUT;
 		nanosleep(&pause, NULL);
 	}
@@ -132,15 +132,15 @@ static int look_and_report(const struct control_map *control, void *context)
 
 /* What first..last holds, once no purge can come any more. */
 static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report,
-	uint64_t deadline_ns)
+	struct sys_wait *wait)
 {
 	struct control_map *control = &area->control;
 	struct question question = {first, last, report};
 
 	if (!control->writable && report)
-		return control_read(control, look_and_report, &question, deadline_ns);
+		return control_read(control, look_and_report, &question, wait);
 	if (!control->writable)
-		return control_look(control, first, last, deadline_ns);
+		return control_look(control, first, last, wait);
 	int r = control_lock(control);
 	if (r < 0)
 		return r;
@@ -153,14 +153,16 @@ static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct m
 static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed,
 	struct memfd_report *report)
 {
-	uint64_t deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS, end = (uint64_t)last + 1;
+	uint64_t end = (uint64_t)last + 1;
+	struct sys_wait wait;
 	int fd = get_lock_fd(area);
 
 	if (fd < 0)
 		return fd;
-	int r = lock_pages(area, fd, first, end, deadline_ns);
+	sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
+	int r = lock_pages(area, fd, first, end, &wait);
 	if (r >= 0)
-		r = look(area, first, last, report, deadline_ns);
+		r = look(area, first, last, report, &wait);
 	if (r < 0) {
 		unlock_gaps(area, first, end);
 		drop_lock_fd(area);
@@ -287,15 +289,16 @@ int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last)
 
 int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last)
 {
-	uint64_t deadline_ns = sys_now_ns() + LOCK_TIMEOUT_NS, from = first, gap_start, gap_end;
+	uint64_t from = first, gap_start, gap_end;
+	struct sys_wait wait;
 	int r = check_readers(area);
 
 	if (r < 0)
 		return r;
+	sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
 	pthread_mutex_lock(&area->keeping);
 	while (r == 0 && keeps_find_gap(&area->keeps, from, (uint64_t)last + 1, &gap_start, &gap_end)) {
-		r = control_look(&area->control, (uint32_t)gap_start, (uint32_t)gap_end - 1,
-			deadline_ns);
+		r = control_look(&area->control, (uint32_t)gap_start, (uint32_t)gap_end - 1, &wait);
 		from = gap_end;
 	}
 	pthread_mutex_unlock(&area->keeping);

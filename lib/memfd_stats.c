@@ -37,9 +37,11 @@ static int copy_unlocked(const struct control_map *map, void *context)
 
 static int get_counts(struct memfd_area *area, struct ashmem_area_stats *stats)
 {
-	if (memfd_is_reader(area))
-		return control_read(&area->control, copy_unlocked, stats,
-			sys_now_ns() + LOCK_TIMEOUT_NS);
+	if (memfd_is_reader(area)) {
+		struct sys_wait wait;
+		sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
+		return control_read(&area->control, copy_unlocked, stats, &wait);
+	}
 	int r = memfd_lock(area);
 	if (r < 0)
 		return r;

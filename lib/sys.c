@@ -104,10 +104,11 @@ static int record_lock(int fd, short type)
 int sys_lock_file(int fd)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
-	uint64_t deadline_ns = sys_now_ns() + SYS_TIMEOUT_NS;
+	struct sys_wait wait;
 	int r = record_lock(fd, F_WRLCK);
 
-	while ((r == -EAGAIN || r == -EACCES) && sys_now_ns() < deadline_ns) {
+	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
+	while ((r == -EAGAIN || r == -EACCES) && !sys_wait_is_over(&wait)) {
 		nanosleep(&pause, NULL);
 		r = record_lock(fd, F_WRLCK);
 	}
@@ -174,6 +175,22 @@ uint64_t sys_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns)
+{
+	*wait = (struct sys_wait){.left_ns = bound_ns, .looked_ns = sys_now_ns()};
+}
+
+int sys_wait_is_over(struct sys_wait *wait)
+{
+	uint64_t now_ns = sys_now_ns(), passed_ns = now_ns - wait->looked_ns;
+
+	if (passed_ns > SYS_WAIT_STEP_NS)
+		passed_ns = SYS_WAIT_STEP_NS;
+	wait->looked_ns = now_ns;
+	wait->left_ns -= passed_ns < wait->left_ns ? passed_ns : wait->left_ns;
+	return wait->left_ns == 0;
 }
 
 int sys_truncate(int fd, uint64_t size_bytes)
@@ -314,14 +331,15 @@ int sys_is_write_sealed(int fd)
 int sys_reopen_read_only(int fd)
 {
 	const struct timespec pause = {.tv_nsec = 1000000};
-	uint64_t deadline_ns = sys_now_ns() + SYS_TIMEOUT_NS;
+	struct sys_wait wait;
 	char path[40];
 	int copy;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Else open would wait until a lease is given up, 45 seconds by default. */
 	copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	while (copy < 0 && errno == EAGAIN && sys_now_ns() < deadline_ns) {
+	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
+	while (copy < 0 && errno == EAGAIN && !sys_wait_is_over(&wait)) {
 		nanosleep(&pause, NULL);
 		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}

@@ -82,6 +82,19 @@ int sys_is_huge(int fd);
 #define SYS_TIMEOUT_NS 5000000000u
 #endif
 
+/*
+ * Bounded waiting for a peer. Only time counts in which the caller could run: between two looks at the clock, SYS_WAIT_STEP_NS at the most. A
+ * thread that got no processor for long, a process or a machine that was stopped, has not used up its wait: there was nobody who could have
+ * seen the peer go on. So whoever waits looks at least that often, after a try and before the next pause.
+ */
+#define SYS_WAIT_STEP_NS 20000000u
+struct sys_wait {
+	uint64_t left_ns;
+	uint64_t looked_ns; /* at the clock */
+};
+void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns);
+int sys_wait_is_over(struct sys_wait *wait);
+
 /* A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT after SYS_TIMEOUT_NS. */
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);

@@ -88,6 +88,36 @@ CONTRACT_TEST(lock_wait, waiting_is_bounded_whatever_the_word_says)
 	shared_end(shared);
 }
 
+static void wait_and_release(void *argument)
+{
+	struct shared *shared = argument;
+
+	gate_open(&shared->locked);
+	expect_eq(lock_acquire(&shared->word), LOCK_ACQUIRED);
+	lock_release(&shared->word);
+}
+
+/* A waiter that got no processor for longer than the bound has not seen the owner do nothing for so long. */
+CONTRACT_TEST(lock_wait, time_in_which_the_waiter_could_not_run_does_not_count)
+{
+	struct shared *shared = shared_begin();
+	int status;
+	pid_t child;
+
+	expect_eq(lock_acquire(&shared->word), LOCK_ACQUIRED);
+	child = child_start(wait_and_release, shared);
+	gate_wait(&shared->locked);
+	nap(100);
+	expect_eq(kill(child, SIGSTOP), 0);
+	expect_eq(waitpid(child, &status, WUNTRACED), child);
+	nap((unsigned)(LOCK_TIMEOUT_NS / 1000000) + 100);
+	expect_eq(kill(child, SIGCONT), 0);
+	nap(100);
+	lock_release(&shared->word);
+	child_join(child);
+	shared_end(shared);
+}
+
 /* Whoever wrote nonsense takes it back and wakes nobody. */
 CONTRACT_TEST(lock_wait, sleepers_find_a_word_that_becomes_free_without_a_wake)
 {
