@@ -124,6 +124,40 @@ static void rows_against_locks(void)
 	}
 }
 
+static void row_with(const char *what, struct ranges *ranges)
+{
+	struct result *row = row_begin("pair 1,000 with %s", what);
+
+	if (!row || !need(row, ranges, 1000, 2))
+		return;
+	ranges_order(ranges, RANDOM);
+	struct timed subject = {.run = ranges_pairs, .context = ranges};
+	struct timed reference = reference_syscalls(2);
+	row_measure(row, &subject, "2 syscalls", &reference, TARGET_NONE, 0);
+}
+
+/* What a program pays in each pair that lets the library give memory back: a watch looks now and then at what is free, a budget counts. */
+static void rows_with_hooks(void)
+{
+	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = 1ull << 60};
+	struct ashmem_budget_options none = {.struct_size = sizeof(none)};
+	struct ranges ranges = {.area = NULL};
+	struct ashmem_pressure *watch = NULL;
+
+	section("The same while memory is looked after, random");
+	int r = ashmem_pressure_open(NULL, &watch);
+	if (r == 0)
+		row_with("a watch", &ranges);
+	else
+		row_skip(row_begin("pair 1,000 with a watch"), "%s", why_not(r));
+	ashmem_pressure_close(watch);
+	ashmem_budget_set_limits(ashmem_budget_process(), &limits);
+	row_with("a budget", &ranges);
+	ashmem_budget_set_limits(ashmem_budget_process(), &none);
+	if (ranges.area)
+		ranges_close(&ranges);
+}
+
 /* Calls that find nothing to change. */
 static void rows_without_change(void)
 {
@@ -177,6 +211,7 @@ void rows_pin(void)
 	rows_by_count();
 	section("The same beside other locks");
 	rows_against_locks();
+	rows_with_hooks();
 	rows_without_change();
 	rows_by_size();
 }
