@@ -17,8 +17,9 @@ BUILD ?= build
 ifeq ($(origin CC),default)
 CC := $(CROSS_COMPILE)gcc
 endif
+# C++ is for tests alone, which do without if there is none.
 ifeq ($(origin CXX),default)
-CXX := $(CROSS_COMPILE)g++
+CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(CROSS_COMPILE)g++)
 endif
 # The compiler knows the tools for its target.
 tool = $(or $(shell $(CC) -print-prog-name=$(1) 2>/dev/null),$(CROSS_COMPILE)$(1))
@@ -32,7 +33,7 @@ INSTALL ?= install
 DOXYGEN ?= doxygen
 
 CFLAGS ?= -O2 -g
-CXXFLAGS ?= -O2 -g
+CXXFLAGS ?= $(CFLAGS)
 
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -104,6 +105,8 @@ MAN_FILES = $(MANPAGES)
 LIB_SRC := $(sort $(wildcard $(TOP)/lib/*.c))
 SUPPORT_SRC := $(sort $(wildcard $(TOP)/tests/support/*.c))
 CRITERION_SRC := $(sort $(wildcard $(TOP)/tests/test_*.c))
+HAS_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
+CXX_SRC := $(if $(HAS_CXX),$(sort $(wildcard $(TOP)/tests/test_*.cpp)))
 PLAIN_SRC := $(sort $(wildcard $(TOP)/tests/stress_*.c $(TOP)/tests/race_*.c))
 # examples/NAME.c, examples/NAME/*.c, or both, make one program.
 EXAMPLE_NAMES := $(sort $(basename $(notdir $(wildcard $(TOP)/examples/*.c))) \
@@ -112,6 +115,7 @@ EXAMPLE_NAMES := $(sort $(basename $(notdir $(wildcard $(TOP)/examples/*.c))) \
 NEEDS_glib_loop := glib-2.0
 EXAMPLE_NAMES := $(foreach e,$(EXAMPLE_NAMES),$(if $(NEEDS_$(e)),$(shell $(PKG_CONFIG) --exists $(NEEDS_$(e)) \
 	2>/dev/null && echo $(e)),$(e)))
+CXX_EXAMPLES := $(if $(HAS_CXX),$(patsubst $(TOP)/%.cpp,$(BUILD)/%,$(wildcard $(TOP)/examples/*.cpp)))
 needs = $(if $(NEEDS_$*),$(shell $(PKG_CONFIG) $(1) $(NEEDS_$*)))
 BENCH_SRC := $(sort $(wildcard $(TOP)/bench/*.c))
 
@@ -128,7 +132,8 @@ CONTRACT_OBJ := $(call object,contract,$(CONTRACT_SRC) $(SUPPORT_SRC))
 CONTRACT := $(BUILD)/contract/contract
 CRITERION_TESTS := $(call program,$(CRITERION_SRC))
 PLAIN_TESTS := $(call program,$(PLAIN_SRC))
-TESTS := $(CRITERION_TESTS) $(PLAIN_TESTS)
+CXX_TESTS := $(patsubst $(TOP)/%.cpp,$(BUILD)/%,$(CXX_SRC))
+TESTS := $(CRITERION_TESTS) $(PLAIN_TESTS) $(CXX_TESTS)
 EXAMPLES := $(addprefix $(BUILD)/examples/,$(EXAMPLE_NAMES))
 BENCH := $(BUILD)/bench/bench
 TOOLS := $(call program,$(sort $(wildcard $(TOP)/tools/*.c)))
@@ -156,13 +161,15 @@ comma := ,
 
 compile = $(CC) $(1) $(CPPFLAGS) $(WARNINGS) $(2) $(CFLAGS) $(3) -MMD -MP -c -o $@ $<
 link = $(CC) $(USER_CFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $(1) $(LDLIBS)
+compile_cxx = $(CXX) $(1) $(CPPFLAGS) $(WARNINGS) -std=c++11 -pthread $(CXXFLAGS) -MMD -MP -c -o $@ $<
+link_cxx = $(CXX) -pthread $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) -o $@ $(1) $(LDLIBS)
 
 # Says what is visible.
 EXPORTS_H := $(TOP)/lib/exports.h
 LIB_CPPFLAGS_EXPORTS = $(LIB_CPPFLAGS) -include $(EXPORTS_H)
 
 # Changed flags rebuild everything: this file changes when they do.
-FLAGS := $(CC) | $(AR) | $(CPPFLAGS) | $(CFLAGS) | $(LDFLAGS) | $(LDLIBS) | $(WARNINGS) | $(VERSION)
+FLAGS := $(CC) | $(AR) | $(CXX) | $(CXXFLAGS) | $(CPPFLAGS) | $(CFLAGS) | $(LDFLAGS) | $(LDLIBS) | $(WARNINGS) | $(VERSION)
 FLAGS_FILE := $(BUILD)/flags
 
 # ---------------------------------------------------------------- the library
@@ -275,8 +282,18 @@ $(EXAMPLES): $(BUILD)/examples/%: \
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(filter %.o,$^) $(STATIC) $(call needs,--libs))
 
+$(BUILD)/obj/examples/%.o: $(TOP)/examples/%.cpp $(FLAGS_FILE)
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(call compile_cxx,$(LIB_CPPFLAGS))
+
+$(CXX_EXAMPLES): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(STATIC)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(call link_cxx,$< $(STATIC))
+
 .PHONY: examples
-examples: $(EXAMPLES) ## Build the programs in examples/
+examples: $(EXAMPLES) $(CXX_EXAMPLES) ## Build the programs in examples/
 
 .PHONY: demo
 demo: $(BUILD)/examples/filecache ## Show purgeable memory at work on real files (DEMO_ARGS=/some/directory)
@@ -328,8 +345,17 @@ $(BUILD)/tests/libsupport.a: $(SUPPORT_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $(SUPPORT_OBJ)
 
+$(BUILD)/obj/tests/%.o: $(TOP)/tests/%.cpp $(FLAGS_FILE)
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(call compile_cxx,$(TEST_CPPFLAGS))
+
+$(CXX_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/tests/libsupport.a $(STATIC_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(call link_cxx,$< -lcriterion $(BUILD)/tests/libsupport.a $(STATIC_OBJ))
+
 $(CRITERION_TESTS): TEST_LIBS := -lcriterion
-$(TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/tests/libsupport.a $(STATIC_OBJ)
+$(CRITERION_TESTS) $(PLAIN_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/tests/libsupport.a $(STATIC_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(call link,$< $(TEST_LIBS) $(BUILD)/tests/libsupport.a $(STATIC_OBJ))
 
@@ -354,6 +380,9 @@ RUN_MODE ?= plain
 ifeq ($(RUN_MODE),tsan)
 TESTS := $(PLAIN_TESTS) $(if $(CONTRACT_SRC),$(CONTRACT))
 endif
+ifneq ($(RUN_MODE),tsan)
+LEFT_OUT := $(if $(CXX_SRC),,$(if $(filter cpp test_cpp,$(or $(T),cpp)),test_cpp: no C++ compiler $(CXX) (make deps)))
+endif
 RUN_TESTS := $(if $(T),$(filter $(addprefix %/,$(T)) $(addprefix %/test_,$(T)),$(TESTS)),$(TESTS))
 
 .PHONY: tests
@@ -361,7 +390,7 @@ tests: $(TESTS) ## Build the test programs without running them
 
 .PHONY: check
 check: $(RUN_TESTS) ## Run all tests (needs `make deps` once); T=test_range and FILTER='suite/*' choose some
-	@MODE=$(RUN_MODE) FILTER='$(FILTER)' LOGS=$(BUILD)/logs $(TOP)/tests/run_criterion.sh $(RUN_TESTS)
+	@MODE=$(RUN_MODE) FILTER='$(FILTER)' LEFT_OUT='$(LEFT_OUT)' LOGS=$(BUILD)/logs $(TOP)/tests/run_criterion.sh $(RUN_TESTS)
 
 # Each variant is the same tests in a build directory of its own, with other settings.
 run_variant = +@$(MAKE) --no-print-directory -f $(MAKEFILE) BUILD=$(BUILD)/$(1) $(VARIANT) check
@@ -439,7 +468,7 @@ check-cross: ## Build and test on every platform: processors, compilers, musl, L
 	@BUILD='$(abspath $(BUILD))' $(TOP)/tests/cross/check
 
 .PHONY: check-headers
-check-headers: ## Compile each header alone as C99, C11 and C++11; check that any language can call it
+check-headers: ## Compile each header alone as C99, C11 and C++11 (C++ ones up to C++20); check that any language can call it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_headers.sh
 
 .PHONY: check-exports
@@ -455,7 +484,7 @@ check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
 .PHONY: check-examples
-check-examples: ## Build each example against an installed tree through pkg-config, and run it
+check-examples: ## Build each example, and each program of the guide, against an installed tree through pkg-config, and run it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_examples.sh
 
 .PHONY: check-style

@@ -6,7 +6,7 @@
 #   awk -v out=DIRECTORY -v version=0.9.0 -f man_pages.awk GROUP_PAGE...
 #
 # A group's page goes there too, with a NAME line that whatis(1) can parse. A function that has its group's name
-# (ashmem_version) keeps the group's page.
+# (ashmem_version) keeps the group's page, and so do the functions of the C++ namespace.
 
 function title(name) {
 	return ".TH \"" name "\" 3 \"\" \"libashmem " version "\" \"libashmem\""
@@ -94,7 +94,7 @@ function end_function(   file, n, k) {
 	if (name == "")
 		return
 	flush_block()
-	if (name != group) {
+	if (name != group && name !~ /::/) {
 		file = out "/" name ".3"
 		n = brief[name]
 		sub(/(\\&)?\. *$/, "", n)

@@ -51,6 +51,12 @@ if have cmake; then
   done
   runs "cmake, static" cmake/build/static
   needs_nothing "cmake, static" cmake/build/static
+  if [ -x cmake/build/cxx ]; then
+    runs "cmake, C++" cmake/build/cxx
+    needs_shared "cmake, C++" cmake/build/cxx
+  else
+    skip "cmake, C++: it finds no compiler"
+  fi
   sed 's/ashmem 0\.9/ashmem 99/' -i cmake/CMakeLists.txt
   check "cmake refuses a version that is not there" sh -c "! cmake -S cmake -B cmake/other '-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem'"
 else

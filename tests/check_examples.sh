@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/: built with the installed library through pkg-config alone, as its reader would, and run. An example
-# that nothing here runs is a failure. Run by `make check-examples`.
+# Every program in examples/ and in docs/guide.md: built with the installed library through pkg-config alone, as its reader would, and
+# run. An example that nothing here runs is a failure. Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
 . tests/counts.sh
-: "${CC:=cc}" "${MAKE:=make}" "${PKG_CONFIG:=pkg-config}"
+: "${CC:=cc}" "${CXX:=c++}" "${MAKE:=make}" "${PKG_CONFIG:=pkg-config}"
 top=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -81,13 +81,23 @@ run() {
       says "heap_cache gives its share" "words: asked for" ./heap_cache
       if grep -q '^words: asked for [0-9]* pages, freed [1-9]' output; then pass "words went"; else fail "no words went"; fi
       ;;
+    tiles)
+      says "tiles" "16 tiles drawn" ./tiles
+      says "tiles draws what was lost again, and what failed" "20 tiles drawn, the picture is the same" ./tiles
+      ;;
     pressure_loop) says "pressure_loop" "20 entries made" ./pressure_loop 20 ;;
     *) fail "tests/check_examples.sh does not run the example $1" ;;
   esac
 }
 
 for path in "$top"/examples/*; do
-  name=$(basename "$path" .c)
+  name=$(basename "${path%.cpp}" .c)
+  compiler=("$CC" -std=gnu11)
+  if [ "$path" != "${path%.cpp}" ]; then compiler=("$CXX" -std=c++11); fi
+  if ! have "${compiler[0]%% *}"; then
+    skip "$name: no C++ compiler $CXX (make deps)"
+    continue
+  fi
   if [ -d "$path" ]; then sources=("$path"/*.c); else sources=("$path"); fi
   packages=$(packages_of "$name")
   # shellcheck disable=SC2086 # words
@@ -96,9 +106,38 @@ for path in "$top"/examples/*; do
     continue
   fi
   # shellcheck disable=SC2046,SC2086
-  check "$name compiles" "$CC" -std=gnu11 -Wall -Wextra -Werror "${sources[@]}" -o "$name" \
+  check "$name compiles" "${compiler[@]}" -Wall -Wextra -Werror "${sources[@]}" -o "$name" \
     $("$PKG_CONFIG" --cflags --libs $packages)
   if [ -x "$name" ]; then run "$name"; fi
 done
+
+# ---- the guide: programs in C, C++ and Python, each as it stands there
+
+awk -v count=0 '
+  /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
+    file = "guide-" count "." suffix; next }
+  /^```/ && file != "" { close(file); file = "" }
+  /^##* / { title = $0; sub(/^#* /, "", title) }
+  file != "" { print >file; if (!(file in titles)) { titles[file] = title; print file, title >"guide-titles" } }
+' "$top/docs/guide.md"
+while read -r file title; do
+  title="guide, $title (${file#guide-})"
+  case $file in
+    *.py)
+      if ! have python3; then skip "$title: no python3"; continue; fi
+      check "$title runs" timeout -k 5 120 python3 "$file"
+      continue
+      ;;
+    *.cpp)
+      if ! have "${CXX%% *}"; then skip "$title: no C++ compiler $CXX"; continue; fi
+      compiler=("$CXX")
+      ;;
+    *) compiler=("$CC") ;;
+  esac
+  # As the guide says: no option but pkg-config's. Warnings count.
+  # shellcheck disable=SC2046
+  check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" $("$PKG_CONFIG" --cflags --libs libashmem)
+  check "$title runs" timeout -k 5 120 "./${file%.*}"
+done <guide-titles
 
 counts_end

@@ -3,11 +3,15 @@
 #
 # Each public header alone, as C99, C11 and C++11, with every compiler at hand; and the rules that keep the interface
 # callable from other languages: no types whose size varies, no varargs, no structs by value, no inline functions.
-# Run by `make check-headers`. *.hpp are C++ only and may do what C may not.
+# *.hpp are C++ only and may do what C may not: each alone as C++11 and C++20, and a program that uses all of them as every C++ from 11 to 20,
+# with and without exceptions and run-time types. Run by `make check-headers`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
 . tests/counts.sh
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
 strict=(-pedantic -Wall -Wextra -Werror -fsyntax-only -Iinclude)
 
@@ -15,6 +19,13 @@ strict=(-pedantic -Wall -Wextra -Werror -fsyntax-only -Iinclude)
 compile() {
   printf '#include <%s>\n#include <%s>\nextern int not_empty;\n' "${4#include/}" "${4#include/}" |
     "$1" -x "$2" "-std=$3" "${strict[@]}" -
+}
+
+strict_cxx=("${strict[@]}" -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Woverloaded-virtual -Wnon-virtual-dtor -Weffc++)
+
+# compile_cxx COMPILER STANDARD SOURCE OPTION...
+compile_cxx() {
+  "$1" -x c++ "-std=$2" "${strict_cxx[@]}" "${@:4}" "$3"
 }
 
 # The compilers that make was told to use, and the usual ones.
@@ -32,9 +43,20 @@ done
 
 for compiler in "${cxx_compilers[@]}"; do
   if ! have "$compiler"; then skip "no $compiler"; continue; fi
-  for header in include/ashmem/*.h include/ashmem/*.hpp; do
-    [ -f "$header" ] || continue
+  for header in include/ashmem/*.h; do
     check "$header as c++11 with $compiler" compile "$compiler" c++ c++11 "$header"
+  done
+  for standard in c++14 c++17; do
+    check "C++ as $standard with $compiler" compile_cxx "$compiler" $standard tests/consumers/consumer.cpp
+  done
+  for standard in c++11 c++20; do
+    for header in include/ashmem/*.hpp; do
+      printf '#include <%s>\n#include <%s>\n' "${header#include/}" "${header#include/}" >"$scratch/alone.cpp"
+      check "$header as $standard with $compiler" compile_cxx "$compiler" $standard "$scratch/alone.cpp"
+    done
+    for option in -fexceptions -fno-exceptions -fno-rtti -DASHMEM_HPP_EXCEPTIONS=0; do
+      check "C++ as $standard with $compiler $option" compile_cxx "$compiler" $standard tests/consumers/consumer.cpp $option
+    done
   done
 done
 

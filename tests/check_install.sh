@@ -109,6 +109,9 @@ builds_and_runs c-archive "$CC" consumer.c "-Wl,-Bstatic $static -Wl,-Bdynamic"
 if have "$CXX"; then
   builds_and_runs cxx-shared "$CXX" consumer.cpp "$dynamic"
   builds_and_runs cxx-static "$CXX" consumer.cpp "-static $static"
+  builds_and_runs hpp-shared "$CXX" "$tree/tests/consumers/consumer.cpp" "$dynamic"
+  builds_and_runs hpp-static "$CXX" "$tree/tests/consumers/consumer.cpp" "-static $static"
+  builds_and_runs hpp-no-exceptions "$CXX" "$tree/tests/consumers/consumer.cpp" "-fno-exceptions -fno-rtti $dynamic"
 else
   skip "no C++ compiler $CXX"
 fi

@@ -45,6 +45,10 @@ void plain_register(struct plain_test *test);
 
 #endif
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Set in children, whose failures must end them by _exit() and nothing else. */
 extern int contract_in_child;
 
@@ -61,6 +65,10 @@ void contract_expect_eq(
 	const char *file, int line, const char *expression, intmax_t got, intmax_t want);
 void contract_expect_str(
 	const char *file, int line, const char *expression, const char *got, const char *want);
+
+#ifdef __cplusplus
+}
+#endif
 
 #define expect(condition) \
 	((condition) ? (void)0 : contract_fail(__FILE__, __LINE__, "%s", #condition))
