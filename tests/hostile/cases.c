@@ -788,6 +788,10 @@ const struct special specials[] = {
 	{"a maze of nodes", maze_of_nodes},
 	{"an intent that is fed", intent_against_refilling},
 	{"threads that are let in at once", threads_let_in_at_once},
+	{"descriptors of every kind", descriptors_of_every_kind},
+	{"more descriptors than one", more_descriptors_than_one},
+	{"no room for descriptors", no_room_for_descriptors},
+	{"a socket that lingers", a_socket_that_lingers},
 	{"storm", storm},
 };
 const unsigned special_count = sizeof(specials) / sizeof(specials[0]);

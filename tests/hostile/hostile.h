@@ -164,6 +164,12 @@ struct special {
 extern const struct special specials[];
 extern const unsigned special_count;
 
+/* sockets.c */
+void descriptors_of_every_kind(uint64_t seed);
+void more_descriptors_than_one(uint64_t seed);
+void no_room_for_descriptors(uint64_t seed);
+void a_socket_that_lingers(uint64_t seed);
+
 void run_once(const struct attack *attack, uint64_t seed);
 void run_during(const struct attack *attack, uint64_t seed, unsigned ms);
 
