@@ -17,7 +17,8 @@
 #include "bench.h"
 
 #define FILL_LIMIT_NS 20e9
-/* Places for areas with few ranges: many permutations, so that no branch predictor learns them. */
+/* Places for areas with few ranges: many permutations, so that no branch predictor learns them. Of
+ * many ranges two permutations, in turns. */
 #define LEAST_PLACES 65536u
 /* Pins timed at a stretch, before as many unpins: more than the level 2 cache keeps warm from one
  * to the other. */
@@ -118,7 +119,7 @@ static int fill(struct ranges *ranges)
 
 int ranges_open(struct ranges *ranges, uint64_t count, uint64_t stride_pages, enum order order)
 {
-	uint64_t blocks = count < LEAST_PLACES ? LEAST_PLACES / count + 1 : 1;
+	uint64_t blocks = count < LEAST_PLACES ? LEAST_PLACES / count + 1 : 2;
 
 	ranges->count = count;
 	ranges->stride_bytes = stride_pages * page_bytes();

@@ -334,7 +334,11 @@ static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
 
 	if (area->plain)
 		return ASHMEM_NOT_PURGED;
-	int r = memfd_lock(area);
+	int r = memfd_be_established(area);
+	if (r >= 0) {
+		range_fetch(control_list(control), page_at(control, offset));
+		r = control_lock(control);
+	}
 	if (r < 0)
 		return !memfd_is_reader(area)
 			       ? r

@@ -67,9 +67,10 @@ struct range_list *control_view_change(const struct control_map *map)
 	list->max_nodes = map->list.max_nodes;
 	list->pages = map->list.pages;
 	/* Acquire: pairs with give_hints(). */
-	list->hints = __atomic_load_n(&map->list.hints, __ATOMIC_ACQUIRE);
+	range_give_hints(list, __atomic_load_n(&map->list.hints, __ATOMIC_ACQUIRE));
 	list->hints_asked = list->hints != NULL;
 	list->fresh = 0;
+	list->fetched = 0;
 	list->lost = map->list.lost;
 	list->freed_count = 0;
 	list->path_low = list->path_high = 0;

@@ -27,7 +27,7 @@
 #include "range.h"
 #include "stamp.h"
 
-#define CONTROL_VERSION 2
+#define CONTROL_VERSION 3
 /* Bytes of struct control; a page of any system holds it. */
 #define CONTROL_BYTES 2048
 /* Pages of the largest area whose bitmap of lost pages lies in struct control. */

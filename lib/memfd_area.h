@@ -92,18 +92,20 @@ int memfd_make_ready(struct memfd_area *area);
 /* The descriptor that allows what the mask allows, of a materialised area. */
 int memfd_allowed_fd(struct memfd_area *area);
 
-/* Establish a materialised area if that was not done. */
+/* Establish a materialised area. The second asks first whether that was done. */
 int memfd_establish(struct memfd_area *area);
+
+static inline int memfd_be_established(struct memfd_area *area)
+{
+	return __builtin_expect(!memfd_is_established(area), 0) ? memfd_establish(area) : 0;
+}
 
 /* Take the control lock of a materialised area, establishing it first if need be. control_unlock() ends it. */
 static inline int memfd_lock(struct memfd_area *area)
 {
-	if (__builtin_expect(!memfd_is_established(area), 0)) {
-		int r = memfd_establish(area);
-		if (r < 0)
-			return r;
-	}
-	return control_lock(&area->control);
+	int r = memfd_be_established(area);
+
+	return r < 0 ? r : control_lock(&area->control);
 }
 
 /*

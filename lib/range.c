@@ -35,8 +35,8 @@ struct span {
 
 uint64_t range_nodes_needed(uint64_t pages)
 {
-	/* pages / 12 leaves at the worst, a sixteenth of that above them and so on, and the right spine. */
-	return pages / 11 + 4 * RANGE_MAX_HEIGHT;
+	/* pages / 16 leaves at the worst, a sixteenth of that above them and so on, and the right spine. */
+	return pages / 15 + 4 * RANGE_MAX_HEIGHT;
 }
 
 static uint32_t min_u32(uint32_t a, uint32_t b)
@@ -49,14 +49,14 @@ static uint32_t count_from_slot(const struct tree_path *path, uint32_t last)
 {
 	uint32_t slot = path->at[0].slot;
 
-	while (slot < path->at[0].count && SHARED_LOAD(path->at[0].node->range[slot].start) <= last)
+	while (slot < path->at[0].count && SHARED_LOAD(path->at[0].node->key[slot]) <= last)
 		slot++;
 	return slot - path->at[0].slot;
 }
 
 static int slot_reaches(const struct tree_path *path, uint32_t slot, uint32_t first)
 {
-	struct range range = range_load(&path->at[0].node->range[slot]);
+	struct range range = range_load(path->at[0].node, slot);
 
 	return (uint64_t)range.start + range.pages > first;
 }
@@ -96,7 +96,7 @@ static int locate(struct range_list *list, uint32_t first, uint32_t last, struct
 		if (r < 0)
 			return r;
 		if (r && moved->at[0].count &&
-			SHARED_LOAD(moved->at[0].node->range[0].start) <= last)
+			SHARED_LOAD(moved->at[0].node->key[0]) <= last)
 			*path = moved;
 	}
 	return (int)count_from_slot(*path, last);
@@ -107,7 +107,7 @@ static int span_add(const struct range_list *list, struct span *span, const stru
 	uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		struct range range = range_load(&path->at[0].node->range[path->at[0].slot + i]);
+		struct range range = range_load(path->at[0].node, path->at[0].slot + i);
 
 		if (!range_is_sane(list, &range, span->next_page))
 			return -EUCLEAN;
@@ -139,7 +139,7 @@ static int find_span(struct range_list *list, uint32_t first, uint32_t last, str
 	if (r < 0 || in_leaf == 0)
 		return r;
 	/* A range that will start before those of a leaf belongs into an earlier one. */
-	uint32_t start = SHARED_LOAD(span->path->at[0].node->range[span->path->at[0].slot].start);
+	uint32_t start = start_at(span->path);
 	span->many_leaves = span->path == &span->moved && start > first;
 	if (span->path->at[0].slot + span->in_leaf < span->path->at[0].count ||
 		span->path->height == 0)
@@ -166,7 +166,7 @@ static int next_range(const struct range_list *list, uint32_t last, struct tree_
 	for (int rounds = 0; rounds < 2; rounds++) {
 		const struct range_node *leaf = path->at[0].node;
 		for (uint32_t slot = path->at[0].slot; slot < path->at[0].count; slot++) {
-			struct range range = range_load(&leaf->range[slot]);
+			struct range range = range_load(leaf, slot);
 			if (range.start > last)
 				return 0;
 			if (range.flags & RANGE_PINNED)
@@ -209,6 +209,17 @@ static int first_range(struct range_list *list, uint32_t first, uint32_t last,
 	return next_range(list, last, path, found);
 }
 
+static struct range load_intended(const struct range *shared)
+{
+	return (struct range){
+		.start = SHARED_LOAD(shared->start),
+		.pages = SHARED_LOAD(shared->pages),
+		.live = SHARED_LOAD(shared->live),
+		.flags = SHARED_LOAD(shared->flags),
+		.stamp = SHARED_LOAD(shared->stamp),
+	};
+}
+
 /* Carry out the intent; doing it over ends the same. It erases so many entries at the most: each round one or more. */
 static int finish_intent(struct range_list *list, uint64_t entries)
 {
@@ -232,7 +243,7 @@ static int finish_intent(struct range_list *list, uint64_t entries)
 		return count;
 	uint64_t from = first;
 	for (uint32_t i = 0; i < with_count; i++) {
-		struct range range = range_load(&shared->with[i]);
+		struct range range = load_intended(&shared->with[i]);
 		if (!range_is_sane(list, &range, from) || range_last(&range) > last)
 			return -EUCLEAN;
 		int r = tree_descend(list, range.start);
@@ -304,16 +315,16 @@ static struct range part_of(const struct range_list *list, const struct range *r
 /* The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
 static int pin_whole(struct range_list *list, struct tree_path *path)
 {
-	struct range *entry = entry_at(path);
-	uint32_t flags = SHARED_LOAD(entry->flags), live = SHARED_LOAD(entry->live);
-	uint64_t age = age_of(flags, live, SHARED_LOAD(entry->stamp));
+	struct range_entry *entry = entry_at(path);
+	uint32_t pages = SHARED_LOAD(entry->pages), live = SHARED_LOAD(entry->live);
+	uint64_t age = age_of(live, SHARED_LOAD(entry->stamp));
+	int was_fresh = live == LIVE_FRESH;
 
-	SHARED_STORE(entry->flags, RANGE_PINNED);
+	SHARED_STORE(entry->live, LIVE_PINNED);
 	CRASH_BARRIER();
-	change_totals(list->root, -(uint64_t)live, -(uint64_t)SHARED_LOAD(entry->pages),
-		-(uint64_t)1);
+	change_totals(list->root, -(uint64_t)(was_fresh ? pages : live), -(uint64_t)pages, -(uint64_t)1);
 	tree_age_changed(list, path, age, AGE_NONE);
-	return (flags & RANGE_PURGED) != 0;
+	return !was_fresh;
 }
 
 /* A pin that is not of one whole range: parts stay, or there are several. */
@@ -345,18 +356,17 @@ static inline int find_exact(struct range_list *list, uint32_t first, uint32_t l
 
 	/* Often it is the entry that was looked for last. */
 	if (tree_path_holds(list, first) && path->at[0].slot < path->at[0].count) {
-		const struct range *entry = entry_at(path);
-		if (SHARED_LOAD(entry->start) == first && SHARED_LOAD(entry->pages) == pages)
+		if (start_at(path) == first && SHARED_LOAD(entry_at(path)->pages) == pages)
 			return 1;
 	}
 	int r = tree_descend(list, first);
 	if (r < 0 || path->at[0].slot == 0)
 		return r;
-	const struct range *entry = entry_at(path) - 1;
-	if (SHARED_LOAD(entry->start) != first || SHARED_LOAD(entry->pages) != pages)
-		return 0;
 	path->at[0].slot--;
-	return 1;
+	if (start_at(path) == first && SHARED_LOAD(entry_at(path)->pages) == pages)
+		return 1;
+	path->at[0].slot++;
+	return 0;
 }
 
 static int pin_any(struct range_list *list, uint32_t first, uint32_t last)
@@ -383,7 +393,7 @@ int range_pin(struct range_list *list, uint32_t first, uint32_t last)
 
 	if (r <= 0)
 		return r < 0 ? r : pin_any(list, first, last);
-	if (SHARED_LOAD(entry_at(&list->path)->flags) & RANGE_PINNED)
+	if (SHARED_LOAD(entry_at(&list->path)->live) == LIVE_PINNED)
 		return 0;
 	return pin_whole(list, &list->path);
 }
@@ -391,16 +401,15 @@ int range_pin(struct range_list *list, uint32_t first, uint32_t last)
 /* A pinned entry becomes a range again. It counts with the last store only. */
 static void unpin_whole(struct range_list *list, struct tree_path *path, uint64_t stamp)
 {
-	struct range *entry = entry_at(path);
+	struct range_entry *entry = entry_at(path);
 	uint32_t pages = SHARED_LOAD(entry->pages);
 
-	SHARED_STORE(entry->live, pages);
 	SHARED_STORE(entry->stamp, stamp);
 	CRASH_BARRIER();
-	SHARED_STORE(entry->flags, 0);
+	SHARED_STORE(entry->live, LIVE_FRESH);
 	CRASH_BARRIER();
 	change_totals(list->root, pages, pages, 1);
-	tree_age_changed(list, path, AGE_NONE, age_of(0, pages, stamp));
+	tree_age_changed(list, path, AGE_NONE, age_of(LIVE_FRESH, stamp));
 }
 
 /* An unpin that changes entries: all that it overlaps become one range. */
@@ -431,7 +440,7 @@ int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t
 
 	if (r <= 0)
 		return r < 0 ? r : unpin_merge(list, first, last, stamp);
-	if (SHARED_LOAD(entry_at(&list->path)->flags) & RANGE_PINNED)
+	if (SHARED_LOAD(entry_at(&list->path)->live) == LIVE_PINNED)
 		unpin_whole(list, &list->path, stamp);
 	return 0;
 }

@@ -12,20 +12,21 @@
 #ifndef ASHMEM_LIB_RANGE_H
 #define ASHMEM_LIB_RANGE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Bytes of a tree node and of a journal slot. */
 #define RANGE_NODE_BYTES 1024
-/* Levels of the highest tree: 12 entries a leaf and 16 children a node at the least hold 2^32 ranges in 9. */
+/* Levels of the highest tree: 16 entries a leaf and 16 children a node at the least hold 2^32 ranges in 9. */
 #define RANGE_MAX_HEIGHT 9
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
-/* A tree of this height, which some ten thousand ranges have, does not fit the processor's nearer caches. */
-#define RANGE_LARGE_HEIGHT 3
+/* A list of so many nodes, which some ten thousand ranges have, does not fit the processor's nearer caches. */
+#define RANGE_LARGE_NODES 1024
 /* Entries of a leaf. */
-#define RANGE_SWEEP_MAX 36
-/* Most pages of an area, so that a page number and a count of pages each fit 32 bits. */
-#define RANGE_MAX_PAGES UINT32_MAX
+#define RANGE_SWEEP_MAX 50
+/* Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two values mean something else. */
+#define RANGE_MAX_PAGES (UINT32_MAX - 2)
 
 /*
  * What is called a stamp here and above is what ranges are ordered by, the key of key.h: the time of the unpin with priority and order. "Older" is
@@ -91,10 +92,13 @@ struct tree_path {
 	} at[RANGE_MAX_HEIGHT];
 };
 
-/* In which leaves pages were found: guesses of a process, for what can be done about a search ahead of it. See range_tree.c. */
+/*
+ * In which leaves pages were found: guesses of a process, for what can be done about a search ahead of it. See range_tree.c. Small numbers,
+ * because the hints compete with the nodes for the processor's cache; more leaves have more pages than hints can tell apart.
+ */
 #define RANGE_HINTS 65536u
 struct range_hints {
-	uint32_t leaf[RANGE_HINTS]; /* 0: not known */
+	uint16_t leaf[RANGE_HINTS]; /* 0: not known */
 	int32_t score;              /* how often they were right lately */
 };
 
@@ -112,6 +116,8 @@ struct range_list {
 	uint64_t path_low, path_high;
 	uint64_t path_version;
 	struct range_hints *hints; /* NULL: none */
+	uint32_t hint_shift;       /* a hint is for so many pages, as a power of two */
+	uint32_t fetched;          /* the leaf that range_fetch() has fetched for the next search; 0: none */
 	int hints_asked;
 	uint32_t fresh; /* 1 + the node that came into use last, where none had been; 0: none since this was looked at */
 };
@@ -137,11 +143,28 @@ uint64_t range_nodes_needed(uint64_t pages);
  * which memory is in use now, and to clear. range_give_hints() takes memory for hints, zeroed, or NULL if there is none
  * to be had. Lists of several threads can share them.
  */
+static inline int range_is_large(const struct range_list *list)
+{
+	return __atomic_load_n(&list->root->nodes_used, __ATOMIC_RELAXED) >= RANGE_LARGE_NODES;
+}
+
 static inline int range_wants_care(const struct range_list *list)
 {
-	return list->path.height >= RANGE_LARGE_HEIGHT && (list->fresh || !list->hints_asked);
+	return range_is_large(list) && (list->fresh || !list->hints_asked);
 }
 void range_give_hints(struct range_list *list, struct range_hints *hints);
+
+/*
+ * Have what a pin of `page` will look at fetched from memory, as far as the hints tell. Nothing is changed and nothing of the list is looked at,
+ * so the lock need not be held yet, and waiting for it and for memory is one.
+ */
+void range_fetch_hinted(struct range_list *list, uint32_t page);
+
+static inline void range_fetch(struct range_list *list, uint32_t page)
+{
+	if (__builtin_expect(list->hints != NULL, 0))
+		range_fetch_hinted(list, page);
+}
 
 /* Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0. */
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);

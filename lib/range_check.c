@@ -34,7 +34,7 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 {
 	*age = 0;
 	for (uint32_t i = 0; i < count; i++) {
-		struct range range = range_load(&node->range[i]);
+		struct range range = range_load(node, i);
 
 		if (!range_is_sane(walk->list, &range, walk->from) || range.start < low ||
 			range.start >= high)
@@ -52,12 +52,12 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 }
 
 /* Invariant 8, checked or restored. */
-static int walk_keys(struct walk *walk, struct range_node *node, uint32_t count, uint32_t level)
+static int walk_keys(struct walk *walk, struct range_node *node, uint32_t count)
 {
 	if (walk->repair)
-		tree_index_keys(node, 0, count, level);
+		tree_index_keys(node, 0, count);
 	for (uint32_t i = 0; i < count; i++)
-		if (SHARED_LOAD(node->key[i]) != tree_key_of(node, i, level))
+		if (SHARED_LOAD(node->key[i]) != tree_key_of(node, i))
 			return -EUCLEAN;
 	return 0;
 }
@@ -81,11 +81,11 @@ static int walk_node(struct walk *walk, uint32_t index, uint32_t level, uint64_t
 		SHARED_STORE(node->next_free, 0);
 	else if (SHARED_LOAD(node->next_free) != 0)
 		return -EUCLEAN;
-	r = walk_keys(walk, node, count, level);
-	if (r < 0)
-		return r;
 	if (level == 0)
 		return walk_leaf(walk, node, count, low, high, age);
+	r = walk_keys(walk, node, count);
+	if (r < 0)
+		return r;
 
 	*age = 0;
 	for (uint32_t i = 0; i < count; i++) {

@@ -13,17 +13,32 @@
 
 #include "range_tree.h"
 
-void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count, uint32_t level)
+void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count)
 {
 	for (uint32_t i = from; i < count; i++)
-		node->key[i] = tree_key_of(node, i, level);
+		node->key[i] = tree_key_of(node, i);
 }
 
-/* A node has `count` entries now, those from `from` on new or moved. */
-static void set_entries(struct range_node *node, uint32_t from, uint32_t count, uint32_t level)
+/* An inner node has `count` children now, those from `from` on new or moved. */
+static void set_children(struct range_node *node, uint32_t from, uint32_t count)
 {
-	tree_index_keys(node, from, count, level);
+	tree_index_keys(node, from, count);
 	SHARED_STORE(node->count, (uint16_t)count);
+}
+
+/* Copy ranges of a leaf from `from` on. */
+static void read_ranges(const struct range_node *leaf, uint32_t from, struct range *ranges, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		ranges[i] = range_load(leaf, from + i);
+}
+
+/* A leaf gets these ranges and no others. */
+static void set_ranges(struct range_node *leaf, const struct range *ranges, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		range_store(leaf, i, &ranges[i]);
+	SHARED_STORE(leaf->count, (uint16_t)count);
 }
 
 /* -- splitting -- */
@@ -67,7 +82,7 @@ static int new_root(struct range_list *list, struct tree_path *path, const struc
 		.age = tree_node_age(left, SHARED_LOAD(left->count), level - 1),
 	};
 	node->child[1] = *right;
-	set_entries(node, 0, 2, level);
+	set_children(node, 0, 2);
 	SHARED_STORE(root->root, index);
 	SHARED_STORE(root->height, level);
 	SHARED_STORE(root->age, tree_node_age(node, 2, level));
@@ -81,7 +96,7 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 	for (; level <= path->height; level++) {
 		struct range_node *node = path->at[level].node;
 		uint32_t count = path->at[level].count, slot = path->at[level].slot + 1;
-		int r = tree_touch(list, path->at[level].index, count, level);
+		int r = tree_touch(list, path->at[level].index, count);
 		if (r < 0)
 			return r;
 		struct range_node *below = path->at[level - 1].node;
@@ -91,7 +106,7 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 			memmove(&node->child[slot + 1], &node->child[slot],
 				(count - slot) * sizeof(right));
 			node->child[slot] = right;
-			set_entries(node, slot, count + 1, level);
+			set_children(node, slot, count + 1);
 			tree_refresh_ages(list, path, level);
 			return 0;
 		}
@@ -109,8 +124,8 @@ static int insert_child(struct range_list *list, struct tree_path *path, uint32_
 		uint32_t rest = INNER_MAX + 1 - keep;
 		memcpy(node->child, all, keep * sizeof(right));
 		memcpy(twin->child, &all[keep], rest * sizeof(right));
-		set_entries(node, 0, keep, level);
-		set_entries(twin, 0, rest, level);
+		set_children(node, 0, keep);
+		set_children(twin, 0, rest);
 		right = (struct range_child){
 			.start = all[keep].start,
 			.node = index,
@@ -154,36 +169,53 @@ static int shrink_root(struct range_list *list, struct tree_path *path, uint32_t
 	return 0;
 }
 
-static void erase_child(struct range_node *parent, uint32_t *count, uint32_t slot, uint32_t level)
+static void erase_child(struct range_node *parent, uint32_t *count, uint32_t slot)
 {
 	memmove(&parent->child[slot], &parent->child[slot + 1],
 		(*count - slot - 1) * sizeof(struct range_child));
-	set_entries(parent, slot, --*count, level);
+	set_children(parent, slot, --*count);
+}
+
+static void merge_or_share_leaves(struct range_node *left, uint32_t left_count, struct range_node *right,
+	uint32_t right_count, uint32_t keep)
+{
+	struct range all[2 * LEAF_MAX];
+
+	read_ranges(left, 0, all, left_count);
+	read_ranges(right, 0, &all[left_count], right_count);
+	set_ranges(left, all, keep);
+	set_ranges(right, &all[keep], left_count + right_count - keep);
+}
+
+static void merge_or_share_children(struct range_node *left, uint32_t left_count, struct range_node *right,
+	uint32_t right_count, uint32_t keep, uint32_t right_start)
+{
+	struct range_child all[2 * INNER_MAX];
+	uint32_t rest = left_count + right_count - keep;
+
+	memcpy(all, left->child, left_count * sizeof(*all));
+	memcpy(&all[left_count], right->child, right_count * sizeof(*all));
+	all[left_count].start = right_start; /* the bound of a first child is not looked at; it is no longer the first */
+	memcpy(left->child, all, keep * sizeof(*all));
+	set_children(left, 0, keep);
+	memcpy(right->child, &all[keep], rest * sizeof(*all));
+	set_children(right, 0, rest);
 }
 
 /* Two neighbours, `right` the second: merge into the first if they fit (1), or share their entries evenly (0). */
 static int merge_or_share(struct range_node *left, uint32_t left_count, struct range_node *right,
 	uint32_t right_count, uint32_t level, struct range_child *right_entry)
 {
-	unsigned char all[2 * RANGE_NODE_BYTES];
-	size_t size = tree_entry_bytes(level);
-	uint32_t total = left_count + right_count, keep;
-	void *l = level ? (void *)left->child : (void *)left->range;
-	void *r = level ? (void *)right->child : (void *)right->range;
+	uint32_t total = left_count + right_count;
+	uint32_t keep = total <= (level ? (uint32_t)INNER_MAX : (uint32_t)LEAF_MAX) ? total : total / 2;
 
-	memcpy(all, l, left_count * size);
-	memcpy(all + left_count * size, r, right_count * size);
-	if (level) /* the bound of a first child is not looked at; it is no longer the first */
-		memcpy(all + left_count * size, &right_entry->start, sizeof(right_entry->start));
-
-	keep = total <= (level ? (uint32_t)INNER_MAX : (uint32_t)LEAF_MAX) ? total : total / 2;
-	memcpy(l, all, keep * size);
-	set_entries(left, 0, keep, level);
+	if (level)
+		merge_or_share_children(left, left_count, right, right_count, keep, right_entry->start);
+	else
+		merge_or_share_leaves(left, left_count, right, right_count, keep);
 	if (keep == total)
 		return 1;
-	memcpy(r, all + keep * size, (total - keep) * size);
-	set_entries(right, 0, total - keep, level);
-	right_entry->start = level ? right->child[0].start : right->range[0].start;
+	right_entry->start = level ? right->child[0].start : right->key[0];
 	right_entry->age = tree_node_age(right, total - keep, level);
 	return 0;
 }
@@ -194,12 +226,12 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 {
 	struct range_node *parent = path->at[level + 1].node, *other;
 	uint32_t slot = path->at[level + 1].slot, other_count;
-	int r = tree_touch(list, path->at[level + 1].index, *parent_count, level + 1);
+	int r = tree_touch(list, path->at[level + 1].index, *parent_count);
 
 	if (r < 0)
 		return r;
 	if (count == 0) {
-		erase_child(parent, parent_count, slot, level + 1);
+		erase_child(parent, parent_count, slot);
 		tree_node_drop(list, path->at[level].index);
 		return 0;
 	}
@@ -216,7 +248,7 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 		return r;
 	if (other == path->at[level].node)
 		return -EUCLEAN;
-	r = tree_touch(list, other_index, other_count, level);
+	r = tree_touch(list, other_index, other_count);
 	if (r < 0)
 		return r;
 
@@ -228,10 +260,10 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 	SHARED_STORE(parent->child[right_slot - 1].age,
 		tree_node_age(left, SHARED_LOAD(left->count), level));
 	if (merged) {
-		erase_child(parent, parent_count, right_slot, level + 1);
+		erase_child(parent, parent_count, right_slot);
 		tree_node_drop(list, slot ? path->at[level].index : other_index);
 	} else {
-		tree_index_keys(parent, right_slot, right_slot + 1, level + 1);
+		tree_index_keys(parent, right_slot, right_slot + 1);
 	}
 	return 0;
 }
@@ -288,27 +320,25 @@ static int share_with(struct range_list *list, struct tree_path *path, uint32_t 
 
 	if (r < 0 || count > LEAF_ROOMY || other == leaf)
 		return r < 0 ? r : 0;
-	r = tree_touch(list, path->at[1].index, path->at[1].count, 1);
+	r = tree_touch(list, path->at[1].index, path->at[1].count);
 	if (r == 0)
-		r = tree_touch(list, index, count, 0);
+		r = tree_touch(list, index, count);
 	if (r < 0)
 		return r;
 
 	uint32_t total = count + LEAF_MAX + 1, keep = total / 2;
-	memcpy(&both[other_first ? 0 : LEAF_MAX + 1], other->range, count * sizeof(*both));
+	read_ranges(other, 0, &both[other_first ? 0 : LEAF_MAX + 1], count);
 	memcpy(&both[other_first ? count : 0], all->entry, sizeof(all->entry));
 	struct range_node *left = other_first ? other : leaf, *right = other_first ? leaf : other;
-	memcpy(left->range, both, keep * sizeof(*both));
-	memcpy(right->range, &both[keep], (total - keep) * sizeof(*both));
-	set_entries(left, 0, keep, 0);
-	set_entries(right, 0, total - keep, 0);
+	set_ranges(left, both, keep);
+	set_ranges(right, &both[keep], total - keep);
 
 	uint32_t left_slot = other_first ? slot : path->at[1].slot;
 	struct range_child *child = &parent->child[left_slot];
 	SHARED_STORE(child[0].age, tree_node_age(left, keep, 0));
 	child[1].start = both[keep].start;
 	SHARED_STORE(child[1].age, tree_node_age(right, total - keep, 0));
-	tree_index_keys(parent, left_slot + 1, left_slot + 2, 1);
+	tree_index_keys(parent, left_slot + 1, left_slot + 2);
 	tree_refresh_ages(list, path, 1);
 	return 1;
 }
@@ -324,10 +354,8 @@ static int split_leaf(struct range_list *list, struct tree_path *path, uint32_t 
 
 	if (r < 0)
 		return r;
-	memcpy(leaf->range, all->entry, keep * sizeof(*all->entry));
-	memcpy(twin->range, &all->entry[keep], rest * sizeof(*all->entry));
-	set_entries(leaf, 0, keep, 0);
-	set_entries(twin, 0, rest, 0);
+	set_ranges(leaf, all->entry, keep);
+	set_ranges(twin, &all->entry[keep], rest);
 	return insert_child(list, path, 1,
 		(struct range_child){
 			.start = all->entry[keep].start,
@@ -345,14 +373,13 @@ static int edit_full_leaf(struct range_list *list, struct tree_path *path, uint3
 	struct overflow all;
 	int r = 0;
 
-	memcpy(all.entry, leaf->range, slot * sizeof(*with));
+	read_ranges(leaf, 0, all.entry, slot);
 	memcpy(&all.entry[slot], with, add * sizeof(*with));
-	memcpy(&all.entry[slot + add], &leaf->range[slot + remove], tail * sizeof(*with));
+	read_ranges(leaf, slot + remove, &all.entry[slot + add], tail);
 
 	uint32_t kept = drop_pinned(all.entry, LEAF_MAX + 1);
 	if (kept <= LEAF_MAX) {
-		memcpy(leaf->range, all.entry, kept * sizeof(*with));
-		set_entries(leaf, 0, kept, 0);
+		set_ranges(leaf, all.entry, kept);
 		return mend(list, path, kept);
 	}
 	if (path->height > 0 && path->at[1].slot > 0)
@@ -364,18 +391,24 @@ static int edit_full_leaf(struct range_list *list, struct tree_path *path, uint3
 	return split_leaf(list, path, remove ? LEAF_MAX / 2 : slot, &all);
 }
 
+/* The ranges that an edit replaces, as the journal keeps them: `count` from `slot` on. */
+struct gone {
+	const struct range_node *leaf;
+	uint32_t slot, count;
+};
+
 /* The totals and the oldest stamps follow an edit. They are derived: recovery computes them anew. */
-static void account(struct range_root *root, const struct range *gone, uint32_t gone_count,
-	const struct range *with, uint32_t add)
+static void account(struct range_root *root, const struct gone *gone, const struct range *with, uint32_t add)
 {
 	uint64_t evictable = root->evictable_pages, unpinned = root->unpinned_pages;
 	uint64_t ranges = root->ranges + add;
 
-	for (uint32_t i = 0; i < gone_count; i++) {
-		if (gone[i].flags & RANGE_PINNED)
+	for (uint32_t i = 0; i < gone->count; i++) {
+		struct range range = range_load(gone->leaf, gone->slot + i);
+		if (range.flags & RANGE_PINNED)
 			continue;
-		evictable -= gone[i].live;
-		unpinned -= gone[i].pages;
+		evictable -= range.live;
+		unpinned -= range.pages;
 		ranges--;
 	}
 	for (uint32_t i = 0; i < add; i++) {
@@ -387,35 +420,45 @@ static void account(struct range_root *root, const struct range *gone, uint32_t 
 	SHARED_STORE(root->ranges, ranges);
 }
 
+static uint64_t age_of_gone(const struct gone *gone)
+{
+	uint64_t age = AGE_NONE;
+
+	for (uint32_t i = 0; i < gone->count; i++)
+		age = older_of(age, entry_age(&gone->leaf->entry[gone->slot + i]));
+	return age;
+}
+
 static uint64_t age_of_all(const struct range *ranges, uint32_t count)
 {
-	uint64_t age = 0;
+	uint64_t age = AGE_NONE;
 
 	for (uint32_t i = 0; i < count; i++)
 		age = older_of(age, range_age(&ranges[i]));
 	return age;
 }
 
-/* The edit itself, within a transaction. `gone` is where the journal keeps the ranges that are replaced. */
-static int edit_leaf(struct range_list *list, struct tree_path *path, const struct range *gone,
-	uint32_t remove, const struct range *with, uint32_t add)
+/* The edit itself, within a transaction. */
+static int edit_leaf(struct range_list *list, struct tree_path *path, const struct gone *gone,
+	const struct range *with, uint32_t add)
 {
 	struct range_node *leaf = path->at[0].node;
-	uint32_t count = path->at[0].count, slot = path->at[0].slot;
-	uint32_t total = count - remove + add;
+	uint32_t count = path->at[0].count, slot = path->at[0].slot, remove = gone->count;
+	uint32_t total = count - remove + add, tail = count - slot - remove;
 
 	if (total > LEAF_MAX)
 		return edit_full_leaf(list, path, remove, with, add);
-	if (remove != add)
-		memmove(&leaf->range[slot + add], &leaf->range[slot + remove],
-			(count - slot - remove) * sizeof(*with));
+	if (remove != add) {
+		memmove(&leaf->key[slot + add], &leaf->key[slot + remove], tail * sizeof(*leaf->key));
+		memmove(&leaf->entry[slot + add], &leaf->entry[slot + remove], tail * sizeof(*leaf->entry));
+	}
 	for (uint32_t i = 0; i < add; i++)
-		leaf->range[slot + i] = with[i];
-	set_entries(leaf, slot, total, 0);
+		range_store(leaf, slot + i, &with[i]);
+	SHARED_STORE(leaf->count, (uint16_t)total);
 	if (is_poor(path, 0, total))
 		return mend(list, path, total);
 	path->at[0].count = total;
-	tree_age_changed(list, path, age_of_all(gone, remove), age_of_all(with, add));
+	tree_age_changed(list, path, age_of_gone(gone), age_of_all(with, add));
 	return 0;
 }
 
@@ -427,18 +470,17 @@ int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	assert(slot <= count && remove <= count - slot);
 	if (add > remove + 1) /* what the caller saw is not there any more */
 		return -EUCLEAN;
-	int r = tree_touch(list, path->at[0].index, count, 0);
+	int r = tree_touch(list, path->at[0].index, count);
 	if (r < 0)
 		return r;
-	const struct range_node *before = tree_journal_slot(list, 0);
-	const struct range *gone = &before->range[slot];
+	const struct gone gone = {.leaf = tree_journal_slot(list, 0), .slot = slot, .count = remove};
 
-	r = edit_leaf(list, path, gone, remove, with, add);
+	r = edit_leaf(list, path, &gone, with, add);
 	if (r < 0) {
 		tree_rollback(list);
 		return r;
 	}
-	account(list->root, gone, remove, with, add);
+	account(list->root, &gone, with, add);
 	tree_commit(list);
 	return 0;
 }

@@ -31,7 +31,7 @@ static int is_better(const struct search *search, uint64_t age, uint32_t start)
 static int look_at_leaf(struct search *search, const struct range_node *leaf, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		struct range range = range_load(&leaf->range[i]);
+		struct range range = range_load(leaf, i);
 		uint64_t age = range_age(&range);
 
 		if (range.start < search->from)

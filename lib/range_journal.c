@@ -12,15 +12,10 @@
 
 #include "range_tree.h"
 
-size_t tree_entry_bytes(uint32_t level)
+/* Leaves and inner nodes alike. */
+static size_t node_bytes(uint32_t count)
 {
-	return level ? sizeof(struct range_child) : sizeof(struct range);
-}
-
-static size_t node_bytes(uint32_t count, uint32_t level)
-{
-	return (level ? offsetof(struct range_node, child) : offsetof(struct range_node, range)) +
-	       count * tree_entry_bytes(level);
+	return offsetof(struct range_node, entry) + count * sizeof(struct range_entry);
 }
 
 /* -- transactions -- */
@@ -31,7 +26,7 @@ void *tree_journal_slot(const struct range_list *list, uint32_t slot)
 }
 
 /* Copy a node's image into the journal, before its first change in a transaction. */
-int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t level)
+int tree_touch(struct range_list *list, uint32_t index, uint32_t count)
 {
 	struct range_root *root = list->root;
 	const struct range_node *node = tree_node(list, index);
@@ -45,7 +40,7 @@ int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t
 		root->journal_height = root->height;
 		list->freed_count = 0;
 	}
-	memcpy(tree_journal_slot(list, slot), node, node_bytes(count, level));
+	memcpy(tree_journal_slot(list, slot), node, node_bytes(count));
 	root->journal_node[slot] = index;
 	CRASH_BARRIER();
 	SHARED_STORE(root->journal_count, slot + 1);
@@ -71,7 +66,7 @@ int tree_rollback(struct range_list *list)
 
 		if (!node || level >= RANGE_MAX_HEIGHT || count > (level ? INNER_MAX : LEAF_MAX))
 			return -EUCLEAN;
-		memcpy(node, image, node_bytes(count, level));
+		memcpy(node, image, node_bytes(count));
 	}
 	SHARED_STORE(root->root, root->journal_root);
 	SHARED_STORE(root->height, root->journal_height);

@@ -37,7 +37,7 @@ static int find_start(struct range_list *list, uint32_t start, struct range *fou
 
 	/* Mostly range_oldest() has just been there. */
 	if (!tree_path_holds(list, start) || path->at[0].slot >= path->at[0].count ||
-		SHARED_LOAD(entry_at(path)->start) != start) {
+		start_at(path) != start) {
 		int r = tree_descend(list, start);
 		if (r < 0)
 			return r;
@@ -45,7 +45,7 @@ static int find_start(struct range_list *list, uint32_t start, struct range *fou
 			return -EUCLEAN;
 		path->at[0].slot--;
 	}
-	*found = range_load(entry_at(path));
+	*found = range_load(path->at[0].node, path->at[0].slot);
 	if (found->start != start || (found->flags & RANGE_PINNED))
 		return -EUCLEAN;
 	return 0;
@@ -58,8 +58,7 @@ int range_mark_purged(struct range_list *list, uint32_t start)
 
 	if (r < 0)
 		return r;
-	SHARED_STORE(entry_at(&list->path)->flags, RANGE_PURGED);
-	CRASH_BARRIER();
+	mark_entry(entry_at(&list->path));
 	return 0;
 }
 
@@ -75,7 +74,7 @@ int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
 	SHARED_STORE(entry_at(&list->path)->live, live);
 	CRASH_BARRIER();
 	change_totals(list->root, (uint64_t)live - was.live, 0, 0);
-	tree_age_changed(list, &list->path, range_age(&was), age_of(was.flags, live, was.stamp));
+	tree_age_changed(list, &list->path, range_age(&was), age_of(live, was.stamp));
 	return 0;
 }
 
@@ -113,7 +112,7 @@ static int enter_leaf(struct range_list *list, struct range_sweep *sweep)
 	sweep->next = sweep->count = 0;
 	sweep->rest_age = AGE_NONE;
 	for (uint32_t i = 0; i < path->at[0].count; i++) {
-		uint64_t age = range_age(&path->at[0].node->range[i]);
+		uint64_t age = entry_age(&path->at[0].node->entry[i]);
 		if (age == AGE_NONE || age == AGE_PURGED || age - 1 > beside.rank)
 			sweep->rest_age = older_of(sweep->rest_age, age);
 		else
@@ -156,7 +155,7 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 			return r;
 	}
 	list->path.at[0].slot = sweep->turn[sweep->next].slot;
-	struct range range = range_load(entry_at(&list->path));
+	struct range range = range_load(list->path.at[0].node, list->path.at[0].slot);
 	/* It may not be what it was when the sweep came here: memory is shared with who does not care for locks. */
 	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
 		return -EUCLEAN;
@@ -166,8 +165,7 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 
 void range_sweep_mark(struct range_list *list)
 {
-	SHARED_STORE(entry_at(&list->path)->flags, RANGE_PURGED);
-	CRASH_BARRIER();
+	mark_entry(entry_at(&list->path));
 }
 
 void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
@@ -178,7 +176,7 @@ void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
 	sweep->next++;
 	sweep->changed = 1;
 	sweep->evicted += (uint64_t)found->live - live;
-	sweep->rest_age = older_of(sweep->rest_age, age_of(RANGE_PURGED, live, found->stamp));
+	sweep->rest_age = older_of(sweep->rest_age, age_of(live, found->stamp));
 }
 
 void range_sweep_end(struct range_list *list, struct range_sweep *sweep)

@@ -29,7 +29,7 @@ int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 /* The last child whose lower bound is at or before `page`; the first child's bound counts as minus infinity. */
 static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32_t page)
 {
-	uint32_t found = count_keys(node->inner_key, INNER_KEYS, count, page);
+	uint32_t found = count_keys(node->key, count, page);
 
 	return found ? found - 1 : 0; /* key 0 is 0; found is 0 only in damaged memory */
 }
@@ -37,7 +37,7 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 /*
  * Have a node fetched at one go. Of a large tree the lowest two levels are not in the cache, and which line of a node is wanted is
  * known only after a look at its keys: one wait after the other without this.
- * Always inline: gcc takes a function that does nothing but prefetch to have no effect, and removes its calls.
+ * Always inline, and with an effect: gcc takes a function that does nothing but prefetch to have none, and removes its calls.
  */
 static inline __attribute__((always_inline)) void prefetch_node(const struct range_list *list,
 	uint32_t index)
@@ -49,6 +49,7 @@ static inline __attribute__((always_inline)) void prefetch_node(const struct ran
 #pragma GCC unroll 16
 	for (size_t at = 0; at < RANGE_NODE_BYTES; at += 64)
 		__builtin_prefetch(node + at);
+	__asm__ volatile("");
 }
 
 static int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
@@ -106,21 +107,24 @@ static void descend_end(struct range_list *list, uint64_t high)
 
 void range_give_hints(struct range_list *list, struct range_hints *hints)
 {
+	uint32_t shift = 0;
+
+	while (list->pages >> shift > RANGE_HINTS)
+		shift++;
 	list->hints = hints;
+	list->hint_shift = shift;
 	list->hints_asked = 1;
 }
 
 /* The hint for a page, or NULL. */
-static uint32_t *hint_for(const struct range_list *list, uint32_t page)
+static uint16_t *hint_for(const struct range_list *list, uint32_t page)
 {
-	uint32_t slot_pages = list->pages / RANGE_HINTS + 1;
-
-	return list->hints ? &list->hints->leaf[page / slot_pages % RANGE_HINTS] : NULL;
+	return list->hints ? &list->hints->leaf[(page >> list->hint_shift) % RANGE_HINTS] : NULL;
 }
 
 /* The leaf that the hint names is being fetched; 0: none. */
 static inline __attribute__((always_inline)) uint32_t fetch_ahead(const struct range_list *list,
-	const uint32_t *hint)
+	const uint16_t *hint)
 {
 	uint32_t leaf = SHARED_LOAD(*hint);
 
@@ -130,7 +134,13 @@ static inline __attribute__((always_inline)) uint32_t fetch_ahead(const struct r
 	return leaf;
 }
 
-static void learn_hint(const struct range_list *list, uint32_t *hint, uint32_t leaf)
+void range_fetch_hinted(struct range_list *list, uint32_t page)
+{
+	if (page < list->path_low || page >= list->path_high)
+		list->fetched = fetch_ahead(list, hint_for(list, page));
+}
+
+static void learn_hint(const struct range_list *list, uint16_t *hint, uint32_t leaf)
 {
 	uint32_t said = SHARED_LOAD(*hint);
 	int32_t score = SHARED_LOAD(list->hints->score);
@@ -143,23 +153,24 @@ static void learn_hint(const struct range_list *list, uint32_t *hint, uint32_t l
 	/* A leaf fetched in vain costs more than one not fetched. */
 	if (said != 0 && score > HINTS_WORST)
 		SHARED_STORE(list->hints->score, score - 2);
-	SHARED_STORE(*hint, leaf);
+	SHARED_STORE(*hint, leaf <= UINT16_MAX ? (uint16_t)leaf : 0);
 }
 
 int tree_descend_anew(struct range_list *list, uint32_t page)
 {
-	uint32_t *hint = hint_for(list, page);
+	uint16_t *hint = hint_for(list, page);
 	struct tree_path *path = &list->path;
 	uint64_t high = UINT64_MAX;
-	uint32_t index, fetched = 0;
+	uint32_t index, fetched = list->fetched;
 	int r = descend_begin(list, &index);
 
 	if (r < 0)
 		return r;
-	if (hint)
+	list->fetched = 0;
+	if (hint && !fetched)
 		fetched = fetch_ahead(list, hint);
 	for (uint32_t level = path->height;; level--) {
-		if (level <= 1 && path->height >= RANGE_LARGE_HEIGHT && index != fetched)
+		if (level <= 1 && index != fetched && range_is_large(list))
 			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)
@@ -212,7 +223,7 @@ int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside)
 	beside->rank = UINT64_MAX;
 	for (uint32_t level = path->height;; level--) {
 		uint64_t rank;
-		if (level <= 1 && path->height >= RANGE_LARGE_HEIGHT)
+		if (level <= 1 && range_is_large(list))
 			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)
@@ -302,8 +313,7 @@ uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t l
 	uint64_t age = 0;
 
 	for (uint32_t i = 0; i < count && i < most; i++) {
-		uint64_t entry = level ? SHARED_LOAD(node->child[i].age)
-				       : range_age(&node->range[i]);
+		uint64_t entry = level ? SHARED_LOAD(node->child[i].age) : entry_age(&node->entry[i]);
 		age = older_of(age, entry);
 	}
 	return age;

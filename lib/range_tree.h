@@ -3,22 +3,21 @@
  * The tree below the range list: a B+tree of 1 KiB nodes, keyed by the first page of a range.
  *
  * Representation
- *   A leaf holds up to 36 ranges in order; an inner node up to 50 children, each with a lower bound of its keys and the oldest
- *   evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
+ *   A leaf holds up to 50 ranges in order, 20 bytes each: the first page among the keys, the rest in an entry. An inner node holds up to
+ *   50 children, each with a lower bound of its keys and the oldest evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
  *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
  * Invariants (range_validate checks each)
  *   1. Entries, pinned ones too, are disjoint, not empty, in ascending order and within the area. They may touch.
- *   2. live <= pages; a range with live < pages carries RANGE_PURGED. A pinned entry carries RANGE_PINNED alone; its
- *      stamp and live count mean nothing.
+ *   2. An entry's `live` is LIVE_PINNED for a pinned one, whose stamp means nothing; LIVE_FRESH for a range without the purge mark, all of whose
+ *      pages are live; else the range carries the mark, and it is the count of its live pages, at most `pages`.
  *   3. All leaves are at level 0, the root at level `height`.
  *   4. Every child's keys lie between its lower bound and the next child's.
  *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
  *   6. A child's `age` is that of its subtree; the root's totals are the sums over all ranges.
  *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
- *   8. key[i] is the first page of entry i, but 0 for the first child of an inner node.
+ *   8. In an inner node key[i] is the lower bound of child i once more, but 0 for the first.
  * Crash safety
- *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one store: of `flags`, of
- *   `live`. tree_touch() copies a node into
+ *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one store, of `live`. tree_touch() copies a node into
  *   the journal before its first change; tree_commit() is one store that empties the journal; recovery copies
  *   the images back. A process dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
  *   compiler is all the order that this needs.
@@ -34,15 +33,25 @@
 #include "range.h"
 
 enum {
-	LEAF_MAX = 36,
-	LEAF_MIN = 12,
+	LEAF_MAX = 50,
+	LEAF_MIN = 16,
 	INNER_MAX = 50,
 	INNER_MIN = 16,
-	LEAF_ROOMY = 26, /* a leaf with no more takes entries from a full neighbour */
-	/* keys: a multiple of four, and at least the eight that a search ends with */
-	LEAF_KEYS = 36,
-	INNER_KEYS = 52,
+	LEAF_ROOMY = 36, /* a leaf with no more takes entries from a full neighbour */
+	/* Keys that a search looks at: a multiple of four, and at least the eight that it ends with. */
+	NODE_KEYS = 52,
 };
+
+/* What an entry of a leaf says beside its first page. */
+struct range_entry {
+	uint32_t pages;
+	uint32_t live;
+	uint64_t stamp;
+} __attribute__((aligned(8)));
+
+/* No counts of pages: RANGE_MAX_PAGES is less. */
+#define LIVE_FRESH UINT32_MAX
+#define LIVE_PINNED (UINT32_MAX - 1)
 
 struct range_child {
 	uint32_t start;
@@ -54,22 +63,18 @@ struct range_node {
 	uint16_t count;
 	uint16_t level;
 	uint32_t next_free; /* 0: in the tree; 1: last in the free list; i + 2: node i is next there */
+	uint32_t key[NODE_KEYS]; /* side by side for the search */
+	uint64_t unused;         /* so that no entry lies in two cache lines */
 	union {
-		uint32_t key[INNER_KEYS]; /* the entries' first pages once more, side by side for the search */
-		struct {
-			uint32_t leaf_key[LEAF_KEYS];
-			struct range range[LEAF_MAX];
-		};
-		struct {
-			uint32_t inner_key[INNER_KEYS];
-			struct range_child child[INNER_MAX];
-		};
-		unsigned char bytes[RANGE_NODE_BYTES - 8];
+		struct range_entry entry[LEAF_MAX];
+		struct range_child child[INNER_MAX];
 	};
 } __attribute__((aligned(8)));
 
-_Static_assert(sizeof(struct range) == 24, "shared layout");
+_Static_assert(sizeof(struct range) == 24, "shared layout"); /* in an intent */
+_Static_assert(sizeof(struct range_entry) == 16, "shared layout");
 _Static_assert(sizeof(struct range_child) == 16, "shared layout");
+_Static_assert(RANGE_MAX_PAGES < LIVE_PINNED, "no count of pages means something else");
 _Static_assert(sizeof(struct range_node) == RANGE_NODE_BYTES, "shared layout");
 
 /* Load and store of shared memory: once, whatever the compiler would prefer. */
@@ -90,16 +95,17 @@ static inline uint32_t range_last(const struct range *range)
 #define AGE_NONE UINT64_C(0)
 #define AGE_PURGED UINT64_MAX
 
-static inline uint64_t age_of(uint32_t flags, uint32_t live, uint64_t stamp)
+/* `live` as in an entry. */
+static inline uint64_t age_of(uint32_t live, uint64_t stamp)
 {
-	if (flags & RANGE_PINNED)
+	if (live == LIVE_PINNED)
 		return AGE_NONE;
 	return live ? stamp + 1 : AGE_PURGED;
 }
 
 static inline uint64_t range_age(const struct range *range)
 {
-	return age_of(range->flags, range->live, range->stamp);
+	return age_of(range->flags & RANGE_PINNED ? LIVE_PINNED : range->live, range->stamp);
 }
 
 static inline uint64_t older_of(uint64_t a, uint64_t b)
@@ -130,8 +136,9 @@ static inline uint32_t two_keys(const uint32_t *key, uint32_t page)
  * are looked at: no branch whose way cannot be predicted, and no vectors, which emulated processors are slow at. The last
  * eight may overlap those before. Whatever the keys are, the answer is at most `count`.
  */
-static inline uint32_t count_keys(const uint32_t *key, uint32_t keys, uint32_t count, uint32_t page)
+static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t page)
 {
+	const uint32_t keys = NODE_KEYS;
 	uint32_t from = 0;
 
 #pragma GCC unroll 8
@@ -151,7 +158,7 @@ static inline uint32_t count_keys(const uint32_t *key, uint32_t keys, uint32_t c
 /* How many entries of the leaf start at or before `page`. */
 static inline uint32_t leaf_slot(const struct range_node *node, uint32_t count, uint32_t page)
 {
-	return count_keys(node->leaf_key, LEAF_KEYS, count, page);
+	return count_keys(node->key, count, page);
 }
 
 /* Whether list->path still leads to the leaf for a page. */
@@ -195,12 +202,10 @@ int tree_next_ranges(const struct range_list *list, struct tree_path *path);
 int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	const struct range *with, uint32_t add);
 
-/* Bytes of one entry at a level. */
-size_t tree_entry_bytes(uint32_t level);
 /* The image of a node in the journal, in the order of touching. */
 void *tree_journal_slot(const struct range_list *list, uint32_t slot);
 /* Copy a node into the journal, before its first change; begins the transaction if there is none. 0 or -EUCLEAN. */
-int tree_touch(struct range_list *list, uint32_t index, uint32_t count, uint32_t level);
+int tree_touch(struct range_list *list, uint32_t index, uint32_t count);
 void tree_commit(struct range_list *list);
 /* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
 int tree_rollback(struct range_list *list);
@@ -219,16 +224,37 @@ void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t
 /* The age of a node: its oldest entry's. */
 uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level);
 
-/* Load a range of a leaf, each field once. */
-static inline struct range range_load(const struct range *shared)
+/* Load a range of a leaf, each field once. Whatever is there, its flags are of those that there are. */
+static inline struct range range_load(const struct range_node *leaf, uint32_t slot)
 {
+	const struct range_entry *entry = &leaf->entry[slot];
+	uint32_t pages = SHARED_LOAD(entry->pages), live = SHARED_LOAD(entry->live);
+
 	return (struct range){
-		.start = SHARED_LOAD(shared->start),
-		.pages = SHARED_LOAD(shared->pages),
-		.live = SHARED_LOAD(shared->live),
-		.flags = SHARED_LOAD(shared->flags),
-		.stamp = SHARED_LOAD(shared->stamp),
+		.start = SHARED_LOAD(leaf->key[slot]),
+		.pages = pages,
+		.live = live == LIVE_FRESH ? pages : live == LIVE_PINNED ? 0 : live,
+		.flags = live == LIVE_FRESH ? 0 : live == LIVE_PINNED ? RANGE_PINNED : RANGE_PURGED,
+		.stamp = SHARED_LOAD(entry->stamp),
 	};
+}
+
+/* Write an entry. Not at one go: within a transaction, or where nothing points to yet. */
+static inline void range_store(struct range_node *leaf, uint32_t slot, const struct range *range)
+{
+	uint32_t fresh_or_count = range->flags & RANGE_PURGED ? range->live : LIVE_FRESH;
+
+	leaf->key[slot] = range->start;
+	leaf->entry[slot] = (struct range_entry){
+		.pages = range->pages,
+		.live = range->flags & RANGE_PINNED ? LIVE_PINNED : fresh_or_count,
+		.stamp = range->stamp,
+	};
+}
+
+static inline uint64_t entry_age(const struct range_entry *entry)
+{
+	return age_of(SHARED_LOAD(entry->live), SHARED_LOAD(entry->stamp));
 }
 
 /* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
@@ -241,9 +267,23 @@ static inline void change_totals(struct range_root *root, uint64_t live, uint64_
 }
 
 /* The entry at the path's slot. */
-static inline struct range *entry_at(const struct tree_path *path)
+static inline struct range_entry *entry_at(const struct tree_path *path)
 {
-	return &path->at[0].node->range[path->at[0].slot];
+	return &path->at[0].node->entry[path->at[0].slot];
+}
+
+/* Its first page. */
+static inline uint32_t start_at(const struct tree_path *path)
+{
+	return SHARED_LOAD(path->at[0].node->key[path->at[0].slot]);
+}
+
+/* Give a range the purge mark, if it has none yet. One store, after which it is marked with all its pages live. */
+static inline void mark_entry(struct range_entry *entry)
+{
+	if (SHARED_LOAD(entry->live) == LIVE_FRESH)
+		SHARED_STORE(entry->live, SHARED_LOAD(entry->pages));
+	CRASH_BARRIER();
 }
 
 /* Invariants 1 and 2 for one entry; `from` is the first page it may hold. */
@@ -259,16 +299,14 @@ static inline int range_is_sane(const struct range_list *list, const struct rang
 	       (range->flags == RANGE_PURGED || (range->flags == 0 && range->live == range->pages));
 }
 
-/* The key of an entry. A first child's bound is not looked at, and may be larger than the next one's. */
-static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i, uint32_t level)
+/* The key of a child. A first child's bound is not looked at, and may be larger than the next one's. */
+static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i)
 {
-	if (level == 0)
-		return SHARED_LOAD(node->range[i].start);
 	return i ? SHARED_LOAD(node->child[i].start) : 0;
 }
 
-/* Write the keys of a node's entries from `from` on. */
-void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count, uint32_t level);
+/* Write the keys of an inner node's children from `from` on. */
+void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count);
 
 /* Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts the entries. 0 or -EUCLEAN. */
 int tree_rebuild(struct range_list *list, uint64_t *entries);

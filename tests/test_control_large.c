@@ -234,8 +234,8 @@ static unsigned mappings(void)
 CONTRACT_TEST(control_large, large_control_blocks_lie_as_huge_pages_do_and_leave_nothing_behind)
 {
 	size_t huge = sys_huge_bytes();
-	/* A control block of 2 huge pages and more: a node for eleven pages, whatever their size. */
-	uint32_t pages = (uint32_t)(huge / RANGE_NODE_BYTES * 25);
+	/* A control block of 2 huge pages and more: a node for fifteen pages, whatever their size. */
+	uint32_t pages = (uint32_t)(huge / RANGE_NODE_BYTES * 33);
 	unsigned before;
 
 	block = block_make(1);

@@ -74,10 +74,10 @@ static uint32_t a_free_node(void)
 
 static void swapped_ranges(void)
 {
-	struct range moved = leaf(1)->range[2];
+	struct range second = range_load(leaf(1), 2), third = range_load(leaf(1), 3);
 
-	leaf(1)->range[2] = leaf(1)->range[3];
-	leaf(1)->range[3] = moved;
+	range_store(leaf(1), 2, &third);
+	range_store(leaf(1), 3, &second);
 }
 
 static void swapped_leaves(void)
@@ -98,86 +98,94 @@ static void swapped_subtrees(void)
 
 static void overlapping_ranges(void)
 {
-	leaf(1)->range[2].pages += 2;
-	leaf(1)->range[2].live = leaf(1)->range[2].pages;
+	expect_eq(leaf(1)->entry[2].live, LIVE_FRESH);
+	leaf(1)->entry[2].pages += 2;
 	list->root->unpinned_pages += 2;
 	list->root->evictable_pages += 2;
 }
 
 static void ranges_that_overlap_across_leaves(void)
 {
-	struct range *last = &leaf(1)->range[leaf(1)->count - 1];
+	struct range_entry *last = &leaf(1)->entry[leaf(1)->count - 1];
 
+	expect_eq(last->live, LIVE_FRESH);
 	last->pages += 2;
 	list->root->unpinned_pages += 2;
-	last->live += 2;
 	list->root->evictable_pages += 2;
 }
 
 static void empty_range(void)
 {
-	list->root->unpinned_pages -= leaf(1)->range[2].pages;
-	list->root->evictable_pages -= leaf(1)->range[2].live;
-	leaf(1)->range[2].pages = leaf(1)->range[2].live = 0;
+	struct range range = range_load(leaf(1), 2);
+
+	list->root->unpinned_pages -= range.pages;
+	list->root->evictable_pages -= range.live;
+	leaf(1)->entry[2].pages = 0;
 }
 
-static struct range *last_range(void)
+static struct range_node *last_leaf(void)
 {
 	struct range_node *node = root_node();
 
 	while (node->level > 0)
 		node = tree_node(list, node->child[node->count - 1].node);
-	return &node->range[node->count - 1];
+	return node;
+}
+
+static struct range_entry *last_entry(void)
+{
+	return &last_leaf()->entry[last_leaf()->count - 1];
+}
+
+static uint32_t *last_key(void)
+{
+	return &last_leaf()->key[last_leaf()->count - 1];
 }
 
 static void range_behind_the_area(void)
 {
-	last_range()->start = damaged->pages;
+	*last_key() = damaged->pages;
 }
 
 static void range_that_reaches_behind_the_area(void)
 {
-	last_range()->pages += 2;
-	last_range()->live += 2;
+	expect_eq(last_entry()->live, LIVE_FRESH);
+	last_entry()->pages += 2;
 	list->root->unpinned_pages += 2;
 	list->root->evictable_pages += 2;
 }
 
 static void range_whose_end_overflows(void)
 {
-	uint32_t more = UINT32_MAX - last_range()->start;
+	uint32_t more = UINT32_MAX - *last_key();
 
-	last_range()->pages += more;
+	expect_eq(last_entry()->live, LIVE_FRESH);
+	last_entry()->pages += more;
 	list->root->unpinned_pages += more;
+	list->root->evictable_pages += more;
 }
 
 static void more_live_pages_than_pages(void)
 {
-	leaf(1)->range[1].live += 4;
+	expect_eq(leaf(1)->entry[1].live, LIVE_FRESH);
+	leaf(1)->entry[1].live = leaf(1)->entry[1].pages + 4;
 	list->root->evictable_pages += 4;
 }
 
-static void dead_pages_without_a_mark(void)
+static void absurd_count_of_live_pages(void)
 {
-	leaf(1)->range[1].flags = 0;
-	list->root->evictable_pages -= leaf(1)->range[1].live;
-	leaf(1)->range[1].live = 0;
-	leaf(1)->range[1].stamp = leaf(1)->range[2].stamp;
-}
-
-static void unknown_flag(void)
-{
-	leaf(1)->range[1].flags |= 0x80;
+	leaf(1)->entry[1].live = LIVE_PINNED - 1;
+	list->root->evictable_pages += LIVE_PINNED - 1 - leaf(1)->entry[1].pages;
 }
 
 static void moved_bound(void)
 {
-	inner_node(0)->child[2].start = leaf(2)->range[0].start + 1;
+	inner_node(0)->child[2].start = leaf(2)->key[0] + 1;
 }
 
 static void bound_before_the_ranges_of_the_leaf_before(void)
 {
-	inner_node(0)->child[2].start = leaf(1)->range[3].start;
+	inner_node(0)->child[2].start = leaf(1)->key[3];
 }
 
 static void bounds_that_descend(void)
@@ -429,8 +437,7 @@ static const struct damage {
 	DAMAGE(range_that_reaches_behind_the_area),
 	DAMAGE(range_whose_end_overflows),
 	DAMAGE(more_live_pages_than_pages),
-	DAMAGE(dead_pages_without_a_mark),
-	DAMAGE(unknown_flag),
+	DAMAGE(absurd_count_of_live_pages),
 	DAMAGE(moved_bound),
 	DAMAGE(bound_before_the_ranges_of_the_leaf_before),
 	DAMAGE(bounds_that_descend),

@@ -123,12 +123,15 @@ static struct range_node *a_leaf(struct enemy *e)
 	return any_node(e, e->leaf[roll(&e->dice, e->leaf_count)]);
 }
 
-static struct range *an_entry(struct enemy *e)
+/* An entry of a leaf, and its key. */
+static struct range_entry *an_entry(struct enemy *e, uint32_t **key)
 {
 	struct range_node *leaf = a_leaf(e);
 	uint32_t count = leaf->count;
+	uint64_t slot = roll(&e->dice, count && count <= LEAF_MAX ? count : LEAF_MAX);
 
-	return &leaf->range[roll(&e->dice, count && count <= LEAF_MAX ? count : LEAF_MAX)];
+	*key = &leaf->key[slot];
+	return &leaf->entry[slot];
 }
 
 static struct range_child *a_child(struct enemy *e)
@@ -332,11 +335,12 @@ static void notes_of_everything(struct enemy *e)
 
 static void cursor_anywhere(struct enemy *e)
 {
-	const struct range *range = an_entry(e);
+	uint32_t *key;
+	const struct range_entry *entry = an_entry(e, &key);
 
-	PUT(e, e->control->cursor_start, roll(&e->dice, 4) ? range->start : edge(e));
-	PUT(e, e->control->cursor_stamp, roll(&e->dice, 4) ? range->stamp : long_edge(e));
-	PUT(e, e->control->cursor_done, roll(&e->dice, 2) ? range->pages - 1 : edge(e));
+	PUT(e, e->control->cursor_start, roll(&e->dice, 4) ? *key : edge(e));
+	PUT(e, e->control->cursor_stamp, roll(&e->dice, 4) ? entry->stamp : long_edge(e));
+	PUT(e, e->control->cursor_done, roll(&e->dice, 2) ? entry->pages - 1 : edge(e));
 }
 
 /* -- the root -- */
@@ -525,43 +529,57 @@ static void keys(struct enemy *e)
 	struct range_node *node = roll(&e->dice, 2) ? a_leaf(e) : an_inner(e);
 
 	for (int i = 0; i < 4; i++)
-		PUT(e, node->key[roll(&e->dice, LEAF_KEYS)], roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
+		PUT(e, node->key[roll(&e->dice, NODE_KEYS)], roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
 }
 
-static void keys_dead(struct enemy *e)
+/* Those of inner nodes are derived. */
+static void child_keys_dead(struct enemy *e)
 {
-	keys(e);
+	struct range_node *node = an_inner(e);
+
+	for (int i = 0; i < 4 && node->level > 0; i++)
+		PUT(e, node->key[roll(&e->dice, NODE_KEYS)], roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
 	owner_dies(e);
 }
 
 static void range_start(struct enemy *e)
 {
-	struct range *range = an_entry(e);
+	uint32_t *key;
 
-	PUT(e, range->start, roll(&e->dice, 2) ? edge(e) : range->start + (uint32_t)roll(&e->dice, 9) - 4);
+	an_entry(e, &key);
+	PUT(e, *key, roll(&e->dice, 2) ? edge(e) : *key + (uint32_t)roll(&e->dice, 9) - 4);
 }
 
 static void range_pages(struct enemy *e)
 {
-	struct range *range = an_entry(e);
-	const uint32_t wrap = UINT32_MAX - range->start + 1;
+	uint32_t *key;
+	struct range_entry *entry = an_entry(e, &key);
+	const uint32_t wrap = UINT32_MAX - *key + 1;
 
-	PUT(e, range->pages, roll(&e->dice, 3) ? edge(e) : wrap + (uint32_t)roll(&e->dice, 3) - 1);
+	PUT(e, entry->pages, roll(&e->dice, 3) ? edge(e) : wrap + (uint32_t)roll(&e->dice, 3) - 1);
 }
 
 static void range_live(struct enemy *e)
 {
-	PUT(e, an_entry(e)->live, edge(e));
+	uint32_t *key;
+
+	PUT(e, an_entry(e, &key)->live, edge(e));
 }
 
-static void range_flags(struct enemy *e)
+static void range_marks(struct enemy *e)
 {
-	PUT(e, an_entry(e)->flags, roll(&e->dice, 2) ? roll(&e->dice, 4) : edge(e));
+	uint32_t *key;
+	struct range_entry *entry = an_entry(e, &key);
+	const uint32_t marks[] = {LIVE_FRESH, LIVE_PINNED, LIVE_PINNED - 1, 0, entry->pages, entry->pages + 1};
+
+	PUT(e, entry->live, marks[roll(&e->dice, sizeof(marks) / sizeof(marks[0]))]);
 }
 
 static void range_stamps(struct enemy *e)
 {
-	PUT(e, an_entry(e)->stamp, long_edge(e));
+	uint32_t *key;
+
+	PUT(e, an_entry(e, &key)->stamp, long_edge(e));
 }
 
 static void node_swapped(struct enemy *e)
@@ -758,11 +776,11 @@ const struct attack attacks[] = {
 	{"child: age", child_ages, 0, 0},
 	{"child: age, owner dead", child_ages_dead, REPAIRED, 0},
 	{"keys", keys, 0, 0},
-	{"keys, owner dead", keys_dead, REPAIRED, 0},
+	{"child: keys, owner dead", child_keys_dead, REPAIRED, 0},
 	{"range: start", range_start, 0, 0},
 	{"range: pages", range_pages, 0, 0},
 	{"range: live pages", range_live, 0, 0},
-	{"range: flags", range_flags, 0, 0},
+	{"range: marks", range_marks, 0, 0},
 	{"range: stamp", range_stamps, 0, 0},
 	{"node in two places", node_swapped, 0, 0},
 	{"node said to be free", next_free_marks, 0, 0},

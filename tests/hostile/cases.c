@@ -382,9 +382,8 @@ static void renew_once(void *argument)
 	for (uint32_t i = 0; i < enemy->leaf_count; i++) {
 		struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[i]);
 		for (uint32_t k = 0; k < LEAF_MAX; k++) {
-			leaf->range[k].stamp = ++stamp;
-			leaf->range[k].flags = RANGE_PURGED;
-			leaf->range[k].live = leaf->range[k].pages;
+			leaf->entry[k].stamp = ++stamp;
+			leaf->entry[k].live = leaf->entry[k].pages; /* marked as purged */
 		}
 		enemy->root->age = stamp - LEAF_MAX;
 		enemy->control->cursor_done = 0;
@@ -591,13 +590,13 @@ static void build_maze(struct enemy *enemy, int old)
 		node->count = level ? INNER_MAX : LEAF_MAX;
 		for (uint32_t i = 0; i < node->count; i++) {
 			if (level == 0)
-				node->range[i] = (struct range){2 * i, 1, 0, RANGE_PINNED, 0};
+				node->entry[i] = (struct range_entry){1, LIVE_PINNED, 0};
 			else
 				node->child[i] = (struct range_child){i * step, level - 1, 4};
 			node->key[i] = level ? i * step : 2 * i;
 		}
 		if (level == 0 && old)
-			node->range[0] = (struct range){0, 1, 1, 0, 3};
+			node->entry[0] = (struct range_entry){1, LIVE_FRESH, 3};
 	}
 	enemy->root->root = LEVELS - 1;
 	enemy->root->height = LEVELS - 1;

@@ -106,8 +106,7 @@ static void leave_transaction(struct state *state)
 {
 	must(tree_descend_anew(&state->list, 7) == 0);
 	for (uint32_t level = 0; level <= state->list.path.height; level++)
-		must(tree_touch(&state->list, state->list.path.at[level].index, state->list.path.at[level].count,
-			     level) == 0);
+		must(tree_touch(&state->list, state->list.path.at[level].index, state->list.path.at[level].count) == 0);
 	state->list.path.at[0].node->count = 3;
 	state->control->lock = LOCK_DEAD;
 }
