@@ -32,6 +32,7 @@
 #define BYTES_PER_NS 2              /* so fast a program may come nearer to the limit */
 #define HOLD_MS 1000
 #define HOLD_MAX_MS 3600000
+#define RESERVE_MAX_PERCENT 50
 #define TIMER_ID UINT32_MAX
 
 static const struct pressure_source *const sources[] = {
@@ -108,7 +109,7 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 		} else if (limited && is_psi(sources[i])) {
 			explain(e, sources[i]->name, "not taken",
 				"the limit is set by cgroup version 1, of which it knows nothing");
-		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], 0, p->epoll_fd, &why)) < 0) {
+		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], &p->settings, 0, p->epoll_fd, &why)) < 0) {
 			explain_failure(e, sources[i]->name, r, why);
 			if (is_shortage(r))
 				return r;
@@ -134,13 +135,13 @@ static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 
 	if (source == &pressure_off || tells_free_bytes(source))
 		return;
-	r = pressure_watch_open(&p->watches[1], &pressure_headroom, 1, p->epoll_fd, &why);
+	r = pressure_watch_open(&p->watches[1], &pressure_headroom, &p->settings, 1, p->epoll_fd, &why);
 	if (r == 0) {
 		explain(e, "headroom beside it", "used", NULL);
 		return;
 	}
 	explain_failure(e, "headroom beside it", r, why);
-	r = pressure_watch_open(&p->watches[1], &pressure_available, 1, p->epoll_fd, &why);
+	r = pressure_watch_open(&p->watches[1], &pressure_available, &p->settings, 1, p->epoll_fd, &why);
 	if (r < 0)
 		explain_failure(e, "available beside it", r, why);
 	else
@@ -176,7 +177,7 @@ static int choose(struct ashmem_pressure *p)
 	int r;
 
 	if (p->wanted) {
-		r = pressure_watch_open(&p->watches[0], p->wanted, 0, p->epoll_fd, &why);
+		r = pressure_watch_open(&p->watches[0], p->wanted, &p->settings, 0, p->epoll_fd, &why);
 		if (r < 0)
 			explain_failure(&e, p->wanted->name, r, why);
 		else
@@ -229,7 +230,7 @@ static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 /* No pressure: seldom where the limit is far away; not at all if nothing has to be looked for. */
 static uint64_t calm_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
 {
-	uint64_t idle = idle_period(p), threshold = pressure_threshold(o->limit_bytes, ASHMEM_PRESSURE_SOME);
+	uint64_t idle = idle_period(p), threshold = pressure_reserve(&p->settings, o->limit_bytes, 1);
 
 	if (!o->headroom_known || !o->must_poll)
 		return idle;
@@ -381,6 +382,8 @@ static ashmem_pressure_fn record(struct ashmem_pressure *p, const struct pressur
 	all->headroom_purges += now->headroom_purges;
 	all->free_bytes = o->headroom_known ? o->free_bytes : 0;
 	all->limit_bytes = o->headroom_known ? o->limit_bytes : 0;
+	all->reserve_bytes = now->reserve_bytes;
+	all->bursts = now->bursts;
 	fn = p->fn;
 	*userdata = p->userdata;
 	pthread_mutex_unlock(&p->mutex);
@@ -413,14 +416,18 @@ static int dispatch(struct ashmem_pressure *p)
 		set_timer(p, 0);
 		return -ENODEV;
 	}
+	guard_share_wariness(p, &p->policy);
 	pressure_decide(&p->policy, &p->settings, &o, &decision);
 	begin_guard(p); /* whoever had it may be gone */
+	guard_share_wariness(p, &p->policy);
 	uint64_t purged = purge(p, &decision, &now);
 	p->futile = decision.purge_pages > 0 && purged == 0;
 	__atomic_store_n(&p->level, decision.level, __ATOMIC_RELAXED);
 	publish(p, &decision);
 	set_timer(p, next_period(p, &o));
 	now.events = (uint64_t)events;
+	now.reserve_bytes = decision.reserve_bytes;
+	now.bursts = p->policy.bursts;
 	ashmem_pressure_fn fn = record(p, &o, decision.level, &now, &userdata);
 	if (fn && decision.level != before)
 		fn(userdata, decision.level, before, purged);
@@ -464,8 +471,11 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 	if (set_percent(&percent[ASHMEM_PRESSURE_SOME], o->some_percent, 6) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_HIGH], o->high_percent, 25) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_CRITICAL], o->critical_percent, 50) < 0 ||
-		o->hold_ms > HOLD_MAX_MS || (o->flags & ~ASHMEM_PRESSURE_NOT_IN_UNPIN))
+		o->hold_ms > HOLD_MAX_MS || (o->flags & ~ASHMEM_PRESSURE_NOT_IN_UNPIN) ||
+		o->reserve_percent > RESERVE_MAX_PERCENT)
 		return -EINVAL;
+	p->settings.reserve_percent = o->reserve_percent;
+	p->settings.reserve_most_bytes = o->reserve_most_bytes;
 	p->flags = o->flags;
 	p->settings.hold_ns = (o->hold_ms ? o->hold_ms : HOLD_MS) * PRESSURE_MS;
 	p->settings.step_ns = PRESSURE_EVENT_NS;

@@ -86,12 +86,12 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 static struct pressure_decision look(int is_short)
 {
 	uint64_t began_ns = sys_now_ns();
-	struct pressure_observation o = {.now_ns = began_ns,
+	struct pressure_observation o = {.now_ns = pressure_clock(),
 		.evictable_pages = UINT64_MAX, /* counting them would cost more than asking for too many */
 		.page_bytes = sys_page_size()};
 	struct pressure_decision decision = {.purge_pages = 0};
 
-	if (guard.watch.source->look(&guard.watch, began_ns, &o) < 0) { /* the watch will find out, too */
+	if (guard.watch.source->look(&guard.watch, o.now_ns, &o) < 0) { /* the watch will find out, too */
 		stop();
 		return decision;
 	}
@@ -200,11 +200,24 @@ void guard_begin(const void *owner, const struct pressure_source *source, const 
 	pthread_mutex_lock(&mutex);
 	if (guard.owner && guard.pid != getpid())
 		stop(); /* the parent's; that a purge was under way there does not matter here */
-	if (!guard.owner && pressure_watch_open(&guard.watch, source, 0, -1, &why) == 0) {
+	if (!guard.owner)
+		guard.settings = *settings;
+	if (!guard.owner && pressure_watch_open(&guard.watch, source, &guard.settings, 0, -1, &why) == 0) {
 		guard.owner = owner;
 		guard.pid = getpid();
-		guard.settings = *settings;
 		look(0);
+	}
+	pthread_mutex_unlock(&mutex);
+}
+
+void guard_share_wariness(const void *owner, struct pressure_policy *policy)
+{
+	pthread_mutex_lock(&mutex);
+	if (guard.owner == owner && guard.pid == getpid()) {
+		uint64_t its_ns = guard.policy.wary_until_ns, ours_ns = policy->wary_until_ns;
+		guard.policy.wary_until_ns = policy->wary_until_ns = its_ns > ours_ns ? its_ns : ours_ns;
+		policy->bursts += guard.policy.bursts;
+		guard.policy.bursts = 0;
 	}
 	pthread_mutex_unlock(&mutex);
 }

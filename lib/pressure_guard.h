@@ -43,6 +43,12 @@ void guard_end(const void *owner);
  */
 int64_t guard_relieve(const void *owner);
 
+/*
+ * What the guard or the watch of `owner` knows of a burst the other learns as well: else one would call for relief that the other sees
+ * no need of. The guard's count of bursts goes over to the watch.
+ */
+void guard_share_wariness(const void *owner, struct pressure_policy *policy);
+
 /* What was done for `owner`; zeroes if it does not have the guard. */
 void guard_get_counts(const void *owner, struct guard_counts *counts);
 

@@ -76,7 +76,7 @@ static uint64_t file_bytes(const struct pressure_watch *watch, const struct pres
 static int look_at_group(const struct pressure_watch *watch, const struct pressure_group *group,
 	struct pressure_observation *o)
 {
-	uint64_t usage, limit, free_bytes;
+	uint64_t usage, limit, free_bytes, reserve;
 	int r = read_limit(group, &limit);
 
 	if (r == 0)
@@ -86,7 +86,8 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (limit != group->told_limit) /* set or changed since: the thresholds are of another */
 		o->must_poll = 1;
 	free_bytes = usage < limit ? limit - usage : 0;
-	if (free_bytes < pressure_relief(limit, ASHMEM_PRESSURE_SOME)) {
+	reserve = pressure_reserve(watch->settings, limit, 1);
+	if (free_bytes < pressure_relief(reserve, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(watch, group);
 		usage -= file < usage ? file : usage;
 		/* File pages keep the usage beyond the thresholds: no event tells when others take their place. */
@@ -94,11 +95,10 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 			o->must_poll = 1;
 		free_bytes = usage < limit ? limit - usage : 0;
 	}
-	/* The tightest counts: the one furthest below the threshold at which pressure begins. */
+	/* The tightest counts: the one furthest below its reserve. */
 	if (o->headroom_known &&
-		(int64_t)(free_bytes - pressure_threshold(limit, ASHMEM_PRESSURE_SOME)) >=
-			(int64_t)(o->free_bytes -
-				  pressure_threshold(o->limit_bytes, ASHMEM_PRESSURE_SOME)))
+		(int64_t)(free_bytes - reserve) >=
+			(int64_t)(o->free_bytes - pressure_reserve(watch->settings, o->limit_bytes, 1)))
 		return 0;
 	o->headroom_known = 1;
 	o->free_bytes = free_bytes;
@@ -117,16 +117,18 @@ static int headroom_look(struct pressure_watch *watch, uint64_t now_ns, struct p
 	return 0;
 }
 
-/* Have the kernel tell when the usage comes near the limit. 0 or a negative errno: then the timer must do. */
+/* Have the kernel tell when levels begin, calm and wary. 0 or a negative errno: then the timer must do. */
 static int set_thresholds(struct pressure_watch *watch, const char *directory, int usage_fd, uint64_t limit)
 {
+	int states = watch->settings->reserve_percent ? 1 : 2;
 	char bytes[32];
 
 	if (watch->epoll_fd < 0) /* only to be looked at */
 		return 0;
-	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
-		snprintf(bytes, sizeof(bytes), "%llu",
-			(unsigned long long)(limit - pressure_threshold(limit, l)));
+	for (int i = 0; i < states * (PRESSURE_LEVELS - 1); i++) {
+		uint64_t reserve = pressure_reserve(watch->settings, limit, i % states);
+		uint64_t threshold = pressure_threshold(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
+		snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)(limit - threshold));
 		int fd = pressure_event_control(watch, directory, usage_fd, bytes);
 		if (fd < 0)
 			return fd;
@@ -241,7 +243,8 @@ const struct pressure_source pressure_headroom = {
 int pressure_limited_by_version_1(void)
 {
 	struct pressure_cgroup cgroup;
-	struct pressure_watch watch = {.epoll_fd = -1};
+	static const struct pressure_settings none;
+	struct pressure_watch watch = {.epoll_fd = -1, .settings = &none};
 	int limited = pressure_cgroup_find(&cgroup, 1) == 0 && add_groups(&watch, &cgroup) > 0;
 
 	pressure_watch_close(&watch);

@@ -6,33 +6,65 @@
 
 #include "pressure_policy.h"
 
-#define MIB ((uint64_t)1 << 20)
+#define WARY_PERCENT 25
+#define CALM_PART 3 /* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+#define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
+#define RESERVE_MOST ((uint64_t)512 << 20)
 
-uint64_t pressure_threshold(uint64_t limit_bytes, uint32_t level)
+/* A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure. */
+uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary)
 {
-	/* A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure. */
-	uint64_t share = limit_bytes >> (level + 1);
-	uint64_t most = (1024 * MIB) >> level;
+	uint32_t percent = settings->reserve_percent ? settings->reserve_percent : WARY_PERCENT;
+	uint64_t most = settings->reserve_most_bytes ? settings->reserve_most_bytes : RESERVE_MOST;
+	uint64_t share = limit_bytes / 100 * percent + limit_bytes % 100 * percent / 100;
+	uint64_t reserve = share < most ? share : most;
 
-	return share < most ? share : most;
+	if (is_wary || settings->reserve_percent || reserve < CALM_LEAST)
+		return reserve;
+	return reserve / CALM_PART > CALM_LEAST ? reserve / CALM_PART : CALM_LEAST;
 }
 
-uint64_t pressure_relief(uint64_t limit_bytes, uint32_t level)
+uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level)
 {
-	uint64_t threshold = pressure_threshold(limit_bytes, level);
+	return reserve_bytes >> (level - ASHMEM_PRESSURE_SOME);
+}
+
+uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level)
+{
+	uint64_t threshold = pressure_threshold(reserve_bytes, level);
 
 	return threshold + threshold / 4;
 }
 
-static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o)
+/* Rule 6: what is kept free now. */
+static uint64_t reserve_now(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *o)
+{
+	uint64_t calm = pressure_reserve(settings, o->limit_bytes, 0);
+	uint64_t wary = pressure_reserve(settings, o->limit_bytes, 1);
+	int is_wary = o->now_ns < policy->wary_until_ns;
+
+	if (!o->headroom_known)
+		return 0;
+	if (o->must_poll)
+		return wary;
+	if (calm < wary && o->free_bytes + calm / 2 < (is_wary ? wary : calm)) {
+		policy->bursts += !is_wary;
+		policy->wary_until_ns = o->now_ns + PRESSURE_WARY_NS;
+		is_wary = 1;
+	}
+	return is_wary ? wary : calm;
+}
+
+static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o, uint64_t reserve_bytes)
 {
 	uint32_t level = ASHMEM_PRESSURE_NONE;
 
 	if (!o->headroom_known)
 		return ASHMEM_PRESSURE_NONE;
 	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
-		int begins = o->free_bytes < pressure_threshold(o->limit_bytes, l);
-		int lasts = before >= l && o->free_bytes < pressure_relief(o->limit_bytes, l);
+		int begins = o->free_bytes < pressure_threshold(reserve_bytes, l);
+		int lasts = before >= l && o->free_bytes < pressure_relief(reserve_bytes, l);
 		if (begins || lasts)
 			level = l;
 	}
@@ -55,9 +87,9 @@ static uint32_t level_held(struct pressure_policy *policy, uint32_t observed, ui
 }
 
 /* Rule 4. */
-static uint64_t pages_needed(const struct pressure_observation *o)
+static uint64_t pages_needed(const struct pressure_observation *o, uint64_t reserve_bytes)
 {
-	uint64_t goal = pressure_relief(o->limit_bytes, ASHMEM_PRESSURE_SOME);
+	uint64_t goal = pressure_relief(reserve_bytes, ASHMEM_PRESSURE_SOME);
 
 	if (goal <= o->free_bytes)
 		return 0;
@@ -90,7 +122,8 @@ void pressure_decide(struct pressure_policy *policy, const struct pressure_setti
 {
 	uint64_t pages = 0;
 
-	policy->headroom_level = level_of_headroom(policy->headroom_level, o);
+	decision->reserve_bytes = reserve_now(policy, settings, o);
+	policy->headroom_level = level_of_headroom(policy->headroom_level, o, decision->reserve_bytes);
 	decision->by_headroom = policy->headroom_level > ASHMEM_PRESSURE_NONE &&
 				policy->headroom_level >= o->stall_level;
 	decision->observed = decision->by_headroom ? policy->headroom_level : o->stall_level;
@@ -99,7 +132,7 @@ void pressure_decide(struct pressure_policy *policy, const struct pressure_setti
 	if (policy->level == ASHMEM_PRESSURE_NONE)
 		policy->steps = 0;
 	if (policy->headroom_level > ASHMEM_PRESSURE_NONE && settings->percent[decision->observed] > 0)
-		pages = pages_needed(o);
+		pages = pages_needed(o, decision->reserve_bytes);
 	if (o->stall_level > ASHMEM_PRESSURE_NONE && !decision->by_headroom) {
 		uint64_t share = pages_shared(policy, settings, o);
 		if (share > pages)

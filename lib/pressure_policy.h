@@ -11,6 +11,9 @@
  * 4. Known headroom says how much is needed: what brings the free bytes to the end of all pressure. It goes at once.
  * 5. Stalls and events do not say how much. They get a share of what can be purged, one share each `step_ns` or
  *    when the level rises, twice as much each time while the pressure lasts.
+ * 6. The reserve, below which the first level begins, is what the program said, or else adapts: a twelfth of the limit, and a
+ *    quarter for PRESSURE_WARY_NS after a burst, which took more than half of the twelfth before anybody looked; always a quarter where
+ *    nothing but polling tells when free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H
@@ -18,11 +21,14 @@
 #include <stdint.h>
 
 #define PRESSURE_LEVELS 4
+#define PRESSURE_WARY_NS UINT64_C(2000000000)
 
 struct pressure_settings {
 	uint32_t percent[PRESSURE_LEVELS]; /* of the purgeable pages; 0: purge nothing at this level */
 	uint64_t hold_ns;
 	uint64_t step_ns;
+	uint32_t reserve_percent;    /* of the limit; 0: it adapts */
+	uint64_t reserve_most_bytes; /* 0: 512 MiB */
 };
 
 struct pressure_observation {
@@ -44,6 +50,8 @@ struct pressure_policy {
 	uint32_t steps;                    /* shares given since the pressure began */
 	uint64_t seen_ns[PRESSURE_LEVELS]; /* when at least this level was last observed */
 	uint64_t step_ns;                  /* when the last share was given */
+	uint64_t wary_until_ns;            /* rule 6 */
+	uint64_t bursts;
 };
 
 struct pressure_decision {
@@ -51,13 +59,17 @@ struct pressure_decision {
 	uint32_t observed;    /* without rule 1 */
 	int by_headroom;      /* headroom says as much as, or more than, stalls and events */
 	uint64_t purge_pages; /* at most what can be purged */
+	uint64_t reserve_bytes; /* 0: no headroom known */
 };
 
+/* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
+uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary);
+
 /* Free bytes below which a level begins. */
-uint64_t pressure_threshold(uint64_t limit_bytes, uint32_t level);
+uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level);
 
 /* Free bytes from which a level has ended. */
-uint64_t pressure_relief(uint64_t limit_bytes, uint32_t level);
+uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level);
 
 void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
 	const struct pressure_observation *observation, struct pressure_decision *decision);

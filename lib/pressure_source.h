@@ -14,7 +14,7 @@
 
 #include "pressure_policy.h"
 
-#define PRESSURE_FDS 64    /* descriptors that one watch can hold */
+#define PRESSURE_FDS 96    /* descriptors that one watch can hold */
 #define PRESSURE_GROUPS 8  /* nested cgroups with limits that one watch looks at */
 #define PRESSURE_MS ((uint64_t)1000000)
 #define PRESSURE_EVENT_NS (100 * PRESSURE_MS) /* how long an event without a level of its own counts */
@@ -37,6 +37,7 @@ struct pressure_group {
 
 struct pressure_watch {
 	const struct pressure_source *source; /* NULL: none */
+	const struct pressure_settings *settings;
 	uint32_t id; /* upper half of what comes with its events; the lower is their tag */
 	int epoll_fd;
 	int fds[PRESSURE_FDS];
@@ -74,9 +75,9 @@ struct pressure_source {
 extern const struct pressure_source pressure_service, pressure_cgroup_psi, pressure_system_psi,
 	pressure_cgroup_event, pressure_headroom, pressure_available, pressure_off;
 
-/* Open a source into `watch`, closing all on failure. */
+/* Open a source into `watch`, closing all on failure. The settings say what is near a limit, and outlive the watch. */
 int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
-	uint32_t id, int epoll_fd, const char **why);
+	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why);
 void pressure_watch_close(struct pressure_watch *watch);
 
 /* Give a descriptor to the watch, to be closed with it. -ENOSPC closes it at once. */

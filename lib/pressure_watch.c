@@ -17,12 +17,12 @@ const char *pressure_proc = "/proc";
 uint64_t (*pressure_clock)(void) = sys_now_ns;
 
 int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
-	uint32_t id, int epoll_fd, const char **why)
+	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why)
 {
 	int r;
 
 	*watch = (struct pressure_watch){
-		.source = source, .id = id, .epoll_fd = epoll_fd, .psi_fd = -1};
+		.source = source, .settings = settings, .id = id, .epoll_fd = epoll_fd, .psi_fd = -1};
 	*why = NULL;
 	r = source->open(watch, why);
 	if (r < 0)

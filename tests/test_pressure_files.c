@@ -270,7 +270,7 @@ CONTRACT_TEST(pressure_files, version_1_is_polled_where_thresholds_say_nothing)
 	fake_cgroup(1, "/a");
 	make_limit_1("cg1/a", 96 * MIB_BYTES, 90);
 	fake_write("cg1/a/memory.stat", "total_inactive_file 5\ntotal_active_file 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_headroom, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
 	fake_write("cg1/a/memory.usage_in_bytes", "%u\n", 10u << 20);
 	expect_eq(watch.source->look(&watch, 0, &o), 0);
 	expect_eq(o.must_poll, 0);
@@ -296,7 +296,7 @@ CONTRACT_TEST(pressure_files, events_of_version_2_wake_the_headroom_up)
 	fake_cgroup(2, "/a");
 	make_limit_2("cg2/a", 96, 90);
 	fake_write("cg2/a/memory.events", "low 0\nhigh 3\nmax 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_headroom, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
 	int fd = watch.fds[watch.fd_count - 1];
 	char link[64], path[512] = "";
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);

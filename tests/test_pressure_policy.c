@@ -13,6 +13,10 @@
 #define MS ((uint64_t)1000000)
 
 static const struct pressure_settings settings = {
+	.percent = {0, 6, 25, 50}, .hold_ns = 1000 * MS, .step_ns = 100 * MS, .reserve_percent = 25};
+
+/* The reserve adapts. */
+static const struct pressure_settings adapting = {
 	.percent = {0, 6, 25, 50}, .hold_ns = 1000 * MS, .step_ns = 100 * MS};
 
 /* Stalls of a level at a time, with 1000 pages to purge. */
@@ -30,30 +34,56 @@ static struct pressure_decision stalled(
 }
 
 /* So much free of 96 MiB, at a time. */
-static struct pressure_decision left(
+static struct pressure_decision left_with(const struct pressure_settings *with, int must_poll,
 	struct pressure_policy *policy, uint64_t now_ms, uint64_t free_bytes)
 {
 	struct pressure_observation o = {.now_ns = now_ms * MS,
 		.headroom_known = 1,
 		.free_bytes = free_bytes,
 		.limit_bytes = 96 * MIB,
+		.must_poll = must_poll,
 		.evictable_pages = 1000000,
 		.page_bytes = 4096};
 	struct pressure_decision decision;
 
-	pressure_decide(policy, &settings, &o, &decision);
+	pressure_decide(policy, with, &o, &decision);
 	return decision;
+}
+
+static struct pressure_decision left(
+	struct pressure_policy *policy, uint64_t now_ms, uint64_t free_bytes)
+{
+	return left_with(&settings, 0, policy, now_ms, free_bytes);
 }
 
 CONTRACT_TEST(pressure_policy, thresholds_are_shares_of_small_limits_and_amounts_of_large_ones)
 {
-	expect_eq(pressure_threshold(96 * MIB, ASHMEM_PRESSURE_SOME), 24 * MIB);
-	expect_eq(pressure_threshold(96 * MIB, ASHMEM_PRESSURE_HIGH), 12 * MIB);
-	expect_eq(pressure_threshold(96 * MIB, ASHMEM_PRESSURE_CRITICAL), 6 * MIB);
-	expect_eq(pressure_threshold((uint64_t)1 << 40, ASHMEM_PRESSURE_SOME), 512 * MIB);
-	expect_eq(pressure_threshold((uint64_t)1 << 40, ASHMEM_PRESSURE_HIGH), 256 * MIB);
-	expect_eq(pressure_threshold((uint64_t)1 << 40, ASHMEM_PRESSURE_CRITICAL), 128 * MIB);
-	expect_eq(pressure_relief(96 * MIB, ASHMEM_PRESSURE_SOME), 30 * MIB);
+	const struct pressure_settings bounded = {.reserve_percent = 50, .reserve_most_bytes = MIB};
+
+	expect_eq(pressure_reserve(&settings, 96 * MIB, 0), 24 * MIB);
+	expect_eq(pressure_reserve(&settings, 96 * MIB, 1), 24 * MIB);
+	expect_eq(pressure_reserve(&settings, (uint64_t)1 << 40, 0), 512 * MIB);
+	expect_eq(pressure_reserve(&settings, UINT64_MAX, 0), 512 * MIB);
+	expect_eq(pressure_reserve(&bounded, 96 * MIB, 0), MIB);
+	expect_eq(pressure_reserve(&bounded, MIB + 2, 0), MIB / 2 + 1);
+	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_SOME), 24 * MIB);
+	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_HIGH), 12 * MIB);
+	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_CRITICAL), 6 * MIB);
+	expect_eq(pressure_relief(24 * MIB, ASHMEM_PRESSURE_SOME), 30 * MIB);
+}
+
+CONTRACT_TEST(pressure_policy, a_reserve_that_adapts_is_a_third_while_calm_and_no_less_than_bursts_take)
+{
+	const struct pressure_settings bounded = {.reserve_most_bytes = 9 * MIB};
+
+	expect_eq(pressure_reserve(&adapting, 96 * MIB, 0), 8 * MIB);
+	expect_eq(pressure_reserve(&adapting, 96 * MIB, 1), 24 * MIB);
+	expect_eq(pressure_reserve(&adapting, (uint64_t)1 << 40, 0), 512 * MIB / 3);
+	expect_eq(pressure_reserve(&adapting, 24 * MIB, 0), 4 * MIB);
+	expect_eq(pressure_reserve(&adapting, 24 * MIB, 1), 6 * MIB);
+	expect_eq(pressure_reserve(&adapting, 12 * MIB, 0), 3 * MIB);
+	expect_eq(pressure_reserve(&bounded, 96 * MIB, 0), 4 * MIB);
+	expect_eq(pressure_reserve(&bounded, 96 * MIB, 1), 9 * MIB);
 }
 
 CONTRACT_TEST(pressure_policy, nothing_observed_is_no_pressure)
@@ -187,7 +217,8 @@ CONTRACT_TEST(pressure_policy, never_more_is_asked_for_than_can_be_purged)
 
 CONTRACT_TEST(pressure_policy, a_level_that_purges_nothing_still_counts)
 {
-	const struct pressure_settings none = {.percent = {0, 0, 25, 50}, .hold_ns = 1, .step_ns = 1};
+	const struct pressure_settings none = {
+		.percent = {0, 0, 25, 50}, .hold_ns = 1, .step_ns = 1, .reserve_percent = 25};
 	struct pressure_observation o = {.headroom_known = 1,
 		.free_bytes = 20 * MIB,
 		.limit_bytes = 96 * MIB,
@@ -203,4 +234,51 @@ CONTRACT_TEST(pressure_policy, a_level_that_purges_nothing_still_counts)
 	o.free_bytes = 10 * MIB;
 	pressure_decide(&policy, &none, &o, &decision);
 	expect_eq(decision.purge_pages, 20 * MIB / 4096);
+}
+
+CONTRACT_TEST(pressure_policy, the_reserve_grows_with_a_burst_and_shrinks_when_it_is_quiet)
+{
+	struct pressure_policy policy = {.level = 0};
+	struct pressure_decision decision = left_with(&adapting, 0, &policy, 0, 8 * MIB);
+
+	expect_eq(decision.reserve_bytes, 8 * MIB);
+	expect_eq(decision.observed, ASHMEM_PRESSURE_NONE);
+	/* Noticed in time: what brings it back to the small reserve goes, and a quarter of it. */
+	decision = left_with(&adapting, 0, &policy, 100, 4 * MIB);
+	expect_eq(decision.reserve_bytes, 8 * MIB);
+	expect_eq(decision.purge_pages, 6 * MIB / 4096);
+	expect_eq(policy.bursts, 0);
+	/* More than half of it was gone before anybody looked. */
+	decision = left_with(&adapting, 0, &policy, 200, 4 * MIB - 1);
+	expect_eq(decision.reserve_bytes, 24 * MIB);
+	expect_eq(decision.observed, ASHMEM_PRESSURE_CRITICAL);
+	expect_eq(decision.purge_pages, 26 * MIB / 4096 + 1);
+	expect_eq(policy.bursts, 1);
+	/* As deep a dip again: it stays. A shallow one does not make it last. */
+	expect_eq(left_with(&adapting, 0, &policy, 2000, 20 * MIB - 1).reserve_bytes, 24 * MIB);
+	expect_eq(left_with(&adapting, 0, &policy, 3999, 20 * MIB).reserve_bytes, 24 * MIB);
+	expect_eq(policy.bursts, 1);
+	decision = left_with(&adapting, 0, &policy, 4000, 20 * MIB);
+	expect_eq(decision.reserve_bytes, 8 * MIB);
+	expect_eq(decision.observed, ASHMEM_PRESSURE_NONE);
+}
+
+CONTRACT_TEST(pressure_policy, where_nothing_tells_in_time_the_reserve_stays_large)
+{
+	struct pressure_policy policy = {.level = 0};
+	struct pressure_decision decision = left_with(&adapting, 1, &policy, 0, 24 * MIB - 1);
+
+	expect_eq(decision.reserve_bytes, 24 * MIB);
+	expect_eq(decision.observed, ASHMEM_PRESSURE_SOME);
+	expect_eq(policy.bursts, 0);
+}
+
+CONTRACT_TEST(pressure_policy, a_reserve_that_was_set_stays_as_it_is)
+{
+	struct pressure_policy policy = {.level = 0};
+
+	expect_eq(left(&policy, 0, 1).reserve_bytes, 24 * MIB);
+	expect_eq(left(&policy, 1, 90 * MIB).reserve_bytes, 24 * MIB);
+	expect_eq(policy.bursts, 0);
+	expect_eq(stalled(&policy, 2, ASHMEM_PRESSURE_SOME).reserve_bytes, 0);
 }

@@ -322,7 +322,7 @@ CONTRACT_TEST(pressure_sources, an_edge_is_measured_for_one_window)
 	fake_system_begin();
 	fake_stalls("proc/pressure/memory", 0);
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	expect_eq(pressure_watch_open(&watch, &pressure_system_psi, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_system_psi, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
 	watch.psi_triggers = 1; /* plain files have none */
 	fake_stalls("proc/pressure/memory", 90000);
 	expect_eq(pressure_psi_look(&watch, at, &o), 0);
@@ -397,6 +397,60 @@ static void make_limit(const char *directory, uint64_t limit, uint64_t usage, ui
 		(unsigned long long)file);
 	snprintf(name, sizeof name, "%s/cgroup.event_control", directory);
 	fake_write(name, "%s", "");
+}
+
+static void expect_reserve(struct ashmem_pressure *pressure, uint64_t free_bytes, int level, uint64_t reserve,
+	uint64_t bursts)
+{
+	make_limit("cg1/a", 96 * MIB_BYTES, 96 * MIB_BYTES - free_bytes, 0);
+	expect_eq(ashmem_pressure_dispatch(pressure), level);
+	expect_eq(fake_status(pressure).reserve_bytes, reserve);
+	expect_eq(fake_status(pressure).bursts, bursts);
+}
+
+CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
+{
+	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = "headroom", .hold_ms = 1};
+	struct ashmem_pressure *pressure;
+	char argument[32];
+
+	fake_system_begin();
+	fake_cgroup(1, "/a");
+	make_limit("cg1/a", 96 * MIB_BYTES, 40 * MIB_BYTES, 0);
+	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
+	event_fd_told("cg1/a/cgroup.event_control", argument);
+	expect_eq(strtoull(argument, NULL, 10), 90 * MIB_BYTES); /* the last that is told: critical after a burst */
+	expect_reserve(pressure, 8 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 8 * MIB_BYTES, 0);
+	expect_reserve(pressure, 3 * MIB_BYTES, ASHMEM_PRESSURE_CRITICAL, 24 * MIB_BYTES, 1);
+	fake_clock_step(1999);
+	expect_reserve(pressure, 23 * MIB_BYTES, ASHMEM_PRESSURE_SOME, 24 * MIB_BYTES, 1);
+	fake_clock_step(1);
+	expect_reserve(pressure, 23 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 8 * MIB_BYTES, 1);
+	ashmem_pressure_close(pressure);
+
+	options.reserve_percent = 50;
+	options.reserve_most_bytes = 40 * MIB_BYTES;
+	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
+	expect_reserve(pressure, 40 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 40 * MIB_BYTES, 0);
+	expect_reserve(pressure, 39 * MIB_BYTES, ASHMEM_PRESSURE_SOME, 40 * MIB_BYTES, 0);
+	expect_reserve(pressure, 0, ASHMEM_PRESSURE_CRITICAL, 40 * MIB_BYTES, 0);
+	ashmem_pressure_close(pressure);
+	fake_system_end();
+}
+
+/* What looks in unpin has a first look when the handle is opened. */
+CONTRACT_TEST(pressure_sources, a_burst_that_was_seen_elsewhere_is_known_to_the_dispatch)
+{
+	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = "headroom"};
+	struct ashmem_pressure *pressure;
+
+	fake_system_begin();
+	fake_cgroup(1, "/a");
+	make_limit("cg1/a", 96 * MIB_BYTES, 93 * MIB_BYTES, 0);
+	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
+	expect_reserve(pressure, 23 * MIB_BYTES, ASHMEM_PRESSURE_SOME, 24 * MIB_BYTES, 1);
+	ashmem_pressure_close(pressure);
+	fake_system_end();
 }
 
 CONTRACT_TEST(pressure_sources, headroom_of_version_1_is_nested_and_without_file_pages)

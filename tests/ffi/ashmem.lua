@@ -31,12 +31,13 @@ struct ashmem_process_stats {
 struct ashmem_pressure_options {
 	size_t struct_size;
 	const char *source;
-	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags;
+	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags, reserve_percent;
+	uint64_t reserve_most_bytes;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
 	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns, headroom_purges, lost_sources,
-		free_bytes, limit_bytes, unpin_purges;
+		free_bytes, limit_bytes, unpin_purges, reserve_bytes, bursts;
 };
 typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length);
 typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages);

@@ -64,6 +64,7 @@ class PressureOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32), ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
+        ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
     ]
 
 
@@ -72,7 +73,7 @@ class PressureStatus(SizedStructure):
         (name, c_uint64)
         for name in (
             "level", "dispatches", "events", "purges", "wanted_pages", "purged_pages", "purge_ns", "headroom_purges",
-            "lost_sources", "free_bytes", "limit_bytes", "unpin_purges",
+            "lost_sources", "free_bytes", "limit_bytes", "unpin_purges", "reserve_bytes", "bursts",
         )
     ]
 

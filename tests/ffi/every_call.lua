@@ -222,6 +222,7 @@ local function pressure(scratch)
 	local options = lib.sized("struct ashmem_pressure_options")
 	local source = "service" -- must outlive the call
 	options.source, options.some_percent, options.hold_ms = source, 100, 1
+	options.reserve_percent, options.reserve_most_bytes = 50, 2 ^ 40
 	local watch = ffi.new("struct ashmem_pressure *[1]")
 	equal("pressure_open", lib.pressure_open(options, watch), 0)
 	watch = watch[0]

@@ -233,7 +233,7 @@ def pressure():
     area = new_area()
     address, _ = new_mapping(area)
     lib.unpin(area, 0, 0)
-    options = PressureOptions(source=b"service", some_percent=100, hold_ms=1)
+    options = PressureOptions(source=b"service", some_percent=100, hold_ms=1, reserve_percent=50, reserve_most_bytes=1 << 40)
     watch = c_void_p()
     equal("pressure_open", lib.pressure_open(byref(options), byref(watch)), 0)
     equal("pressure_source", lib.pressure_source(watch), b"service")

@@ -8,7 +8,7 @@
  * --divide fills an N-th (for emulated processors). FILE is one of 128 MiB on a disk, for the case that reads it.
  *
  * A case passes if every run finished, without a kill and with every byte that pin() said was kept, and less than twice as much was
- * purged as an ideal cache would have; where other memory comes and goes, as an ideal that keeps the same reserve.
+ * purged as an ideal cache would have.
  * `nobody-purges` passes if every run was killed (under memory.high: did not get on).
  */
 #include "pressure.h"
@@ -169,14 +169,12 @@ static double over_purge(const struct sum *sum, int ideal)
 
 static int is_good(const struct plan *plan, enum place place, const struct sum *sum)
 {
-	int ideal = plan->pulse_mib ? IDEAL_RESERVE : IDEAL_LIMIT;
-
 	if (plan->relief == RELIEF_NONE && place == PLACE_HIGH)
 		return sum->stalled + sum->killed == runs && sum->failures > 0;
 	if (plan->relief == RELIEF_NONE)
 		return sum->killed == runs && sum->kills > 0 && (place == PLACE_GUEST || sum->failures > 0);
 	return sum->finished == runs && sum->kills == 0 && sum->wrong == 0 && sum->kept > 0 && sum->lost > 0 &&
-	       sum->needed[ideal] > 0 && over_purge(sum, ideal) < OVER_PURGE_MAX;
+	       sum->needed[IDEAL_LIMIT] > 0 && over_purge(sum, IDEAL_LIMIT) < OVER_PURGE_MAX;
 }
 
 static void print_head(void)

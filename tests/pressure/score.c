@@ -48,6 +48,14 @@ static void lock(struct score *score)
 		pthread_mutex_consistent(&score->mutex);
 }
 
+/* What the library keeps free while it is calm. */
+static uint64_t reserve(const struct group *group)
+{
+	static const struct pressure_settings defaults;
+
+	return pressure_reserve(&defaults, group->limit_bytes, group->place != PLACE_V1);
+}
+
 void score_begin(struct score *score, const struct group *group, uint64_t range_pages)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -57,7 +65,7 @@ void score_begin(struct score *score, const struct group *group, uint64_t range_
 	score->ideal[IDEAL_LIMIT].room_pages = (group->limit_bytes - score->base_bytes) / page;
 	score->ideal[IDEAL_RESERVE].room_pages =
 		(group->limit_bytes - score->base_bytes -
-			pressure_threshold(group->limit_bytes, ASHMEM_PRESSURE_SOME)) / page;
+			reserve(group)) / page;
 	score->least_free_bytes = group->limit_bytes;
 	score->begin_ns = score_now_ns();
 }
@@ -127,7 +135,7 @@ void score_sample(struct score *score, const struct group *group, int with_files
 	free_bytes = used < group->limit_bytes ? group->limit_bytes - used : 0;
 	if (free_bytes < score->least_free_bytes)
 		score->least_free_bytes = free_bytes;
-	if (free_bytes < pressure_threshold(group->limit_bytes, ASHMEM_PRESSURE_SOME)) {
+	if (free_bytes < reserve(group)) {
 		if (!score->short_since_ns)
 			score->short_since_ns = now;
 	} else if (score->short_since_ns) {

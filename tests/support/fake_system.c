@@ -125,7 +125,7 @@ void fake_clock_step(uint64_t milliseconds)
 
 struct ashmem_pressure *fake_open(const char *source)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source};
+	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source, .reserve_percent = 25};
 	struct ashmem_pressure *pressure = NULL;
 
 	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
@@ -135,7 +135,7 @@ struct ashmem_pressure *fake_open(const char *source)
 
 int fake_open_answer(const char *source)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source};
+	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source, .reserve_percent = 25};
 	struct ashmem_pressure *pressure = NULL;
 	int answer = ashmem_pressure_open(&options, &pressure);
 

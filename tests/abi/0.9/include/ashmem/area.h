@@ -91,7 +91,7 @@ struct ashmem_area;
  * @param[out] area        The new area; the caller owns it and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL or @p flags has a reserved bit.
- * @retval -EFBIG   @p size_bytes is more than 2^32 - 1 pages.
+ * @retval -EFBIG   @p size_bytes is more than 2^32 - 3 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ENOMEM  No memory for the handle.
  * @retval -EMFILE, -ENFILE  (kernel backend) No descriptor left.
@@ -165,7 +165,7 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
  * @param[in] size_bytes  Size in bytes, any count; 0 is allowed (contract rule 5).
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL, or the area is materialised.
- * @retval -EFBIG   More than 2^32 - 1 pages.
+ * @retval -EFBIG   More than 2^32 - 3 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ESTALE  See @ref ashmem_common_errors.
  *
@@ -562,7 +562,8 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * Pages that are unpinned are from now on as if they had been unpinned just now: without purge mark, the newest in age. With
  * #ASHMEM_RELEASE_LOST, or on a handle that was imported read-only, marks and ages stay. Then pages that this handle has no hold on any more can be purged,
  * unless they are pinned or somebody else holds them. Do not clear marks, that is release without the flag, while another holder
- * still rebuilds.
+ * still rebuilds. A process that dies within the call may have renewed only the first of several ranges, each as a whole; the marks of the others
+ * stay, and the next one rebuilds them.
  *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
@@ -751,13 +752,14 @@ int ashmem_send(int socket_fd, struct ashmem_area *area);
 /**
  * @brief Receive an area from another process over a socket.
  *
- * Takes one message with exactly one descriptor and its one byte, and imports it as ashmem_import() does.
+ * Takes one message with exactly one descriptor and its one byte, and imports it as ashmem_import() does. Credentials and the like, if the program
+ * has asked the socket for them, are passed over.
  *
  * @param[in]  socket_fd  A connected AF_UNIX socket of any type.
  * @param[out] area       The area; the caller owns one reference and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL    @p area is NULL, or what came is neither an ashmem descriptor nor a memfd.
- * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket.
+ * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket. Also -EBADF if what came was opened write-only or with O_PATH.
  * @retval -ECONNRESET  The peer closed the connection.
  * @retval -EBADMSG   The message carried no descriptor, or more than one (all are closed).
  * @retval -EMFILE    No descriptor left to receive it; the message is lost.

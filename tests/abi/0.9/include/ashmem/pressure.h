@@ -39,17 +39,27 @@
  *
  * | level | free of the cgroup's limit, or available | stalled time (PSI) | version 1 | default share |
  * | --- | --- | --- | --- | --- |
- * | #ASHMEM_PRESSURE_SOME | below a quarter, at most 512 MiB | 5 % | low | 6 % |
- * | #ASHMEM_PRESSURE_HIGH | below an eighth, at most 256 MiB | 20 % | medium | 25 % |
- * | #ASHMEM_PRESSURE_CRITICAL | below a sixteenth, at most 128 MiB | 40 % | critical | 50 % |
+ * | #ASHMEM_PRESSURE_SOME | below the reserve | 5 % | low | 6 % |
+ * | #ASHMEM_PRESSURE_HIGH | below half of it | 20 % | medium | 25 % |
+ * | #ASHMEM_PRESSURE_CRITICAL | below a quarter of it | 40 % | critical | 50 % |
  *
  * Free bytes do not count file pages as used, since the kernel can drop them. An event of "service" is
  * #ASHMEM_PRESSURE_SOME.
  *
  * Where free bytes say that memory is short, as many pages are purged as bring them back to a quarter above the
- * first threshold. Stalls and events do not say how much is needed: the share of the level is purged, of the pages that can
+ * reserve. Stalls and events do not say how much is needed: the share of the level is purged, of the pages that can
  * be; twice as much at each further step, at most one step in 100 ms, as long as they go on. Nothing is purged when
  * they have stopped. The level rises at once and falls when nothing as high was observed for a second.
+ *
+ * @section ashmem_pressure_reserve The reserve
+ *
+ * What is kept free for needs that come faster than relief. Too little, and a burst is met by a kill; too much, and a cache gives away
+ * what it could have kept. So by default it adapts: a twelfth of the limit, at least 4 MiB and at most 170 MiB, and a quarter, at most
+ * 512 MiB, for two seconds after a *burst*, which took more than half of the twelfth before anybody looked (a quarter that is less
+ * than 4 MiB is the reserve in any case). Where nothing
+ * tells when free bytes become few, and they are just looked at ten times a second, it is always a quarter: with "available", with
+ * cgroup version 2, and with version 1 while the cgroup has file pages.
+ * `reserve_percent` of struct ashmem_pressure_options fixes it, `reserve_most_bytes` bounds it; struct ashmem_pressure_status tells what it is.
  *
  * @section ashmem_pressure_unpin In ashmem_unpin()
  *
@@ -103,6 +113,8 @@ struct ashmem_pressure_options {
 	uint32_t critical_percent; /**< The same at #ASHMEM_PRESSURE_CRITICAL; 0: 50. */
 	uint32_t hold_ms;          /**< Milliseconds for which a level is held when pressure ceases; 0: 1000. At most an hour. */
 	uint32_t flags;            /**< 0 or #ASHMEM_PRESSURE_NOT_IN_UNPIN. */
+	uint32_t reserve_percent;  /**< @ref ashmem_pressure_reserve in percent of the limit, 1 to 50; 0: it adapts. */
+	uint64_t reserve_most_bytes; /**< The most that it is, however large the limit; 0: 512 MiB. */
 };
 
 /** What a watch has seen and done so far. */
@@ -120,6 +132,8 @@ struct ashmem_pressure_status {
 	uint64_t free_bytes;      /**< Free bytes when last looked at; 0 if no source tells. */
 	uint64_t limit_bytes;     /**< What those are of; 0 if no source tells. */
 	uint64_t unpin_purges;    /**< How many of the purges ashmem_unpin() made. */
+	uint64_t reserve_bytes;   /**< @ref ashmem_pressure_reserve when last looked; 0 if no source tells free bytes. */
+	uint64_t bursts;          /**< Bursts that made it grow. */
 };
 
 /**
@@ -141,8 +155,8 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @param[in]  options   NULL: all defaults. Not used after the call.
  * @param[out] pressure  The handle; the caller ends it with ashmem_pressure_close().
  * @return 0 on success; also when the service manager turned watching off.
- * @retval -EINVAL     @p pressure is NULL, `struct_size` is smaller than itself, a percentage is above 100, `hold_ms` is above
- *                     3600000, a flag is unknown, no source has this name; or "service" was named and its path is not absolute.
+ * @retval -EINVAL     @p pressure is NULL, `struct_size` is smaller than itself, a percentage is above 100, `reserve_percent` above 50,
+ *                     `hold_ms` above 3600000, a flag is unknown, no source has this name; or "service" was named and its path is not absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all zero; or "service" was named
  *                     and what to write is longer than 4096 bytes.
  * @retval -ENODEV     "auto": no source works here.
