@@ -142,6 +142,7 @@ function one_prototype(line, name,   at, head, tail) {
 	sub(/" *$/, ";", line)
 	at = index(line, "\\fB" name "\\fP (")
 	head = substr(line, 1, at - 1)
+	sub(/\* $/, "*", head)
 	tail = substr(line, at + length("\\fB" name "\\fP ("))
 	gsub(/\\f[BP]/, "", tail)
 	gsub(/ /, "\\ ", tail)
