@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watch on memory pressure: choosing sources, dispatching, purging, telling.
+ * The watch on memory pressure: opening, dispatching, purging, telling. Its sources are chosen in pressure_choose.c.
  *
  * The public descriptor is an epoll set of the sources' descriptors and one timer. Watch 0 is the source; watch 1 is the headroom
  * beside it, if "auto" found a limit. The timer runs fast while there is pressure that purging can relieve, slowly if
@@ -35,16 +35,6 @@
 #define RESERVE_MAX_PERCENT 50
 #define TIMER_ID UINT32_MAX
 
-static const struct pressure_source *const sources[] = {
-	&pressure_service,
-	&pressure_cgroup_psi,
-	&pressure_system_psi,
-	&pressure_cgroup_event,
-	&pressure_headroom,
-	&pressure_available,
-};
-#define SOURCES (sizeof(sources) / sizeof(sources[0]))
-
 int pressure_check(const struct ashmem_pressure *pressure)
 {
 	if (!pressure)
@@ -52,7 +42,7 @@ int pressure_check(const struct ashmem_pressure *pressure)
 	return pressure->owner == getpid() ? 0 : -ESTALE;
 }
 
-static void add_guard(struct ashmem_pressure_status *status, const struct guard_counts *counts)
+void pressure_add_guard(struct ashmem_pressure_status *status, const struct guard_counts *counts)
 {
 	status->purges += counts->purges;
 	status->headroom_purges += counts->purges;
@@ -60,140 +50,6 @@ static void add_guard(struct ashmem_pressure_status *status, const struct guard_
 	status->wanted_pages += counts->wanted_pages;
 	status->purged_pages += counts->purged_pages;
 	status->purge_ns += counts->purge_ns;
-}
-
-/* -- choosing sources -- */
-
-/* Text being put together for ashmem_pressure_explain(). */
-struct explanation {
-	char text[1024];
-	size_t length;
-};
-
-static void explain(struct explanation *e, const char *name, const char *what, const char *why)
-{
-	size_t left = sizeof(e->text) - e->length;
-	int length = snprintf(
-		e->text + e->length, left, "%s: %s%s%s\n", name, what, why ? ": " : "", why ? why : "");
-
-	if (length > 0)
-		e->length += (size_t)length < left ? (size_t)length : left - 1;
-}
-
-static void explain_failure(struct explanation *e, const char *name, int error, const char *why)
-{
-	explain(e, name, "not taken", why ? why : strerror(-error));
-}
-
-static int is_psi(const struct pressure_source *source)
-{
-	return source == &pressure_cgroup_psi || source == &pressure_system_psi;
-}
-
-/* That a descriptor or memory is short says nothing about a source. */
-static int is_shortage(int r)
-{
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-}
-
-/* The first that works. One that vanished just now gets another chance like all others. */
-static int choose_first(struct ashmem_pressure *p, struct explanation *e)
-{
-	int limited = pressure_limited_by_version_1();
-	int r = -ENODEV;
-
-	for (size_t i = 0; i < SOURCES; i++) {
-		const char *why;
-		if (r == 0) {
-			explain(e, sources[i]->name, "not tried", "one before it works");
-		} else if (limited && is_psi(sources[i])) {
-			explain(e, sources[i]->name, "not taken",
-				"the limit is set by cgroup version 1, of which it knows nothing");
-		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], &p->settings, 0, p->epoll_fd, &why)) < 0) {
-			explain_failure(e, sources[i]->name, r, why);
-			if (is_shortage(r))
-				return r;
-		} else {
-			explain(e, sources[i]->name,
-				p->watches[0].source == &pressure_off ? "turned watching off" : "used", NULL);
-		}
-	}
-	return r < 0 ? -ENODEV : 0;
-}
-
-static int tells_free_bytes(const struct pressure_source *source)
-{
-	return source == &pressure_headroom || source == &pressure_available;
-}
-
-/* Something that tells free bytes, beside a source that does not. */
-static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
-{
-	const struct pressure_source *source = p->watches[0].source;
-	const char *why;
-	int r;
-
-	if (source == &pressure_off || tells_free_bytes(source))
-		return;
-	r = pressure_watch_open(&p->watches[1], &pressure_headroom, &p->settings, 1, p->epoll_fd, &why);
-	if (r == 0) {
-		explain(e, "headroom beside it", "used", NULL);
-		return;
-	}
-	explain_failure(e, "headroom beside it", r, why);
-	r = pressure_watch_open(&p->watches[1], &pressure_available, &p->settings, 1, p->epoll_fd, &why);
-	if (r < 0)
-		explain_failure(e, "available beside it", r, why);
-	else
-		explain(e, "available beside it", "used", NULL);
-}
-
-static void begin_guard(struct ashmem_pressure *p)
-{
-	if (p->flags & ASHMEM_PRESSURE_NOT_IN_UNPIN)
-		return;
-	for (int i = 0; i < PRESSURE_WATCHES; i++)
-		if (tells_free_bytes(p->watches[i].source))
-			guard_begin(p, p->watches[i].source, &p->settings);
-}
-
-/* What it did stays in the status. */
-static void end_guard(struct ashmem_pressure *p)
-{
-	struct guard_counts counts;
-
-	guard_get_counts(p, &counts);
-	guard_end(p);
-	pthread_mutex_lock(&p->mutex);
-	add_guard(&p->status, &counts);
-	pthread_mutex_unlock(&p->mutex);
-}
-
-/* Open what was wanted. On failure no watch is open. */
-static int choose(struct ashmem_pressure *p)
-{
-	struct explanation e = {.length = 0};
-	const char *why;
-	int r;
-
-	if (p->wanted) {
-		r = pressure_watch_open(&p->watches[0], p->wanted, &p->settings, 0, p->epoll_fd, &why);
-		if (r < 0)
-			explain_failure(&e, p->wanted->name, r, why);
-		else
-			explain(&e, p->wanted->name, "used", "it was named");
-	} else {
-		r = choose_first(p, &e);
-		if (r == 0)
-			choose_beside(p, &e);
-	}
-	if (r == 0)
-		begin_guard(p);
-	pthread_mutex_lock(&p->mutex);
-	p->source_name = r < 0 ? "none" : p->watches[0].source->name;
-	memcpy(p->explanation, e.text, sizeof(e.text));
-	pthread_mutex_unlock(&p->mutex);
-	return r;
 }
 
 /* -- the timer -- */
@@ -260,26 +116,6 @@ static uint64_t next_period(const struct ashmem_pressure *p, const struct pressu
 
 /* -- dispatching -- */
 
-/* A watch is gone: try again to find one, unless it was named. */
-static int replace_sources(struct ashmem_pressure *p)
-{
-	end_guard(p);
-	for (int i = 0; i < PRESSURE_WATCHES; i++)
-		pressure_watch_close(&p->watches[i]);
-	pthread_mutex_lock(&p->mutex);
-	p->status.lost_sources++;
-	pthread_mutex_unlock(&p->mutex);
-	if (p->wanted) {
-		pthread_mutex_lock(&p->mutex);
-		p->source_name = "none";
-		snprintf(p->explanation, sizeof(p->explanation), "%s: it was named, and has vanished\n",
-			p->wanted->name);
-		pthread_mutex_unlock(&p->mutex);
-		return -ENODEV;
-	}
-	return choose(p);
-}
-
 /* Whether an answer says that the source is gone, and not that the kernel is short of memory, which is when it is needed. */
 static int is_gone(int r)
 {
@@ -331,11 +167,11 @@ static int look(struct ashmem_pressure *p, struct pressure_observation *o, int *
 		*events = take_events(p, o->now_ns);
 		if (*events >= 0 && observe(p, o) == 0)
 			return 0;
-		if (replace_sources(p) < 0)
+		if (pressure_replace_sources(p) < 0)
 			break;
 	}
 	/* Two in a row: whoever does that is not to be followed any further. */
-	end_guard(p);
+	pressure_end_guard(p);
 	for (int i = 0; i < PRESSURE_WATCHES; i++)
 		pressure_watch_close(&p->watches[i]);
 	return -ENODEV;
@@ -418,7 +254,7 @@ static int dispatch(struct ashmem_pressure *p)
 	}
 	guard_share_wariness(p, &p->policy);
 	pressure_decide(&p->policy, &p->settings, &o, &decision);
-	begin_guard(p); /* whoever had it may be gone */
+	pressure_begin_guard(p); /* whoever had it may be gone */
 	guard_share_wariness(p, &p->policy);
 	uint64_t purged = purge(p, &decision, &now);
 	p->futile = decision.purge_pages > 0 && purged == 0;
@@ -481,9 +317,7 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 	p->settings.step_ns = PRESSURE_EVENT_NS;
 	if (!o->source || strcmp(o->source, "auto") == 0)
 		return 0;
-	for (size_t i = 0; i < SOURCES; i++)
-		if (strcmp(sources[i]->name, o->source) == 0)
-			p->wanted = sources[i];
+	p->wanted = pressure_named(o->source);
 	return p->wanted ? 0 : -EINVAL;
 }
 
@@ -520,7 +354,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct a
 	if (r == 0)
 		r = make_descriptors(p);
 	if (r == 0)
-		r = choose(p);
+		r = pressure_choose(p);
 	if (r < 0) {
 		ashmem_pressure_close(p);
 		return r;
@@ -605,7 +439,7 @@ int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_p
 	pthread_mutex_lock(&pressure->mutex);
 	all = pressure->status;
 	pthread_mutex_unlock(&pressure->mutex);
-	add_guard(&all, &counts);
+	pressure_add_guard(&all, &counts);
 	struct_copy_out(status, &all, sizeof(all));
 	return 0;
 }

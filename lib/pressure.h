@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watch on memory pressure, as pressure.c (sources, purging) and pressure_thread.c share it.
+ * A watch on memory pressure, as pressure.c (dispatching, purging), pressure_choose.c and pressure_thread.c share it.
  */
 #ifndef ASHMEM_LIB_PRESSURE_H
 #define ASHMEM_LIB_PRESSURE_H
@@ -46,5 +46,21 @@ struct ashmem_pressure {
 
 /* Whether the handle is this process's: 0, -EINVAL or -ESTALE. */
 int pressure_check(const struct ashmem_pressure *pressure);
+
+/* The source of this name, or NULL. */
+const struct pressure_source *pressure_named(const char *name);
+
+/* Open the sources that were wanted, and begin the guard. -ENODEV if "auto" finds none; no watch is open then, nor after another failure. */
+int pressure_choose(struct ashmem_pressure *p);
+
+/* A source is gone: close all, and choose again unless it was named. */
+int pressure_replace_sources(struct ashmem_pressure *p);
+
+/* Have ashmem_unpin() look, if it may and nobody else has it; end that, and keep what it did in the status. */
+void pressure_begin_guard(struct ashmem_pressure *p);
+void pressure_end_guard(struct ashmem_pressure *p);
+
+struct guard_counts;
+void pressure_add_guard(struct ashmem_pressure_status *status, const struct guard_counts *counts);
 
 #endif /* ASHMEM_LIB_PRESSURE_H */
