@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "budget.h"
+#include "lock.h"
 #include "process.h"
 #include "shrinker.h"
 #include "structs.h"
@@ -27,14 +28,15 @@ static void unref(struct ashmem_budget *budget)
 		free(budget);
 }
 
-/* The caller has a reference. */
+/* The caller has a reference. However often it takes, locked areas are waited for as long as in one purge. */
 static void keep_within(struct ashmem_budget *budget)
 {
+	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	uint64_t left = UINT64_MAX;
 	int is_first = 1;
 
 	while (left > 0) {
-		int64_t freed = areas_keep_within(budget);
+		int64_t freed = areas_keep_within(budget, &patience);
 		if (freed <= 0) /* all is well; or what is left is held, or an area is damaged or stuck */
 			return;
 		budgets_lock();

@@ -72,13 +72,15 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 	uint32_t *end)
 {
 	uint64_t a_page = bits_a_page(map), at = first, wanted = (uint64_t)last - first + 1;
-	int ask = is_in_pages(map) && wanted > a_page;
+	int may_ask = is_in_pages(map) && wanted > a_page;
 
 	while (at <= last) {
-		at = ask ? skip_holes(map, at) : at;
+		/* In the middle of a page a caller goes on, and a system call for each run of lost pages would be too many. */
+		if (may_ask && at % a_page == 0)
+			at = skip_holes(map, at);
 		if (at > last)
 			return 0;
-		uint64_t to = ask ? at / a_page * a_page + a_page - 1 : last;
+		uint64_t to = may_ask ? at / a_page * a_page + a_page - 1 : last;
 		to = to < last ? to : last;
 		if (lost_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
 			/* Behind the first one in any case: a peer may clear its bit now, and the caller must get on. */

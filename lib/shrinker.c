@@ -278,19 +278,18 @@ int64_t areas_shrink(uint64_t nr_pages)
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
-int64_t areas_keep_within(struct ashmem_budget *budget)
+int64_t areas_keep_within(struct ashmem_budget *budget, struct lock_patience *patience)
 {
-	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	struct notices notices;
 	uint64_t freed = 0;
 	int64_t error = 0;
 
-	begin_purging(&notices, &patience);
+	begin_purging(&notices, patience);
 	/* With the mutex, so that two threads do not both purge what one of them sees. */
 	uint64_t nr_pages = budget_excess(budget);
 	if (nr_pages > 0)
 		purge_pages(budget, nr_pages, &notices, &freed, &error);
-	end_purging(&notices, &patience);
+	end_purging(&notices, patience);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 struct ashmem_budget;
+struct lock_patience;
 
 /* The areas of the process, and the pages of them that a purge could free now. Takes no area's lock. */
 void areas_count(uint64_t *areas, uint64_t *evictable_pages);
@@ -22,6 +23,6 @@ int64_t areas_shrink(uint64_t nr_pages);
  * Purge what is over a budget, of its areas (budget.h). No other purge of the process runs meanwhile. Pages freed, or an error; if there
  * were too many notices of it to remember, more may be left.
  */
-int64_t areas_keep_within(struct ashmem_budget *budget);
+int64_t areas_keep_within(struct ashmem_budget *budget, struct lock_patience *patience);
 
 #endif /* ASHMEM_LIB_SHRINKER_H */

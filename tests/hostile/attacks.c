@@ -62,6 +62,7 @@ void enemy_map(struct enemy *e, int fd, uint64_t data_bytes, uint64_t seed)
 	e->list.nodes_top = top - RANGE_JOURNAL_SLOTS * RANGE_NODE_BYTES;
 	e->list.max_nodes = (uint32_t)range_nodes_needed(data_bytes / sys_page_size());
 	e->list.pages = (uint32_t)(data_bytes / sys_page_size());
+	e->lost = e->list.pages > CONTROL_LOST_INLINE ? (void *)e->base : e->control->lost;
 	for (uint32_t i = 0; i < e->root->nodes_used && i < NODES_MAX; i++) {
 		struct range_node *node = tree_node(&e->list, i);
 		if (node->next_free == 0 && node->level > 0)
@@ -596,6 +597,81 @@ static void next_free_marks(struct enemy *e)
 	PUT(e, a_leaf(e)->next_free, edge(e));
 }
 
+/* -- the bitmap of lost pages: any bits are good bits, but for what they cost -- */
+
+/* Words of the bitmap, with those behind the last page that a range could have. */
+static uint64_t lost_words(const struct enemy *e)
+{
+	return e->list.pages > CONTROL_LOST_INLINE ? (e->list.pages + 63) / 64 + 8 : CONTROL_LOST_INLINE / 64;
+}
+
+static uint64_t *a_lost_word(struct enemy *e)
+{
+	return &e->lost[roll(&e->dice, lost_words(e))];
+}
+
+static void lost_of_chance(struct enemy *e)
+{
+	for (int i = 0; i < 8; i++) {
+		uint64_t *word = a_lost_word(e);
+		PUT(e, *word, roll(&e->dice, 2) ? roll_bits(&e->dice) << 4 : UINT64_C(1) << roll(&e->dice, 64));
+	}
+}
+
+static void lost_of_chance_dead(struct enemy *e)
+{
+	lost_of_chance(e);
+	owner_dies(e);
+}
+
+static void lost_everywhere(struct enemy *e)
+{
+	for (uint64_t i = 0; i < lost_words(e); i++)
+		e->lost[i] = UINT64_MAX;
+}
+
+static void lost_nowhere(struct enemy *e)
+{
+	for (uint64_t i = 0; i < lost_words(e); i++)
+		e->lost[i] = 0;
+}
+
+static void lost_everywhere_dead(struct enemy *e)
+{
+	lost_everywhere(e);
+	owner_dies(e);
+}
+
+/* Every second page, the other ones at the next look. */
+static void lost_between_two_reads(struct enemy *e)
+{
+	for (int round = 0; round < 20; round++) {
+		uint64_t *word = a_lost_word(e), bits = round % 2 ? UINT64_C(0x5555555555555555) : ~UINT64_C(0x5555555555555555);
+		for (int i = 0; i < 50; i++)
+			__atomic_store_n(word, i % 2 ? bits : i % 3 ? 0 : ~bits, __ATOMIC_RELAXED);
+	}
+}
+
+/* Marked, with live pages, and all lost; not marked, and lost; marked, without live pages, and none lost. */
+static void lost_against_counts(struct enemy *e)
+{
+	for (int i = 0; i < 6; i++) {
+		struct range *range = an_entry(e);
+		uint32_t pages = range->pages, start = range->start;
+		if (start >= e->list.pages)
+			continue;
+		PUT(e, range->flags, roll(&e->dice, 2) ? RANGE_PURGED : 0);
+		PUT(e, range->live, roll(&e->dice, 2) ? pages : roll(&e->dice, 2) ? 0 : edge(e));
+		PUT(e, e->lost[start / 64], roll(&e->dice, 2) ? UINT64_MAX : 0);
+	}
+}
+
+static void lost_against_counts_dead(struct enemy *e)
+{
+	lost_against_counts(e);
+	owner_dies(e);
+}
+
 /* -- noise -- */
 
 static void random_words(struct enemy *e)
@@ -682,6 +758,19 @@ static int reopen(struct enemy *e, int flags)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", e->fd);
 	return open(path, flags | O_CLOEXEC | O_NONBLOCK);
+}
+
+/* Its pages go, and come back, while others ask the file where they are. */
+static void punch_lost(struct enemy *e)
+{
+	uint64_t page = sys_page_size();
+
+	if (e->list.pages <= CONTROL_LOST_INLINE)
+		return;
+	for (int i = 0; i < 4; i++) {
+		sys_punch(e->fd, e->data_bytes, (lost_words(e) * 8 + page - 1) / page * page);
+		*a_lost_word(e) = roll_bits(&e->dice);
+	}
 }
 
 /* On a description of its own, as another process would. */
@@ -784,6 +873,14 @@ const struct attack attacks[] = {
 	{"range: stamp", range_stamps, 0, 0},
 	{"node in two places", node_swapped, 0, 0},
 	{"node said to be free", next_free_marks, 0, 0},
+	{"lost pages of chance", lost_of_chance, 0, 0},
+	{"lost pages of chance, owner dead", lost_of_chance_dead, REPAIRED, 0},
+	{"lost pages: all, and behind the area", lost_everywhere, 0, 0},
+	{"lost pages: all, owner dead", lost_everywhere_dead, REPAIRED, 0},
+	{"lost pages: none", lost_nowhere, 0, 0},
+	{"lost pages that change between two reads", lost_between_two_reads, 0, 0},
+	{"lost pages against marks and counts", lost_against_counts, 0, 0},
+	{"lost pages against marks and counts, owner dead", lost_against_counts_dead, DEAD, 0},
 	{"random words", random_words, 0, 0},
 	{"random words of the root", random_words_of_the_root, 0, 0},
 	{"random bytes", random_bytes, 0, 0},
@@ -791,6 +888,7 @@ const struct attack attacks[] = {
 	{"all zeroes", all_zeroes, 0, 0},
 	{"punch the state", punch_control, SYSTEM, 0},
 	{"punch the data", punch_data, SYSTEM, 0},
+	{"punch the bitmap of lost pages", punch_lost, SYSTEM, 0},
 	{"write to the file", write_file, SYSTEM | LOCK, 0},
 	{"resize the file", resize, SYSTEM, 0},
 	{"seal against writing", seal_writing, SYSTEM | ATTACK_SEALABLE, 0},

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "key.h"
+
 static struct party party_of(const struct target *target, uint64_t seed)
 {
 	return (struct party){
@@ -115,6 +117,20 @@ static int wait_for_ever(void *argument)
 
 /* -- one strike, on an area at rest -- */
 
+/* After a recovery pages are lost within marked ranges only. */
+static void check_lost(struct control_map *map)
+{
+	struct range range;
+	uint32_t start, end;
+
+	for (uint64_t at = 0; at < map->list.pages; at = end) {
+		if (!control_next_lost(map, (uint32_t)at, map->list.pages - 1, &start, &end))
+			break;
+		for (uint32_t page = start; page < end; page++)
+			must(range_find(&map->list, page, &range) == 1 && range.start <= page && (range.flags & RANGE_PURGED));
+	}
+}
+
 static void check_repaired(struct target *target, int64_t before)
 {
 	struct control_map map;
@@ -124,6 +140,7 @@ static void check_repaired(struct target *target, int64_t before)
 	must(ranges_digest(target->area) == before);
 	must(fstat(target->fd, &status) == 0);
 	must(control_attach(&map, target->fd, &status) == 0); /* validates all */
+	check_lost(&map);
 	control_detach(&map);
 }
 
@@ -370,6 +387,47 @@ static void many_areas_locked(uint64_t seed)
 	struct party party = party_of(&targets[0], seed);
 	must(use(&party, "purge_all") == -ETIMEDOUT);
 	bystanders_check();
+}
+
+/*
+ * A budget makes a call purge until its limit is kept. One area is locked for ever, and claims much; in another one, each time that a page is
+ * freed, there is another.
+ */
+static void give_one_more(void *argument)
+{
+	struct enemy *enemy = argument;
+	struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[0]);
+
+	leaf->range[0] = (struct range){0, 1, 1, 0, key_of_stamp(sys_now_ns())};
+	leaf->key[0] = 0;
+	leaf->count = 1;
+	enemy->root->root = enemy->leaf[0];
+	enemy->root->height = 0;
+	enemy->root->age = leaf->range[0].stamp + 1;
+	enemy->root->evictable_pages = enemy->root->unpinned_pages = enemy->root->ranges = 1;
+}
+
+static void budget_of_a_locked_area(uint64_t seed)
+{
+	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = 1};
+	struct target locked, giving;
+	struct enemy enemy, giver;
+
+	guards_begin();
+	target_make(&locked, 0, 0);
+	target_make(&giving, 0, 0);
+	enemy_map(&enemy, locked.fd, locked.pages * locked.page, seed);
+	enemy_map(&giver, giving.fd, giving.pages * giving.page, seed);
+	enemy.root->evictable_pages = enemy.root->unpinned_pages = locked.pages;
+	enemy.control->lock = LOCK_TID - 1;
+	give_one_more(&giver);
+	before_punch_argument = &giver;
+	before_punch = give_one_more;
+	uint64_t begun = sys_now_ns();
+	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
+	uint64_t took = sys_now_ns() - begun;
+	if (took > 2 * (uint64_t)SYS_TIMEOUT_NS + SLACK_NS)
+		fail("the limit of a budget takes %" PRIu64 " ms", took / 1000000);
 }
 
 /* Makes all ranges younger, and evictable. */
@@ -641,6 +699,44 @@ static void maze_of_nodes(uint64_t seed)
 	bystanders_check();
 }
 
+/* Every second page of a large area is lost: a pin tells it, page by page, and asks the kernel for no more than pages of the bitmap. */
+static void bitmap_full_of_losses(uint64_t seed)
+{
+	enum { PAGES = 1 << 24 };
+	struct ashmem_extent lost[3];
+	struct target target;
+	struct enemy enemy;
+	uint32_t count = 0;
+
+	guards_begin();
+	bystanders_make();
+	target_make_huge(&target, PAGES);
+	must(ashmem_pin(target.area, 0, 0) >= 0 && ashmem_unpin(target.area, 0, 0) == 0);
+	enemy_map(&enemy, target.fd, PAGES * target.page, seed);
+	memset(enemy.lost, 0x55, PAGES / 8);
+	must(enemy.root->ranges == 1);
+	struct range_node *leaf = tree_node(&enemy.list, enemy.leaf[0]);
+	for (uint32_t i = 0; i < leaf->count && i < LEAF_MAX; i++)
+		leaf->range[i].flags |= leaf->range[i].flags & RANGE_PINNED ? 0 : RANGE_PURGED;
+	uint64_t begun = sys_now_ns(), before = seeks;
+	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_WAS_PURGED);
+	must(count == 3 && lost[1].offset == 2 * target.page && lost[2].offset + lost[2].length == (PAGES - 1) * target.page);
+	if (seeks - before > PAGES / 8 / target.page + 8)
+		fail("%" PRIu64 " system calls to read the bitmap", seeks - before);
+	must(sys_now_ns() - begun < SLACK_NS);
+	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_NOT_PURGED && count == 0);
+	/* The same for a recovery, which forgets them all. */
+	memset(enemy.lost, 0x55, PAGES / 8);
+	enemy.control->lock = LOCK_DEAD;
+	begun = sys_now_ns(), before = seeks;
+	must(ashmem_get_pin_status(target.area, 0, 0) == ASHMEM_IS_PINNED);
+	must(seeks - before <= PAGES / 8 / target.page + 8);
+	must(sys_now_ns() - begun < SLACK_NS);
+	check_lost(&(struct control_map){.list = enemy.list, .lost = enemy.lost, .fd = target.fd, .data_bytes = enemy.data_bytes,
+		.page_shift = (uint32_t)__builtin_ctzll(target.page)});
+	bystanders_check();
+}
+
 /* What is about to be inserted by an intent comes back as fast as it is erased. */
 static int refill_leaves(void *argument)
 {
@@ -791,6 +887,8 @@ const struct special specials[] = {
 	{"more descriptors than one", more_descriptors_than_one},
 	{"no room for descriptors", no_room_for_descriptors},
 	{"a socket that lingers", a_socket_that_lingers},
+	{"a bitmap full of losses", bitmap_full_of_losses},
+	{"a budget of an area that is locked", budget_of_a_locked_area},
 	{"storm", storm},
 };
 const unsigned special_count = sizeof(specials) / sizeof(specials[0]);

@@ -58,6 +58,8 @@ void guards_check(void);
 /* Called each time the library is about to free pages, if set. */
 extern void (*before_punch)(void *argument);
 extern void *before_punch_argument;
+/* Calls of lseek(2) by the library. */
+extern uint64_t seeks;
 
 /* -- world.c -- */
 
@@ -94,6 +96,7 @@ struct enemy {
 	struct range_root *root;
 	struct range_list list; /* where nodes and journal lie */
 	unsigned char *base, *image;
+	uint64_t *lost; /* the bitmap of lost pages */
 	size_t bytes, used; /* of the mapping; of its end that is in use, which `image` has */
 	uint64_t data_bytes;
 	uint32_t inner[NODES_MAX], inner_count, leaf[NODES_MAX], leaf_count;
@@ -153,6 +156,8 @@ void use_for(struct party *party, unsigned ms);
 int64_t use(struct party *party, const char *call);
 /* All ranges as find_unpinned tells them, as a number; -1 if that fails. */
 int64_t ranges_digest(struct ashmem_area *area);
+/* What /proc says of memory for those who watch for pressure: that there is hardly any. Before there are victims. */
+void victims_prepare(void);
 
 /* -- cases.c -- */
 

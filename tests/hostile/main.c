@@ -189,6 +189,7 @@ int main(int argc, char **argv)
 	plan.name_count = argc - at;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ashmem_backend_select("memfd");
+	victims_prepare();
 	for (; rounds > 0; rounds--, plan.seed++) {
 		if (!plan.is_list)
 			printf("hostile: --seed %" PRIu64 "\n", plan.seed);

@@ -8,10 +8,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "pressure_source.h"
 
 /* Pages of chance: often few, sometimes all. */
 static void draw(struct party *p, uint64_t *offset, uint64_t *length)
@@ -31,12 +34,46 @@ static int64_t call_pin(struct party *p)
 	return ashmem_pin(p->area, offset, length);
 }
 
+/* What is told to be lost lies within the range, in order, whatever the bitmap says at which moment. */
+static int64_t call_pin_lost(struct party *p)
+{
+	enum { EXTENTS = 12 };
+	struct ashmem_extent lost[EXTENTS + 1];
+	uint32_t capacity = 1 + (uint32_t)roll(&p->dice, EXTENTS), count = 0x5a5a5a5a;
+	uint64_t offset, length, at;
+
+	draw(p, &offset, &length);
+	memset(lost, 0xa5, sizeof(lost));
+	int r = ashmem_pin_lost(p->area, offset, length, lost, capacity, &count);
+	must(lost[capacity].offset == 0xa5a5a5a5a5a5a5a5u);
+	if (r < 0) {
+		must(count == 0x5a5a5a5a);
+		return r;
+	}
+	must(count <= capacity && (r == ASHMEM_WAS_PURGED || count == 0));
+	at = offset;
+	for (uint32_t i = 0; i < count; i++) {
+		must(lost[i].offset >= at && lost[i].length > 0 && (lost[i].offset | lost[i].length) % p->page == 0);
+		at = lost[i].offset + lost[i].length;
+	}
+	must(at <= (length ? offset + length : p->pages * p->page));
+	return r;
+}
+
 static int64_t call_unpin(struct party *p)
 {
 	uint64_t offset, length;
 
 	draw(p, &offset, &length);
 	return ashmem_unpin(p->area, offset, length);
+}
+
+static int64_t call_unpin_with(struct party *p)
+{
+	uint64_t offset, length;
+
+	draw(p, &offset, &length);
+	return ashmem_unpin_with(p->area, offset, length, (uint32_t)roll(&p->dice, 8), (uint32_t)roll(&p->dice, 2));
 }
 
 static int64_t call_status(struct party *p)
@@ -57,6 +94,21 @@ static int64_t call_hold(struct party *p)
 		return r;
 	int released = ashmem_release(p->area, offset, length, roll(&p->dice, 2) ? 0 : ASHMEM_RELEASE_LOST);
 	/* Another thread of this handle may have released the same pages. */
+	return released < 0 && released != -EINVAL ? released : r;
+}
+
+/* Of what was purged before, so that there are marks to release and losses to forget. */
+static int64_t call_hold_purged(struct party *p)
+{
+	uint64_t offset, length;
+
+	draw(p, &offset, &length);
+	int64_t r = ashmem_unpin(p->area, offset, length);
+	if (r == 0)
+		r = ashmem_purge_all() < 0 ? 0 : ashmem_hold(p->area, offset, length);
+	if (r <= 0)
+		return r;
+	int released = ashmem_release(p->area, offset, length, roll(&p->dice, 4) ? 0 : ASHMEM_RELEASE_LOST);
 	return released < 0 && released != -EINVAL ? released : r;
 }
 
@@ -88,6 +140,19 @@ static int64_t call_map(struct party *p)
 		bytes[count * p->page - 1] = seen;
 	must(ashmem_unmap(addr, count * p->page) == 0);
 	return 0;
+}
+
+static int64_t call_populate(struct party *p)
+{
+	uint64_t first = roll(&p->dice, p->pages), count = 1 + roll(&p->dice, p->pages - first < 40 ? p->pages - first : 40);
+	void *addr = NULL;
+	int r = ashmem_map(p->area, first * p->page, count * p->page, PROT_READ, MAP_SHARED, &addr);
+
+	if (r < 0)
+		return r;
+	r = ashmem_populate(addr, count * p->page);
+	must(ashmem_unmap(addr, count * p->page) == 0);
+	return r;
 }
 
 static int64_t call_read(struct party *p)
@@ -202,6 +267,130 @@ static int64_t call_purge_all(struct party *p)
 	return ashmem_purge_all();
 }
 
+/* -- purges that a call makes for the program -- */
+
+/* A group of its own, and at times the process's budget, with limits that the area exceeds. */
+static int64_t call_budget(struct party *p)
+{
+	struct ashmem_budget_options limits = {.struct_size = sizeof(limits),
+		.unpinned_bytes = roll(&p->dice, p->pages) * p->page,
+		.all_bytes = roll(&p->dice, 2) ? (1 + roll(&p->dice, p->pages)) * p->page : 0};
+	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
+	struct ashmem_budget *budget = NULL;
+	uint64_t offset, length;
+
+	draw(p, &offset, &length);
+	must(ashmem_budget_create(&limits, &budget) == 0);
+	int added = ashmem_budget_add(budget, p->area);
+	must(added == 0 || added == -EBUSY); /* in a group of another thread */
+	int64_t r = ashmem_unpin(p->area, offset, length);
+	must(ashmem_budget_get_usage(budget, &usage) == 0);
+	/* An area counts for no more than its pages, whatever it says. */
+	must(usage.areas <= 1 && usage.unpinned_bytes <= p->pages * p->page && usage.all_bytes <= p->pages * p->page);
+	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
+	limits.unpinned_bytes = limits.all_bytes = 0;
+	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
+	ashmem_budget_close(budget);
+	return r;
+}
+
+static uint64_t count_cache(void *userdata)
+{
+	(void)userdata;
+	return 20;
+}
+
+static int64_t scan_cache(void *userdata, uint64_t pages)
+{
+	__atomic_fetch_add((uint64_t *)userdata, pages, __ATOMIC_RELAXED);
+	return (int64_t)(pages < 20 ? pages : 20);
+}
+
+static int64_t call_shrinker(struct party *p)
+{
+	uint64_t scanned = 0;
+	struct ashmem_shrinker_options options = {.struct_size = sizeof(options), .name = "cache",
+		.count = count_cache, .scan = scan_cache, .userdata = &scanned};
+	struct ashmem_shrinker *shrinker = NULL;
+
+	must(ashmem_shrinker_register(&options, &shrinker) == 0);
+	int64_t r = ashmem_shrink(1 + roll(&p->dice, 60));
+	ashmem_shrinker_unregister(shrinker);
+	must(r >= 0); /* there is always something to free */
+	return r;
+}
+
+/* Pins what it is told to have gone, if it is told of its area. */
+static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	struct party *p = userdata;
+
+	if (area != p->area)
+		return;
+	must(length > 0 && (offset | length) % p->page == 0 && offset + length <= p->pages * p->page);
+	ashmem_pin(area, offset, length);
+	ashmem_unpin_with(area, offset, length, ASHMEM_PRIORITY_LAST, ASHMEM_ORDER_FIFO);
+}
+
+static int64_t call_subscribe(struct party *p)
+{
+	struct party told = *p; /* it may be called by other threads */
+	int id = ashmem_purge_subscribe(be_told, &told);
+
+	if (id == -ENOSPC)
+		return 0;
+	must(id > 0);
+	int64_t r = ashmem_shrink(1 + roll(&p->dice, 20));
+	must(ashmem_purge_unsubscribe(id) == 0);
+	return r;
+}
+
+static char fake_proc[40];
+
+static void put_file(const char *name, const char *text)
+{
+	char path[80];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", fake_proc, name);
+	file = fopen(path, "w");
+	must(file && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+static void remove_fake_proc(void)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "%s/meminfo", fake_proc);
+	unlink(path);
+	rmdir(fake_proc);
+}
+
+void victims_prepare(void)
+{
+	strcpy(fake_proc, "/tmp/ashmem-hostile-XXXXXX");
+	must(mkdtemp(fake_proc));
+	put_file("meminfo", "MemTotal: 2000000 kB\nMemAvailable: 1000 kB\n");
+	pressure_proc = fake_proc;
+	atexit(remove_fake_proc); /* cases end by _exit() */
+}
+
+/* Memory is always short here: each dispatch purges, and unpins meanwhile. */
+static int64_t call_pressure(struct party *p)
+{
+	struct ashmem_pressure_options options = {.struct_size = sizeof(options), .source = "available"};
+	struct ashmem_pressure *pressure = NULL;
+	uint64_t offset, length;
+
+	draw(p, &offset, &length);
+	must(ashmem_pressure_open(&options, &pressure) == 0);
+	int level = ashmem_pressure_dispatch(pressure);
+	must(level >= ASHMEM_PRESSURE_NONE && level <= ASHMEM_PRESSURE_CRITICAL);
+	int r = ashmem_unpin(p->area, offset, length);
+	ashmem_pressure_close(pressure);
+	return r;
+}
+
 static int64_t call_fd(struct party *p)
 {
 	return ashmem_fd(p->area);
@@ -280,11 +469,15 @@ static const struct {
 	int reader[8];   /* more of a read-only one's */
 } calls[] = {
 	{"pin", call_pin, 1, 1, {DAMAGE}, {EACCES}},
-	{"unpin", call_unpin, 1, 1, {DAMAGE}, {EACCES}},
+	{"pin_lost", call_pin_lost, 1, 1, {DAMAGE}, {EACCES}},
+	{"unpin", call_unpin, 3, 1, {DAMAGE}, {EACCES}},
+	{"unpin_with", call_unpin_with, 3, 1, {DAMAGE}, {EACCES}},
 	{"get_pin_status", call_status, 1, 1, {DAMAGE}, {EACCES}},
 	{"hold", call_hold, 4, 1, {DAMAGE, EACCES, ENOTSUP}, {EACCES}},
+	{"hold of purged pages", call_hold_purged, 7, 1, {DAMAGE, EACCES, ENOTSUP}, {EACCES}},
 	{"release", call_release, 1, 1, {DAMAGE, EINVAL}, {EINVAL}},
 	{"map", call_map, 1, 0, {DAMAGE, EPERM, EACCES}, {EACCES}},
+	{"populate", call_populate, 1, 0, {DAMAGE, EPERM, EACCES, ENOTSUP, EFAULT}, {EACCES}},
 	{"read", call_read, 2, 0, {DAMAGE}, {EACCES}},
 	{"pread", call_pread, 0, 0, {NO_ERROR}, {NO_ERROR}},
 	{"seek", call_seek, 1, 0, {DAMAGE, EINVAL, ENXIO}, {EACCES}},
@@ -297,6 +490,10 @@ static const struct {
 	{"shrink_count, process_get_stats", call_process_stats, 1, 0, {NO_ERROR}, {NO_ERROR}},
 	{"shrink", call_shrink, 2, 1, {DAMAGE}, {NO_ERROR}},
 	{"purge_all", call_purge_all, 2, 1, {DAMAGE}, {NO_ERROR}},
+	{"budget", call_budget, 8, 1, {DAMAGE}, {EACCES}},
+	{"shrinker", call_shrinker, 2, 1, {NO_ERROR}, {NO_ERROR}},
+	{"subscriber", call_subscribe, 8, 1, {DAMAGE}, {NO_ERROR}},
+	{"pressure", call_pressure, 4, 1, {DAMAGE}, {EACCES}},
 	{"fd", call_fd, 1, 0, {DAMAGE, EACCES, ENOTSUP}, {NO_ERROR}},
 	{"export_read_only", call_export, 2, 0, {DAMAGE, EACCES, ENOTSUP}, {NO_ERROR}},
 	{"seal", call_seal, 1, 0, {DAMAGE, EPERM}, {EACCES}},
