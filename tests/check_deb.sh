@@ -47,7 +47,7 @@ contents libashmem-dev >"$work/libashmem-dev"
 contents libashmem-tools >"$work/libashmem-tools"
 for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" "libashmem-dev:./usr/lib/$multiarch/libashmem.so" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.a" "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
-  libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-tools:./usr/bin/ashmem-inspect; do
+  libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp libashmem-tools:./usr/bin/ashmem-inspect; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)
@@ -107,7 +107,7 @@ minimal_system() {
   suite=$(sed -n "s/^VERSION_CODENAME=//p" /etc/os-release)
   mapfile -t options < <(apt_options)
   apt_sources | mmdebstrap --quiet --variant=minbase --mode=root "${options[@]}" \
-    --include=gcc,libc6-dev,pkg-config,dpkg-dev,apt-utils "$suite" "$root" - || return 1
+    --include=gcc,g++,libc6-dev,pkg-config,dpkg-dev,apt-utils "$suite" "$root" - || return 1
   # The first mirror can be a name in this machine's files.
   cp -L /etc/hosts /etc/resolv.conf "$root/etc/"
 }

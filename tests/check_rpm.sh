@@ -28,7 +28,7 @@ if have rpm2cpio && have cpio; then
     check "unpacks ${package##*/}" sh -c "cd '$scratch' && rpm2cpio '$package' | cpio -id --quiet"
   done
   libdir=$(cd "$scratch" && dirname usr/lib*/"$SONAME")
-  for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h "$libdir/cmake/ashmem/ashmem-config.cmake" \
+  for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
     usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
