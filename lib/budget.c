@@ -28,8 +28,28 @@ static void unref(struct ashmem_budget *budget)
 		free(budget);
 }
 
-/* The caller has a reference. However often it takes, locked areas are waited for as long as in one purge. */
-static void keep_within(struct ashmem_budget *budget)
+/*
+ * The budgets that this thread is purging for. Subscribers are called meanwhile, and what they unpin is over again: the purge that is under way
+ * goes on with that, or else one would come within the other until the stack ends.
+ */
+struct keeping {
+	const struct ashmem_budget *budget;
+	const struct keeping *outer;
+};
+
+static THREAD_LOCAL const struct keeping *keeping;
+
+static int is_kept(const struct ashmem_budget *budget)
+{
+	const struct keeping *at = keeping;
+
+	while (at && at->budget != budget)
+		at = at->outer;
+	return at != NULL;
+}
+
+/* However often it takes, locked areas are waited for as long as in one purge. */
+static void purge_what_is_over(struct ashmem_budget *budget)
 {
 	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
 	uint64_t left = UINT64_MAX;
@@ -47,6 +67,18 @@ static void keep_within(struct ashmem_budget *budget)
 		is_first = 0;
 		budgets_unlock();
 	}
+}
+
+/* The caller has a reference. */
+static void keep_within(struct ashmem_budget *budget)
+{
+	const struct keeping own = {budget, keeping};
+
+	if (is_kept(budget))
+		return;
+	keeping = &own;
+	purge_what_is_over(budget);
+	keeping = own.outer;
 }
 
 /* If it is over, a reference to the budget, else NULL. The lock is held. */

@@ -44,6 +44,9 @@
  * What other processes unpin, pin and purge there is noticed by the next call of this process on the same area; and before anything is purged,
  * and by ashmem_budget_get_usage(), all areas of the budget are counted anew. Only calls of this process purge for its budgets.
  *
+ * Subscribers (notice.h) that are called while something is purged for a budget may unpin: the purge goes on with that, until as much as was
+ * unpinned when it began has gone. What they unpin last may so be over the limit, until the next call.
+ *
  * Threads may exceed a budget at the same time: one purges, the others wait and purge what is still over, if anything. A child of fork has
  * copies of all budgets, for its own handles.
  *
