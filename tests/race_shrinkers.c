@@ -136,8 +136,11 @@ int main(void)
 	for (int i = 0; i < SHRINKING + COMING; i++)
 		stress_expect(pthread_create(&threads[i], NULL, i < SHRINKING ? shrinking : coming, NULL) == 0);
 	while (seconds_now() < end) {
-		/* One does not follow threads through a fork, the other's allocator can be locked for good in a child. */
-		if (!UNDER_THREAD_SANITIZER && !UNDER_ADDRESS_SANITIZER)
+		/*
+		 * The first does not follow threads through a fork, the second's allocator can be locked for good in a child, and to valgrind what
+		 * the other threads held is lost there.
+		 */
+		if (!UNDER_THREAD_SANITIZER && !UNDER_ADDRESS_SANITIZER && !under_valgrind())
 			fork_once();
 		usleep(1000);
 	}
