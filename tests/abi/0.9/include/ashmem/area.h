@@ -260,7 +260,7 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @retval -EAGAIN, -EOPNOTSUPP  As mmap(2).
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
- * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EFBIG    With the state behind it the area is larger than files of this process may be (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -287,8 +287,8 @@ int ashmem_unmap(void *addr, size_t length);
 /**
  * @brief Have the pages of a mapping in memory before they are used, in huge pages where that is possible.
  *
- * For who is about to fill a large piece of an area, new or purged, having pinned it: without this each page comes into being when it is first touched,
- * one by one. Where a whole huge page (2 MiB with pages of 4 KiB) lies within the given memory, the kernel is asked to make one of it, whatever the
+ * Call it before filling a large piece of an area that is new or was purged, after pinning it: else each page comes into being when it is first
+ * touched, one by one. Where a whole huge page (2 MiB with pages of 4 KiB) lies within the given memory, the kernel is asked to make one of it, whatever the
  * system's policy for huge pages is; that takes a tenth of the time, and so does purging it later as a whole. Purging parts of a
  * huge page splits it again. ashmem_map() chooses addresses that suit. Changes no contents and no pin.
  *
@@ -354,7 +354,7 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
  * @brief Move the area's file position.
  *
  * @param[in] area    A materialised area.
- * @param[in] offset  Bytes, meaning as lseek(2) says for @p whence.
+ * @param[in] offset  Bytes, counted from where @p whence says, as with lseek(2).
  * @param[in] whence  SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE.
  * @return The new position in bytes.
  * @retval -EINVAL  @p area is NULL; the size is 0; the position would be negative or overflow; or @p whence is another value.
@@ -375,7 +375,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * @name Pinning
  *
  * Offsets and lengths are multiples of the page size. **Length 0 means "to the end"**, so a cache with empty entries must not
- * pass their length on. Pins are a state, not a count
+ * pass their length on. (At the very end of the area there is nothing to do then: NOT_PURGED, 0, IS_PINNED.) Pins are a state, not a count
  * (contract rule 13).
  * @{
  */
@@ -559,10 +559,11 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
 /**
  * @brief Release a range: one hold less on each of its pages.
  *
- * Pages that are unpinned are from now on as if they had been unpinned just now: without purge mark, the newest in age. With
- * #ASHMEM_RELEASE_LOST, or on a handle that was imported read-only, marks and ages stay. Then pages that this handle has no hold on any more can be purged,
- * unless they are pinned or somebody else holds them. Do not clear marks, that is release without the flag, while another holder
- * still rebuilds. A process that dies within the call may have renewed only the first of several ranges, each as a whole; the marks of the others
+ * Of these pages, those in the list of unpinned ranges become as if they had been unpinned just now: without purge mark, the newest in age. With
+ * #ASHMEM_RELEASE_LOST, or on a handle that was imported read-only, marks and ages stay.
+ *
+ * Pages that this handle has no hold on any more can be purged, unless they are pinned or somebody else holds them. Do not clear marks,
+ * which a release without the flag does, while another holder still rebuilds. A process that dies within the call may have renewed only the first of several ranges, each as a whole; the marks of the others
  * stay, and the next one rebuilds them.
  *
  * @param[in] area    A materialised area.
@@ -624,7 +625,7 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
- * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EFBIG    With the state behind it the area is larger than files of this process may be (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -652,7 +653,7 @@ int ashmem_fd(struct ashmem_area *area);
  * @retval -ENOTSUP `/proc` is not mounted or forbids it, so that there is no second description; or the kernel backend.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
- * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EFBIG    With the state behind it the area is larger than files of this process may be (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -685,7 +686,7 @@ int ashmem_export_read_only(struct ashmem_area *area);
  *                  file mapped writable); or the kernel backend.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
- * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EFBIG    With the state behind it the area is larger than files of this process may be (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
@@ -708,7 +709,7 @@ int ashmem_seal(struct ashmem_area *area);
  * @retval -EINVAL   @p area is NULL, or @p fd is neither an ashmem descriptor nor a memfd.
  * @retval -EBADF    @p fd is not open, or was opened write-only or with O_PATH.
  * @retval -EPERM    The memfd carries an area's state but lacks the seals against resizing: not made by libashmem.
- * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another page size or byte order; or on huge pages.
+ * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another page size or byte order; or the memfd is one of huge pages.
  * @retval -EUCLEAN  The state is damaged.
  * @retval -EFBIG    The file is too large to be an area.
  * @retval -EMFILE, -ENFILE, -ENOMEM  No descriptor or memory left.
@@ -740,7 +741,7 @@ int ashmem_import(int fd, struct ashmem_area **area);
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no read-only descriptor be made.
  * @retval -ENOTSUP The mask lacks PROT_WRITE and `/proc` is not mounted or forbids it, so that there is no read-only descriptor.
  * @retval -ENODEV   The memory cannot come into being: a sandbox forbids memfd_create(2).
- * @retval -EFBIG    Larger, with the state behind it, than the process may make a file (`RLIMIT_FSIZE`).
+ * @retval -EFBIG    With the state behind it the area is larger than files of this process may be (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *

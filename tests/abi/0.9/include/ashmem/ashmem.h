@@ -37,11 +37,12 @@
  * | -EINVAL | the area, or a pointer that must not be NULL, is NULL |
  * | -ETIMEDOUT | another process held the area's lock, or another lock on its file, for longer than five seconds (it is stopped, hostile, or gets no processor where the caller does); nothing changed, trying again is fine |
  * | -EUCLEAN | the state that the processes share is damaged: a peer with write access wrote nonsense into it. Data and mappings stay usable; pin state is gone. Close the area and make a new one |
- * | -ENOTSUP | this backend cannot do it (each call says which) |
+ * | -ENOTSUP | this backend cannot do it: each call says when for those built in; a registered one lacks the capability |
  * | -ESTALE | the area was not yet materialised when the process was cloned behind the back of libc (a bare `clone` or `_Fork`), so it cannot be shared with the parent; only ashmem_close() works |
  *
- * No call waits longer for other processes than five seconds, but for those that need several locks or a socket; a purge waits five seconds
- * for the locks of all its areas together. Only time in which the caller could run counts. docs/security.md has a table of the bounds.
+ * A call waits for other processes for five seconds at most. Exceptions are calls that need several locks one after the other, and those that wait for
+ * a socket. A purge waits five seconds for the locks of all its areas together. Only time in which the caller could run counts.
+ * docs/security.md has a table of the bounds.
  *
  * @section ashmem_structs Structures that grow
  *

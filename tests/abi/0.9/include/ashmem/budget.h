@@ -95,7 +95,7 @@ struct ashmem_budget_usage {
  * @param[in]  options  The limits; NULL: none yet. Not used after the call.
  * @param[out] budget   The budget; the caller ends it with ashmem_budget_close().
  * @return 0 on success.
- * @retval -EINVAL  @p budget is NULL, `struct_size` is smaller than itself, or `flags` has another bit.
+ * @retval -EINVAL  @p budget is NULL, `struct_size` is too small (@ref ashmem_structs), or `flags` has another bit.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all zero.
  * @retval -ENOMEM  No memory.
  *
@@ -132,7 +132,7 @@ void ashmem_budget_close(struct ashmem_budget *budget);
  * @param[in] budget   A budget.
  * @param[in] options  The limits; not used after the call.
  * @return 0 on success.
- * @retval -EINVAL  @p budget or @p options is NULL, `struct_size` is smaller than itself, or `flags` has another bit.
+ * @retval -EINVAL  @p budget or @p options is NULL, `struct_size` is too small (@ref ashmem_structs), or `flags` has another bit.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all zero.
  *
  * Threads: any thread. Waits for another purge of the same process to end.
@@ -150,7 +150,7 @@ int ashmem_budget_set_limits(struct ashmem_budget *budget, const struct ashmem_b
  * @return 0 on success, also if it is in this group already.
  * @retval -EINVAL   @p budget or @p area is NULL, or @p budget is the process's.
  * @retval -EBUSY    The area is in another group.
- * @retval -ENOTSUP  The kernel backend.
+ * @retval -ENOTSUP  The kernel backend, or a registered one without #ASHMEM_BACKEND_CAP_LRU.
  *
  * Threads: any thread. Waits for another purge of the same process to end.
  * @since 0.9
@@ -176,7 +176,7 @@ int ashmem_budget_remove(struct ashmem_budget *budget, struct ashmem_area *area)
  * @param[in]     budget  A budget.
  * @param[in,out] usage   `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
- * @retval -EINVAL  @p budget or @p usage is NULL, or `struct_size` is smaller than itself.
+ * @retval -EINVAL  @p budget or @p usage is NULL, or `struct_size` is too small (@ref ashmem_structs).
  *
  * Threads: any thread; takes no area's lock, and purges nothing.
  * @since 0.9

@@ -49,7 +49,7 @@ typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64
 /**
  * @brief Be called for what this process purges from now on.
  *
- * Nothing is allocated, here or later.
+ * Nothing is allocated for the subscriber, here or later.
  *
  * @param[in] fn        The subscriber. It may be called by several threads at once.
  * @param[in] userdata  Handed to @p fn.

@@ -37,7 +37,7 @@ namespace ashmem {
  * object that owns it may be moved. Not for several threads at once.
  * @since 0.9
  */
-class pinned {
+class ASHMEM_HPP_NODISCARD pinned {
 public:
 	/** @brief Nothing. */
 	pinned() noexcept : area_(nullptr), offset_(0), length_(0), priority_(ASHMEM_PRIORITY_NORMAL), order_(ASHMEM_ORDER_FIFO), found_(contents::kept) {}
@@ -174,7 +174,7 @@ private:
  * object that owns it may be moved. Not for several threads at once.
  * @since 0.9
  */
-class held {
+class ASHMEM_HPP_NODISCARD held {
 public:
 	/** @brief Nothing. */
 	held() noexcept : area_(nullptr), offset_(0), length_(0), found_(contents::kept) {}

@@ -137,12 +137,12 @@ struct ashmem_pressure_status {
 };
 
 /**
- * @brief Told to ashmem_pressure_subscribe(): called when the level has changed.
+ * @brief A subscriber: called when the level has changed.
  *
  * Called by ashmem_pressure_dispatch() on its caller's thread (with ashmem_pressure_run(): on that thread), after
  * purging, with no library lock held. It must not close the handle.
  *
- * @param userdata      What was told to ashmem_pressure_subscribe().
+ * @param userdata      As given to ashmem_pressure_subscribe().
  * @param level         The new ASHMEM_PRESSURE_ level.
  * @param before        The level before.
  * @param purged_pages  Pages that this dispatch purged.
@@ -155,7 +155,7 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @param[in]  options   NULL: all defaults. Not used after the call.
  * @param[out] pressure  The handle; the caller ends it with ashmem_pressure_close().
  * @return 0 on success; also when the service manager turned watching off.
- * @retval -EINVAL     @p pressure is NULL, `struct_size` is smaller than itself, a percentage is above 100, `reserve_percent` above 50,
+ * @retval -EINVAL     @p pressure is NULL, `struct_size` is too small (@ref ashmem_structs), a percentage is above 100, `reserve_percent` above 50,
  *                     `hold_ms` above 3600000, a flag is unknown, no source has this name; or "service" was named and its path is not absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all zero; or "service" was named
  *                     and what to write is longer than 4096 bytes.
@@ -301,7 +301,7 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
  * @param[in]     pressure  From ashmem_pressure_open().
  * @param[in,out] status    `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
- * @retval -EINVAL  @p pressure or @p status is NULL, or `struct_size` is smaller than itself.
+ * @retval -EINVAL  @p pressure or @p status is NULL, or `struct_size` is too small (@ref ashmem_structs).
  *
  * Threads: any thread.
  * @since 0.9

@@ -382,7 +382,7 @@ private:
  * The destructor waits as ashmem_purge_unsubscribe() does.
  * @since 0.9
  */
-class purge_notice {
+class ASHMEM_HPP_NODISCARD purge_notice {
 public:
 	/** @brief No subscription. */
 	purge_notice() noexcept : id_(-1) {}

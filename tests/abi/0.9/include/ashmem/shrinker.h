@@ -127,7 +127,7 @@ struct ashmem_shrinker_stats {
  * @param[in]  options   What it is; not used after the call.
  * @param[out] shrinker  The shrinker; the caller ends it with ashmem_shrinker_unregister().
  * @return 0 on success.
- * @retval -EINVAL  @p options or @p shrinker is NULL, `struct_size` is smaller than itself, `count` or `scan` is NULL, or `seeks` is none of what it can be.
+ * @retval -EINVAL  @p options or @p shrinker is NULL, `struct_size` is too small (@ref ashmem_structs), `count` or `scan` is NULL, or `seeks` is none of what it can be.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all zero.
  * @retval -ENOMEM  No memory.
  * @retval -ENOSPC  There are 255 shrinkers already.
@@ -161,7 +161,7 @@ void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
  * @param[in]     index  0: the areas; from 1 on the registered ones in the order of their registration.
  * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
- * @retval -EINVAL  @p stats is NULL, or `struct_size` is smaller than itself.
+ * @retval -EINVAL  @p stats is NULL, or `struct_size` is too small (@ref ashmem_structs).
  * @retval -ENOENT  There are no more than @p index.
  *
  * Threads: any thread; also from within a shrinker.
@@ -191,14 +191,14 @@ int64_t ashmem_purge_all(void);
 /**
  * @brief Purge least recently unpinned ranges, and have the program's shrinkers free, until at least a number of pages is free.
  *
- * Without registered shrinkers all of it falls to the areas; with them it is spread as @ref ashmem_shrinkers tells. Of the areas
+ * Without registered shrinkers all of it falls to the areas; with them it is shared out by count and cost (@ref ashmem_shrinkers). In areas
  * whole ranges are purged, so more pages than asked can go; never more ranges than needed.
  * Areas of the kernel backend are left alone: only the kernel decides when the driver purges.
+ * It waits for locked areas five seconds at the most, for all of them together.
  *
  * @param[in] nr_pages  Pages wanted. 0 purges nothing, and asks no shrinker.
- * Waits for locked areas five seconds at the most, for all of them together.
- *
- * @return The number of pages freed; less than @p nr_pages only if nobody could free more; of the areas, than when the call began.
+ * @return The number of pages freed; less than @p nr_pages only if nobody could free more. Ranges that are unpinned during the call may
+ * be left alone.
  * @retval -ETIMEDOUT  An area stayed locked by another process for too long and nothing could be freed.
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
  * @retval -EIO        The kernel refused to free pages, and nothing could be freed; they stay evictable.

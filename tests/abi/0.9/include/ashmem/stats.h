@@ -72,7 +72,7 @@ struct ashmem_process_stats {
  * @param[in]     area   An area.
  * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
- * @retval -EINVAL     @p area or @p stats is NULL, or `struct_size` is smaller than itself.
+ * @retval -EINVAL     @p area or @p stats is NULL, or `struct_size` is too small (@ref ashmem_structs).
  * @retval -ENOTSUP    The kernel backend: the driver tells none of this.
  * @retval -EACCES     The area's state is not to be had: a read-only descriptor that the library did not make.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
@@ -96,7 +96,7 @@ int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *st
  *
  * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
- * @retval -EINVAL  @p stats is NULL, or `struct_size` is smaller than itself.
+ * @retval -EINVAL  @p stats is NULL, or `struct_size` is too small (@ref ashmem_structs).
  *
  * Threads: any thread.
  * @since 0.9
