@@ -430,7 +430,7 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 /* Whether the area has a range list that this process can purge from. */
 static int is_purgeable(struct memfd_area *area)
 {
-	return memfd_look_again(area) && !area->plain && area->control.writable &&
+	return (memfd_is_established(area) || memfd_look_again(area)) && !area->plain && area->control.writable &&
 	       !SHARED_LOAD(area->control.shared->sealed);
 }
 
@@ -494,7 +494,7 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct memfd_area *area = state;
 	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
-	uint64_t begun_ns = sys_now_ns(), deadline_ns = begun_ns + lock_patience();
+	uint64_t begun_ns = stamp_now(&stamp_clock), deadline_ns = begun_ns + lock_patience();
 	int r = 0;
 
 	if (!is_purgeable(area))

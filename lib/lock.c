@@ -114,7 +114,9 @@ static void use_patience(uint64_t waited_ns)
 
 void lock_use_patience(uint64_t begun_ns)
 {
-	use_patience(sys_now_ns() - begun_ns);
+	uint64_t now_ns = sys_now_ns();
+
+	use_patience(now_ns > begun_ns ? now_ns - begun_ns : 0);
 }
 
 /*

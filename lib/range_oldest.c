@@ -110,14 +110,16 @@ static int enter_leaf(struct range_list *list, struct range_sweep *sweep)
 	if (r < 0)
 		return r;
 	sweep->next = sweep->count = 0;
-	sweep->rest_age = AGE_NONE;
+	/* Neither purged ranges nor pinned entries. */
+	uint64_t limit = least_of(beside.rank, AGE_PURGED - 2), rest = AGE_NONE - 1;
 	for (uint32_t i = 0; i < path->at[0].count; i++) {
-		uint64_t age = entry_age(&path->at[0].node->entry[i]);
-		if (age == AGE_NONE || age == AGE_PURGED || age - 1 > beside.rank)
-			sweep->rest_age = older_of(sweep->rest_age, age);
+		uint64_t rank = entry_rank(&path->at[0].node->entry[i]);
+		if (rank <= limit)
+			wait_for_turn(sweep, rank, i);
 		else
-			wait_for_turn(sweep, age - 1, i);
+			rest = least_of(rest, rank);
 	}
+	sweep->rest_age = rest + 1;
 	for (uint32_t level = 1; level <= path->height; level++)
 		sweep->beside_age[level] = beside.age[level];
 	return sweep->count > 0 ? 0 : -EUCLEAN; /* the ages said that there is one */

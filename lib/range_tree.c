@@ -11,7 +11,7 @@
 
 #include "range_tree.h"
 
-int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
+static inline int load_node(const struct range_list *list, uint32_t index, uint32_t level,
 	struct range_node **node, uint32_t *count)
 {
 	struct range_node *n = tree_node(list, index);
@@ -24,6 +24,12 @@ int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	*node = n;
 	*count = c;
 	return 0;
+}
+
+int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
+	struct range_node **node, uint32_t *count)
+{
+	return load_node(list, index, level, node, count);
 }
 
 /* The last child whose lower bound is at or before `page`; the first child's bound counts as minus infinity. */
@@ -52,11 +58,11 @@ static inline __attribute__((always_inline)) void prefetch_node(const struct ran
 	__asm__ volatile("");
 }
 
-static int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
+static inline int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
 	uint32_t index)
 {
 	path->at[level].index = index;
-	return tree_load(list, index, level, &path->at[level].node, &path->at[level].count);
+	return load_node(list, index, level, &path->at[level].node, &path->at[level].count);
 }
 
 /* Start list->path at the root: its index. The path is void until descend_end(). */
@@ -74,7 +80,7 @@ static int descend_begin(struct range_list *list, uint32_t *index)
 }
 
 /* Go through the child at `slot`, and narrow the pages that the path holds for. */
-static uint32_t descend_through(struct range_list *list, uint32_t level, uint32_t slot, uint64_t *high)
+static inline uint32_t descend_through(struct range_list *list, uint32_t level, uint32_t slot, uint64_t *high)
 {
 	struct tree_path *path = &list->path;
 	struct range_node *node = path->at[level].node;
@@ -223,7 +229,7 @@ int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside)
 	beside->rank = UINT64_MAX;
 	for (uint32_t level = path->height;; level--) {
 		uint64_t rank;
-		if (level <= 1 && range_is_large(list))
+		if (path->height > 0) /* a full node, all of which will be looked at */
 			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)
@@ -307,16 +313,29 @@ int tree_next_ranges(const struct range_list *list, struct tree_path *path)
 	return 1;
 }
 
+/* Two at a time, so that one comparison need not wait for the other. */
+static uint64_t leaf_age(const struct range_node *leaf, uint32_t count)
+{
+	uint64_t even = AGE_NONE - 1, odd = AGE_NONE - 1;
+
+	if (count & 1)
+		odd = entry_rank(&leaf->entry[--count]);
+	for (uint32_t i = 0; i < count; i += 2) {
+		even = least_of(even, entry_rank(&leaf->entry[i]));
+		odd = least_of(odd, entry_rank(&leaf->entry[i + 1]));
+	}
+	return least_of(even, odd) + 1;
+}
+
 uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level)
 {
-	uint32_t most = level ? INNER_MAX : LEAF_MAX;
-	uint64_t age = 0;
+	uint64_t rank = AGE_NONE - 1;
 
-	for (uint32_t i = 0; i < count && i < most; i++) {
-		uint64_t entry = level ? SHARED_LOAD(node->child[i].age) : entry_age(&node->entry[i]);
-		age = older_of(age, entry);
-	}
-	return age;
+	if (level == 0)
+		return leaf_age(node, count < LEAF_MAX ? count : LEAF_MAX);
+	for (uint32_t i = 0; i < count && i < INNER_MAX; i++)
+		rank = least_of(rank, SHARED_LOAD(node->child[i].age) - 1);
+	return rank + 1;
 }
 
 /* -- ages -- */

@@ -266,6 +266,21 @@ static inline void change_totals(struct range_root *root, uint64_t live, uint64_
 	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
 }
 
+/* An entry's age - 1: in the order of age, and AGE_NONE comes last. Without branches, whose ways could not be predicted. */
+static inline uint64_t entry_rank(const struct range_entry *entry)
+{
+	uint32_t live = SHARED_LOAD(entry->live);
+	uint64_t rank = SHARED_LOAD(entry->stamp);
+
+	rank = live == 0 ? AGE_PURGED - 1 : rank;
+	return live == LIVE_PINNED ? AGE_NONE - 1 : rank;
+}
+
+static inline uint64_t least_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* The entry at the path's slot. */
 static inline struct range_entry *entry_at(const struct tree_path *path)
 {

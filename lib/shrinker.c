@@ -177,12 +177,18 @@ static int64_t purge_whole(struct ashmem_area **heap, const struct notices *noti
 	return freed;
 }
 
-/* Give back what is left of the heap. */
+/* Give back what is left of the heap, in no order: its top has no siblings, so its nodes are a list that grows by each one's children. */
 static void drop_heap(struct ashmem_area *heap)
 {
 	while (heap) {
-		struct ashmem_area *area = heap;
-		heap = heap_without_top(area);
+		struct ashmem_area *area = heap, *child = area->heap_child;
+		heap = area->heap_sibling;
+		while (child) {
+			struct ashmem_area *next = child->heap_sibling;
+			child->heap_sibling = heap;
+			heap = child;
+			child = next;
+		}
 		ashmem_close(area);
 	}
 }
