@@ -25,6 +25,12 @@
 /* 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for. */
 #define PIECE_PAGES 512u
 
+/*
+ * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a reader can take a great many. What a waiting pin has to
+ * wait for stays about this, and one lock.
+ */
+#define READERS_NS 2000000u
+
 /* What one hold of the lock has collected. */
 struct batch {
 	struct control_extent extent[CONTROL_PURGE_SLOTS]; /* pages to free */
@@ -194,10 +200,12 @@ static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, 
 {
 	struct range range;
 	unsigned passed = 0;
+	uint64_t end_ns = SHARED_LOAD(map->shared->has_readers) ? sys_now_ns() + READERS_NS : 0;
 
 	/* Every range has a page at least, so those taken fit the batch. */
 	while (batch->extents < CONTROL_PURGE_SLOTS && passed < CONTROL_PURGE_SLOTS &&
-		batch->pages < PIECE_PAGES && batch->freed < nr_pages) {
+		batch->pages < PIECE_PAGES && batch->freed < nr_pages &&
+		!(end_ns && passed + batch->ranges > 0 && sys_now_ns() > end_ns)) {
 		int r = next_oldest(map, &batch->sweep, &range);
 		if (r <= 0 || range.stamp > newest)
 			return r < 0 ? r : 0;

@@ -656,12 +656,13 @@ static void lost_between_two_reads(struct enemy *e)
 static void lost_against_counts(struct enemy *e)
 {
 	for (int i = 0; i < 6; i++) {
-		struct range *range = an_entry(e);
-		uint32_t pages = range->pages, start = range->start;
+		uint32_t *key, live[] = {0, LIVE_FRESH, LIVE_PINNED, edge(e), 0};
+		struct range_entry *entry = an_entry(e, &key);
+		uint32_t start = *key;
 		if (start >= e->list.pages)
 			continue;
-		PUT(e, range->flags, roll(&e->dice, 2) ? RANGE_PURGED : 0);
-		PUT(e, range->live, roll(&e->dice, 2) ? pages : roll(&e->dice, 2) ? 0 : edge(e));
+		live[4] = entry->pages;
+		PUT(e, entry->live, live[roll(&e->dice, 5)]);
 		PUT(e, e->lost[start / 64], roll(&e->dice, 2) ? UINT64_MAX : 0);
 	}
 }

@@ -398,12 +398,11 @@ static void give_one_more(void *argument)
 	struct enemy *enemy = argument;
 	struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[0]);
 
-	leaf->range[0] = (struct range){0, 1, 1, 0, key_of_stamp(sys_now_ns())};
-	leaf->key[0] = 0;
+	range_store(leaf, 0, &(struct range){.pages = 1, .live = 1, .stamp = key_of_stamp(sys_now_ns())});
 	leaf->count = 1;
 	enemy->root->root = enemy->leaf[0];
 	enemy->root->height = 0;
-	enemy->root->age = leaf->range[0].stamp + 1;
+	enemy->root->age = leaf->entry[0].stamp + 1;
 	enemy->root->evictable_pages = enemy->root->unpinned_pages = enemy->root->ranges = 1;
 }
 
@@ -717,7 +716,8 @@ static void bitmap_full_of_losses(uint64_t seed)
 	must(enemy.root->ranges == 1);
 	struct range_node *leaf = tree_node(&enemy.list, enemy.leaf[0]);
 	for (uint32_t i = 0; i < leaf->count && i < LEAF_MAX; i++)
-		leaf->range[i].flags |= leaf->range[i].flags & RANGE_PINNED ? 0 : RANGE_PURGED;
+		if (leaf->entry[i].live == LIVE_FRESH)
+			leaf->entry[i].live = 0; /* marked as purged */
 	uint64_t begun = sys_now_ns(), before = seeks;
 	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_WAS_PURGED);
 	must(count == 3 && lost[1].offset == 2 * target.page && lost[2].offset + lost[2].length == (PAGES - 1) * target.page);
@@ -734,6 +734,38 @@ static void bitmap_full_of_losses(uint64_t seed)
 	must(sys_now_ns() - begun < SLACK_NS);
 	check_lost(&(struct control_map){.list = enemy.list, .lost = enemy.lost, .fd = target.fd, .data_bytes = enemy.data_bytes,
 		.page_shift = (uint32_t)__builtin_ctzll(target.page)});
+	bystanders_check();
+}
+
+static void *shrink_until_told(void *argument)
+{
+	while (!__atomic_load_n((int *)argument, __ATOMIC_RELAXED))
+		ashmem_shrink(UINT64_MAX);
+	return NULL;
+}
+
+/* A reader with a great many locks makes each look for locks slow: pins do not wait for a whole purge. */
+static void locks_that_take_long(uint64_t seed)
+{
+	struct target target;
+	struct party party;
+	struct enemy enemy;
+	pthread_t purger;
+	int end = 0;
+
+	begin(&target, &party, &enemy, 1, seed);
+	enemy.control->has_readers = 1;
+	must(sys_lock_range(target.read_only, SYS_LOCK_READ, 0, target.pages * target.page) == 0);
+	slow_locks_ms = 20;
+	must(pthread_create(&purger, NULL, shrink_until_told, &end) == 0);
+	for (int i = 0; i < 20; i++) {
+		must(ashmem_pin(target.area, 0, target.page) >= 0);
+		must(ashmem_unpin(target.area, 0, target.page) == 0);
+		sleep_ms(10);
+	}
+	slow_locks_ms = 0;
+	__atomic_store_n(&end, 1, __ATOMIC_RELAXED);
+	must(pthread_join(purger, NULL) == 0);
 	bystanders_check();
 }
 
@@ -889,6 +921,7 @@ const struct special specials[] = {
 	{"a socket that lingers", a_socket_that_lingers},
 	{"a bitmap full of losses", bitmap_full_of_losses},
 	{"a budget of an area that is locked", budget_of_a_locked_area},
+	{"locks that take long", locks_that_take_long},
 	{"storm", storm},
 };
 const unsigned special_count = sizeof(specials) / sizeof(specials[0]);

@@ -7,6 +7,8 @@
  */
 #include "hostile.h"
 
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,6 +88,23 @@ off_t __wrap_lseek64(int fd, off_t offset, int whence)
 {
 	__atomic_fetch_add(&seeks, 1, __ATOMIC_RELAXED);
 	return __real_lseek64(fd, offset, whence);
+}
+
+int __real_fcntl64(int fd, int command, ...);
+int __wrap_fcntl64(int fd, int command, ...);
+unsigned slow_locks_ms;
+
+/* Of many locks on a file. */
+int __wrap_fcntl64(int fd, int command, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, command);
+	void *argument = va_arg(arguments, void *);
+	va_end(arguments);
+	if (slow_locks_ms && command == F_OFD_SETLK)
+		sleep_ms(slow_locks_ms);
+	return __real_fcntl64(fd, command, argument);
 }
 
 static unsigned char *mine;

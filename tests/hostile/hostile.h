@@ -60,6 +60,8 @@ extern void (*before_punch)(void *argument);
 extern void *before_punch_argument;
 /* Calls of lseek(2) by the library. */
 extern uint64_t seeks;
+/* Each lock on a range takes so long, if set. */
+extern unsigned slow_locks_ms;
 
 /* -- world.c -- */
 
