@@ -39,7 +39,7 @@ static void start(void)
 	uint32_t *wiped = sys_wiped_on_fork();
 
 	if (wiped)
-		__atomic_store_n(&lock_wiped, wiped, __ATOMIC_RELAXED);
+		__atomic_store_n(&lock_wiped, wiped, __ATOMIC_RELEASE);
 	last_generation = 1;
 	pthread_atfork(NULL, NULL, after_fork_in_child);
 }

@@ -55,8 +55,8 @@ static inline struct lock_thread *lock_current_thread(void)
 {
 	struct lock_thread *self = &lock_thread;
 
-	/* The pointer changes once, before any generation is given. */
-	const uint32_t *wiped = __atomic_load_n(&lock_wiped, __ATOMIC_RELAXED);
+	/* The pointer changes once, before any generation is given. Acquire: pairs with the release in start(). */
+	const uint32_t *wiped = __atomic_load_n(&lock_wiped, __ATOMIC_ACQUIRE);
 
 	if (__builtin_expect(self->generation != __atomic_load_n(wiped, __ATOMIC_RELAXED), 0))
 		lock_refresh_thread(self);
