@@ -20,6 +20,7 @@
 #include "kernel_abi.h"
 #include "kernel_area.h"
 #include "process.h"
+#include "range.h"
 #include "sys.h"
 
 #define GIB_4 ((uint64_t)1 << 32)
@@ -58,7 +59,7 @@ static int set_name(int fd, const char *name)
 static int set_size(int fd, uint64_t size_bytes)
 {
 	/* The memfd backend's limit, so that both answer alike. */
-	if (size_bytes > (uint64_t)UINT32_MAX * sys_page_size())
+	if (size_bytes > (uint64_t)RANGE_MAX_PAGES * sys_page_size())
 		return -EFBIG;
 	/* D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin beyond. */
 	if (size_bytes > GIB_4 - sys_page_size())

@@ -87,6 +87,9 @@ static void follow_map(struct state *state, const struct op *op)
 	state->area[op->area].materialised = 1;
 	/* Reading a private mapping takes memory for holes on memfd, and none on the driver. */
 	state->area[op->area].memory_unsure |= mapping->is_private;
+	/* Under a mask without READ the driver's mapping can never be read (L1), and MAP_POPULATE finds nothing to do. */
+	if ((op->flags & MAP_POPULATE) && !(mapping->mask & PROT_READ))
+		state->area[op->area].memory_unsure = 1;
 }
 
 static uint32_t mixed(uint32_t contents, uint32_t with)

@@ -195,7 +195,7 @@ static const struct {
 		rule_read_only_import},
 	{"private read", "a private mapping need not show what changed in the area after mmap(2)",
 		rule_private},
-	{"holes", "which pages without contents hold memory, after D1, L3 or a private mapping",
+	{"holes", "which pages without contents hold memory, after D1, L3, a private mapping, or MAP_POPULATE under a mask without READ",
 		rule_memory_held},
 };
 

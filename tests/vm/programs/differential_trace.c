@@ -80,8 +80,8 @@ static uint64_t pages_in(const struct sketch *s, int area)
 static uint64_t choose_size(struct sketch *s)
 {
 	static const uint64_t odd[] = {0, 1, UINT64_C(0xffffffff), UINT64_C(0x100000000),
-		UINT64_C(0x100003001), UINT64_C(0x240005000), UINT64_C(0xfffffffe000),
-		UINT64_C(0xffffffff001), UINT64_MAX};
+		UINT64_C(0x100003001), UINT64_C(0x240005000), UINT64_C(0xfffffffd000),
+		UINT64_C(0xfffffffd001), UINT64_MAX};
 	uint64_t page = page_size_bytes(), pages;
 
 	if (one_in(&s->random, 16))
