@@ -35,6 +35,7 @@
 #define RESERVE_MAX_PERCENT 50
 #define TIMER_ID UINT32_MAX
 
+/* Before the mutex is taken: in a child, a thread that is not there may have it for ever. */
 int pressure_check(const struct ashmem_pressure *pressure)
 {
 	if (!pressure)
@@ -408,7 +409,7 @@ const char *ashmem_pressure_source(struct ashmem_pressure *pressure)
 {
 	const char *name;
 
-	if (!pressure)
+	if (pressure_check(pressure) < 0)
 		return NULL;
 	pthread_mutex_lock(&pressure->mutex);
 	name = pressure->source_name;
@@ -422,6 +423,8 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
 
 	if (!pressure || (!buf && buf_size > 0))
 		return -EINVAL;
+	if (pressure_check(pressure) < 0)
+		return -ESTALE;
 	pthread_mutex_lock(&pressure->mutex);
 	length = snprintf(buf, buf_size, "%s", pressure->explanation);
 	pthread_mutex_unlock(&pressure->mutex);
@@ -435,6 +438,8 @@ int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_p
 
 	if (!pressure || !status || status->struct_size < sizeof(status->struct_size))
 		return -EINVAL;
+	if (pressure_check(pressure) < 0)
+		return -ESTALE;
 	guard_get_counts(pressure, &counts);
 	pthread_mutex_lock(&pressure->mutex);
 	all = pressure->status;

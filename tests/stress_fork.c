@@ -142,8 +142,10 @@ static void watching(struct caller *caller)
 
 	if (caller->is_child ? r != -ESTALE : r < 0)
 		stress_fail("a dispatch in a %s answers %d", caller->is_child ? "child" : "thread", r);
-	FINE(ashmem_pressure_get_status(watch, &status));
-	ashmem_pressure_source(watch);
+	r = ashmem_pressure_get_status(watch, &status);
+	if (r != (caller->is_child ? -ESTALE : 0))
+		stress_fail("a status in a %s answers %d", caller->is_child ? "child" : "thread", r);
+	stress_expect((ashmem_pressure_source(watch) == NULL) == caller->is_child);
 }
 
 static void call_something(struct caller *caller)

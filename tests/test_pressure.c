@@ -557,13 +557,18 @@ CONTRACT_TEST(pressure, stopping_right_after_starting_works)
 
 static void use_in_child(void *argument)
 {
+	struct ashmem_pressure_status status = {.struct_size = sizeof status};
 	struct ashmem_pressure *pressure = argument;
+	char text[16];
 
 	expect_eq(ashmem_pressure_dispatch(pressure), -ESTALE);
 	expect_eq(ashmem_pressure_fd(pressure), -ESTALE);
 	expect_eq(ashmem_pressure_run(pressure), -ESTALE);
 	expect_eq(ashmem_pressure_stop(pressure), -ESTALE);
 	expect_eq(ashmem_pressure_subscribe(pressure, NULL, NULL), -ESTALE);
+	expect_eq(ashmem_pressure_explain(pressure, text, sizeof text), -ESTALE);
+	expect_eq(ashmem_pressure_get_status(pressure, &status), -ESTALE);
+	expect(ashmem_pressure_source(pressure) == NULL);
 	ashmem_pressure_close(pressure);
 }
 

@@ -274,7 +274,8 @@ int ashmem_pressure_stop(struct ashmem_pressure *pressure);
  * @brief The name of the source in use.
  *
  * @param[in] pressure  From ashmem_pressure_open().
- * @return A name of the table above, "off", or "none" after all sources have vanished: a static string. NULL if @p pressure is NULL.
+ * @return A name of the table above, "off", or "none" after all sources have vanished: a static string. NULL if @p pressure is NULL or
+ *         belongs to the parent.
  *
  * Threads: any thread.
  * @since 0.9
@@ -289,6 +290,7 @@ const char *ashmem_pressure_source(struct ashmem_pressure *pressure);
  * @param[in]  buf_size  Bytes of @p buf; 0 to ask for the length.
  * @return The length of the whole text without its NUL.
  * @retval -EINVAL  @p pressure is NULL, or @p buf is NULL and @p buf_size is not 0.
+ * @retval -ESTALE  The handle belongs to the parent.
  *
  * Threads: any thread.
  * @since 0.9
@@ -302,6 +304,7 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
  * @param[in,out] status    `struct_size` says how much of it to fill; the caller owns it.
  * @return 0 on success.
  * @retval -EINVAL  @p pressure or @p status is NULL, or `struct_size` is too small (@ref ashmem_structs).
+ * @retval -ESTALE  The handle belongs to the parent.
  *
  * Threads: any thread.
  * @since 0.9
