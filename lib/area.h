@@ -87,9 +87,8 @@ static inline int area_learn_size(struct ashmem_area *area, uint64_t *size_bytes
 	int r = area->backend->get_size(area->state, size_bytes, &materialised);
 	if (r < 0)
 		return r;
-	if (materialised) {
+	if (materialised)
 		area_fix(area, *size_bytes);
-	}
 	return materialised;
 }
 

@@ -334,7 +334,7 @@ static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
 
 	if (area->plain)
 		return ASHMEM_NOT_PURGED;
-	int r = memfd_be_established(area);
+	int r = memfd_establish(area);
 	if (r >= 0) {
 		range_fetch(control_list(control), page_at(control, offset));
 		r = control_lock(control);
@@ -430,7 +430,7 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 /* Whether the area has a range list that this process can purge from. */
 static int is_purgeable(struct memfd_area *area)
 {
-	return (memfd_is_established(area) || memfd_look_again(area)) && !area->plain && area->control.writable &&
+	return memfd_look_again(area) && !area->plain && area->control.writable &&
 	       !SHARED_LOAD(area->control.shared->sealed);
 }
 

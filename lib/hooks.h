@@ -20,18 +20,12 @@
 extern uint32_t hooks; /* atomic */
 
 /*
- * Those of `which` that are on. Relaxed: a call that began before a hook was switched on need not see it, and what a hook goes by has
- * locks of its own.
+ * Whether any of `which` is on, which is the rare case. Relaxed: a call that began before a hook was switched on need not see it, and what
+ * a hook goes by has locks of its own.
  */
-static inline uint32_t hooks_on(uint32_t which)
-{
-	return __atomic_load_n(&hooks, __ATOMIC_RELAXED) & which;
-}
-
-/* The same, where it is the rare case that any is. */
 static inline int hooks_any(uint32_t which)
 {
-	return __builtin_expect(hooks_on(which) != 0, 0);
+	return __builtin_expect((__atomic_load_n(&hooks, __ATOMIC_RELAXED) & which) != 0, 0);
 }
 
 /* Switch: of `which`, these are on from now, and no others. */

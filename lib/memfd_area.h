@@ -92,18 +92,18 @@ int memfd_make_ready(struct memfd_area *area);
 /* The descriptor that allows what the mask allows, of a materialised area. */
 int memfd_allowed_fd(struct memfd_area *area);
 
-/* Establish a materialised area. The second asks first whether that was done. */
-int memfd_establish(struct memfd_area *area);
+/* Establish a materialised area if that was not done. The first is for when it looks so. */
+int memfd_establish_now(struct memfd_area *area);
 
-static inline int memfd_be_established(struct memfd_area *area)
+static inline int memfd_establish(struct memfd_area *area)
 {
-	return __builtin_expect(!memfd_is_established(area), 0) ? memfd_establish(area) : 0;
+	return __builtin_expect(!memfd_is_established(area), 0) ? memfd_establish_now(area) : 0;
 }
 
 /* Take the control lock of a materialised area, establishing it first if need be. control_unlock() ends it. */
 static inline int memfd_lock(struct memfd_area *area)
 {
-	int r = memfd_be_established(area);
+	int r = memfd_establish(area);
 
 	return r < 0 ? r : control_lock(&area->control);
 }
@@ -112,7 +112,12 @@ static inline int memfd_lock(struct memfd_area *area)
  * Whether the area is established; if another process that shares a newborn with us has established it meanwhile, attach to it
  * first. Takes no lock of an area that is established.
  */
-int memfd_look_again(struct memfd_area *area);
+int memfd_look_at_birth(struct memfd_area *area);
+
+static inline int memfd_look_again(struct memfd_area *area)
+{
+	return memfd_is_established(area) || memfd_look_at_birth(area);
+}
 
 /*
  * A new descriptor of a file that allows no writing: an open file description of its own. Other users cannot reopen it for writing

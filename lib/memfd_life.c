@@ -346,22 +346,18 @@ static void notice_birth(struct memfd_area *area)
 		birth_drop(area);
 }
 
-int memfd_look_again(struct memfd_area *area)
+int memfd_look_at_birth(struct memfd_area *area)
 {
-	if (memfd_is_established(area))
-		return 1;
 	pthread_mutex_lock(&mutex);
 	notice_birth(area);
 	pthread_mutex_unlock(&mutex);
 	return memfd_is_established(area);
 }
 
-int memfd_establish(struct memfd_area *area)
+int memfd_establish_now(struct memfd_area *area)
 {
 	int r = 0;
 
-	if (memfd_is_established(area))
-		return 0;
 	pthread_mutex_lock(&mutex);
 	if (!area->established)
 		r = establish(area);

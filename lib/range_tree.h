@@ -252,11 +252,6 @@ static inline void range_store(struct range_node *leaf, uint32_t slot, const str
 	};
 }
 
-static inline uint64_t entry_age(const struct range_entry *entry)
-{
-	return age_of(SHARED_LOAD(entry->live), SHARED_LOAD(entry->stamp));
-}
-
 /* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
 static inline void change_totals(struct range_root *root, uint64_t live, uint64_t pages,
 	uint64_t ranges)
@@ -274,6 +269,11 @@ static inline uint64_t entry_rank(const struct range_entry *entry)
 
 	rank = live == 0 ? AGE_PURGED - 1 : rank;
 	return live == LIVE_PINNED ? AGE_NONE - 1 : rank;
+}
+
+static inline uint64_t entry_age(const struct range_entry *entry)
+{
+	return entry_rank(entry) + 1;
 }
 
 static inline uint64_t least_of(uint64_t a, uint64_t b)

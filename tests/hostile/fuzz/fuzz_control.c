@@ -8,6 +8,8 @@
  *   records of 8  kind, then for a write: where (region, offset or node and offset), width, value
  *                 for a call: which, first page, pages, a number
  */
+#include "fuzz.h"
+
 #include <ashmem/ashmem.h>
 
 #include <errno.h>
@@ -21,17 +23,6 @@
 
 #include "control.h"
 #include "range_tree.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum { RECORDS_MAX = 40, INNOCENT_PAGES = 6 };
 

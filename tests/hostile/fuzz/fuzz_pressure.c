@@ -5,6 +5,8 @@
  *
  *   byte 0  which file or text; the rest is what it holds. The others hold what they should.
  */
+#include "fuzz.h"
+
 #include <ashmem/ashmem.h>
 
 #include <errno.h>
@@ -16,17 +18,6 @@
 #include <unistd.h>
 
 #include "pressure_source.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static char root[64], proc[80], mountinfo[400];
 

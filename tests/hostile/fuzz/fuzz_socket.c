@@ -7,6 +7,8 @@
  *   messages   1: count of descriptors, bytes of payload; then a byte for each descriptor: its kind, or a forged area, which takes 8 more:
  *              seals, pages, where to write what
  */
+#include "fuzz.h"
+
 #include <ashmem/ashmem.h>
 
 #include <errno.h>
@@ -22,17 +24,6 @@
 
 #include "control.h"
 #include "kinds.h"
-
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition)) {                                                                \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
 
 enum { KINDS_MAX = 64, FDS_MAX = 12, MESSAGES_MAX = 6, PASSPIDFD = 76 };
 static int known[KINDS_MAX];
