@@ -102,7 +102,7 @@ TOOLS_MAN_FILES = $(sort $(wildcard $(TOP)/tools/*.1))
 MAN_DIR = $(MANDIR)/man3
 MAN_FILES = $(MANPAGES)
 
-LIB_SRC := $(sort $(wildcard $(TOP)/lib/*.c))
+LIB_SRC := $(sort $(wildcard $(TOP)/lib/*/*.c))
 SUPPORT_SRC := $(sort $(wildcard $(TOP)/tests/support/*.c))
 CRITERION_SRC := $(sort $(wildcard $(TOP)/tests/test_*.c))
 HAS_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
@@ -166,7 +166,7 @@ link_cxx = $(CXX) -pthread $(CFLAGS) $(CXXFLAGS) $(LDFLAGS) -o $@ $(1) $(LDLIBS)
 
 # Says what is visible.
 EXPORTS_H := $(TOP)/lib/exports.h
-LIB_CPPFLAGS_EXPORTS = $(LIB_CPPFLAGS) -include $(EXPORTS_H)
+LIB_CPPFLAGS_EXPORTS = $(LIB_CPPFLAGS) -I$(TOP)/lib -include $(EXPORTS_H)
 
 # Changed flags rebuild everything: this file changes when they do.
 FLAGS := $(CC) | $(AR) | $(CXX) | $(CXXFLAGS) | $(CPPFLAGS) | $(CFLAGS) | $(LDFLAGS) | $(LDLIBS) | $(WARNINGS) | $(VERSION)

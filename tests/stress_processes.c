@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lock.h"
+#include "base/lock.h"
 
 enum { WORKERS = 5 };
 /* What an executed worker is told: its own number, the board's descriptor, the areas'. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Newborns that parent and child share (lib/memfd_birth.c), when the child came half-way: the file is sealed, its state is not written. What
+ * Newborns that parent and child share (lib/memfd/birth.c), when the child came half-way: the file is sealed, its state is not written. What
  * the child had set before must be what the state is made from. The model in tests/model/birth.pml found that it was not.
  */
 #define _GNU_SOURCE 1
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "area.h"
-#include "memfd_area.h"
+#include "handle/handle.h"
+#include "memfd/area.h"
 
 enum { PAGES_BEFORE = 12, PAGES_SET = 5 };
 

@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "sys.h"
+#include "base/lock.h"
+#include "base/sys.h"
 
 enum { PAGES = 64, SEALS = F_SEAL_SHRINK | F_SEAL_GROW };
 

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sys.h"
+#include "base/sys.h"
 
 enum { MOST_RANGES = 64, ALL = 1 << 20 };
 

@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "range_tree.h"
-#include "sys.h"
+#include "range/tree.h"
+#include "base/sys.h"
 
 /* As many as a list needs to be large, and for its nodes to fill more than a huge page of 2 MiB. */
 enum { RANGES = 170000, PAGES = 2 * RANGES };

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "stamp.h"
-#include "sys.h"
+#include "base/stamp.h"
+#include "base/sys.h"
 
 enum { PAGES = 400, LONG = 3000, ALL = 1 << 20 };
 

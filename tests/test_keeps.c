@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "keeps.h"
+#include "memfd/file_locks.h"
 
 enum { PAGES = 48, STEPS = 20000 };
 

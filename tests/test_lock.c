@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "sys.h"
+#include "base/lock.h"
+#include "base/sys.h"
 
 enum { WORKERS = 4, ROUNDS = 50000 };
 

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "sys.h"
+#include "base/lock.h"
+#include "base/sys.h"
 
 /* -- bounded waiting -- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lost.h"
+#include "range/lost_bitmap.h"
 
 enum { PAGES = 700, GUARD = 2 };
 

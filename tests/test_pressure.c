@@ -9,8 +9,8 @@
 #include "support/contract.h"
 #include "support/fake_system.h"
 
-#include "pressure_source.h"
-#include "sys.h"
+#include "pressure/source.h"
+#include "base/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>

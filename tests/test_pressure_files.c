@@ -8,7 +8,7 @@
 #include "support/contract.h"
 #include "support/fake_system.h"
 
-#include "pressure_source.h"
+#include "pressure/source.h"
 
 #include <errno.h>
 #include <fcntl.h>

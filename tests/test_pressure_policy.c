@@ -7,7 +7,7 @@
 
 #include <ashmem/ashmem.h>
 
-#include "pressure_policy.h"
+#include "pressure/policy.h"
 
 #define MIB ((uint64_t)1 << 20)
 #define MS ((uint64_t)1000000)

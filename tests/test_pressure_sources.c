@@ -7,8 +7,8 @@
 #include "support/contract.h"
 #include "support/fake_system.h"
 
-#include "pressure_last.h"
-#include "pressure_source.h"
+#include "area/pressure_last.h"
+#include "pressure/source.h"
 
 #include <errno.h>
 #include <fcntl.h>

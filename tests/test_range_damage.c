@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "range_tree.h"
+#include "range/tree.h"
 
 /* Enough for inner nodes below the root. */
 enum { RANGES = LEAF_MAX * INNER_MAX + 4 * LEAF_MAX };

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "key.h"
+#include "range/purge_key.h"
 
 static int by_age(const void *a, const void *b)
 {

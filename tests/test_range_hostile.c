@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "range_tree.h"
+#include "range/tree.h"
 
 enum { RANGES = LEAF_MAX * INNER_MAX + 4 * LEAF_MAX };
 

@@ -9,7 +9,7 @@
 #include "support/stepper.h"
 #include "support/tools.h"
 
-#include "range_tree.h"
+#include "range/tree.h"
 
 /* Ranges of three leaves, the last one not quite full; of four and some; from one leaf to the third from
  * there. */

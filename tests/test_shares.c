@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sharing out pages among shrinkers (lib/shares.h): the formula, rounding, what is carried, and the bounds.
+ * Sharing out pages among shrinkers (lib/purge/shrink_shares.h): the formula, rounding, what is carried, and the bounds.
  */
 #include "support/contract.h"
 
-#include "shares.h"
+#include "purge/shrink_shares.h"
 
 #include <string.h>
 

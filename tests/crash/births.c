@@ -17,10 +17,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "area.h"
+#include "handle/handle.h"
 #include "crash.h"
-#include "memfd_area.h"
-#include "sys.h"
+#include "memfd/area.h"
+#include "base/sys.h"
 
 enum { BIRTH_PAGES = 12, MOST_CALLS = 100 };
 

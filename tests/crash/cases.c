@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "crash.h"
-#include "sys.h"
+#include "base/sys.h"
 
 #define PAGES(n) ((uint64_t)(n) * sys_page_size())
 

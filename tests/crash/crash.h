@@ -21,8 +21,8 @@
 
 #include <ashmem/ashmem.h>
 
-#include "control.h"
-#include "key.h"
+#include "memfd/control.h"
+#include "range/purge_key.h"
 
 enum { AREAS_MAX = 3, RANGES_MAX = 1400, PAGES_MAX = 6000, NONE = -1 };
 

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 
 #include "crash.h"
-#include "memfd_area.h"
-#include "range_tree.h"
+#include "memfd/area.h"
+#include "range/tree.h"
 
 static struct list now[AREAS_MAX], again[AREAS_MAX];
 

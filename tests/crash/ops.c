@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "crash.h"
-#include "sys.h"
+#include "base/sys.h"
 
 int op_is_purge(const struct op *op)
 {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "crash.h"
-#include "memfd_area.h"
+#include "memfd/area.h"
 
 enum { CRASHES_MAX = 16, CALLS_MAX = 400, LONGEST = 3000000 };
 

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 
 #include "crash.h"
-#include "sys.h"
+#include "base/sys.h"
 
 /* What the data of one range may be: what is lost is gone, and nothing else; and no more is there than it says it has live. */
 static int check_range(const struct world *world, int a, const struct range *range, const unsigned char *lost)

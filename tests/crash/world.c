@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "area.h"
+#include "handle/handle.h"
 #include "crash.h"
-#include "memfd_area.h"
-#include "sys.h"
+#include "memfd/area.h"
+#include "base/sys.h"
 
 uint64_t pattern(int area, uint32_t page)
 {

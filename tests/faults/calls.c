@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "faults.h"
-#include "kernel_abi.h"
+#include "kernel/abi.h"
 
 struct fault fault;
 

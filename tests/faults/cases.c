@@ -12,11 +12,11 @@
 
 #include <pthread.h>
 
-#include "area.h"
-#include "backend.h"
+#include "handle/handle.h"
+#include "handle/backends.h"
 #include "faults.h"
-#include "memfd_area.h"
-#include "range_tree.h"
+#include "memfd/area.h"
+#include "range/tree.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
 #define BYTES(pages) ((pages) * page_bytes())

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "faults.h"
-#include "pressure_source.h"
-#include "sys.h"
+#include "pressure/source.h"
+#include "base/sys.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "faults.h"
-#include "kernel_abi.h"
+#include "kernel/abi.h"
 
 enum { FILES = 64, FILE_PAGES = 64 };
 

@@ -17,11 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "area.h"
+#include "handle/handle.h"
 #include "faults.h"
-#include "kernel_area.h"
-#include "memfd_area.h"
-#include "range_tree.h"
+#include "kernel/area.h"
+#include "memfd/area.h"
+#include "range/tree.h"
 
 enum { TEXT = 16384 };
 

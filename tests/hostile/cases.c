@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "key.h"
+#include "range/purge_key.h"
 
 static struct party party_of(const struct target *target, uint64_t seed)
 {

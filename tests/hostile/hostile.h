@@ -18,8 +18,8 @@
 #include <sys/mman.h>
 #include <sys/types.h>
 
-#include "control.h"
-#include "range_tree.h"
+#include "memfd/control.h"
+#include "range/tree.h"
 
 /* What a call may take beside its waits: the machine can be busy. */
 #define SLACK_NS 6000000000u

@@ -18,7 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "memfd/control.h"
 
 enum { PAGES = 5 };
 #define SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pressure_source.h"
+#include "pressure/source.h"
 
 /* Pages of chance: often few, sometimes all. */
 static void draw(struct party *p, uint64_t *offset, uint64_t *length)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A newborn that parent and child share, lib/memfd_birth.c: who comes first makes its memory, the other finds it. Either can be killed between
+ * A newborn that parent and child share, lib/memfd/birth.c: who comes first makes its memory, the other finds it. Either can be killed between
  * any two steps (KILLS times in all), and both change the name and the size before. A third process comes at any time.
  *
  * The birth's lock is as lock.pml shows it to be. One step is one store into the shared page, or one system call.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The crash-safe lock of lib/lock.h and lib/lock.c, at every step of a kill: three processes take it, change what it guards, and
+ * The crash-safe lock of lib/base/lock.h and lib/base/lock.c, at every step of a kill: three processes take it, change what it guards, and
  * give it back; any of them can be killed between any two steps (KILLS times in all), also while it recovers.
  *
  * One step here is one load, store or compare-and-swap of the library on shared memory, one store to list_op_pending, or one futex call. The

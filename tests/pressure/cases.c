@@ -2,7 +2,7 @@
 /*
  * What is tried. Each is one line of the table for each place that it can be tried in.
  */
-#include "pressure.h"
+#include "pressure/watch.h"
 
 /* What a plan has unless it says otherwise. */
 #define PLAN .limit_mib = 96, .fill_mib = 1024, .range_kib = 256, .areas = 1, .processes = 1, .threads = 1

@@ -11,7 +11,7 @@
  * purged as an ideal cache would have.
  * `nobody-purges` passes if every run was killed (under memory.high: did not get on).
  */
-#include "pressure.h"
+#include "pressure/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

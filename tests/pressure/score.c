@@ -7,7 +7,7 @@
  * is in the limit, fills it to the last page, and forgets what was least recently used when, and only when, the next range does
  * not fit. A second one keeps free what the library means to keep free: the difference of the two is the price of that reserve.
  */
-#include "pressure.h"
+#include "pressure/watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 
 #include <ashmem/pressure.h>
 
-#include "pressure_policy.h"
+#include "pressure/policy.h"
 
 uint64_t score_now_ns(void)
 {

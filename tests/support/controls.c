@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "stamp.h"
-#include "sys.h"
+#include "base/lock.h"
+#include "base/stamp.h"
+#include "base/sys.h"
 
 struct block block_make_sealed(uint32_t pages, int seals)
 {

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "control.h"
+#include "memfd/control.h"
 
 /* A memfd with a control block, attached; its data mapped. */
 struct block {

@@ -3,8 +3,8 @@
 #include "support/fake_system.h"
 #include "support/contract.h"
 
-#include "pressure_source.h"
-#include "sys.h"
+#include "pressure/source.h"
+#include "base/sys.h"
 
 #include <fcntl.h>
 #include <ftw.h>

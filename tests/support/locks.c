@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lock.h"
-#include "sys.h"
+#include "base/lock.h"
+#include "base/sys.h"
 
 struct shared *shared_begin(void)
 {

@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "key.h"
-#include "sys.h"
+#include "range/purge_key.h"
+#include "base/sys.h"
 
 enum { NODES, JOURNAL, ROOT };
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "range.h"
+#include "range/range.h"
 
 enum { ARENA_PARTS = 3, ARENA_VIEWS = 3 };
 

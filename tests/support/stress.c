@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "memfd/control.h"
 
 /* Pages come and go whole: a word of every so many says enough, and leaves time for the calls. */
 enum { SAMPLE = 64 };

@@ -41,11 +41,12 @@ build_make() {
     "${@/#/$build/$arch/}"
 }
 
-# library_objects ARCH [NAME]: the library's objects, one a line, but for lib/NAME.c.
+# library_objects ARCH [NAME]: the library's objects, one a line, but for lib/NAME.c (NAME: range/range).
 library_objects() {
   local source name
-  for source in "$top"/lib/*.c; do
-    name=$(basename "$source" .c)
+  for source in "$top"/lib/*/*.c; do
+    name=${source#"$top/lib/"}
+    name=${name%.c}
     [ "$name" = "${2:-}" ] || printf '%s\n' "$build/$1/static/lib/$name.o"
   done
 }
@@ -68,11 +69,11 @@ build_library() {
   build_make "$1" "${objects[@]#"$build/$1/"}"
 }
 
-# build_differential ARCH OUTPUT [ENGINE.o...]: the differential test; with objects given, they take the place of lib/range.c.
+# build_differential ARCH OUTPUT [ENGINE.o...]: the differential test; with objects given, they take the place of lib/range/range.c.
 build_differential() {
   local arch=$1 output=$2 objects
   shift 2
-  mapfile -t objects < <(library_objects "$arch" "${1:+range}")
+  mapfile -t objects < <(library_objects "$arch" "${1:+range/range}")
   build_program "$arch" "$output" "$top"/tests/vm/programs/differential*.c "$top/tests/support/model.c" \
     "${objects[@]}" "$@"
 }

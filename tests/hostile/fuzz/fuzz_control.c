@@ -21,8 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control.h"
-#include "range_tree.h"
+#include "memfd/control.h"
+#include "range/tree.h"
 
 enum { RECORDS_MAX = 40, INNOCENT_PAGES = 6 };
 

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pressure_source.h"
+#include "pressure/source.h"
 
 static char root[64], proc[80], mountinfo[400];
 

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "memfd/control.h"
 #include "kinds.h"
 
 enum { KINDS_MAX = 64, FDS_MAX = 12, MESSAGES_MAX = 6, PASSPIDFD = 76 };

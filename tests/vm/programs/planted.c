@@ -10,9 +10,9 @@
  *   PLANT_AGE       unpin inside an unpinned range makes it young  (rule 10)
  *   PLANT_MARK      pin that splits a range forgets its mark       (rule 11)
  *
- * It knows the engine by lib/range.h alone, so it stays valid while the engine changes.
+ * It knows the engine by lib/range/range.h alone, so it stays valid while the engine changes.
  */
-#include "range.h"
+#include "range/range.h"
 
 int real_range_pin(struct range_list *list, uint32_t first, uint32_t last);
 int real_range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);

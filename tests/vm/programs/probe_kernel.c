@@ -4,7 +4,7 @@
  * the area layer:
  *
  *   gcc -static -Iinclude -Ilib -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -o probe_kernel \
- *       lib/backend_kernel.c lib/kernel_*.c lib/sys.c tests/vm/programs/probe_kernel.c
+ *       lib/kernel/*.c lib/base/sys.c tests/vm/programs/probe_kernel.c
  *   tests/vm/run --kernel debian11 -- probe_kernel
  *
  * Each test runs in a process of its own, because the backend remembers which node answered. Prints
@@ -31,10 +31,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend.h"
-#include "kernel_abi.h"
-#include "process.h"
-#include "sys.h"
+#include "handle/backends.h"
+#include "kernel/abi.h"
+#include "base/fork.h"
+#include "base/sys.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define RWX (RW | PROT_EXEC)

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The edge to the kernel; see sys.h. Each fallback names the version that needs it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+#ifndef HUGETLBFS_MAGIC
+#define HUGETLBFS_MAGIC 0x958458f6
+#endif
+#ifndef MFD_CLOEXEC
+#define MFD_CLOEXEC 1u
+#define MFD_ALLOW_SEALING 2u
+#endif
+#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 8u
+#endif
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
+#endif
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_WIPEONFORK /* Linux 4.14 */
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 1
+#define FALLOC_FL_PUNCH_HOLE 2
+#endif
+#ifndef F_OFD_SETLK /* Linux 3.15 */
+#define F_OFD_SETLK 37
+#endif
+/* Behind the end of any area: locks on the data are readers' pins. */
+#define RECORD_LOCK_BYTE ((off_t)1 << 62)
+#define FUTEX_WAIT_OP 0
+#define FUTEX_WAKE_OP 1
+
+int sys_memfd_create(const char *name)
+{
+	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	/* Since 6.3 a system can demand that the flag be given (vm.memfd_noexec); before, it is unknown: EINVAL. */
+	long fd = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = syscall(SYS_memfd_create, name, flags);
+	if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES))
+		return -ENODEV;
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int sys_is_huge(int fd)
+{
+	struct statfs file_system;
+
+	return fstatfs(fd, &file_system) == 0 && (unsigned long)file_system.f_type == HUGETLBFS_MAGIC;
+}
+
+int sys_is_memfd(int fd)
+{
+	static dev_t memfds; /* all memfds, but those of huge pages, are on one device */
+	static int known;
+	struct stat status, probe;
+
+	if (fstat(fd, &status) < 0) /* cannot tell now: believe it */
+		return 1;
+	if (sys_is_huge(fd))
+		return 1;
+	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+		int memfd = sys_memfd_create("ashmem-probe");
+		if (memfd < 0)
+			return 1;
+		int r = fstat(memfd, &probe);
+		close(memfd);
+		if (r < 0)
+			return 1;
+		memfds = probe.st_dev;
+		__atomic_store_n(&known, 1, __ATOMIC_RELEASE);
+	}
+	return status.st_dev == memfds;
+}
+
+static int record_lock(int fd, short type)
+{
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = RECORD_LOCK_BYTE, .l_len = 1};
+
+	if (fcntl(fd, F_SETLK, &lock) == 0)
+		return 0;
+	return errno == ENOLCK ? -ENOMEM : -errno;
+}
+
+int sys_lock_file(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct sys_wait wait;
+	int r = record_lock(fd, F_WRLCK);
+
+	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
+	while ((r == -EAGAIN || r == -EACCES) && !sys_wait_is_over(&wait)) {
+		nanosleep(&pause, NULL);
+		r = record_lock(fd, F_WRLCK);
+	}
+	return r == -EAGAIN || r == -EACCES ? -ETIMEDOUT : r;
+}
+
+void sys_unlock_file(int fd)
+{
+	record_lock(fd, F_UNLCK);
+}
+
+int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length)
+{
+	static const short types[] = {F_UNLCK, F_RDLCK, F_WRLCK};
+	struct flock lock = {
+		.l_type = types[kind],
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)offset,
+		.l_len = (off_t)length,
+	};
+
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (errno == EINVAL)
+		return -ENOTSUP; /* sandboxes that know no such locks */
+	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
+}
+
+int sys_read_implies_exec(void)
+{
+	int persona = personality(0xffffffff);
+
+	return persona != -1 && (persona & READ_IMPLIES_EXEC); /* a sandbox may refuse to tell */
+}
+
+size_t sys_known_page_size;
+
+size_t sys_ask_page_size(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+
+	__atomic_store_n(&sys_known_page_size, size, __ATOMIC_RELAXED);
+	return size;
+}
+
+int sys_read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	ssize_t got = read(fd, text, size - 1);
+	int error = errno;
+	close(fd);
+	if (got < 0)
+		return -error;
+	text[got] = '\0';
+	return (int)got;
+}
+
+uint64_t sys_now_ns(void)
+{
+	struct timespec now = {.tv_sec = 0}; /* no clock in a sandbox: ages are wrong then, and nothing else */
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns)
+{
+	*wait = (struct sys_wait){.left_ns = bound_ns, .looked_ns = sys_now_ns()};
+}
+
+int sys_wait_is_over(struct sys_wait *wait)
+{
+	uint64_t now_ns = sys_now_ns(), passed_ns = now_ns - wait->looked_ns;
+
+	if (passed_ns > SYS_WAIT_STEP_NS)
+		passed_ns = SYS_WAIT_STEP_NS;
+	wait->looked_ns = now_ns;
+	wait->left_ns -= passed_ns < wait->left_ns ? passed_ns : wait->left_ns;
+	return wait->left_ns == 0;
+}
+
+int sys_truncate(int fd, uint64_t size_bytes)
+{
+	int r;
+
+	do
+		r = ftruncate(fd, (off_t)size_bytes);
+	while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return errno == EINVAL ? -EFBIG : -errno;
+	return 0;
+}
+
+int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t got = pread(fd, (char *)bytes + done, size - done, (off_t)(offset + done));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			break;
+		done += (size_t)got;
+	}
+	return (int64_t)done;
+}
+
+uint64_t sys_data_bytes(int fd, uint64_t from)
+{
+	uint64_t bytes = 0;
+
+	for (;;) {
+		off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+		if (data < 0) /* ENXIO: no more */
+			return bytes;
+		off_t hole = lseek(fd, data, SEEK_HOLE);
+		if (hole <= data)
+			return bytes;
+		bytes += (uint64_t)(hole - data);
+		from = (uint64_t)hole;
+	}
+}
+
+void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset)
+{
+	size_t huge = sys_huge_bytes();
+	void *room = MAP_FAILED;
+
+	if (length >= huge && length <= SIZE_MAX - huge)
+		room = mmap(NULL, length + huge, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
+		return mmap(NULL, length, prot, flags, fd, offset);
+
+	/* To a huge page, the address lies as the offset does. */
+	size_t before = (size_t)((uint64_t)offset - (uintptr_t)room) % huge;
+	unsigned char *base = (unsigned char *)room + before;
+	void *addr = mmap(base, length, prot, flags | MAP_FIXED, fd, offset);
+	if (addr == MAP_FAILED) {
+		int error = errno;
+		munmap(room, length + huge);
+		errno = error;
+		return MAP_FAILED;
+	}
+	if (before > 0)
+		munmap(room, before);
+	size_t mapped = (length + sys_page_size() - 1) / sys_page_size() * sys_page_size();
+	munmap(base + mapped, huge - before);
+	return addr;
+}
+
+int sys_collapse(void *addr, size_t length)
+{
+	return madvise(addr, length, MADV_COLLAPSE) < 0 ? -errno : 0;
+}
+
+static int populate(unsigned char *from, unsigned char *to)
+{
+	if (from == to || madvise(from, (size_t)(to - from), MADV_POPULATE_READ) == 0)
+		return 0;
+	return errno == EINVAL ? -ENOTSUP : -errno;
+}
+
+int sys_populate(void *addr, size_t length)
+{
+	unsigned char *from = addr, *end = from + length;
+	size_t huge = sys_huge_bytes();
+
+	while (from < end) {
+		size_t to_border = huge - (uintptr_t)from % huge, left = (size_t)(end - from);
+		unsigned char *to = from + (to_border < left ? to_border : left);
+		/* A huge page is made of what is there, so of one page at least. */
+		if ((size_t)(to - from) == huge && populate(from, from + sys_page_size()) == 0 &&
+			sys_collapse(from, huge) == 0) {
+			from = to;
+			continue;
+		}
+		int r = populate(from, to);
+		if (r < 0)
+			return r;
+		from = to;
+	}
+	return 0;
+}
+
+int sys_punch(int fd, uint64_t offset, uint64_t length)
+{
+	int r;
+
+	do
+		r = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			(off_t)length);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+int sys_seal_writing(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	/* Kernels that do not know the seal say that first. */
+	if (seals >= 0 && (seals & F_SEAL_SEAL))
+		return -EPERM;
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0 ? -errno : 0;
+}
+
+int sys_is_write_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & SYS_WRITE_SEALS);
+}
+
+int sys_reopen_read_only(int fd)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct sys_wait wait;
+	char path[40];
+	int copy;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	/* Else open would wait until a lease is given up, 45 seconds by default. */
+	copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
+	while (copy < 0 && errno == EAGAIN && !sys_wait_is_over(&wait)) {
+		nanosleep(&pause, NULL);
+		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	}
+	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
+		return -ENOTSUP;
+	if (copy < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	fcntl(copy, F_SETFL, 0);
+	return copy;
+}
+
+void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	/* SYS_futex takes the kernel's old timespec of two longs; newer 32-bit ports have SYS_futex_time64 only. */
+#ifdef SYS_futex
+	struct {
+		long sec, nsec;
+	} timeout = {(long)(timeout_ns / 1000000000u), (long)(timeout_ns % 1000000000u)};
+	syscall(SYS_futex, word, FUTEX_WAIT_OP, value, &timeout, NULL, 0);
+#else
+	struct {
+		int64_t sec, nsec;
+	} timeout = {(int64_t)(timeout_ns / 1000000000u), (int64_t)(timeout_ns % 1000000000u)};
+	syscall(SYS_futex_time64, word, FUTEX_WAIT_OP, value, &timeout, NULL, 0);
+#endif
+}
+
+void sys_futex_wake(uint32_t *word, int count)
+{
+#ifdef SYS_futex
+	syscall(SYS_futex, word, FUTEX_WAKE_OP, count, NULL, NULL, 0);
+#else
+	syscall(SYS_futex_time64, word, FUTEX_WAKE_OP, count, NULL, NULL, 0);
+#endif
+}
+
+uint32_t sys_gettid(void)
+{
+	return (uint32_t)syscall(SYS_gettid);
+}
+
+static struct sys_robust_head *get_robust_head(void)
+{
+	struct sys_robust_head *head = NULL;
+	size_t length = 0;
+
+	if (syscall(SYS_get_robust_list, 0, &head, &length) < 0 || length < sizeof(*head))
+		return NULL;
+	return head;
+}
+
+struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
+{
+	struct sys_robust_head *head = get_robust_head();
+	pthread_mutexattr_t attr;
+	pthread_mutex_t mutex;
+
+	if (!head && inherited && syscall(SYS_set_robust_list, inherited, sizeof(*inherited)) == 0)
+		head = inherited;
+	if (head)
+		return head;
+	/* glibc registers every thread's list at its start; musl at the thread's first robust mutex. */
+	if (pthread_mutexattr_init(&attr) != 0)
+		return NULL;
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED); /* musl: for shared ones only */
+	if (pthread_mutex_init(&mutex, &attr) == 0) {
+		if (pthread_mutex_lock(&mutex) == 0)
+			pthread_mutex_unlock(&mutex);
+		pthread_mutex_destroy(&mutex);
+	}
+	pthread_mutexattr_destroy(&attr);
+	return get_robust_head();
+}
+
+uint32_t *sys_wiped_on_fork(void)
+{
+	size_t size = sys_page_size();
+	uint32_t *word =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (word == MAP_FAILED)
+		return NULL;
+	if (madvise(word, size, MADV_WIPEONFORK) < 0) {
+		munmap(word, size);
+		return NULL;
+	}
+	*word = 1;
+	return word;
+}

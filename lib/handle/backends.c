@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The registry of backends: the built-in ones, those that the program adds, and the choice among them.
+ *
+ * A mutex guards the list while it grows; entries never go away, so a count read with acquire makes the entries below it
+ * safe to read without the mutex.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fork.h"
+#include "base/structs.h"
+#include "handle/backends.h"
+#include "range/purge_key.h"
+
+#define BUILT_IN 2
+
+/* What ends the table of 0.9: every program has at least that much. Operations that come later are added behind it. */
+#define TABLE_0_9 (offsetof(struct ashmem_backend, present) + sizeof(((struct ashmem_backend *)NULL)->present))
+
+/* The capabilities that the operations of today's table are behind. */
+#define CAPABILITIES                                                                                                       \
+	(ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_PURGE_ALL | ASHMEM_BACKEND_CAP_INSPECT | ASHMEM_BACKEND_CAP_SEAL |    \
+		ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST)
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+/* "auto" takes the first of the built-in ones that works. */
+static const struct ashmem_backend *backends[BACKENDS_MAX] = {
+	&backend_kernel,
+	&backend_memfd,
+};
+/* What the program added, each as a whole table: an operation that its version does not know is NULL. */
+static struct ashmem_backend added[BACKENDS_MAX - BUILT_IN];
+static unsigned count = BUILT_IN;
+static const struct ashmem_backend *selected; /* NULL: not by ashmem_backend_select() */
+static int selected_auto;                     /* "auto" was selected: the environment does not count */
+
+void backends_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void backends_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+static const struct ashmem_backend *find(const char *name)
+{
+	/* Acquire: pairs with the release in ashmem_backend_register(). */
+	unsigned n = __atomic_load_n(&count, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = 0; i < n; i++)
+		if (strcmp(backends[i]->name, name) == 0)
+			return backends[i];
+	return NULL;
+}
+
+static int works(const struct ashmem_backend *backend)
+{
+	return backend->probe(backend->userdata) >= 0;
+}
+
+static const struct ashmem_backend *first_that_works(void)
+{
+	for (unsigned i = 0; i < BUILT_IN; i++)
+		if (works(backends[i]))
+			return backends[i];
+	return NULL;
+}
+
+static int choose_by_name(const char *name, const struct ashmem_backend **chosen)
+{
+	const struct ashmem_backend *backend = find(name);
+
+	if (!backend)
+		return -ENOENT;
+	if (!works(backend))
+		return -ENODEV;
+	*chosen = backend;
+	return 0;
+}
+
+int backend_choose(const struct ashmem_backend **chosen)
+{
+	const struct ashmem_backend *backend = __atomic_load_n(&selected, __ATOMIC_ACQUIRE);
+
+	if (!backend && !__atomic_load_n(&selected_auto, __ATOMIC_RELAXED)) {
+		const char *name = secure_getenv("ASHMEM_BACKEND");
+		if (name && *name && strcmp(name, "auto") != 0)
+			return choose_by_name(name, chosen);
+	}
+	if (!backend)
+		backend = first_that_works();
+	else if (!works(backend))
+		backend = NULL;
+	if (!backend)
+		return -ENODEV;
+	*chosen = backend;
+	return 0;
+}
+
+int backend_import(int fd, const struct ashmem_backend **chosen, void **state)
+{
+	unsigned n = __atomic_load_n(&count, __ATOMIC_ACQUIRE);
+
+	/* The added ones first: they may know a memfd of their own. */
+	for (unsigned i = n; i-- > 0;) {
+		if (!backends[i]->import)
+			continue;
+		int r = backends[i]->import(backends[i]->userdata, fd, state);
+		if (r == -ENOTTY || (r == -ENODEV && i < BUILT_IN))
+			continue;
+		if (r >= 0)
+			*chosen = backends[i];
+		return r < 0 ? r : 0;
+	}
+	return -EINVAL;
+}
+
+int ashmem_backend_select(const char *name)
+{
+	const struct ashmem_backend *backend = NULL;
+
+	if (!name)
+		return -EINVAL;
+	if (strcmp(name, "auto") != 0) {
+		int r = choose_by_name(name, &backend);
+		if (r < 0)
+			return r;
+	}
+	__atomic_store_n(&selected_auto, backend == NULL, __ATOMIC_RELAXED);
+	__atomic_store_n(&selected, backend, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int is_complete(const struct ashmem_backend *b)
+{
+	if (!b->name || !*b->name || strcmp(b->name, "auto") == 0 || (b->capabilities & ~CAPABILITIES))
+		return 0;
+	if (!b->probe || !b->create || !b->close || !b->set_name || !b->get_name || !b->set_size ||
+		!b->get_size || !b->set_prot || !b->get_prot || !b->get_fd || !b->map || !b->read ||
+		!b->pread || !b->seek || !b->pin || !b->unpin || !b->get_pin_status)
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_LRU) && (!b->evictable || !b->oldest || !b->purge))
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_PURGE_ALL) && !b->purge_all)
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_SEAL) && !b->seal)
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_HOLDS) && (!b->hold || !b->release))
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_PRIORITIES) && !b->unpin_with)
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_LOST) && !b->pin_lost)
+		return 0;
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_EXPORT) && !b->export_read_only)
+		return 0;
+	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || (b->find_unpinned && b->get_stats);
+}
+
+int ashmem_backend_register(const struct ashmem_backend *backend)
+{
+	struct ashmem_backend whole = {.struct_size = sizeof(whole)};
+	int r;
+
+	if (!backend || backend->struct_size < TABLE_0_9)
+		return -EINVAL;
+	r = struct_copy_in(&whole, sizeof(whole), backend);
+	if (r < 0)
+		return r;
+	whole.struct_size = sizeof(whole);
+	if (!is_complete(&whole))
+		return -EINVAL;
+	pthread_mutex_lock(&mutex);
+	if (find(whole.name))
+		r = -EEXIST;
+	else if (count == BACKENDS_MAX)
+		r = -ENOSPC;
+	if (r == 0) {
+		added[count - BUILT_IN] = whole;
+		backends[count] = &added[count - BUILT_IN];
+		__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&mutex);
+	return r;
+}
+
+uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns)
+{
+	return key_of(priority < ASHMEM_PRIORITY_LAST ? priority : ASHMEM_PRIORITY_LAST,
+		order ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO, stamp_ns);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Areas as the library knows them: a backend, its state, and the list of all areas of the process that the shrinker walks.
+ */
+#ifndef ASHMEM_LIB_HANDLE_H
+#define ASHMEM_LIB_HANDLE_H
+
+#include <stdint.h>
+
+#include <ashmem/area.h>
+#include <ashmem/backend.h>
+
+#include "base/sys.h"
+
+struct ashmem_budget;
+
+struct ashmem_area {
+	const struct ashmem_backend *backend;
+	void *state;
+	uint32_t fixed;      /* atomic; the area is materialised, so its size is final, and these three are valid: */
+	uint32_t page_mask;  /* of the offset within a page */
+	uint64_t size_bytes;
+	uint64_t end_bytes;  /* the size rounded up to pages */
+	uint32_t refs;       /* guarded by the areas' mutex, as are the links */
+	struct ashmem_area *prev, *next;
+	struct ashmem_area *bucket_next;
+
+	/* The shrinker's, guarded by its mutex: a heap of areas by the age of their oldest range. */
+	uint64_t heap_stamp;
+	uint64_t heap_pages; /* that it may still give: twice what could be freed when the purge began */
+	uint32_t heap_idle;  /* how often it gave nothing */
+	struct ashmem_area *heap_child, *heap_sibling;
+
+	/* Guarded by the budgets' mutex. Pages, as counted last for budgets, and those of a call that is about to materialise it. */
+	struct ashmem_budget *budget; /* its group, or NULL; atomic */
+	uint64_t counted_unpinned, counted_all, counted_ahead;
+};
+
+/* Call `visit` for every area, holding the areas' mutex. */
+void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* The same with a reference to each in turn instead of the mutex, for what takes long: areas that come meanwhile are not visited. */
+void areas_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* The area's size in pages, rounded up. 0 or a negative errno. */
+int area_size_pages(struct ashmem_area *area, uint64_t *pages);
+/*
+ * The handle of a backend's state. If there is one already, the state's extra reference is given back. NULL, and the state is
+ * closed, if there is no memory.
+ */
+struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state);
+/* Take one more reference, from within a visit; given back by ashmem_close(). */
+void area_ref(struct ashmem_area *area);
+/* The same, of an area that the caller has a reference to. */
+void area_take(struct ashmem_area *area);
+/* Give one back: 1 if it was the last, and nobody finds the area any more. */
+int area_unref(struct ashmem_area *area);
+
+static inline uint64_t area_page_align(uint64_t bytes)
+{
+	uint64_t mask = sys_page_size() - 1;
+
+	return (bytes + mask) & ~mask;
+}
+
+static inline int area_is_aligned(uint64_t bytes)
+{
+	return (bytes & (sys_page_size() - 1)) == 0;
+}
+
+/* Acquire: pairs with the release in area_fix(). */
+static inline int area_is_fixed(const struct ashmem_area *area)
+{
+	return __atomic_load_n(&area->fixed, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Its size is final. Other threads may find the same at the same time. */
+void area_fix(struct ashmem_area *area, uint64_t size_bytes);
+
+/* The size, and whether the area is materialised: 1, 0, or a negative errno. */
+static inline int area_learn_size(struct ashmem_area *area, uint64_t *size_bytes)
+{
+	int materialised;
+
+	if (area_is_fixed(area)) {
+		*size_bytes = area->size_bytes;
+		return 1;
+	}
+	int r = area->backend->get_size(area->state, size_bytes, &materialised);
+	if (r < 0)
+		return r;
+	if (materialised)
+		area_fix(area, *size_bytes);
+	return materialised;
+}
+
+#endif /* ASHMEM_LIB_HANDLE_H */

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The areas of the kernel backend: created, imported, closed; their name, size and protection mask.
+ *
+ * Where the work lies: an imported area must be the one that the process has already, if it has it;
+ * and the driver answers sizes as 32 bits, while areas can be larger.
+ *
+ * Functions of the table are called without any of the backend's locks (area.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <ashmem/area.h>
+
+#include "base/fork.h"
+#include "base/sys.h"
+#include "kernel/abi.h"
+#include "kernel/area.h"
+#include "range/range.h"
+
+#define GIB_4 ((uint64_t)1 << 32)
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kernel_area *areas;
+
+void kernel_before_fork(void)
+{
+	kernel_node_before_fork();
+	pthread_mutex_lock(&mutex);
+	for (struct kernel_area *area = areas; area; area = area->next)
+		pthread_mutex_lock(&area->mutex);
+}
+
+void kernel_after_fork(void)
+{
+	for (struct kernel_area *area = areas; area; area = area->next)
+		pthread_mutex_unlock(&area->mutex);
+	pthread_mutex_unlock(&mutex);
+	kernel_node_after_fork();
+}
+
+/* -- life -- */
+
+static int set_name(int fd, const char *name)
+{
+	char padded[KERNEL_NAME_LEN];
+
+	/* The request hands over 256 bytes, though the 5.10 driver reads to the NUL only. */
+	strncpy(padded, name, sizeof(padded) - 1);
+	padded[sizeof(padded) - 1] = '\0';
+	return kernel_ask(fd, KERNEL_SET_NAME, (uintptr_t)padded);
+}
+
+static int set_size(int fd, uint64_t size_bytes)
+{
+	/* The memfd backend's limit, so that both answer alike. */
+	if (size_bytes > (uint64_t)RANGE_MAX_PAGES * sys_page_size())
+		return -EFBIG;
+	/* D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin beyond. */
+	if (size_bytes > GIB_4 - sys_page_size())
+		return -EOVERFLOW;
+	return kernel_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
+}
+
+/* Make an area of an open file, which it takes over; NULL if there is no memory. The mutex is held.
+ */
+static struct kernel_area *adopt(int fd, uint64_t size_bytes)
+{
+	struct kernel_area *area = calloc(1, sizeof(*area));
+
+	if (!area) {
+		close(fd);
+		return NULL;
+	}
+	pthread_mutex_init(&area->mutex, NULL);
+	area->fd = fd;
+	area->refs = 1;
+	area->size_bytes = size_bytes;
+	area->next = areas;
+	if (areas)
+		areas->prev = area;
+	areas = area;
+	return area;
+}
+
+int kernel_create(
+	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
+{
+	int fd = kernel_open_node();
+
+	(void)userdata;
+	(void)flags;
+	if (fd < 0)
+		return fd;
+	int r = size_bytes ? set_size(fd, size_bytes) : 0;
+	if (r == 0 && name[0])
+		r = set_name(fd, name);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	pthread_mutex_lock(&mutex);
+	struct kernel_area *area = adopt(fd, size_bytes);
+	pthread_mutex_unlock(&mutex);
+	if (!area)
+		return -ENOMEM;
+	*state = area;
+	return 0;
+}
+
+/* Whether two descriptors are one open file: 1, or 0 also if the kernel does not say. */
+static int is_same_file(int a, int b)
+{
+#ifdef SYS_kcmp
+	/* 0 is KCMP_FILE. Kernels without CONFIG_KCMP, and sandboxes, refuse it. */
+	return syscall(SYS_kcmp, getpid(), getpid(), 0, a, b) == 0;
+#else
+	(void)a;
+	(void)b;
+	return 0;
+#endif
+}
+
+/*
+ * The area of a descriptor, with one more reference. If the kernel does not tell that it is known,
+ * it gets a second state, and works: everything that is shared is in the driver. The mutex is held,
+ * so that one area coming in twice at once is not made twice.
+ */
+static int find_or_adopt(int fd, struct kernel_area **found)
+{
+	struct kernel_area *area = areas;
+
+	while (area && !is_same_file(area->fd, fd))
+		area = area->next;
+	if (area) {
+		area->refs++;
+	} else {
+		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (copy < 0)
+			return -errno;
+		area = adopt(copy, 0);
+		if (!area)
+			return -ENOMEM;
+	}
+	*found = area;
+	return 0;
+}
+
+int kernel_import(void *userdata, int fd, void **state)
+{
+	struct kernel_area *area = NULL;
+	int mode = fcntl(fd, F_GETFL), r = process_start();
+
+	(void)userdata;
+	if (r < 0)
+		return r;
+	if (mode < 0 || (mode & O_PATH))
+		return -EBADF;
+	if (!kernel_is_driver(fd))
+		return -ENOTTY;
+	/* It could never be mapped, not even to materialise: mmap(2) wants to read. */
+	if ((mode & O_ACCMODE) == O_WRONLY)
+		return -EBADF;
+	pthread_mutex_lock(&mutex);
+	r = find_or_adopt(fd, &area);
+	pthread_mutex_unlock(&mutex);
+	if (r == 0)
+		*state = area;
+	return r;
+}
+
+/* The mutex is held. */
+static void unlink_area(struct kernel_area *area)
+{
+	if (area->prev)
+		area->prev->next = area->next;
+	else
+		areas = area->next;
+	if (area->next)
+		area->next->prev = area->prev;
+}
+
+void kernel_close(void *state)
+{
+	struct kernel_area *area = state;
+
+	pthread_mutex_lock(&mutex);
+	int last = --area->refs == 0;
+	if (last)
+		unlink_area(area);
+	pthread_mutex_unlock(&mutex);
+	if (last) {
+		close(area->fd);
+		pthread_mutex_destroy(&area->mutex);
+		free(area);
+	}
+}
+
+/* -- name -- */
+
+int kernel_set_name(void *state, const char *name)
+{
+	const struct kernel_area *area = state;
+
+	return set_name(area->fd, name);
+}
+
+int kernel_get_name(void *state, char *name)
+{
+	const struct kernel_area *area = state;
+	char answer[KERNEL_NAME_LEN] = "";
+	int r = kernel_ask(area->fd, KERNEL_GET_NAME, (uintptr_t)answer);
+
+	if (r < 0)
+		return r;
+	answer[sizeof(answer) - 1] = '\0';
+	/* An area that was given just this name cannot be told from one without, and need not. */
+	strcpy(name, strcmp(answer, ASHMEM_NAME_DEF) == 0 ? "" : answer);
+	return 0;
+}
+
+/* -- size -- */
+
+int kernel_set_size(void *state, uint64_t size_bytes)
+{
+	struct kernel_area *area = state;
+
+	pthread_mutex_lock(&area->mutex);
+	int r = set_size(area->fd, size_bytes);
+	if (r == 0)
+		area->size_bytes = size_bytes;
+	pthread_mutex_unlock(&area->mutex);
+	return r;
+}
+
+static int has_byte(int fd, uint64_t offset)
+{
+	char byte;
+
+	return pread(fd, &byte, 1, (off_t)offset) == 1;
+}
+
+/* The size of a materialised area whose low 32 bits are known: found by what can be read.
+ * Another program may have made it larger than this library does. */
+static uint64_t whole_size(int fd, uint32_t low)
+{
+	uint64_t size = low;
+
+	/* Nearly always one question is enough. */
+	if (!has_byte(fd, size + GIB_4 - 1))
+		return size;
+	for (uint64_t bit = (uint64_t)1 << 62; bit >= GIB_4; bit >>= 1)
+		if (has_byte(fd, size + bit - 1))
+			size += bit;
+	return size;
+}
+
+/* Ask the driver. The result is 1 if the area is materialised, or 0. The area's mutex is held. */
+static int learn_size(struct kernel_area *area, uint64_t *size_bytes)
+{
+	/* In this order: if it is materialised, the size is final. */
+	int r = kernel_ask_materialised(area->fd);
+
+	if (r < 0)
+		return r;
+	/* Any 32 bits may be a size, also those that libc takes for an error. */
+	uint32_t low = (uint32_t)kernel_ask(area->fd, KERNEL_GET_SIZE, 0);
+	/* Not if another thread was first: others read the size without the mutex by now. */
+	if (r && !__atomic_load_n(&area->materialised, __ATOMIC_RELAXED)) {
+		area->size_bytes = whole_size(area->fd, low);
+		/* Release: pairs with the acquire in kernel_get_size(). */
+		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
+	}
+	/* What another process set is known up to 4 GiB, while nothing can be read. */
+	*size_bytes = (uint32_t)area->size_bytes == low ? area->size_bytes : low;
+	return r;
+}
+
+int kernel_get_size(void *state, uint64_t *size_bytes, int *materialised)
+{
+	struct kernel_area *area = state;
+	int r = 1;
+
+	/* Acquire: pairs with the release in learn_size(); the size is written before. */
+	if (__atomic_load_n(&area->materialised, __ATOMIC_ACQUIRE)) {
+		*size_bytes = area->size_bytes;
+	} else {
+		pthread_mutex_lock(&area->mutex);
+		r = learn_size(area, size_bytes);
+		pthread_mutex_unlock(&area->mutex);
+	}
+	if (r < 0)
+		return r;
+	*materialised = r;
+	return 0;
+}
+
+/* -- protection -- */
+
+int kernel_set_prot(void *state, int prot)
+{
+	const struct kernel_area *area = state;
+
+	return kernel_ask(area->fd, KERNEL_SET_PROT_MASK, (unsigned long)prot);
+}
+
+int kernel_get_prot(void *state)
+{
+	const struct kernel_area *area = state;
+
+	return kernel_ask(area->fd, KERNEL_GET_PROT_MASK, 0);
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memfd backend: every call on an area, over the control block (control.h) and the life of areas (area.h).
+ *
+ * The area layer has checked the arguments; what is here takes the control lock for a few instructions around the range list.
+ * An area that came through a read-only descriptor has its state mapped read-only: name, size, mask and data can be
+ * read, everything else is -EACCES.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "handle/backends.h"
+#include "memfd/area.h"
+#include "range/purge_key.h"
+#include "range/tree.h"
+
+static int memfd_probe(void *userdata)
+{
+	static int works; /* 1: yes */
+	int fd;
+
+	(void)userdata;
+	if (__atomic_load_n(&works, __ATOMIC_RELAXED))
+		return 0;
+	fd = sys_memfd_create("ashmem-probe");
+	if (fd == -ENODEV)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	/* Out of descriptors or memory is for the call that needs them to say. */
+	__atomic_store_n(&works, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* -- name, size, protection -- */
+
+static int memfd_set_name(void *state, const char *name)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r != 0)
+		return r < 0 ? r : -EINVAL;
+	strcpy(area->name, name);
+	memfd_newborn_end(area);
+	return 0;
+}
+
+static int memfd_get_name(void *state, char *name)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		strcpy(name, area->name);
+		memfd_newborn_end(area);
+	} else if (memfd_is_established(area) && !area->plain) {
+		memcpy(name, area->control.shared->name, ASHMEM_NAME_LEN);
+		name[ASHMEM_NAME_LEN - 1] = '\0';
+	} else {
+		strcpy(name, area->name); /* a plain area has none */
+	}
+	return 0;
+}
+
+static int memfd_set_size(void *state, uint64_t size_bytes)
+{
+	struct memfd_area *area = state;
+
+	if (size_bytes > control_max_size())
+		return -EFBIG;
+	int r = memfd_newborn_begin(area);
+	if (r != 0)
+		return r < 0 ? r : -EINVAL;
+	area->size_bytes = size_bytes;
+	memfd_newborn_end(area);
+	return 0;
+}
+
+static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	*materialised = r;
+	*size_bytes = area->size_bytes;
+	if (r == 0)
+		memfd_newborn_end(area);
+	return 0;
+}
+
+/* The new mask, or -EINVAL: bits can only go. personality(2): with READ_IMPLIES_EXEC, READ brings EXEC along. */
+static int narrowed(int mask, int prot)
+{
+	if (prot & ~mask)
+		return -EINVAL;
+	if ((prot & PROT_READ) && sys_read_implies_exec())
+		prot |= PROT_EXEC;
+	return prot;
+}
+
+static int set_prot_shared(struct memfd_area *area, int prot)
+{
+	int r = 0;
+
+	if (area->plain)
+		return -EACCES;
+	/* What can fail comes first. The lock must not be held across it. */
+	r = memfd_establish(area);
+	if (r == 0 && !(prot & PROT_WRITE) && area->control.writable)
+		r = memfd_read_only_fd(area);
+	if (r >= 0)
+		r = control_lock(&area->control);
+	if (r < 0)
+		return r;
+	r = narrowed((int)SHARED_LOAD(area->control.shared->prot), prot);
+	if (r >= 0 && !(r & PROT_WRITE)) /* those who get it from now on can pin by locks */
+		SHARED_STORE(area->control.shared->has_readers, 1);
+	if (r >= 0)
+		SHARED_STORE(area->control.shared->prot, (uint32_t)r);
+	control_unlock(&area->control, r);
+	return r < 0 ? r : 0;
+}
+
+static int memfd_set_prot(void *state, int prot)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return set_prot_shared(area, prot);
+	r = narrowed(area->prot, prot);
+	if (r >= 0 && !(r & PROT_WRITE) && access("/proc/self/fd", X_OK) < 0)
+		r = -ENOTSUP; /* the read-only descriptor could not be made */
+	if (r >= 0)
+		area->prot = r;
+	memfd_newborn_end(area);
+	return r < 0 ? r : 0;
+}
+
+static int memfd_get_prot(void *state)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		r = area->prot;
+		memfd_newborn_end(area);
+		return r;
+	}
+	if (area->plain || !memfd_is_established(area))
+		return area->prot;
+	uint32_t prot = SHARED_LOAD(area->control.shared->prot);
+	return prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ? -EUCLEAN : (int)prot;
+}
+
+/* -- memory -- */
+
+int memfd_allowed_fd(struct memfd_area *area)
+{
+	int prot = memfd_get_prot(area);
+
+	if (prot < 0)
+		return prot;
+	return area->plain || (prot & PROT_WRITE) ? area->fd : memfd_read_only_fd(area);
+}
+
+static int memfd_get_fd(void *state)
+{
+	struct memfd_area *area = state;
+	int r = memfd_make_ready(area);
+
+	return r < 0 ? r : memfd_allowed_fd(area);
+}
+
+static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr)
+{
+	struct memfd_mapping mapping = {
+		.addr = map_flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? *addr : NULL,
+		.length = length,
+		.prot = prot,
+		.flags = map_flags,
+		.offset = offset,
+	};
+	int r = memfd_materialise(state, &mapping);
+
+	if (r == 0)
+		*addr = mapping.addr;
+	return r;
+}
+
+static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64_t offset)
+{
+	uint64_t size = area->plain ? UINT64_MAX : area->size_bytes;
+
+	if (offset >= size || length == 0)
+		return 0;
+	if (length > size - offset)
+		length = (size_t)(size - offset);
+	ssize_t got = pread(area->fd, buf, length, (off_t)offset);
+	return got < 0 ? -errno : got;
+}
+
+static int64_t memfd_pread(void *state, void *buf, size_t length, uint64_t offset)
+{
+	return read_at(state, buf, length, offset);
+}
+
+/* Move the position from `from` to `to`, if nobody else moved it meanwhile. */
+static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to)
+{
+	if (control_lock(&area->control) < 0)
+		return;
+	if (area->control.shared->position == from)
+		SHARED_STORE(area->control.shared->position, to);
+	control_unlock(&area->control, 0);
+}
+
+/* The bytes are taken by moving the position; they are read without the lock, since a page may have to come from swap. */
+static int64_t memfd_read(void *state, void *buf, size_t length)
+{
+	struct memfd_area *area = state;
+
+	if (area->plain) {
+		ssize_t got = read(area->fd, buf, length);
+		return got < 0 ? -errno : got;
+	}
+	int r = memfd_lock(area);
+	if (r < 0)
+		return r;
+	uint64_t position = SHARED_LOAD(area->control.shared->position);
+	uint64_t size = area->size_bytes, left = position < size ? size - position : 0;
+	if (length > left)
+		length = (size_t)left;
+	SHARED_STORE(area->control.shared->position, position + length);
+	control_unlock(&area->control, 0);
+
+	int64_t got = read_at(area, buf, length, position);
+	if (got != (int64_t)length)
+		position_correct(area, position + length, position + (uint64_t)(got < 0 ? 0 : got));
+	return got;
+}
+
+/* SEEK_DATA and SEEK_HOLE within the data: the control block behind them is no data. */
+static int64_t seek_data(struct memfd_area *area, int64_t offset, int whence)
+{
+	int64_t size = (int64_t)area->size_bytes;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	off_t found = lseek(area->fd, (off_t)offset, whence);
+	if (found < 0)
+		return -errno;
+	if (found >= size)
+		return whence == SEEK_DATA ? -ENXIO : size;
+	return found;
+}
+
+static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
+{
+	int64_t base = 0, sum;
+
+	switch (whence) {
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		return seek_data(area, offset, whence);
+	case SEEK_SET:
+		break;
+	case SEEK_CUR:
+		base = (int64_t)SHARED_LOAD(area->control.shared->position);
+		break;
+	case SEEK_END:
+		base = (int64_t)area->size_bytes;
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (__builtin_add_overflow(base, offset, &sum) || sum < 0)
+		return -EINVAL; /* as the driver, which has no EOVERFLOW */
+	return sum;
+}
+
+static int64_t memfd_seek(void *state, int64_t offset, int whence)
+{
+	struct memfd_area *area = state;
+
+	if (area->plain) {
+		off_t position = lseek(area->fd, (off_t)offset, whence);
+		return position < 0 ? -errno : position;
+	}
+	int r = memfd_lock(area);
+	if (r < 0)
+		return r;
+	int64_t position = new_position(area, offset, whence);
+	if (position >= 0)
+		SHARED_STORE(area->control.shared->position, (uint64_t)position);
+	control_unlock(&area->control, 0);
+	return position;
+}
+
+/* -- pinning: with the state mapped read-only, by locks on the file -- */
+
+static uint32_t page_at(const struct control_map *control, uint64_t offset)
+{
+	return (uint32_t)(offset >> control->page_shift);
+}
+
+/* The pages have left the list, and some had the purge mark: say what was lost, and forget it. */
+static __attribute__((noinline, cold)) void tell_lost(struct control_map *control, uint32_t first, uint32_t last, struct memfd_report *report)
+{
+	control->shared->pins_found_purged++;
+	if (report)
+		memfd_report_lost(control, first, last, report);
+	control_clear_lost(control, first, last);
+}
+
+static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length, struct memfd_report *report)
+{
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return ASHMEM_NOT_PURGED;
+	int r = memfd_establish(area);
+	if (r >= 0) {
+		range_fetch(control_list(control), page_at(control, offset));
+		r = control_lock(control);
+	}
+	if (r < 0)
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_pin(area, page_at(control, offset),
+					 page_at(control, offset + length - 1), report);
+	r = range_pin(control_list(control), page_at(control, offset), page_at(control, offset + length - 1));
+	if (r > 0)
+		tell_lost(control, page_at(control, offset), page_at(control, offset + length - 1), report);
+	control_unlock(control, r);
+	return r;
+}
+
+static int memfd_pin(void *state, uint64_t offset, uint64_t length)
+{
+	return pin(state, offset, length, NULL);
+}
+
+static int memfd_pin_lost(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+	uint32_t capacity, uint32_t *count)
+{
+	struct memfd_report report = {.extent = lost, .capacity = capacity};
+	int r = pin(state, offset, length, &report);
+
+	if (r >= 0)
+		*count = report.count;
+	return r;
+}
+
+/* Always inline: what a plain unpin need not ask is known when it is compiled. */
+static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return -ENOTSUP;
+	struct stamp_clock *clock = &stamp_clock;
+	uint64_t now = stamp_now(clock);
+	int r = memfd_lock(area);
+	if (r < 0)
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_unpin(area, page_at(control, offset),
+					 page_at(control, offset + length - 1));
+	struct range_list *list = control_list(control);
+	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
+		key_of(priority, order, control_next_stamp(control, clock, now)));
+	int wants_care = range_wants_care(list);
+	control_unlock(control, r);
+	if (__builtin_expect(wants_care, 0))
+		control_care(control);
+	return r;
+}
+
+static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
+{
+	return unpin(state, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
+}
+
+static int memfd_unpin_with(void *state, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
+{
+	return unpin(state, offset, length, priority, order);
+}
+
+static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+
+	if (area->plain)
+		return ASHMEM_IS_PINNED;
+	int r = memfd_lock(area);
+	if (r < 0)
+		return !memfd_is_reader(area)
+			       ? r
+			       : memfd_reader_status(area, page_at(control, offset),
+					 page_at(control, offset + length - 1));
+	r = range_overlaps(control_list(control), page_at(control, offset),
+		page_at(control, offset + length - 1));
+	control_unlock(control, r);
+	if (r < 0)
+		return r;
+	return r ? ASHMEM_IS_UNPINNED : ASHMEM_IS_PINNED;
+}
+
+/* -- purging -- */
+
+/* Whether the area has a range list that this process can purge from. */
+static int is_purgeable(struct memfd_area *area)
+{
+	return memfd_look_again(area) && !area->plain && area->control.writable &&
+	       !SHARED_LOAD(area->control.shared->sealed);
+}
+
+/*
+ * Whether this purge has done all that an area can give it, every page freed and every range passed over, twice. Then somebody makes work
+ * as fast as we do it; the next purge may go on.
+ */
+static int is_tired(const struct memfd_area *area)
+{
+	return area->control.attended > 2 * (uint64_t)area->control.list.pages;
+}
+
+static uint64_t memfd_evictable(void *state)
+{
+	struct memfd_area *area = state;
+
+	if (!is_purgeable(area))
+		return 0;
+	uint64_t pages = range_peek_evictable(&area->control.list);
+	return pages < area->control.list.pages ? pages : area->control.list.pages;
+}
+
+/* Pages that are not purged, of a materialised area whose state can be changed here. */
+static uint64_t memfd_present(void *state)
+{
+	struct memfd_area *area = state;
+	uint64_t pages = (area->size_bytes + sys_page_size() - 1) / sys_page_size();
+
+	if (!memfd_look_again(area))
+		return memfd_is_materialised(area) ? pages : 0;
+	if (area->plain || !area->control.writable)
+		return 0;
+	return area->control.list.pages - range_peek_purged(&area->control.list);
+}
+
+static int memfd_oldest(void *state, uint64_t *key)
+{
+	struct memfd_area *area = state;
+
+	if (!is_purgeable(area) || is_tired(area))
+		return 0;
+	uint64_t oldest = area->control.passed_over ? area->control.next_stamp
+						    : range_peek_oldest(&area->control.list);
+	if (oldest == RANGE_NO_STAMP)
+		return 0;
+	*key = oldest;
+	return 1;
+}
+
+static void memfd_begin_purge(void *state)
+{
+	struct memfd_area *area = state;
+
+	if (is_purgeable(area)) {
+		area->control.passed_over = 0;
+		area->control.attended = 0;
+	}
+}
+
+static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
+{
+	struct memfd_area *area = state;
+	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
+	uint64_t begun_ns = stamp_now(&stamp_clock), deadline_ns = begun_ns + lock_patience();
+	int r = 0;
+
+	if (!is_purgeable(area))
+		return 0;
+	do {
+		r = control_lock(&area->control);
+		if (r < 0)
+			break;
+		/* A range that was begun is finished, also when enough is free; a later one is then not begun. */
+		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
+		uint64_t limit = freed < nr_pages ? newest : unfinished;
+		r = control_purge(&area->control, limit, want, &freed, &unfinished);
+		if (control_unlock(&area->control, r))
+			sched_yield(); /* whoever waits comes before the next piece */
+		/* Nothing freed, but not at the end: the ranges that were passed over were too many for one go. */
+	} while (r > 0 && !is_tired(area) &&
+		 (unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
+	if (freed == 0)
+		lock_use_patience(begun_ns);
+	return r < 0 && freed == 0 ? r : (int64_t)freed;
+}
+
+/* -- inspection -- */
+
+static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
+	uint32_t *range_state)
+{
+	struct memfd_area *area = state;
+	struct control_map *control = &area->control;
+	struct range range = {.pages = 0};
+
+	if (area->plain)
+		return 0;
+	int r = memfd_lock(area);
+	if (r < 0)
+		return r;
+	r = from >= control->data_bytes ? 0
+					: range_find(control_list(control),
+						  (uint32_t)(from >> control->page_shift), &range);
+	control_unlock(control, r);
+	if (r <= 0)
+		return r;
+	*offset = (uint64_t)range.start << control->page_shift;
+	*length = (uint64_t)range.pages << control->page_shift;
+	int evictable = range.live && !SHARED_LOAD(control->shared->sealed);
+	*range_state = (range.flags & RANGE_PURGED ? ASHMEM_RANGE_PURGED : 0) |
+		       (evictable ? ASHMEM_RANGE_EVICTABLE : 0);
+	return 1;
+}
+
+const struct ashmem_backend backend_memfd = {
+	.struct_size = sizeof(struct ashmem_backend),
+	.name = "memfd",
+	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
+			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT |
+			ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES |
+			ASHMEM_BACKEND_CAP_LOST,
+	.probe = memfd_probe,
+	.create = memfd_create_area,
+	.import = memfd_import,
+	.close = memfd_close,
+	.set_name = memfd_set_name,
+	.get_name = memfd_get_name,
+	.set_size = memfd_set_size,
+	.get_size = memfd_get_size,
+	.set_prot = memfd_set_prot,
+	.get_prot = memfd_get_prot,
+	.get_fd = memfd_get_fd,
+	.map = memfd_map,
+	.read = memfd_read,
+	.pread = memfd_pread,
+	.seek = memfd_seek,
+	.pin = memfd_pin,
+	.unpin = memfd_unpin,
+	.get_pin_status = memfd_get_pin_status,
+	.evictable = memfd_evictable,
+	.oldest = memfd_oldest,
+	.purge = memfd_purge,
+	.find_unpinned = memfd_find_unpinned,
+	.get_stats = memfd_get_stats,
+	.seal = memfd_seal,
+	.export_read_only = memfd_export_read_only,
+	.begin_purge = memfd_begin_purge,
+	.hold = memfd_hold,
+	.release = memfd_release,
+	.unpin_with = memfd_unpin_with,
+	.pin_lost = memfd_pin_lost,
+	.present = memfd_present,
+};

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Levels and amounts; the rules are in policy.h.
+ */
+#include <ashmem/pressure.h>
+
+#include "pressure/policy.h"
+
+#define WARY_PERCENT 25
+#define CALM_PART 3 /* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+#define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
+#define RESERVE_MOST ((uint64_t)512 << 20)
+
+/* A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure. */
+uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary)
+{
+	uint32_t percent = settings->reserve_percent ? settings->reserve_percent : WARY_PERCENT;
+	uint64_t most = settings->reserve_most_bytes ? settings->reserve_most_bytes : RESERVE_MOST;
+	uint64_t share = limit_bytes / 100 * percent + limit_bytes % 100 * percent / 100;
+	uint64_t reserve = share < most ? share : most;
+
+	if (is_wary || settings->reserve_percent || reserve < CALM_LEAST)
+		return reserve;
+	return reserve / CALM_PART > CALM_LEAST ? reserve / CALM_PART : CALM_LEAST;
+}
+
+uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level)
+{
+	return reserve_bytes >> (level - ASHMEM_PRESSURE_SOME);
+}
+
+uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level)
+{
+	uint64_t threshold = pressure_threshold(reserve_bytes, level);
+
+	return threshold + threshold / 4;
+}
+
+/* Rule 6: what is kept free now. */
+static uint64_t reserve_now(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *o)
+{
+	uint64_t calm = pressure_reserve(settings, o->limit_bytes, 0);
+	uint64_t wary = pressure_reserve(settings, o->limit_bytes, 1);
+	int is_wary = o->now_ns < policy->wary_until_ns;
+
+	if (!o->headroom_known)
+		return 0;
+	if (o->must_poll)
+		return wary;
+	if (calm < wary && o->free_bytes + calm / 2 < (is_wary ? wary : calm)) {
+		policy->bursts += !is_wary;
+		policy->wary_until_ns = o->now_ns + PRESSURE_WARY_NS;
+		is_wary = 1;
+	}
+	return is_wary ? wary : calm;
+}
+
+static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o, uint64_t reserve_bytes)
+{
+	uint32_t level = ASHMEM_PRESSURE_NONE;
+
+	if (!o->headroom_known)
+		return ASHMEM_PRESSURE_NONE;
+	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
+		int begins = o->free_bytes < pressure_threshold(reserve_bytes, l);
+		int lasts = before >= l && o->free_bytes < pressure_relief(reserve_bytes, l);
+		if (begins || lasts)
+			level = l;
+	}
+	return level;
+}
+
+/* Rule 1. */
+static uint32_t level_held(struct pressure_policy *policy, uint32_t observed, uint64_t now_ns,
+	uint64_t hold_ns)
+{
+	uint32_t level = observed;
+
+	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
+		if (observed >= l)
+			policy->seen_ns[l] = now_ns;
+		else if (policy->level >= l && now_ns - policy->seen_ns[l] < hold_ns)
+			level = l;
+	}
+	return level;
+}
+
+/* Rule 4. */
+static uint64_t pages_needed(const struct pressure_observation *o, uint64_t reserve_bytes)
+{
+	uint64_t goal = pressure_relief(reserve_bytes, ASHMEM_PRESSURE_SOME);
+
+	if (goal <= o->free_bytes)
+		return 0;
+	return (goal - o->free_bytes + o->page_bytes - 1) / o->page_bytes;
+}
+
+/* Rule 5. */
+static uint64_t pages_shared(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *o)
+{
+	uint64_t percent = settings->percent[o->stall_level];
+
+	if (percent == 0)
+		return 0;
+	if (policy->steps > 0 && o->stall_level <= policy->step_level &&
+		o->now_ns - policy->step_ns < settings->step_ns)
+		return 0;
+	percent <<= policy->steps < 7 ? policy->steps : 7;
+	policy->steps++;
+	policy->step_level = o->stall_level;
+	policy->step_ns = o->now_ns;
+	if (percent >= 100)
+		return o->evictable_pages;
+	/* Divided first, so that nothing overflows; rounded up, so that something goes. */
+	return o->evictable_pages / 100 * percent + (o->evictable_pages % 100 * percent + 99) / 100;
+}
+
+void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *o, struct pressure_decision *decision)
+{
+	uint64_t pages = 0;
+
+	decision->reserve_bytes = reserve_now(policy, settings, o);
+	policy->headroom_level = level_of_headroom(policy->headroom_level, o, decision->reserve_bytes);
+	decision->by_headroom = policy->headroom_level > ASHMEM_PRESSURE_NONE &&
+				policy->headroom_level >= o->stall_level;
+	decision->observed = decision->by_headroom ? policy->headroom_level : o->stall_level;
+	decision->level = policy->level =
+		level_held(policy, decision->observed, o->now_ns, settings->hold_ns);
+	if (policy->level == ASHMEM_PRESSURE_NONE)
+		policy->steps = 0;
+	if (policy->headroom_level > ASHMEM_PRESSURE_NONE && settings->percent[decision->observed] > 0)
+		pages = pages_needed(o, decision->reserve_bytes);
+	if (o->stall_level > ASHMEM_PRESSURE_NONE && !decision->by_headroom) {
+		uint64_t share = pages_shared(policy, settings, o);
+		if (share > pages)
+			pages = share;
+	}
+	decision->purge_pages = pages < o->evictable_pages ? pages : o->evictable_pages;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all sources of memory pressure share: descriptors, events, reading small files.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <ashmem/pressure.h>
+
+#include "base/sys.h"
+#include "pressure/source.h"
+
+const char *pressure_proc = "/proc";
+uint64_t (*pressure_clock)(void) = sys_now_ns;
+
+int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
+	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why)
+{
+	int r;
+
+	*watch = (struct pressure_watch){
+		.source = source, .settings = settings, .id = id, .epoll_fd = epoll_fd, .psi_fd = -1};
+	*why = NULL;
+	r = source->open(watch, why);
+	if (r < 0)
+		pressure_watch_close(watch);
+	return r;
+}
+
+/* Closing takes descriptors out of the epoll set: no epoll_ctl(), which would reach a parent's set after a fork. */
+void pressure_watch_close(struct pressure_watch *watch)
+{
+	for (unsigned i = 0; i < watch->fd_count; i++)
+		close(watch->fds[i]);
+	watch->fd_count = 0;
+	watch->source = NULL;
+}
+
+int pressure_keep(struct pressure_watch *watch, int fd)
+{
+	if (fd < 0)
+		return -errno;
+	if (watch->fd_count == PRESSURE_FDS) {
+		close(fd);
+		return -ENOSPC;
+	}
+	watch->fds[watch->fd_count++] = fd;
+	return fd;
+}
+
+int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag)
+{
+	struct epoll_event event = {.events = events,
+		.data = {.u64 = ((uint64_t)watch->id << 32) | tag}};
+
+	return epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns)
+{
+	if (level > watch->level || now_ns >= watch->level_ends_ns)
+		watch->level = level;
+	watch->level_ends_ns = now_ns + PRESSURE_EVENT_NS;
+}
+
+int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+{
+	if (now_ns >= watch->level_ends_ns)
+		watch->level = ASHMEM_PRESSURE_NONE;
+	if (watch->level > o->stall_level)
+		o->stall_level = watch->level;
+	return 0;
+}
+
+int pressure_read(int fd, char *text, size_t size)
+{
+	ssize_t got;
+
+	do
+		got = pread(fd, text, size - 1, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	text[got] = '\0';
+	return (int)got;
+}
+
+int pressure_number(const char *text, const char *key, uint64_t *value)
+{
+	size_t length = strlen(key);
+
+	for (const char *at = text; (at = strstr(at, key)) != NULL; at += length) {
+		if (at != text && at[-1] != '\n' && at[-1] != ' ')
+			continue;
+		const char *digits = at + length;
+		while (*digits == ' ')
+			digits++;
+		if (*digits < '0' || *digits > '9')
+			continue;
+		*value = strtoull(digits, NULL, 10);
+		return 0;
+	}
+	return -EBADMSG;
+}

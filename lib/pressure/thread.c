@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The thread that a program can ask for: waits on the watch's descriptor and dispatches.
+ *
+ * `runs`, `thread` and `stop_fd` are guarded by the watch's mutex. Who stops the thread takes `stop_fd` out of the watch, and closes
+ * it when the thread has ended.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "pressure/watch.h"
+
+static void *run(void *argument)
+{
+	struct ashmem_pressure *p = argument;
+	struct pollfd fds[2] = {{.fd = -1, .events = POLLIN}, {.fd = p->epoll_fd, .events = POLLIN}};
+
+	pthread_mutex_lock(&p->mutex);
+	fds[0].fd = p->stop_fd;
+	pthread_mutex_unlock(&p->mutex);
+	if (fds[0].fd < 0) /* stopped before it began */
+		return NULL;
+	for (;;) {
+		if (poll(fds, 2, -1) < 0) {
+			if (errno != EINTR && errno != ENOMEM && errno != EAGAIN)
+				break;
+			fds[0].revents = 0; /* short of memory, of all times: look at once, and wait again */
+		}
+		if (fds[0].revents || ashmem_pressure_dispatch(p) == -ENODEV)
+			break;
+	}
+	return NULL;
+}
+
+/* With the mutex held. */
+static int start(struct ashmem_pressure *p)
+{
+	sigset_t all, before;
+	int r;
+
+	if (p->runs)
+		return -EALREADY;
+	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->stop_fd < 0)
+		return -errno;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&p->thread, NULL, run, p);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r != 0) {
+		close(p->stop_fd);
+		p->stop_fd = -1;
+		return -EAGAIN;
+	}
+	p->runs = 1;
+	return 0;
+}
+
+int ashmem_pressure_run(struct ashmem_pressure *pressure)
+{
+	int r = pressure_check(pressure);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&pressure->mutex);
+	r = start(pressure);
+	pthread_mutex_unlock(&pressure->mutex);
+	return r;
+}
+
+int ashmem_pressure_stop(struct ashmem_pressure *pressure)
+{
+	const uint64_t one = 1;
+	pthread_t thread;
+	int runs, stop_fd, r = pressure_check(pressure);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&pressure->mutex);
+	runs = pressure->runs;
+	thread = pressure->thread;
+	stop_fd = pressure->stop_fd;
+	if (runs && pthread_equal(thread, pthread_self()))
+		r = -EDEADLK;
+	else if (runs) /* ours now: a second caller finds none */
+		pressure->runs = 0, pressure->stop_fd = -1;
+	pthread_mutex_unlock(&pressure->mutex);
+	if (r < 0 || !runs)
+		return r;
+	while (write(stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		; /* it would be full only if written before */
+	pthread_join(thread, NULL);
+	close(stop_fd);
+	return 0;
+}

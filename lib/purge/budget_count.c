@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counting for budgets; see budget.h.
+ *
+ * Invariants, with the mutex held: a budget's counts are the sums of the counts that the handles in it remember, the process's of all handles.
+ * They are as fresh as the last call of this process on each area, and of this moment after budget_recount().
+ *
+ * Locks: `mutex` guards budgets and what handles remember for them. It comes after the areas' mutex, which a recount holds, and before what
+ * a backend takes to answer counts (memfd's mutex, for areas that are not established). An area is asked for its counts with the
+ * mutex held: of two threads the later one sees what both have done.
+ */
+#include <pthread.h>
+
+#include "base/fork.h"
+#include "base/sys.h"
+#include "handle/backends.h"
+#include "purge/budget.h"
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+struct ashmem_budget budget_process = {
+	.refs = 1, .unpinned_limit_bytes = UINT64_MAX, .all_limit_bytes = UINT64_MAX};
+
+void budgets_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void budgets_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+void budgets_lock(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void budgets_unlock(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- one area -- */
+
+/* Pages of a materialised area, as far as the backend does not say what is purged. */
+static uint64_t whole_pages(struct ashmem_area *area)
+{
+	uint64_t size_bytes, page = sys_page_size();
+	int materialised;
+
+	if (area->backend->get_size(area->state, &size_bytes, &materialised) < 0 || !materialised)
+		return 0;
+	return size_bytes / page + (size_bytes % page != 0);
+}
+
+static void measure(struct ashmem_area *area, uint64_t *unpinned_pages, uint64_t *all_pages)
+{
+	const struct ashmem_backend *backend = area->backend;
+
+	*unpinned_pages = *all_pages = 0;
+	if (!(backend->capabilities & ASHMEM_BACKEND_CAP_LRU))
+		return;
+	*unpinned_pages = backend->evictable(area->state);
+	*all_pages = backend->present ? backend->present(area->state) : whole_pages(area);
+}
+
+void budget_note_locked(struct ashmem_area *area)
+{
+	struct ashmem_budget *group = area->budget;
+	uint64_t unpinned, all;
+
+	measure(area, &unpinned, &all);
+	if (all < area->counted_ahead)
+		all = area->counted_ahead;
+	budget_process.unpinned_pages += unpinned - area->counted_unpinned;
+	budget_process.all_pages += all - area->counted_all;
+	if (group) {
+		group->unpinned_pages += unpinned - area->counted_unpinned;
+		group->all_pages += all - area->counted_all;
+	}
+	area->counted_unpinned = unpinned;
+	area->counted_all = all;
+}
+
+void budget_note(struct ashmem_area *area)
+{
+	pthread_mutex_lock(&mutex);
+	budget_note_locked(area);
+	pthread_mutex_unlock(&mutex);
+}
+
+void budget_move(struct ashmem_area *area, struct ashmem_budget *budget)
+{
+	struct ashmem_budget *before = area->budget;
+
+	if (before) {
+		before->unpinned_pages -= area->counted_unpinned;
+		before->all_pages -= area->counted_all;
+		before->areas--;
+	}
+	if (budget) {
+		budget->unpinned_pages += area->counted_unpinned;
+		budget->all_pages += area->counted_all;
+		budget->areas++;
+	}
+	/* Atomic for budget_covers(), which has no lock: a purge that begins meanwhile may see either. */
+	__atomic_store_n(&area->budget, budget, __ATOMIC_RELAXED);
+}
+
+void budget_forget(struct ashmem_area *area)
+{
+	pthread_mutex_lock(&mutex);
+	budget_move(area, NULL);
+	budget_process.unpinned_pages -= area->counted_unpinned;
+	budget_process.all_pages -= area->counted_all;
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- all areas of a budget -- */
+
+int budget_covers(const struct ashmem_budget *budget, const struct ashmem_area *area)
+{
+	return !budget || budget == &budget_process ||
+	       __atomic_load_n(&area->budget, __ATOMIC_RELAXED) == budget;
+}
+
+struct recount {
+	struct ashmem_budget *budget;
+	uint64_t areas;
+};
+
+static void recount_area(struct ashmem_area *area, void *context)
+{
+	struct recount *recount = context;
+
+	if (!budget_covers(recount->budget, area))
+		return;
+	budget_note(area);
+	recount->areas += (area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU) != 0;
+}
+
+void budget_recount(struct ashmem_budget *budget)
+{
+	struct recount recount = {.budget = budget};
+
+	areas_visit(recount_area, &recount);
+	pthread_mutex_lock(&mutex);
+	budget->areas = budget == &budget_process ? recount.areas : budget->areas;
+	pthread_mutex_unlock(&mutex);
+}
+
+/* -- against the limits -- */
+
+uint64_t budget_pages(uint64_t limit_bytes)
+{
+	return limit_bytes == UINT64_MAX ? UINT64_MAX : limit_bytes / sys_page_size();
+}
+
+static uint64_t above(uint64_t pages, uint64_t limit_bytes)
+{
+	uint64_t limit = budget_pages(limit_bytes);
+
+	return pages > limit ? pages - limit : 0;
+}
+
+uint64_t budget_excess_locked(const struct ashmem_budget *budget)
+{
+	uint64_t unpinned = above(budget->unpinned_pages, budget->unpinned_limit_bytes);
+	uint64_t all = above(budget->all_pages, budget->all_limit_bytes);
+	uint64_t excess = unpinned > all ? unpinned : all;
+
+	return excess < budget->unpinned_pages ? excess : budget->unpinned_pages;
+}
+
+uint64_t budget_excess(struct ashmem_budget *budget)
+{
+	budget_recount(budget);
+	pthread_mutex_lock(&mutex);
+	uint64_t excess = budget_excess_locked(budget);
+	pthread_mutex_unlock(&mutex);
+	return excess;
+}

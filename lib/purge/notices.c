@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Notices of purges (notices.h), and the subscribers that are told.
+ *
+ * The mutex guards the table. It is a leaf: nothing of the library is called with it held, and no subscriber. A slot says how many threads
+ * are in its subscriber; whoever ends one waits until that is 0, unless it is called by a subscriber itself: two that
+ * waited for each other would never end.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+
+#include "base/fork.h"
+#include "base/sys.h"
+#include "handle/handle.h"
+#include "purge/notices.h"
+
+#define SUBSCRIBERS_MAX 8
+
+struct subscriber {
+	int id; /* 0: free */
+	int ended;
+	uint32_t running; /* calls under way; the slot is free again when an ended one has none */
+	ashmem_purge_fn fn;
+	void *userdata;
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t returned = PTHREAD_COND_INITIALIZER;
+static struct subscriber subscribers[SUBSCRIBERS_MAX];
+static int last_id;
+static uint32_t subscribed; /* atomic: how many there are */
+
+static THREAD_LOCAL struct notices *noting;                 /* of the purge under way */
+static THREAD_LOCAL uint32_t telling[SUBSCRIBERS_MAX], calls; /* calls of subscribers on this thread: of each, and of all */
+
+void notices_before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+void notices_after_fork(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+void notices_after_fork_in_child(void)
+{
+	/* The other threads are not here, and so do not return. */
+	for (unsigned i = 0; i < SUBSCRIBERS_MAX; i++) {
+		subscribers[i].running = telling[i];
+		if (subscribers[i].ended && telling[i] == 0)
+			subscribers[i] = (struct subscriber){.id = 0};
+	}
+	pthread_cond_init(&returned, NULL);
+}
+
+/* -- noting -- */
+
+void notices_begin(struct notices *notices)
+{
+	notices->wanted = __atomic_load_n(&subscribed, __ATOMIC_RELAXED) > 0;
+	notices->count = notices->first_of_area = 0;
+	notices->area = NULL;
+	notices->outer = noting;
+	noting = notices;
+}
+
+int notices_full(const struct notices *notices)
+{
+	return notices->count > NOTICES_MAX - NOTICES_RESERVE;
+}
+
+void notices_area_begin(struct ashmem_area *area)
+{
+	if (!noting)
+		return;
+	noting->area = area;
+	noting->first_of_area = noting->count;
+}
+
+/* Make the last notice reach over these bytes as well. */
+static void widen(struct notices *notices, uint64_t offset, uint64_t length)
+{
+	uint64_t *start = &notices->notice[notices->count - 1].offset;
+	uint64_t *bytes = &notices->notice[notices->count - 1].length, end = *start + *bytes;
+
+	end = offset + length > end ? offset + length : end;
+	*start = offset < *start ? offset : *start;
+	*bytes = end - *start;
+}
+
+void notices_add(uint64_t offset, uint64_t length)
+{
+	struct notices *notices = noting;
+
+	if (!notices || !notices->wanted || !notices->area)
+		return;
+	if (notices->count > notices->first_of_area) {
+		uint64_t start = notices->notice[notices->count - 1].offset;
+		uint64_t end = start + notices->notice[notices->count - 1].length;
+		if (notices->count == NOTICES_MAX || end == offset || offset + length == start) {
+			widen(notices, offset, length);
+			return;
+		}
+	}
+	assert(notices->count < NOTICES_MAX); /* who purges has looked at notices_full() */
+	notices->notice[notices->count].area = notices->area;
+	notices->notice[notices->count].offset = offset;
+	notices->notice[notices->count].length = length;
+	notices->count++;
+}
+
+void ashmem_backend_note_purged(uint64_t offset, uint64_t length)
+{
+	notices_add(offset, length);
+}
+
+void notices_area_end(int64_t freed)
+{
+	uint64_t mask = sys_page_size() - 1;
+
+	if (!noting || !noting->wanted)
+		return;
+	if (freed > 0 && noting->count == noting->first_of_area) /* the backend does not tell */
+		notices_add(0, (ashmem_get_size(noting->area) + mask) & ~mask);
+	/* Not where they were added: there an area is locked. */
+	for (uint32_t i = noting->first_of_area; i < noting->count; i++)
+		area_take(noting->area);
+	noting->area = NULL;
+}
+
+/* -- telling -- */
+
+static void call(unsigned slot, struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	struct subscriber *subscriber = &subscribers[slot];
+
+	pthread_mutex_lock(&mutex);
+	int is_there = subscriber->id != 0 && !subscriber->ended;
+	ashmem_purge_fn fn = subscriber->fn;
+	void *userdata = subscriber->userdata;
+	subscriber->running += (uint32_t)is_there;
+	pthread_mutex_unlock(&mutex);
+	if (!is_there)
+		return;
+
+	telling[slot]++;
+	calls++;
+	fn(userdata, area, offset, length);
+	calls--;
+	telling[slot]--;
+
+	pthread_mutex_lock(&mutex);
+	if (--subscriber->running == 0 && subscriber->ended)
+		*subscriber = (struct subscriber){.id = 0};
+	pthread_cond_broadcast(&returned);
+	pthread_mutex_unlock(&mutex);
+}
+
+void notices_end(struct notices *notices)
+{
+	noting = notices->outer;
+	for (uint32_t i = 0; i < notices->count; i++) {
+		for (unsigned slot = 0; slot < SUBSCRIBERS_MAX; slot++)
+			call(slot, notices->notice[i].area, notices->notice[i].offset,
+				notices->notice[i].length);
+		ashmem_close(notices->notice[i].area);
+	}
+}
+
+/* -- subscribing -- */
+
+int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata)
+{
+	unsigned slot = 0;
+	int id = -ENOSPC, r;
+
+	if (!fn)
+		return -EINVAL;
+	r = process_start();
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&mutex);
+	while (slot < SUBSCRIBERS_MAX && subscribers[slot].id != 0)
+		slot++;
+	if (slot < SUBSCRIBERS_MAX) {
+		last_id = last_id < INT_MAX ? last_id + 1 : 1;
+		id = last_id;
+		subscribers[slot] = (struct subscriber){.id = id, .fn = fn, .userdata = userdata};
+		__atomic_fetch_add(&subscribed, 1, __ATOMIC_RELAXED);
+	}
+	pthread_mutex_unlock(&mutex);
+	return id;
+}
+
+int ashmem_purge_unsubscribe(int id)
+{
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&mutex);
+	for (unsigned slot = 0; id > 0 && slot < SUBSCRIBERS_MAX; slot++) {
+		struct subscriber *subscriber = &subscribers[slot];
+		if (subscriber->id != id || subscriber->ended)
+			continue;
+		r = 0;
+		subscriber->ended = 1;
+		__atomic_fetch_sub(&subscribed, 1, __ATOMIC_RELAXED);
+		/* Who comes back last empties the slot; it may be taken again before we look. */
+		if (subscriber->running == 0)
+			*subscriber = (struct subscriber){.id = 0};
+		while (calls == 0 && subscriber->id == id)
+			pthread_cond_wait(&returned, &mutex);
+		break;
+	}
+	pthread_mutex_unlock(&mutex);
+	return r;
+}
