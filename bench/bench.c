@@ -122,7 +122,7 @@ static const char USAGE[] =
 	"  --vs-kernel        compare memfd with the driver; status 77 if there is none\n"
 	"  --json             write JSON instead of the table\n"
 	"  --plot FILE.svg    draw cost against number of ranges and size of the area\n"
-	"  --loop OP,N,COUNT  do only OP (pair, status, purge) COUNT times at N ranges, for profilers\n"
+	"  --loop OP,N,COUNT  do only OP (pair, status, purge) COUNT times at N ranges\n"
 	"Every ratio is ours / reference: less is better for times, more for throughputs.\n";
 
 static void set_defaults(void)

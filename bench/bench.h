@@ -25,16 +25,16 @@
 #define PATTERNS_MAX 16
 
 struct options {
-	unsigned rounds;      /* of reference and subject each, for one row */
-	double batch_ns;      /* how long one of them runs at a stretch */
-	double row_ns;        /* after which no new round of a row begins, but for the first few */
-	int quick;            /* fewer and shorter rounds */
-	int json;             /* results go to the standard output as JSON, not as a table */
-	int list;             /* only the names of the rows */
-	int vs_kernel;        /* only the rows that compare the backends */
-	const char *backend;  /* for ashmem_backend_select() */
-	const char *plot;     /* the SVG to write, or NULL */
-	unsigned patterns;    /* 0: all rows */
+	unsigned rounds;     /* of reference and subject each, for one row */
+	double batch_ns;     /* how long one of them runs at a stretch */
+	double row_ns;       /* after which no new round of a row begins, but for the first few */
+	int quick;           /* fewer and shorter rounds */
+	int json;            /* results go to the standard output as JSON, not as a table */
+	int list;            /* only the names of the rows */
+	int vs_kernel;       /* only the rows that compare the backends */
+	const char *backend; /* for ashmem_backend_select() */
+	const char *plot;    /* the SVG to write, or NULL */
+	unsigned patterns;   /* 0: all rows */
 	const char *pattern[PATTERNS_MAX];
 };
 
@@ -212,7 +212,10 @@ double ranges_pairs(void *context, uint64_t count);
 double ranges_pins(void *context, uint64_t count);
 double ranges_unpins(void *context, uint64_t count);
 double ranges_status(void *context, uint64_t count);
-/* So many ranges purged, each of one page that was never touched; all are unpinned anew when there are none left. */
+/*
+ * So many ranges purged, each of one page that was never touched; all are unpinned anew when there
+ * are none left.
+ */
 double ranges_purges(void *context, uint64_t count);
 double ranges_subsumed_unpins(void *context, uint64_t count);
 double ranges_pinned_pins(void *context, uint64_t count);

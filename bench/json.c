@@ -82,8 +82,8 @@ static void write_row(FILE *out, const struct result *row)
 	fprintf(out, "\"min\": %.5g, \"max\": %.5g}", row->ratio.min, row->ratio.max);
 	if (row->target != TARGET_NONE)
 		fprintf(out, ", \"target\": {\"%s\": %.5g, \"met\": %s}",
-			row->target == TARGET_AT_MOST ? "at_most" : "at_least",
-			row->target_ratio, is_met(row) ? "true" : "false");
+			row->target == TARGET_AT_MOST ? "at_most" : "at_least", row->target_ratio,
+			is_met(row) ? "true" : "false");
 	fputs("}", out);
 }
 

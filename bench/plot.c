@@ -43,8 +43,8 @@ static struct point place(const struct frame *frame, double x, double y)
 	double across = log(x / frame->x_min) / log(frame->x_max / frame->x_min);
 	double up = log(y / frame->y_min) / log(frame->y_max / frame->y_min);
 
-	return (struct point){frame->left + across * frame->width,
-		frame->top + (1 - up) * frame->height};
+	return (struct point){
+		frame->left + across * frame->width, frame->top + (1 - up) * frame->height};
 }
 
 /* The reference beside the curves: measured in turns with them, so better than the one of the
@@ -284,8 +284,8 @@ static void draw(FILE *out, struct frame *ranges, struct frame *size)
 
 int plot_write(const char *path)
 {
-	struct frame ranges = {.panel = PANEL_RANGES, .left = 64, .top = 48, .width = 480,
-		.height = 300};
+	struct frame ranges = {
+		.panel = PANEL_RANGES, .left = 64, .top = 48, .width = 480, .height = 300};
 	struct frame size = ranges;
 	FILE *out = fopen(path, "we");
 

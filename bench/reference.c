@@ -55,8 +55,8 @@ static double run_word(void *context, uint64_t count)
 
 	for (uint64_t i = 0; i < count; i++) {
 		uint64_t unlocked = __atomic_load_n(word, __ATOMIC_RELAXED), locked = 1;
-		__atomic_compare_exchange_n(
-			word, &unlocked, locked, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		__atomic_compare_exchange_n(word, &unlocked, locked, 0, __ATOMIC_SEQ_CST,
+			__ATOMIC_RELAXED);
 		__atomic_compare_exchange_n(word, &locked, (uint64_t)now_ns() & ~(uint64_t)1, 0,
 			__ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	}

@@ -7,13 +7,18 @@
 
 #include "bench.h"
 
-/* What the driver takes depends on where a range lies: it goes through the ranges behind it, those of higher pages. */
+/*
+ * What the driver takes depends on where a range lies: it goes through the ranges behind it, those
+ * of higher pages.
+ */
 enum place { ANYWHERE, FIRST_PAGES, LAST_PAGES };
 
 /* So many neighbouring ranges are the first or the last ones. */
 #define NEIGHBOURS 64
-/* With many ranges: so many calls a turn for the driver, since each takes another time; and enough for memfd to outlast
- * what the driver's walks put out of the processor's caches. */
+/*
+ * With many ranges: so many calls a turn for the driver, since each takes another time; and enough
+ * for memfd to outlast what the driver's walks put out of the processor's caches.
+ */
 #define MANY 1000
 #define WALKS 64
 #define SEARCHES 2048

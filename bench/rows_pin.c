@@ -42,16 +42,16 @@ struct kind {
 	const char *curve[2]; /* by order */
 };
 
-static const struct kind PAIR = {"pair", ranges_pairs, 2, 1, "2 syscalls",
-	{"pin + unpin, in order", "pin + unpin, random"}};
+static const struct kind PAIR = {
+	"pair", ranges_pairs, 2, 1, "2 syscalls", {"pin + unpin, in order", "pin + unpin, random"}};
 static const struct kind PIN = {"pin", ranges_pins, 1, 1, "1 syscall", {NULL, "pin, random"}};
-static const struct kind UNPIN = {"unpin", ranges_unpins, 1, 1, "1 syscall",
-	{NULL, "unpin, random"}};
+static const struct kind UNPIN = {
+	"unpin", ranges_unpins, 1, 1, "1 syscall", {NULL, "unpin, random"}};
 static const struct kind STATUS = {"status", ranges_status, 1, 0, "1 syscall", {NULL, NULL}};
-static const struct kind SUBSUMED = {"subsumed unpin", ranges_subsumed_unpins, 1, 0, "1 syscall",
-	{NULL, NULL}};
-static const struct kind PINNED = {"pin of pinned", ranges_pinned_pins, 1, 0, "1 syscall",
-	{NULL, NULL}};
+static const struct kind SUBSUMED = {
+	"subsumed unpin", ranges_subsumed_unpins, 1, 0, "1 syscall", {NULL, NULL}};
+static const struct kind PINNED = {
+	"pin of pinned", ranges_pinned_pins, 1, 0, "1 syscall", {NULL, NULL}};
 
 static double target_of(const struct kind *kind, uint64_t count, enum order order)
 {
@@ -136,10 +136,14 @@ static void row_with(const char *what, struct ranges *ranges)
 	row_measure(row, &subject, "2 syscalls", &reference, TARGET_NONE, 0);
 }
 
-/* What a program pays in each pair that lets the library give memory back: a watch looks now and then at what is free, a budget counts. */
+/*
+ * What a program pays in each pair that lets the library give memory back: a watch looks now and
+ * then at what is free, a budget counts.
+ */
 static void rows_with_hooks(void)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = 1ull << 60};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = 1ull << 60};
 	struct ashmem_budget_options none = {.struct_size = sizeof(none)};
 	struct ranges ranges = {.area = NULL};
 	struct ashmem_pressure *watch = NULL;

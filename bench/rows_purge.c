@@ -216,7 +216,10 @@ static void throughput_row(struct result *row, const struct layout *layout, int 
 	store_close(&raw);
 }
 
-/* The same with the pages had beforehand, whose time counts; a purge of them as a whole is what follows. */
+/*
+ * The same with the pages had beforehand, whose time counts; a purge of them as a whole is what
+ * follows.
+ */
 static double run_populate(void *context, uint64_t count)
 {
 	const struct store *store = context;

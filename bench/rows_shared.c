@@ -41,7 +41,7 @@ static double run_workers(struct pairing *pairing, int active)
 	pairing->disturbed += (unsigned)disturbed;
 	for (int i = 0; i < active; i++)
 		per_ns += answer[i].operations /
-			  (pairing->by_cpu_time ? answer[i].cpu_ns : answer[i].wall_ns);
+			(pairing->by_cpu_time ? answer[i].cpu_ns : answer[i].wall_ns);
 	return 1 / per_ns;
 }
 

@@ -36,8 +36,8 @@ struct forest {
 	struct ashmem_area **area;
 	char **mapped; /* areas, then memfds; NULL if too large to map */
 	int *memfd;
-	uint32_t *place;      /* the order within each area */
-	uint64_t head, at;    /* the oldest range; the next to punch */
+	uint32_t *place;   /* the order within each area */
+	uint64_t head, at; /* the oldest range; the next to punch */
 	int touch;
 };
 
@@ -61,8 +61,8 @@ static uint64_t advance(const struct forest *forest, uint64_t item, uint64_t by)
 
 static void unpin_item(struct forest *forest, uint64_t item)
 {
-	int r = ashmem_unpin(
-		forest->area[item % forest->areas], item_offset(forest, item), forest->page);
+	int r = ashmem_unpin(forest->area[item % forest->areas], item_offset(forest, item),
+		forest->page);
 
 	if (r < 0)
 		die("ashmem_unpin", r);
@@ -243,9 +243,9 @@ static void growth_row(struct result *row, const struct cost *many, const struct
 	row->ours = bookkeeping ? many->bookkeeping_ns : many->ns;
 	row->reference = "1,000 ranges";
 	row->reference_value = bookkeeping ? few->bookkeeping_ns : few->ns;
-	row->ratio = bookkeeping ? stats_of_ratio(many->bookkeeping_in_calls,
-					   few->bookkeeping_in_calls, rounds)
-				 : stats_of_ratio(many->in_calls, few->in_calls, rounds);
+	row->ratio = bookkeeping
+		? stats_of_ratio(many->bookkeeping_in_calls, few->bookkeeping_in_calls, rounds)
+		: stats_of_ratio(many->in_calls, few->in_calls, rounds);
 	row->target = has_target ? TARGET_AT_MOST : TARGET_NONE;
 	row->target_ratio = 4;
 	row_end(row);
@@ -282,8 +282,8 @@ static void forest_rows(uint64_t areas, uint64_t ranges, int needed, struct cost
 static int growth_wanted(uint64_t areas)
 {
 	return row_wanted("shrink growth %s areas", with_commas(areas)) ||
-	       row_wanted("shrink growth %s areas own", with_commas(areas)) ||
-	       (areas == MOST_AREAS && row_wanted(ACROSS));
+		row_wanted("shrink growth %s areas own", with_commas(areas)) ||
+		(areas == MOST_AREAS && row_wanted(ACROSS));
 }
 
 static void growth_rows(uint64_t areas, const struct cost *many, const struct cost *few,

@@ -99,7 +99,11 @@ static void format_value(char *buf, size_t size, enum unit unit, double value)
 /* Three digits that matter. */
 static void format_ratio(char *buf, size_t size, double ratio)
 {
-	snprintf(buf, size, "%.*f", ratio < 0.9995 ? 3 : ratio < 9.995 ? 2 : ratio < 99.95 ? 1 : 0,
+	snprintf(buf, size, "%.*f",
+		ratio < 0.9995          ? 3
+			: ratio < 9.995 ? 2
+			: ratio < 99.95 ? 1
+					: 0,
 		ratio);
 }
 
@@ -128,8 +132,7 @@ void table_heading(void)
 		reference_costs.syscall, reference_costs.clock);
 	printf("           robust process-shared mutex, lock + unlock %.1f ns\n",
 		reference_costs.mutex);
-	printf("           bare word, 2 compare-and-swaps + clock %.1f ns\n",
-		reference_costs.word);
+	printf("           bare word, 2 compare-and-swaps + clock %.1f ns\n", reference_costs.word);
 	printf("\n%-30s %9s  %-13s %9s %6s %-11s  %s\n", "", "ours", "reference", "", "ratio",
 		"quartiles", "target");
 	fflush(stdout);

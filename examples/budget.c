@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hard limits: thumbnails may keep 16 entries while nobody looks at them, previews 4, and all areas of the process together no
- * more than 64 entries, in use or not.
+ * Hard limits: thumbnails may keep 16 entries while nobody looks at them, previews 4, and all areas
+ * of the process together no more than 64 entries, in use or not.
  *
  *   budget
  */
@@ -42,7 +42,8 @@ static struct cache cache_open(const char *name, uint64_t keep_entries)
 	check(ashmem_create(name, ENTRIES * ENTRY_BYTES, 0, &cache.area), "ashmem_create");
 	check(ashmem_budget_create(&limits, &cache.budget), "ashmem_budget_create");
 	check(ashmem_budget_add(cache.budget, cache.area), "ashmem_budget_add");
-	check(ashmem_map(cache.area, 0, ENTRIES * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &base),
+	check(ashmem_map(cache.area, 0, ENTRIES * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      &base),
 		"ashmem_map");
 	cache.base = base;
 	return cache;
@@ -65,8 +66,8 @@ static void report(const char *name, struct ashmem_budget *budget)
 	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
 
 	check(ashmem_budget_get_usage(budget, &usage), "ashmem_budget_get_usage");
-	printf("%s: %" PRIu64 " entries unpinned, %" PRIu64 " in all\n", name, usage.unpinned_bytes / ENTRY_BYTES,
-		usage.all_bytes / ENTRY_BYTES);
+	printf("%s: %" PRIu64 " entries unpinned, %" PRIu64 " in all\n", name,
+		usage.unpinned_bytes / ENTRY_BYTES, usage.all_bytes / ENTRY_BYTES);
 }
 
 int main(void)
@@ -79,8 +80,10 @@ int main(void)
 	void *addr;
 	int r;
 
-	check(ashmem_backend_select("memfd"), "ashmem_backend_select"); /* the driver has no budgets */
-	check(ashmem_budget_set_limits(ashmem_budget_process(), &limits), "ashmem_budget_set_limits");
+	/* the driver has no budgets */
+	check(ashmem_backend_select("memfd"), "ashmem_backend_select");
+	check(ashmem_budget_set_limits(ashmem_budget_process(), &limits),
+		"ashmem_budget_set_limits");
 	thumbnails = cache_open("thumbnails", 16);
 	previews = cache_open("previews", 4);
 	cache_use(&thumbnails);
@@ -94,7 +97,8 @@ int main(void)
 	r = ashmem_map(more, 0, ENTRY_BYTES, PROT_READ, MAP_SHARED, &addr);
 	printf("an area of 65 entries: %s\n", r == -EDQUOT ? "refused" : "mapped");
 	check(ashmem_set_size(more, 60 * ENTRY_BYTES), "ashmem_set_size");
-	check(ashmem_map(more, 0, 60 * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &addr), "ashmem_map");
+	check(ashmem_map(more, 0, 60 * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &addr),
+		"ashmem_map");
 	report("process with another area", ashmem_budget_process());
 
 	ashmem_unmap(addr, 60 * ENTRY_BYTES);

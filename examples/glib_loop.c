@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with a GLib main loop (GTK, GStreamer, ...) gives memory back when memory is short: the descriptor of a pressure
- * handle is a source of its loop. Needs glib-2.0 when it is built.
+ * A program with a GLib main loop (GTK, GStreamer, ...) gives memory back when memory is short: the
+ * descriptor of a pressure handle is a source of its loop. Needs glib-2.0 when it is built.
  *
- *   glib_loop [ENTRIES]    makes so many entries of 64 KiB (100), then waits for the first purge, five seconds at the most
+ *   glib_loop [ENTRIES]    makes so many entries of 64 KiB (100), then waits for the first purge,
+ *                          five seconds at the most
  */
 #include <ashmem/ashmem.h>
 
@@ -45,7 +46,8 @@ static void on_level(void *userdata, uint32_t level, uint32_t before, uint64_t p
 {
 	struct program *program = userdata;
 
-	g_print("pressure: level %" PRIu32 " (was %" PRIu32 "), %" PRIu64 " pages purged\n", level, before, purged_pages);
+	g_print("pressure: level %" PRIu32 " (was %" PRIu32 "), %" PRIu64 " pages purged\n", level,
+		before, purged_pages);
 	if (purged_pages > 0)
 		g_main_loop_quit(program->loop);
 }
@@ -62,7 +64,8 @@ static gboolean on_timer(gpointer userdata)
 	}
 	program->made++;
 	check(ashmem_create("entry", ENTRY_BYTES, 0, &area), "ashmem_create");
-	check(ashmem_map(area, 0, ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &entry), "ashmem_map");
+	check(ashmem_map(area, 0, ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &entry),
+		"ashmem_map");
 	memset(entry, program->made, ENTRY_BYTES);
 	check(ashmem_unmap(entry, ENTRY_BYTES), "ashmem_unmap");
 	check(ashmem_unpin(area, 0, 0), "ashmem_unpin"); /* the area is held for good */
@@ -84,11 +87,13 @@ int main(int argc, char **argv)
 
 	program.loop = g_main_loop_new(NULL, FALSE);
 	check(ashmem_pressure_open(NULL, &program.pressure), "ashmem_pressure_open");
-	check(ashmem_pressure_subscribe(program.pressure, on_level, &program), "ashmem_pressure_subscribe");
+	check(ashmem_pressure_subscribe(program.pressure, on_level, &program),
+		"ashmem_pressure_subscribe");
 	for (int i = 0; i < 10; i++) /* some are there from the start */
 		on_timer(&program);
 	g_print("watching %s\n", ashmem_pressure_source(program.pressure));
-	guint source = g_unix_fd_add(ashmem_pressure_fd(program.pressure), G_IO_IN, on_pressure, &program);
+	guint source =
+		g_unix_fd_add(ashmem_pressure_fd(program.pressure), G_IO_IN, on_pressure, &program);
 	g_timeout_add(1, on_timer, &program);
 	g_timeout_add_seconds(5, on_end, &program);
 	g_main_loop_run(program.loop);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cache on the program's own heap gives memory back together with the areas: it is a shrinker. Words and their lengths stand
- * for what a program keeps; a real one has parsed files, glyphs, connections.
+ * A cache on the program's own heap gives memory back together with the areas: it is a shrinker.
+ * Words and their lengths stand for what a program keeps; a real one has parsed files, glyphs,
+ * connections.
  *
- * The cache knows which entries were used again since it was last asked to shrink, and gives those a second chance.
+ * The cache knows which entries were used again since it was last asked to shrink, and gives those
+ * a second chance.
  *
  *   heap_cache
  */
@@ -127,7 +129,8 @@ int main(void)
 
 	/* An area with as many pages, unpinned: the two share what has to go. */
 	check(ashmem_create("pictures", bytes, 0, &area), "ashmem_create");
-	check(ashmem_map(area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &mapped), "ashmem_map");
+	check(ashmem_map(area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &mapped),
+		"ashmem_map");
 	memset(mapped, 'p', bytes);
 	for (size_t offset = 0; offset < bytes; offset += entry_bytes)
 		check(ashmem_unpin(area, offset, entry_bytes), "ashmem_unpin");
@@ -141,11 +144,12 @@ int main(void)
 	/* Memory is short: half of all goes. With ashmem_pressure_open() this happens by itself. */
 	printf("%" PRId64 " pages went\n", ashmem_shrink(ashmem_shrink_count() / 2));
 	for (uint32_t i = 0; ashmem_shrinker_get_stats(i, &stats) == 0; i++)
-		printf("%s: asked for %" PRIu64 " pages, freed %" PRIu64 "\n", stats.name, stats.asked_pages,
-			stats.freed_pages);
+		printf("%s: asked for %" PRIu64 " pages, freed %" PRIu64 "\n", stats.name,
+			stats.asked_pages, stats.freed_pages);
 	printf("%u of %d words were still there\n", use_entries(&cache, 0, ENTRIES), ENTRIES);
 
-	ashmem_shrinker_unregister(shrinker); /* nothing calls us from here on, and the cache can go */
+	/* nothing calls us from here on, and the cache can go */
+	ashmem_shrinker_unregister(shrinker);
 	for (unsigned i = 0; i < ENTRIES; i++)
 		free(cache.entries[i].data);
 	ashmem_unmap(mapped, bytes);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program with an epoll loop gives memory back when memory is short: the descriptor of a pressure handle is one
- * more in its loop. Here the other is a timer, at which a cache gets new entries; a real program has sockets.
+ * A program with an epoll loop gives memory back when memory is short: the descriptor of a pressure
+ * handle is one more in its loop. Here the other is a timer, at which a cache gets new entries; a
+ * real program has sockets.
  *
  *   pressure_loop [ENTRIES]    makes so many entries of 1 MiB (100), then ends
  *
- * Try it where memory is short, for instance: systemd-run --user --scope -p MemoryMax=64M pressure_loop 1000
+ * Try it where memory is short, for instance: systemd-run --user --scope -p MemoryMax=64M
+ * pressure_loop 1000
  */
 #include <ashmem/ashmem.h>
 
@@ -44,7 +46,8 @@ static void make_entry(int number)
 	void *entry;
 
 	check(ashmem_create("entry", ENTRY_BYTES, 0, &area), "ashmem_create");
-	check(ashmem_map(area, 0, ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &entry), "ashmem_map");
+	check(ashmem_map(area, 0, ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &entry),
+		"ashmem_map");
 	memset(entry, number, ENTRY_BYTES);
 	check(ashmem_unmap(entry, ENTRY_BYTES), "ashmem_unmap");
 	check(ashmem_unpin(area, 0, 0), "ashmem_unpin");

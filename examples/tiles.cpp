@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A picture in tiles that are drawn when they are asked for, and again when they were purged, in C++: what is held, mapped
- * and registered ends with its scope. Drawing can fail with an exception; the tile then counts as lost still.
+ * A picture in tiles that are drawn when they are asked for, and again when they were purged, in
+ * C++: what is held, mapped and registered ends with its scope. Drawing can fail with an exception;
+ * the tile then counts as lost still.
  *
  *   tiles
  */
@@ -11,13 +12,15 @@
 #include <stdexcept>
 #include <utility>
 
-namespace {
+namespace
+{
 
 constexpr std::size_t tile_bytes = 65536; /* a multiple of every page size that Linux systems use */
 constexpr int side = 256;                 /* pixels, one byte each */
 
-class picture {
-public:
+class picture
+{
+      public:
 	explicit picture(unsigned tiles) : area_("tiles", tiles * tile_bytes), memory_(area_.map())
 	{
 		/* Nothing is drawn yet, which is the same as lost: unpin and purge. */
@@ -26,13 +29,17 @@ public:
 	}
 
 	/* A tile for as long as this lives: no process purges it, whatever others do. */
-	class tile {
-	public:
+	class tile
+	{
+	      public:
 		const unsigned char *pixels() const { return pixels_; }
 
-	private:
+	      private:
 		friend class picture;
-		tile(ashmem::held &&hold, const unsigned char *pixels) : hold_(std::move(hold)), pixels_(pixels) {}
+		tile(ashmem::held &&hold, const unsigned char *pixels)
+		    : hold_(std::move(hold)), pixels_(pixels)
+		{
+		}
 
 		ashmem::held hold_;
 		const unsigned char *pixels_;
@@ -44,7 +51,8 @@ public:
 		auto pixels = memory_.as<unsigned char>(n * tile_bytes);
 
 		if (hold.was_purged()) {
-			draw(n, pixels); /* may throw: then the hold ends, and the tile stays lost */
+			/* may throw: then the hold ends, and the tile stays lost */
+			draw(n, pixels);
 			hold.rebuilt();
 		}
 		return tile(std::move(hold), pixels);
@@ -53,14 +61,15 @@ public:
 	unsigned drawn() const { return drawn_; }
 	void fail_at(int n) { fail_at_ = n; }
 
-private:
+      private:
 	/* A piece of the Mandelbrot set. */
 	void draw(unsigned n, unsigned char *pixels)
 	{
 		for (int i = 0; i < side * side; i++) {
 			if (i == side * side / 2 && static_cast<int>(n) == fail_at_)
 				throw std::runtime_error("the painter fell asleep");
-			double x0 = -2.0 + n * 0.1 + i % side * 0.0004, y0 = i / side * 0.004, x = 0, y = 0;
+			double x0 = -2.0 + n * 0.1 + i % side * 0.0004, y0 = i / side * 0.004,
+			       x = 0, y = 0;
 			unsigned char steps = 0;
 			for (; x * x + y * y < 4 && steps < 255; steps++) {
 				double next = x * x - y * y + x0;
@@ -112,7 +121,8 @@ int main()
 		}
 		picture.fail_at(-1);
 		bool same = look_at_all(picture, tiles) == sum;
-		std::printf("%u tiles drawn, the picture is %s\n", picture.drawn(), same ? "the same" : "wrong");
+		std::printf("%u tiles drawn, the picture is %s\n", picture.drawn(),
+			same ? "the same" : "wrong");
 		return !same;
 	} catch (const std::system_error &error) {
 		std::fprintf(stderr, "%s\n", error.what());

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shrinkers come and go while other threads shrink and count, and one process forks in between: no function of a shrinker runs after its
- * end has returned, or after its release; each is released once. ASHMEM_STRESS_SECONDS, or two.
+ * Shrinkers come and go while other threads shrink and count, and one process forks in between: no
+ * function of a shrinker runs after its end has returned, or after its release; each is released
+ * once. ASHMEM_STRESS_SECONDS, or two.
  */
 #define _GNU_SOURCE 1
 #include "support/stress.h"
@@ -17,13 +18,13 @@ enum { SHRINKING = 2, COMING = 2, KEPT = 6 };
 
 struct cache {
 	struct ashmem_shrinker *shrinker;
-	int gone;     /* atomic: the end has returned, or the release was called */
-	int ending;   /* atomic: somebody ends it */
+	int gone;   /* atomic: the end has returned, or the release was called */
+	int ending; /* atomic: somebody ends it */
 	int ends_itself;
 	uint64_t calls; /* atomic */
 };
 
-static int stop;              /* atomic */
+static int stop;                        /* atomic */
 static uint64_t made, released, called; /* atomic */
 
 static void must_live(struct cache *cache)
@@ -44,7 +45,8 @@ static int64_t scan(void *userdata, uint64_t nr_to_scan)
 
 	must_live(cache);
 	__atomic_fetch_add(&called, 1, __ATOMIC_RELAXED);
-	if (cache->ends_itself && calls > 3 && !__atomic_exchange_n(&cache->ending, 1, __ATOMIC_SEQ_CST)) {
+	if (cache->ends_itself && calls > 3 &&
+		!__atomic_exchange_n(&cache->ending, 1, __ATOMIC_SEQ_CST)) {
 		ashmem_shrinker_unregister(cache->shrinker);
 		must_live(cache); /* not released while this runs */
 	}
@@ -93,7 +95,10 @@ static void *coming(void *argument)
 		if (kept[i])
 			ashmem_shrinker_unregister(kept[i]->shrinker);
 		kept[i] = come(0);
-		if (i == 0 && __atomic_load_n(&made, __ATOMIC_SEQ_CST) - __atomic_load_n(&released, __ATOMIC_SEQ_CST) < 100)
+		if (i == 0 &&
+			__atomic_load_n(&made, __ATOMIC_SEQ_CST) -
+					__atomic_load_n(&released, __ATOMIC_SEQ_CST) <
+				100)
 			come(1); /* which goes by itself */
 	}
 	for (i = 0; i < KEPT; i++)
@@ -134,11 +139,13 @@ int main(void)
 	pthread_t threads[SHRINKING + COMING];
 
 	for (int i = 0; i < SHRINKING + COMING; i++)
-		stress_expect(pthread_create(&threads[i], NULL, i < SHRINKING ? shrinking : coming, NULL) == 0);
+		stress_expect(pthread_create(&threads[i], NULL, i < SHRINKING ? shrinking : coming,
+				      NULL) == 0);
 	while (seconds_now() < end) {
 		/*
-		 * The first does not follow threads through a fork, the second's allocator can be locked for good in a child, and to valgrind what
-		 * the other threads held is lost there.
+		 * The first does not follow threads through a fork, the second's allocator can be
+		 * locked for good in a child, and to valgrind what the other threads held is lost
+		 * there.
 		 */
 		if (!UNDER_THREAD_SANITIZER && !UNDER_ADDRESS_SANITIZER && !under_valgrind())
 			fork_once();
@@ -151,6 +158,7 @@ int main(void)
 	while (ashmem_shrink_count() > 0)
 		stress_expect(ashmem_shrink(100000) >= 0);
 	stress_expect(made == released);
-	printf("%llu shrinkers, %llu scans\n", (unsigned long long)made, (unsigned long long)called);
+	printf("%llu shrinkers, %llu scans\n", (unsigned long long)made,
+		(unsigned long long)called);
 	return made > 10 && called > 10 ? 0 : 1;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fork in any state: threads are within every call of the interface, purges, holds and a watch's thread among them, while the main thread
- * forks. Children call everything too, each of them on its own, and have children; some are executed anew, by vfork(2), posix_spawn(3) or
- * after fork, with one descriptor left open on purpose and all others closed. A mutex that a child finds locked would hang it until its alarm.
- * ASHMEM_STRESS_SECONDS (5) says how long; exits 0 if all went well.
+ * Fork in any state: threads are within every call of the interface, purges, holds and a watch's
+ * thread among them, while the main thread forks. Children call everything too, each of them on its
+ * own, and have children; some are executed anew, by vfork(2), posix_spawn(3) or after fork, with
+ * one descriptor left open on purpose and all others closed. A mutex that a child finds locked
+ * would hang it until its alarm. ASHMEM_STRESS_SECONDS (5) says how long; exits 0 if all went well.
  */
 #define _GNU_SOURCE 1
 #include "support/stress.h"
@@ -47,11 +48,15 @@ static uint64_t next_random(struct caller *caller, uint64_t below)
 	return caller->random % below;
 }
 
-/* 0 or positive, or what may happen when the system is short of something, or somebody was faster. */
+/*
+ * 0 or positive, or what may happen when the system is short of something, or somebody was faster.
+ */
 static int64_t fine(struct caller *caller, int64_t answer, const char *what)
 {
-	if (answer < 0 && answer != -EMFILE && answer != -ENOMEM && answer != -ETIMEDOUT && answer != -EINVAL)
-		stress_fail("%s in a %s: %s", what, caller->is_child ? "child" : "thread", strerror((int)-answer));
+	if (answer < 0 && answer != -EMFILE && answer != -ENOMEM && answer != -ETIMEDOUT &&
+		answer != -EINVAL)
+		stress_fail("%s in a %s: %s", what, caller->is_child ? "child" : "thread",
+			strerror((int)-answer));
 	caller->fallbacks += answer < 0;
 	return answer;
 }
@@ -84,7 +89,8 @@ static void memory(struct caller *caller, struct ashmem_area *area)
 	char name[ASHMEM_NAME_LEN], byte;
 	void *addr = NULL;
 
-	if (FINE(ashmem_map(area, 0, (size_t)ashmem_get_size(area), PROT_READ, MAP_SHARED, &addr)) == 0)
+	if (FINE(ashmem_map(area, 0, (size_t)ashmem_get_size(area), PROT_READ, MAP_SHARED,
+		    &addr)) == 0)
 		FINE(ashmem_unmap(addr, (size_t)ashmem_get_size(area)));
 	FINE(ashmem_pread(area, &byte, 1, 0));
 	FINE(ashmem_seek(area, 1, SEEK_SET));
@@ -129,7 +135,8 @@ static void sharing(struct caller *caller, struct ashmem_area *area)
 	}
 	if (FINE(ashmem_import((int)FINE(ashmem_fd(area)), &other)) == 0)
 		ashmem_close(other);
-	if (FINE(ashmem_send(caller->sockets[0], area)) == 0 && FINE(ashmem_recv(caller->sockets[1], &other)) == 0)
+	if (FINE(ashmem_send(caller->sockets[0], area)) == 0 &&
+		FINE(ashmem_recv(caller->sockets[1], &other)) == 0)
 		ashmem_close(other);
 	if (FINE(ashmem_pin(reader, 0, 0)) >= 0)
 		FINE(ashmem_unpin(reader, 0, 0));
@@ -141,10 +148,12 @@ static void watching(struct caller *caller)
 	int r = ashmem_pressure_dispatch(watch);
 
 	if (caller->is_child ? r != -ESTALE : r < 0)
-		stress_fail("a dispatch in a %s answers %d", caller->is_child ? "child" : "thread", r);
+		stress_fail("a dispatch in a %s answers %d", caller->is_child ? "child" : "thread",
+			r);
 	r = ashmem_pressure_get_status(watch, &status);
 	if (r != (caller->is_child ? -ESTALE : 0))
-		stress_fail("a status in a %s answers %d", caller->is_child ? "child" : "thread", r);
+		stress_fail("a status in a %s answers %d", caller->is_child ? "child" : "thread",
+			r);
 	stress_expect((ashmem_pressure_source(watch) == NULL) == caller->is_child);
 }
 
@@ -157,7 +166,8 @@ static void call_something(struct caller *caller)
 	switch (next_random(caller, 7)) {
 	case 0:
 	case 1:
-		pins(caller, area, first * page, (1 + next_random(caller, AREA_PAGES - first)) * page);
+		pins(caller, area, first * page,
+			(1 + next_random(caller, AREA_PAGES - first)) * page);
 		break;
 	case 2:
 		purges(caller);
@@ -203,7 +213,10 @@ static void *call_all(void *argument)
 
 /* -- executed anew -- */
 
-/* The descriptor that was left open can be imported by its number; no other of the library's is there. */
+/*
+ * The descriptor that was left open can be imported by its number; no other of the library's is
+ * there.
+ */
 static int be_executed(const char *number)
 {
 	int fd = atoi(number), others = 0;
@@ -224,7 +237,8 @@ static int be_executed(const char *number)
 	stress_expect(ashmem_backend_select("memfd") == 0);
 	int r = ashmem_import(fd, &area);
 	if (r < 0)
-		stress_fail("the executed program cannot import descriptor %d: %s", fd, strerror(-r));
+		stress_fail("the executed program cannot import descriptor %d: %s", fd,
+			strerror(-r));
 	stress_expect(ashmem_unpin(area, 0, 0) == 0 && ashmem_pin(area, 0, 0) >= 0);
 	ashmem_close(area);
 	return 0;
@@ -246,7 +260,10 @@ static void execute(uint64_t how)
 	char number[16];
 	char *arguments[] = {"stress_fork", number, NULL};
 	pid_t child = -1;
-	/* A duplicate without close-on-exec: for this child, and, by a race, for others that are executed now. */
+	/*
+	 * A duplicate without close-on-exec: for this child, and, by a race, for others that are
+	 * executed now.
+	 */
 	int fd = fcntl(ashmem_fd(areas[0]), F_DUPFD_CLOEXEC, 100);
 
 	stress_expect(fd >= 0);
@@ -254,8 +271,10 @@ static void execute(uint64_t how)
 	if (how == 0) {
 		posix_spawn_file_actions_t actions;
 		posix_spawn_file_actions_init(&actions);
-		posix_spawn_file_actions_adddup2(&actions, fd, fd); /* clears the flag, in the child */
-		stress_expect(posix_spawn(&child, "/proc/self/exe", &actions, NULL, arguments, environ) == 0);
+		/* clears the flag, in the child */
+		posix_spawn_file_actions_adddup2(&actions, fd, fd);
+		stress_expect(posix_spawn(&child, "/proc/self/exe", &actions, NULL, arguments,
+				      environ) == 0);
 		posix_spawn_file_actions_destroy(&actions);
 	} else if (how == 1 && !UNDER_THREAD_SANITIZER) {
 #pragma GCC diagnostic push
@@ -289,7 +308,8 @@ static void be_child(uint64_t seed, int generations)
 	alarm(CHILD_SECONDS);
 	caller_begin(&caller, seed, 1);
 	/* Shared before it had memory: the same name for all. */
-	stress_expect(ashmem_get_name(newborn, name, sizeof(name)) == 0 && strcmp(name, "newborn") == 0);
+	stress_expect(ashmem_get_name(newborn, name, sizeof(name)) == 0 &&
+		strcmp(name, "newborn") == 0);
 	for (int i = 0; i < CALLS_OF_A_CHILD; i++) {
 		call_something(&caller);
 		if (i == CALLS_OF_A_CHILD / 2 && generations > 0) {
@@ -311,7 +331,8 @@ static void be_child(uint64_t seed, int generations)
 
 static void make_areas(void)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof(options), .source = "available"};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof(options), .source = "available"};
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 
 	stress_expect(ashmem_backend_select("memfd") == 0);
@@ -345,9 +366,13 @@ int main(int argc, char **argv)
 		printf("forks of a process with threads cannot be followed by valgrind\n");
 		return 77;
 	}
-	/* Another thread may have its allocator's locks at the fork; in the child nobody gives them back. */
+	/*
+	 * Another thread may have its allocator's locks at the fork; in the child nobody gives them
+	 * back.
+	 */
 	if (UNDER_ADDRESS_SANITIZER) {
-		printf("a child of a process with threads cannot allocate under the address sanitizer\n");
+		printf("a child of a process with threads cannot allocate under "
+		       "the address sanitizer\n");
 		return 77;
 	}
 	make_areas();
@@ -373,8 +398,8 @@ int main(int argc, char **argv)
 	ashmem_close(newborn);
 	for (int i = 0; i < AREAS; i++)
 		ashmem_close(areas[i]);
-	printf("%" PRIu64 " families of %d forked, %" PRIu64 " programs executed, during %" PRIu64 " calls of %d threads; %" PRIu64
-	       " answers that may be\n",
+	printf("%" PRIu64 " families of %d forked, %" PRIu64 " programs executed, during %" PRIu64
+	       " calls of %d threads; %" PRIu64 " answers that may be\n",
 		forks, 3, executions, calls_made, THREADS, failures_allowed);
 	stress_expect(forks > 0 && executions > 0);
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Newborns that parent and child share (lib/memfd/birth.c), when the child came half-way: the file is sealed, its state is not written. What
- * the child had set before must be what the state is made from. The model in tests/model/birth.pml found that it was not.
+ * Newborns that parent and child share (lib/memfd/birth.c), when the child came half-way: the file
+ * is sealed, its state is not written. What the child had set before must be what the state is made
+ * from. The model in tests/model/birth.pml found that it was not.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Budgets: what counts, what is purged when, to the page; groups and the process; pinned memory that is too much; other
- * processes, threads, forks.
+ * Budgets: what counts, what is purged when, to the page; groups and the process; pinned memory
+ * that is too much; other processes, threads, forks.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -21,7 +21,8 @@ static struct ashmem_budget_options limits_of(uint64_t unpinned_pages, uint64_t 
 {
 	return (struct ashmem_budget_options){
 		.struct_size = sizeof(struct ashmem_budget_options),
-		.unpinned_bytes = unpinned_pages == NO_LIMIT ? NO_LIMIT : unpinned_pages * page_bytes(),
+		.unpinned_bytes =
+			unpinned_pages == NO_LIMIT ? NO_LIMIT : unpinned_pages * page_bytes(),
 		.all_bytes = all_pages == NO_LIMIT ? NO_LIMIT : all_pages * page_bytes(),
 	};
 }
@@ -127,7 +128,8 @@ CONTRACT_TEST(budget, kernel_areas_are_refused)
 
 CONTRACT_TEST(budget, an_area_is_in_one_group)
 {
-	struct ashmem_budget *one = group_of(NO_LIMIT, NO_LIMIT), *two = group_of(NO_LIMIT, NO_LIMIT);
+	struct ashmem_budget *one = group_of(NO_LIMIT, NO_LIMIT),
+			     *two = group_of(NO_LIMIT, NO_LIMIT);
 	struct ashmem_area *area;
 
 	NEEDS_COUNTS();
@@ -163,7 +165,8 @@ CONTRACT_TEST(budget, usage_tells_the_limits)
 
 CONTRACT_TEST(budget, counts_follow_every_call)
 {
-	struct ashmem_budget *process = ashmem_budget_process(), *group = group_of(NO_LIMIT, NO_LIMIT);
+	struct ashmem_budget *process = ashmem_budget_process(),
+			     *group = group_of(NO_LIMIT, NO_LIMIT);
 	struct ashmem_area *area, *again = NULL;
 	struct view view;
 
@@ -513,7 +516,8 @@ CONTRACT_TEST(budget, a_map_that_fails_is_not_counted)
 	expect_eq(ashmem_budget_set_limits(ashmem_budget_process(), &options), 0);
 	area = area_of_pages(10);
 	/* Shared memory cannot do this: mmap(2). */
-	expect(ashmem_map(area, 0, page_bytes(), PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, &addr) < 0);
+	expect(ashmem_map(area, 0, page_bytes(), PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, &addr) <
+		0);
 	expect_usage(ashmem_budget_process(), 0, 0);
 	ashmem_close(area);
 	area = area_of_pages(10);

@@ -333,9 +333,9 @@ CONTRACT_TEST(better, d6_no_mapping_reaches_past_the_area)
 		for (length_pages = 1; length_pages <= 6; length_pages++) {
 			int want = offset_pages + length_pages <= 4 ? 0 : -EINVAL;
 
-			expect_eq(
-				ashmem_map(area, offset_pages * page_bytes(),
-					length_pages * page_bytes(), PROT_READ, MAP_SHARED, &base),
+			expect_eq(ashmem_map(area, offset_pages * page_bytes(),
+					  length_pages * page_bytes(), PROT_READ, MAP_SHARED,
+					  &base),
 				want);
 			if (want == 0)
 				ashmem_unmap(base, length_pages * page_bytes());

@@ -63,7 +63,7 @@ static uint64_t data_bytes_with_ranges(void)
 static int is_documented_import(int result)
 {
 	return result == 0 || result == -EPERM || result == -EPROTO || result == -EUCLEAN ||
-	       result == -EFBIG || result == -EINVAL || result == -ETIMEDOUT;
+		result == -EFBIG || result == -EINVAL || result == -ETIMEDOUT;
 }
 
 /* Import a spoiled area and use whatever comes of it. */
@@ -271,7 +271,9 @@ static void spoil_living_areas(void *argument)
 	int trial, timed_out = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	/* One trial in four is noticed: on a slow machine a few seconds may not hold one of them. */
+	/*
+	 * One trial in four is noticed: on a slow machine a few seconds may not hold one of them.
+	 */
 	for (trial = 0; trial < TRIALS && (damage_reports == 0 || !time_is_up(&start)); trial++) {
 		struct target target = fresh_target(original, data_bytes_with_ranges());
 		struct ashmem_area *area = NULL;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * debug.h: purges at every unpin, purges at random, and traps on unpinned pages; on every backend, as far as it can.
+ * debug.h: purges at every unpin, purges at random, and traps on unpinned pages; on every backend,
+ * as far as it can.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -61,10 +62,12 @@ CONTRACT_TEST(debug_modes, words_are_taken_and_told)
 
 CONTRACT_TEST(debug_modes, wrong_words_are_refused_and_change_nothing)
 {
-	static const char *const wrong[] = {"purge", "purge-on-unpin ", " trap-unpinned", "trap-unpinned=1", "purge-random",
-		"purge-random=", "purge-random=:5", "purge-random=x", "purge-random=1:", "purge-random=1:0",
-		"purge-random=1:101", "purge-random=1:5:5", "purge-random=-1", "purge-random= 1",
-		"purge-random=99999999999999999999", "purge-random=1;2", "trap-unpinned,nonsense", "TRAP-UNPINNED"};
+	static const char *const wrong[] = {"purge", "purge-on-unpin ", " trap-unpinned",
+		"trap-unpinned=1", "purge-random", "purge-random=", "purge-random=:5",
+		"purge-random=x", "purge-random=1:", "purge-random=1:0", "purge-random=1:101",
+		"purge-random=1:5:5", "purge-random=-1", "purge-random= 1",
+		"purge-random=99999999999999999999", "purge-random=1;2", "trap-unpinned,nonsense",
+		"TRAP-UNPINNED"};
 	size_t i;
 
 	set_modes("purge-random=3:50");
@@ -77,7 +80,8 @@ CONTRACT_TEST(debug_modes, wrong_words_are_refused_and_change_nothing)
 /* Only where nothing has asked for the modes before: the environment is read once a process. */
 CONTRACT_TEST(debug_modes, environment_is_read_and_what_is_wrong_in_it_passed_over)
 {
-	expect_eq(setenv("ASHMEM_DEBUG", "nonsense,purge-on-unpin,purge-random=,trap-unpinned", 1), 0);
+	expect_eq(setenv("ASHMEM_DEBUG", "nonsense,purge-on-unpin,purge-random=,trap-unpinned", 1),
+		0);
 	ashmem_close(area_of_pages(1));
 	if (modes_now()[0] == '\0')
 		contract_skip("the environment was read before");
@@ -114,7 +118,8 @@ CONTRACT_TEST(debug_modes, purge_on_unpin_purges_everything_at_once)
 	view_drop(&views[1]);
 }
 
-static void fill_and_unpin(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+static void fill_and_unpin(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length)
 {
 	int *calls = userdata;
 
@@ -151,7 +156,8 @@ static void purges_of(const char *modes, char picture[201])
 		unpin_pages(view.area, (uint64_t)i % 8, 1);
 		if (i % 3 == 0)
 			unpin_pages(view.area, (uint64_t)(i + 3) % 8, 1);
-		picture[i] = pin_pages(view.area, (uint64_t)i % 8, 1) == ASHMEM_WAS_PURGED ? 'P' : '.';
+		picture[i] =
+			pin_pages(view.area, (uint64_t)i % 8, 1) == ASHMEM_WAS_PURGED ? 'P' : '.';
 	}
 	picture[200] = '\0';
 	set_modes("");
@@ -246,7 +252,8 @@ CONTRACT_TEST(debug_trap, unpinned_pages_trap_until_they_are_pinned)
 	expect_eq(ashmem_unpin(view.area, 0, 0), 0);
 	expect_str(trap_picture(view.base, 8), "TTTTTTTT");
 	expect_eq(ashmem_pin(view.area, 0, 0), ASHMEM_NOT_PURGED);
-	expect(pages_hold(&view, 0, 3, 1) && pages_hold(&view, 3, 1, 2) && pages_hold(&view, 4, 4, 1));
+	expect(pages_hold(&view, 0, 3, 1) && pages_hold(&view, 3, 1, 2) &&
+		pages_hold(&view, 4, 4, 1));
 	view_drop(&view);
 	set_modes("");
 }
@@ -320,8 +327,8 @@ CONTRACT_TEST(debug_trap, parts_of_a_mapping_can_go)
 	expect_eq(ashmem_unmap(view.base + 9 * page, page), 0);
 	expect_eq(ashmem_unmap(view.base + 4 * page, page), 0);
 	/* Somebody else's memory there now: its rights are not ours to change. */
-	expect(mmap(view.base + 4 * page, page, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
-		MAP_FAILED);
+	expect(mmap(view.base + 4 * page, page, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		       -1, 0) != MAP_FAILED);
 	over = view.base + 6 * page;
 	expect_eq(ashmem_map(other.area, 0, page, PROT_RW, MAP_SHARED | MAP_FIXED, &over), 0);
 	expect_eq(ashmem_unpin(view.area, 0, 0), 0);
@@ -438,7 +445,8 @@ static void *pin_use_unpin(void *argument)
 
 		worker->failed |= pin_pages(worker->view->area, page, 1) < 0;
 		fill_pages(worker->view, page, 1, i);
-		worker->failed |= ashmem_unpin(worker->view->area, page * page_bytes(), page_bytes()) < 0;
+		worker->failed |=
+			ashmem_unpin(worker->view->area, page * page_bytes(), page_bytes()) < 0;
 	}
 	return NULL;
 }

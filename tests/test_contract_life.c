@@ -413,8 +413,8 @@ static void drop_write_without_descriptors(void *unused)
 	result = ashmem_set_prot(view.area, PROT_READ);
 	expect(result == -EMFILE || result == 0);
 	expect_eq(ashmem_get_prot(view.area), result == 0 ? PROT_READ : PROT_RWX);
-	expect_eq(
-		fcntl(ashmem_fd(view.area), F_GETFL) & O_ACCMODE, result == 0 ? O_RDONLY : O_RDWR);
+	expect_eq(fcntl(ashmem_fd(view.area), F_GETFL) & O_ACCMODE,
+		result == 0 ? O_RDONLY : O_RDWR);
 }
 
 CONTRACT_TEST(life, failing_to_open_the_read_only_descriptor_leaves_the_mask)

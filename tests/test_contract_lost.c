@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem_pin_lost(): which pages of a range were lost, exactly, whatever ranges were merged and split meanwhile. Backends that know only of
- * ranges tell the whole range asked for.
+ * ashmem_pin_lost(): which pages of a range were lost, exactly, whatever ranges were merged and
+ * split meanwhile. Backends that know only of ranges tell the whole range asked for.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -25,18 +25,20 @@ struct answer {
 	struct ashmem_extent lost[CAPACITY + 1];
 };
 
-static struct answer pin_lost(struct ashmem_area *area, uint64_t first, uint64_t count, uint32_t capacity)
+static struct answer pin_lost(struct ashmem_area *area, uint64_t first, uint64_t count,
+	uint32_t capacity)
 {
 	struct answer answer;
 
 	memset(&answer, 0xee, sizeof answer);
-	answer.result = ashmem_pin_lost(area, first * page_bytes(), count * page_bytes(), answer.lost, capacity,
-		&answer.count);
+	answer.result = ashmem_pin_lost(area, first * page_bytes(), count * page_bytes(),
+		answer.lost, capacity, &answer.count);
 	return answer;
 }
 
 /* "W 2-3 7-7": WAS_PURGED, and pages 2, 3 and 7. */
-static const char *lost_text(struct ashmem_area *area, uint64_t first, uint64_t count, uint32_t capacity)
+static const char *lost_text(struct ashmem_area *area, uint64_t first, uint64_t count,
+	uint32_t capacity)
 {
 	static char text[CAPACITY * 24];
 	struct answer answer = pin_lost(area, first, count, capacity);
@@ -50,7 +52,9 @@ static const char *lost_text(struct ashmem_area *area, uint64_t first, uint64_t 
 	for (i = 0; i < answer.count; i++) {
 		uint64_t start = answer.lost[i].offset / page_bytes();
 
-		expect_eq(answer.lost[i].offset % page_bytes() + answer.lost[i].length % page_bytes(), 0);
+		expect_eq(answer.lost[i].offset % page_bytes() +
+				answer.lost[i].length % page_bytes(),
+			0);
 		expect(answer.lost[i].length > 0);
 		length = strlen(text);
 		snprintf(text + length, sizeof text - length, " %u-%u", (unsigned)start,
@@ -98,7 +102,8 @@ CONTRACT_TEST(lost, live_pages_of_a_merged_range_are_not_lost)
 	unpin_pages(view.area, 10, 2);
 	expect_eq(ashmem_shrink(4), 4);
 	unpin_pages(view.area, 3, 12); /* one range with two lost parts */
-	expect_str(lost_text(view.area, 6, 4, CAPACITY), "W"); /* a false alarm, and said to be one */
+	/* a false alarm, and said to be one */
+	expect_str(lost_text(view.area, 6, 4, CAPACITY), "W");
 	expect(pages_hold(&view, 6, 4, 1));
 	expect_str(lost_text(view.area, 0, 20, CAPACITY), "W 4-5 10-11");
 	expect(pages_hold(&view, 12, 8, 1) && pages_hold(&view, 0, 4, 1));
@@ -266,7 +271,10 @@ CONTRACT_TEST(lost, read_only_peers_are_told_and_take_nothing_away)
 	view_drop(&view);
 }
 
-/* Large areas have their bitmap in pages of their own, which take memory only where something was lost. */
+/*
+ * Large areas have their bitmap in pages of their own, which take memory only where something was
+ * lost.
+ */
 
 static uint64_t file_pages(struct ashmem_area *area)
 {
@@ -278,7 +286,10 @@ static uint64_t file_pages(struct ashmem_area *area)
 
 CONTRACT_TEST(lost, bitmap_takes_memory_only_where_pages_were_lost)
 {
-	/* Bits of a page, and an area of 40 such pages: 5 GiB with 4 KiB pages, and none of it written. */
+	/*
+	 * Bits of a page, and an area of 40 such pages: 5 GiB with 4 KiB pages, and none of it
+	 * written.
+	 */
 	uint64_t bits = 8 * page_bytes(), pages = 40 * bits, before, page;
 	struct ashmem_area *area;
 
@@ -295,7 +306,8 @@ CONTRACT_TEST(lost, bitmap_takes_memory_only_where_pages_were_lost)
 	purge_everything();
 	expect(file_pages(area) <= before + 1 + 4); /* bits 5, 13 * bits + 5, ... */
 	unpin_pages(area, 0, pages);
-	expect_str(lost_text(area, 0, pages, CAPACITY), "W 5-6 425989-425990 851973-851974 1277957-1277958");
+	expect_str(lost_text(area, 0, pages, CAPACITY),
+		"W 5-6 425989-425990 851973-851974 1277957-1277958");
 	expect(file_pages(area) <= before + 1 + 1);
 	expect_str(lost_text(area, 0, pages, CAPACITY), "N");
 	ashmem_close(area);
@@ -340,7 +352,8 @@ CONTRACT_TEST(lost, random_purges_are_told_page_by_page)
 	fill_pages(&view, 0, PAGES, 1);
 	memset(gone, 0, sizeof gone);
 	for (step = 0; step < STEPS; step++) {
-		uint64_t first = (uint64_t)rand_r(&seed) % PAGES, length = 1 + (uint64_t)rand_r(&seed) % 9;
+		uint64_t first = (uint64_t)rand_r(&seed) % PAGES,
+			 length = 1 + (uint64_t)rand_r(&seed) % 9;
 		char told[PAGES] = "";
 
 		length = length < PAGES - first ? length : PAGES - first;
@@ -357,11 +370,14 @@ CONTRACT_TEST(lost, random_purges_are_told_page_by_page)
 		default:
 			break;
 		}
-		expect(ashmem_pin_lost(view.area, first * page_bytes(), length * page_bytes(), lost, PAGES, &count) >= 0);
+		expect(ashmem_pin_lost(view.area, first * page_bytes(), length * page_bytes(), lost,
+			       PAGES, &count) >= 0);
 		for (i = 0; i < count; i++)
-			memset(told + lost[i].offset / page_bytes(), 1, (size_t)(lost[i].length / page_bytes()));
+			memset(told + lost[i].offset / page_bytes(), 1,
+				(size_t)(lost[i].length / page_bytes()));
 		for (page = 0; page < PAGES; page++)
-			expect_eq(told[page], page >= first && page < first + length ? gone[page] : 0);
+			expect_eq(told[page],
+				page >= first && page < first + length ? gone[page] : 0);
 		fill_pages(&view, first, length, 1);
 		memset(gone + first, 0, (size_t)length);
 	}

@@ -26,8 +26,8 @@
 #endif
 
 /* Expect a refusal that leaves the output alone. */
-static void expect_no_map(
-	struct ashmem_area *area, uint64_t offset, size_t length, int prot, int flags, int want)
+static void expect_no_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot,
+	int flags, int want)
 {
 	char mark;
 	void *base = &mark;
@@ -109,8 +109,8 @@ CONTRACT_TEST(map, sum_of_offset_and_length_cannot_overflow)
 	expect_no_map(area, last_page, page_bytes(), PROT_READ, MAP_SHARED, -EINVAL);
 	expect_no_map(area, last_page, 2 * page_bytes(), PROT_READ, MAP_SHARED, -EINVAL);
 	expect_no_map(area, page_bytes(), SIZE_MAX, PROT_READ, MAP_SHARED, -EINVAL);
-	expect_no_map(
-		area, page_bytes(), SIZE_MAX - page_bytes() + 1, PROT_READ, MAP_SHARED, -EINVAL);
+	expect_no_map(area, page_bytes(), SIZE_MAX - page_bytes() + 1, PROT_READ, MAP_SHARED,
+		-EINVAL);
 	expect_no_map(area, 0, SIZE_MAX, PROT_READ, MAP_SHARED, -EINVAL);
 	ashmem_close(area);
 }
@@ -122,8 +122,8 @@ CONTRACT_TEST(map, offset_selects_the_pages)
 	unsigned char *third;
 
 	fill_pages(&view, 2, 1, 0xc3);
-	expect_eq(
-		ashmem_map(view.area, 2 * page_bytes(), page_bytes(), PROT_READ, MAP_SHARED, &base),
+	expect_eq(ashmem_map(view.area, 2 * page_bytes(), page_bytes(), PROT_READ, MAP_SHARED,
+			  &base),
 		0);
 	third = base;
 	expect_eq(third[0], 0xc3);
@@ -207,8 +207,8 @@ CONTRACT_TEST(map, shared_validate_is_a_kind_and_checks_flags)
 
 	skip_on_kernel("a character device need not support MAP_SHARED_VALIDATE");
 	skip_without_shared_validate();
-	expect_no_map(
-		area, 0, page_bytes(), PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, -EOPNOTSUPP);
+	expect_no_map(area, 0, page_bytes(), PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC,
+		-EOPNOTSUPP);
 	expect_eq(ashmem_map(area, 0, page_bytes(), PROT_RW, MAP_SHARED_VALIDATE, &base), 0);
 	*(char *)base = 'v';
 	expect_eq(ashmem_unmap(base, page_bytes()), 0);

@@ -155,8 +155,9 @@ CONTRACT_TEST(name, maps_shows_the_name)
 	struct ashmem_area *area = area_of_pages(2);
 
 	expect_eq(ashmem_set_name(area, "picture cache"), 0);
-	expect_in_maps(area, backend_is_kernel() ? "/dev/ashmem/picture cache"
-						 : "/memfd:dev/ashmem/picture cache");
+	expect_in_maps(area,
+		backend_is_kernel() ? "/dev/ashmem/picture cache"
+				    : "/memfd:dev/ashmem/picture cache");
 }
 
 CONTRACT_TEST(name, maps_shows_unnamed_areas_as_ashmem)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem_purge_subscribe(): what is told of purges, to whom, and what a subscriber may do. The driver tells nothing of what it
- * purges, so areas of the kernel backend have no notices.
+ * ashmem_purge_subscribe(): what is told of purges, to whom, and what a subscriber may do. The
+ * driver tells nothing of what it purges, so areas of the kernel backend have no notices.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -227,7 +227,8 @@ CONTRACT_TEST(notices, subscriber_can_pin_fill_and_unpin)
 	view_drop(&view);
 }
 
-static void purge_the_rest(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+static void purge_the_rest(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length)
 {
 	struct busy *busy = userdata;
 
@@ -259,7 +260,8 @@ CONTRACT_TEST(notices, subscriber_can_purge)
 	view_drop(&view);
 }
 
-static void close_and_end(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+static void close_and_end(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length)
 {
 	struct busy *busy = userdata;
 
@@ -296,7 +298,8 @@ struct slow {
 	int entered, leave, left;
 };
 
-static void wait_to_leave(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+static void wait_to_leave(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length)
 {
 	struct slow *slow = userdata;
 

@@ -16,8 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* By the kernel, not by the process: under valgrind the process's own stores would take so much longer than the purges that a stop hardly ever
- * met one. */
+/*
+ * By the kernel, not by the process: under valgrind the process's own stores would take so much
+ * longer than the purges that a stop hardly ever met one.
+ */
 static void write_pages(const struct view *view)
 {
 	static unsigned char ones[1 << 20];
@@ -83,7 +85,9 @@ CONTRACT_TEST(peers, stopped_lock_holder_makes_calls_give_up_not_hang)
 	other = view_make(2);
 	unpin_pages(other.area, 0, 1);
 	expect_eq(stop_until_a_call_gives_up(&view, purger), -ETIMEDOUT);
-	/* Stopped within a purge of the last range, it may have left nothing that could be purged. */
+	/*
+	 * Stopped within a purge of the last range, it may have left nothing that could be purged.
+	 */
 	purgeable = (int64_t)ashmem_shrink_count();
 	expect_eq(ashmem_purge_all(), purgeable > 1 ? -ETIMEDOUT : 1);
 	expect_eq(pin_pages(other.area, 0, 1), ASHMEM_WAS_PURGED); /* the others are purged */

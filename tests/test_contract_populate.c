@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem_populate(): pages are there before they are touched, hold what they held, and stay purgeable
- * one by one, also where huge pages were made of them.
+ * ashmem_populate(): pages are there before they are touched, hold what they held, and stay
+ * purgeable one by one, also where huge pages were made of them.
  */
 #define _GNU_SOURCE 1
 #include "support/abilities.h"

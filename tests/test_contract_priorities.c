@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem_unpin_with(): what goes first, whatever its age, within an area, over areas and over processes; and what becomes of
- * priorities when ranges are merged and split. The driver knows none of it, which is tested as well.
+ * ashmem_unpin_with(): what goes first, whatever its age, within an area, over areas and over
+ * processes; and what becomes of priorities when ranges are merged and split. The driver knows none
+ * of it, which is tested as well.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -13,15 +14,23 @@
 #define NEEDS_PRIORITIES() skip_on_kernel("the driver knows no priorities")
 
 enum { FIFO = ASHMEM_ORDER_FIFO, LIFO = ASHMEM_ORDER_LIFO };
-enum { FIRST = ASHMEM_PRIORITY_FIRST, NORMAL = ASHMEM_PRIORITY_NORMAL, LAST = ASHMEM_PRIORITY_LAST };
+enum {
+	FIRST = ASHMEM_PRIORITY_FIRST,
+	NORMAL = ASHMEM_PRIORITY_NORMAL,
+	LAST = ASHMEM_PRIORITY_LAST
+};
 
 static void unpin_with(struct ashmem_area *area, uint64_t first, uint64_t count, uint32_t priority,
 	uint32_t order)
 {
-	expect_eq(ashmem_unpin_with(area, first * page_bytes(), count * page_bytes(), priority, order), 0);
+	expect_eq(ashmem_unpin_with(area, first * page_bytes(), count * page_bytes(), priority,
+			  order),
+		0);
 }
 
-/* Purge range after range; the first page of each in the order of going, as letters: page 0 is "a". */
+/*
+ * Purge range after range; the first page of each in the order of going, as letters: page 0 is "a".
+ */
 static const char *order_of_going(struct view *view)
 {
 	static char order[65];
@@ -101,7 +110,8 @@ CONTRACT_TEST(priorities, every_class_has_its_place)
 
 	NEEDS_PRIORITIES();
 	view = view_make(16);
-	for (i = 0; i < 16; i++) /* 5 and 16 have no common divisor: every class once, in mixed order */
+	/* 5 and 16 have no common divisor: every class once, in mixed order */
+	for (i = 0; i < 16; i++)
 		unpin_with(view.area, i, 1, i * 5 % 16 / 2, i * 5 % 16 % 2 ? FIFO : LIFO);
 	/* class c is page c * 13 mod 16, since 5 * 13 = 65 = 1 mod 16 */
 	expect_str(order_of_going(&view), "ankhebolifcpmjgd");
@@ -170,7 +180,8 @@ CONTRACT_TEST(priorities, release_makes_young_and_keeps_the_priority)
 	expect_eq(ashmem_hold(view.area, 0, 5 * page_bytes()), ASHMEM_NOT_PURGED);
 	expect_eq(ashmem_release(view.area, 0, page_bytes(), 0), 0);
 	expect_eq(ashmem_release(view.area, 4 * page_bytes(), page_bytes(), 0), 0);
-	expect_eq(ashmem_release(view.area, page_bytes(), 3 * page_bytes(), ASHMEM_RELEASE_LOST), 0);
+	expect_eq(ashmem_release(view.area, page_bytes(), 3 * page_bytes(), ASHMEM_RELEASE_LOST),
+		0);
 	expect_str(order_of_going(&view), "egca");
 	view_drop(&view);
 }
@@ -204,9 +215,9 @@ CONTRACT_TEST(priorities, order_goes_over_areas_and_processes)
 		views[i] = view_make(4);
 		fill_pages(&views[i], 0, 4, 0x11);
 	}
-	unpin_with(views[0].area, 0, 1, 3, FIFO); /* 3rd: 0x01 */
-	unpin_with(views[1].area, 0, 1, 2, FIFO); /* 2nd: 0x10 */
-	unpin_pages(views[0].area, 1, 1);         /* 4th: 0x02 */
+	unpin_with(views[0].area, 0, 1, 3, FIFO);    /* 3rd: 0x01 */
+	unpin_with(views[1].area, 0, 1, 2, FIFO);    /* 2nd: 0x10 */
+	unpin_pages(views[0].area, 1, 1);            /* 4th: 0x02 */
 	unpin_with(views[1].area, 1, 1, LAST, LIFO); /* last: 0x20 */
 	run_child(unpin_in_child, views);            /* 5th: 0x04; 1st: 0x40 */
 	for (i = 0; i < sizeof order / sizeof order[0]; i++) {
@@ -273,12 +284,15 @@ CONTRACT_TEST(priorities, keys_order_as_purges_do)
 	uint32_t priority;
 
 	for (priority = FIRST; priority <= LAST; priority++) {
-		expect((key = ashmem_backend_key(priority, LIFO, UINT64_MAX)) > last || priority == FIRST);
-		expect(ashmem_backend_key(priority, LIFO, 5) > ashmem_backend_key(priority, LIFO, 6));
+		expect((key = ashmem_backend_key(priority, LIFO, UINT64_MAX)) > last ||
+			priority == FIRST);
+		expect(ashmem_backend_key(priority, LIFO, 5) >
+			ashmem_backend_key(priority, LIFO, 6));
 		expect(ashmem_backend_key(priority, LIFO, 36 * year) >= key);
 		last = ashmem_backend_key(priority, LIFO, 0);
 		expect(ashmem_backend_key(priority, FIFO, 0) > last);
-		expect(ashmem_backend_key(priority, FIFO, 6) > ashmem_backend_key(priority, FIFO, 5));
+		expect(ashmem_backend_key(priority, FIFO, 6) >
+			ashmem_backend_key(priority, FIFO, 5));
 		last = ashmem_backend_key(priority, FIFO, UINT64_MAX);
 		expect(last >= ashmem_backend_key(priority, FIFO, 36 * year));
 	}

@@ -60,7 +60,8 @@ CONTRACT_TEST(readers, kernel_allows_no_writing_through_an_export)
 	expect_eq(munmap(base, page_bytes()), 0);
 	expect_eq(pwrite(fd, "x", 1, 0), -1);
 	expect_eq(ftruncate(fd, 0), -1);
-	expect_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)page_bytes()), -1);
+	expect_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)page_bytes()),
+		-1);
 	expect_eq(fstat(fd, &status), 0);
 	expect_eq(status.st_mode & 0777, 0444);
 	expect(pages_hold(&view, 0, 2, 'a'));
@@ -131,8 +132,8 @@ static void make_pair_and_leave(void *argument)
 }
 
 /*
- * Two handles of this process on one area, which a child made: imported read-only first and writable then. In the other order
- * both would be the writable one.
+ * Two handles of this process on one area, which a child made: imported read-only first and
+ * writable then. In the other order both would be the writable one.
  */
 static struct ashmem_area *make_pair(uint64_t pages, enum how how, struct view *view)
 {
@@ -172,7 +173,8 @@ CONTRACT_TEST(readers, pinned_pages_are_not_purged)
 	expect_eq(pin_pages(reader, 2, 2), ASHMEM_NOT_PURGED);
 	expect_eq(status_pages(reader, 2, 2), ASHMEM_IS_PINNED);
 	expect_eq(status_pages(reader, 1, 2), ASHMEM_IS_UNPINNED);
-	expect_eq(status_pages(view.area, 2, 2), ASHMEM_IS_UNPINNED); /* a reader's pin is its own */
+	/* a reader's pin is its own */
+	expect_eq(status_pages(view.area, 2, 2), ASHMEM_IS_UNPINNED);
 	expect_eq(ashmem_shrink(100), 0);
 	expect_eq(purge_everything(), 8); /* were purgeable by the list, as they count */
 	expect(pages_hold(&view, 0, 8, 'a'));
@@ -433,7 +435,10 @@ static void unpin_and_purge(void *argument)
 	for (page = 0;; page = (page + 1) % RACE_PAGES) {
 		unpin_pages(view->area, page, 1);
 		expect(ashmem_shrink(1) >= 0);
-		/* Written before it is pinned: who reads the old mark is told of a loss, who does not finds the bytes. */
+		/*
+		 * Written before it is pinned: who reads the old mark is told of a loss, who does
+		 * not finds the bytes.
+		 */
 		fill_pages(view, page, 1, 'a');
 		expect(pin_pages(view->area, page, 1) >= 0);
 		fill_pages(view, page, 1, 'a');

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem_seal(): writing is over for everybody, for good, and so is purging; and what happens when a peer seals an
- * area without the library.
+ * ashmem_seal(): writing is over for everybody, for good, and so is purging; and what happens when
+ * a peer seals an area without the library.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -22,7 +22,8 @@ static struct view sealable(uint64_t pages)
 	struct ashmem_area *area = NULL;
 
 	skip_on_kernel("the driver has no seals");
-	expect_eq(ashmem_create("sealable", pages * page_bytes(), ASHMEM_CREATE_ALLOW_SEAL, &area), 0);
+	expect_eq(ashmem_create("sealable", pages * page_bytes(), ASHMEM_CREATE_ALLOW_SEAL, &area),
+		0);
 	return view_of(area);
 }
 
@@ -78,7 +79,9 @@ CONTRACT_TEST(seal, ends_writing_through_every_descriptor)
 	expect(mmap(NULL, page_bytes(), PROT_RW, MAP_SHARED, before, 0) == MAP_FAILED);
 	expect_eq(errno, EPERM);
 	expect_eq(pwrite(before, "x", 1, 0), -1);
-	expect_eq(fallocate(before, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)page_bytes()), -1);
+	expect_eq(fallocate(before, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			  (off_t)page_bytes()),
+		-1);
 	base = map_whole(view.area, PROT_READ);
 	expect_eq(mprotect(base, page_bytes(), PROT_RW), -1);
 	expect_eq(ashmem_unmap(base, 2 * page_bytes()), 0);

@@ -251,7 +251,8 @@ CONTRACT_TEST(sockets, area_is_received_where_credentials_come_along)
 
 CONTRACT_TEST(sockets, area_is_received_where_a_pidfd_comes_along_which_is_closed)
 {
-	expect_received_with(76 /* SO_PASSPIDFD, on most architectures */, "no SO_PASSPIDFD: Linux 6.5");
+	expect_received_with(76 /* SO_PASSPIDFD, on most architectures */,
+		"no SO_PASSPIDFD: Linux 6.5");
 }
 
 /* A TCP socket with data that nobody takes, whose last close waits. -1: no such sockets here. */
@@ -265,7 +266,8 @@ static int lingering_socket(int *listener, int *other)
 
 	*listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || *listener < 0 || bind(*listener, (struct sockaddr *)&place, length) < 0 ||
-		listen(*listener, 1) < 0 || getsockname(*listener, (struct sockaddr *)&place, &length) < 0 ||
+		listen(*listener, 1) < 0 ||
+		getsockname(*listener, (struct sockaddr *)&place, &length) < 0 ||
 		connect(fd, (struct sockaddr *)&place, length) < 0)
 		return -1;
 	*other = accept(*listener, NULL, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stats.h: what is pinned, really in memory, held, sealed and waited for, of an area and of the process; and that read-only peers can ask.
- * The plainer counts are in test_stats.c. The driver tells none of it.
+ * stats.h: what is pinned, really in memory, held, sealed and waited for, of an area and of the
+ * process; and that read-only peers can ask. The plainer counts are in test_stats.c. The driver
+ * tells none of it.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"

@@ -192,8 +192,8 @@ CONTRACT_TEST(control, file_resized_before_it_was_sealed_is_refused)
 }
 
 /* Change the trailer in the file, see what attaching says, and change it back. */
-static void expect_refused(
-	const struct block *block, size_t offset, const void *value, size_t size, int answer)
+static void expect_refused(const struct block *block, size_t offset, const void *value, size_t size,
+	int answer)
 {
 	unsigned char *at = (unsigned char *)&block->map.shared->id + offset, kept[16];
 
@@ -263,8 +263,8 @@ CONTRACT_TEST(control, another_magic_is_no_control_block)
 	struct block block = block_make(PAGES);
 
 	for (size_t i = 0; i < sizeof(block.map.shared->id.magic); i++)
-		expect_refused(
-			&block, offsetof(struct control_id, magic) + i, "?", 1, CONTROL_NONE);
+		expect_refused(&block, offsetof(struct control_id, magic) + i, "?", 1,
+			CONTROL_NONE);
 	block_drop(&block);
 }
 

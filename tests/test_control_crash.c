@@ -78,7 +78,7 @@ static void copy_block(struct block *to, const struct block *from)
 static int blocks_differ(const struct block *a, const struct block *b)
 {
 	return memcmp(a->map.base, b->map.base, state_bytes(a)) != 0 ||
-	       memcmp(a->data, b->data, data_bytes(a)) != 0;
+		memcmp(a->data, b->data, data_bytes(a)) != 0;
 }
 
 /* -- a crash -- */
@@ -146,7 +146,7 @@ static void crash_here(void)
 	control_unlock(&crashed.map, 0);
 	read_state(&crashed, &now);
 	expect_msg(states_equal(&now, &was, 0) || states_equal(&now, &will_be, 0) ||
-			   (states_equal(&was, &will_be, 1) && states_equal(&now, &was, 1)),
+			(states_equal(&was, &will_be, 1) && states_equal(&now, &was, 1)),
 		"neither before nor after at store %" PRIu64 ": %s", stores,
 		list_text(&crashed.map.list));
 	check_honesty(&now);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the control block does for large lists (control_care): hints for searches, and huge pages for
- * nodes. Neither may change an answer, and the hints may say anything.
+ * What the control block does for large lists (control_care): hints for searches, and huge pages
+ * for nodes. Neither may change an answer, and the hints may say anything.
  */
 #define _GNU_SOURCE 1
 #include "support/contract.h"
@@ -75,7 +75,9 @@ CONTRACT_TEST(control_large, hints_are_made_once_and_kept)
 	expect(hints != NULL);
 	expect(control_list(&block.map)->hints == hints);
 	expect(!range_wants_care(control_list(&block.map)));
-	/* Another area in between: the thread's view of this one begins anew, with the same hints. */
+	/*
+	 * Another area in between: the thread's view of this one begins anew, with the same hints.
+	 */
 	struct block other = block_make(10);
 	expect_eq(range_unpin(control_list(&other.map), 1, 2, 5), 0);
 	expect(other.map.list.hints == NULL);
@@ -106,7 +108,8 @@ CONTRACT_TEST(control_large, hints_full_of_nonsense_change_no_answer)
 	struct range_hints *hints = block.map.list.hints;
 	for (int round = 0; round < 20; round++) {
 		for (uint32_t i = 0; i < RANGE_HINTS; i++)
-			hints->leaf[i] = (uint32_t)random_next(&source) >> random_below(&source, 32);
+			hints->leaf[i] =
+				(uint32_t)random_next(&source) >> random_below(&source, 32);
 		hints->score = round % 2 ? 60 : (int32_t)random_next(&source);
 		visit(&source, 500);
 	}
@@ -234,7 +237,9 @@ static unsigned mappings(void)
 CONTRACT_TEST(control_large, large_control_blocks_lie_as_huge_pages_do_and_leave_nothing_behind)
 {
 	size_t huge = sys_huge_bytes();
-	/* A control block of 2 huge pages and more: a node for fifteen pages, whatever their size. */
+	/*
+	 * A control block of 2 huge pages and more: a node for fifteen pages, whatever their size.
+	 */
 	uint32_t pages = (uint32_t)(huge / RANGE_NODE_BYTES * 33);
 	unsigned before;
 

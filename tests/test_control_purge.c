@@ -153,7 +153,10 @@ CONTRACT_TEST(control_purge, many_ranges_take_several_holds)
 	block_drop(&block);
 }
 
-/* Neighbours need one note together, so that a hold ends by the pages that it frees and not by its ranges. */
+/*
+ * Neighbours need one note together, so that a hold ends by the pages that it frees and not by its
+ * ranges.
+ */
 CONTRACT_TEST(control_purge, neighbours_in_order_of_age_go_in_one_hold)
 {
 	begin(LONG);

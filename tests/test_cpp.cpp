@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * <ashmem/ashmem.hpp>: who owns what, whatever is moved or thrown; what a scoped pin says and when it ends; errors as exceptions
- * and as codes. What the calls do is tested in C. Compiled as C++11.
+ * <ashmem/ashmem.hpp>: who owns what, whatever is moved or thrown; what a scoped pin says and when
+ * it ends; errors as exceptions and as codes. What the calls do is tested in C. Compiled as C++11.
  */
 #include <ashmem/ashmem.hpp>
 
@@ -56,7 +56,8 @@ static bool is_mapped(void *addr)
 	while (std::getline(maps, line)) {
 		unsigned long start = 0, end = 0;
 		auto at = reinterpret_cast<unsigned long>(addr);
-		if (std::sscanf(line.c_str(), "%lx-%lx", &start, &end) == 2 && start <= at && at < end)
+		if (std::sscanf(line.c_str(), "%lx-%lx", &start, &end) == 2 && start <= at &&
+			at < end)
 			return true;
 	}
 	return false;
@@ -77,16 +78,20 @@ template <class F> static int thrown_by(F call, const char *text = "")
 		call();
 	} catch (const std::system_error &error) {
 		expect(error.code().category() == std::generic_category());
-		expect_msg(std::strstr(error.what(), text), "'%s' does not name %s", error.what(), text);
+		expect_msg(std::strstr(error.what(), text), "'%s' does not name %s", error.what(),
+			text);
 		return error.code().value();
 	}
 	return 0;
 }
 
 template <class T> struct owner_like {
-	static constexpr bool value = !std::is_copy_constructible<T>::value && !std::is_copy_assignable<T>::value &&
-		std::is_nothrow_move_constructible<T>::value && std::is_nothrow_move_assignable<T>::value &&
-		std::is_nothrow_default_constructible<T>::value && std::is_nothrow_destructible<T>::value;
+	static constexpr bool value = !std::is_copy_constructible<T>::value &&
+		!std::is_copy_assignable<T>::value &&
+		std::is_nothrow_move_constructible<T>::value &&
+		std::is_nothrow_move_assignable<T>::value &&
+		std::is_nothrow_default_constructible<T>::value &&
+		std::is_nothrow_destructible<T>::value;
 };
 static_assert(owner_like<ashmem::area>::value, "area");
 static_assert(owner_like<ashmem::mapping>::value, "mapping");
@@ -98,8 +103,11 @@ static_assert(owner_like<ashmem::shrinker>::value, "shrinker");
 static_assert(owner_like<ashmem::budget>::value, "budget");
 static_assert(owner_like<ashmem::purge_notice>::value, "purge_notice");
 static_assert(sizeof(ashmem::area) == sizeof(ashmem_area *), "an area is as large as its handle");
-static_assert(!std::is_convertible<ashmem_area *, ashmem::area>::value, "a handle is adopted by name only");
-static_assert(!std::is_convertible<ashmem::area, bool>::value && !std::is_convertible<ashmem::area, int>::value, "bool is explicit");
+static_assert(!std::is_convertible<ashmem_area *, ashmem::area>::value,
+	"a handle is adopted by name only");
+static_assert(!std::is_convertible<ashmem::area, bool>::value &&
+		!std::is_convertible<ashmem::area, int>::value,
+	"bool is explicit");
 
 /* Areas */
 
@@ -203,11 +211,14 @@ CONTRACT_TEST(cpp, exceptions_from_constructors_leak_nothing)
 	expect_eq(thrown_by([] { (void)ashmem::area::from_fd(-1); }, "ashmem_import"), EBADF);
 	expect_eq(thrown_by([] { (void)ashmem::area::receive(-1); }, "ashmem_recv"), EBADF);
 	expect_eq(thrown_by([] { (void)area_of(0).map(); }, "ashmem_map"), EINVAL);
-	expect_eq(thrown_by([] {
-		ashmem::area area = area_of(1);
-		ashmem::mapping memory = area.map();
-		ashmem::pinned pin(area, 1, 0);
-	}, "ashmem_pin"), EINVAL);
+	expect_eq(thrown_by(
+			  [] {
+				  ashmem::area area = area_of(1);
+				  ashmem::mapping memory = area.map();
+				  ashmem::pinned pin(area, 1, 0);
+			  },
+			  "ashmem_pin"),
+		EINVAL);
 	expect_eq(areas_held(), 0);
 	expect_eq(open_descriptors(), descriptors);
 }
@@ -252,7 +263,8 @@ CONTRACT_TEST(cpp, no_area_is_an_invalid_argument)
 	expect_eq(none.fd(ec), -1);
 	expect(ec.value() == EINVAL && !none.export_read_only(ec) && ec.value() == EINVAL);
 	expect_eq(thrown_by([&] { ashmem::watch().run(); }, "ashmem_pressure_run"), EINVAL);
-	expect_eq(thrown_by([&] { (void)ashmem::budget().usage(); }, "ashmem_budget_get_usage"), EINVAL);
+	expect_eq(thrown_by([&] { (void)ashmem::budget().usage(); }, "ashmem_budget_get_usage"),
+		EINVAL);
 }
 
 CONTRACT_TEST(cpp, areas_and_descriptors_pass_through_sockets)
@@ -392,10 +404,12 @@ CONTRACT_TEST(cpp, pinned_unpins_as_told)
 	area.unpin(2 * page(), page());
 	expect_eq(ashmem::shrink_count(), 3);
 	expect_eq(ashmem::shrink(1), 1);
-	expect(area.find_unpinned(page(), range) && range.offset == page() && range.purged && !range.evictable);
+	expect(area.find_unpinned(page(), range) && range.offset == page() && range.purged &&
+		!range.evictable);
 	expect_eq(ashmem::shrink(1), 1);
 	expect(area.find_unpinned(2 * page(), range) && range.offset == 2 * page() && range.purged);
-	expect(area.find_unpinned(0, range) && range.offset == 0 && range.length == page() && !range.purged && range.evictable);
+	expect(area.find_unpinned(0, range) && range.offset == 0 && range.length == page() &&
+		!range.purged && range.evictable);
 	expect(!area.find_unpinned(3 * page(), range));
 	expect_eq(area.stats().purged_pages, 2);
 }
@@ -516,7 +530,8 @@ CONTRACT_TEST(cpp, watch_ends_with_its_owner)
 	}
 	expect_eq(open_descriptors(), descriptors);
 	options.source = "no such source";
-	expect_eq(thrown_by([&] { ashmem::watch watch(&options); }, "ashmem_pressure_open"), EINVAL);
+	expect_eq(thrown_by([&] { ashmem::watch watch(&options); }, "ashmem_pressure_open"),
+		EINVAL);
 	expect(!ashmem::watch(&options, ec) && ec.value() == EINVAL);
 	ashmem::watch by_default(nullptr);
 	expect(by_default.source() != nullptr);
@@ -550,7 +565,9 @@ CONTRACT_TEST(cpp, shrinker_is_asked_until_its_owner_ends)
 	expect_eq(ashmem::shrink_count(), 0);
 	expect_eq(ashmem::shrink(10), 0);
 	expect_eq(cache.pages, 90);
-	expect_eq(thrown_by([&] { ashmem::shrinker bad("cache", cache, 70000); }, "ashmem_shrinker_register"), EINVAL);
+	expect_eq(thrown_by([&] { ashmem::shrinker bad("cache", cache, 70000); },
+			  "ashmem_shrinker_register"),
+		EINVAL);
 }
 
 CONTRACT_TEST(cpp, budget_holds_until_its_owner_ends)
@@ -582,7 +599,9 @@ CONTRACT_TEST(cpp, purge_notice_is_called_until_its_owner_ends)
 	ashmem::area area = area_of(4);
 	ashmem::mapping memory = area.map();
 	std::uint64_t bytes = 0;
-	const auto add = [&](ashmem_area *of, std::uint64_t, std::uint64_t length) { bytes += of == area.get() ? length : 0; };
+	const auto add = [&](ashmem_area *of, std::uint64_t, std::uint64_t length) {
+		bytes += of == area.get() ? length : 0;
+	};
 
 	area.unpin();
 	{

@@ -120,7 +120,10 @@ CONTRACT_TEST(import, files_directories_and_devices_are_refused)
 		int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
 
 		expect(fd >= 0);
-		/* An emulator may answer with a memfd that it wrote, which is an area like any other. */
+		/*
+		 * An emulator may answer with a memfd that it wrote, which is an area like any
+		 * other.
+		 */
 		if (strncmp(paths[i], "/proc/", 6) != 0 || fcntl(fd, F_GET_SEALS) < 0)
 			expect_refused(fd, -EINVAL);
 		close(fd);
@@ -199,7 +202,7 @@ static void expect_documented_import(int fd)
 	void *base = NULL;
 
 	expect_msg(result == 0 || result == -EPERM || result == -EPROTO || result == -EUCLEAN ||
-			   result == -EINVAL,
+			result == -EINVAL,
 		"import answers %d", result);
 	if (result == 0) {
 		uint64_t size = ashmem_get_size(area);

@@ -132,7 +132,9 @@ CONTRACT_TEST(lock, waiting_ends_when_the_owner_releases)
 	gate_wait(&shared->locked);
 	expect_eq(lock_acquire(&shared->word), LOCK_ACQUIRED);
 	expect_eq(owner_of(&shared->word), sys_gettid());
-	/* We slept, and others may have as well: whoever got the lock after a sleep wakes the next. */
+	/*
+	 * We slept, and others may have as well: whoever got the lock after a sleep wakes the next.
+	 */
 	expect(shared->word & LOCK_WAITERS);
 	expect(pending_word() == &shared->word);
 	lock_release(&shared->word);

@@ -97,7 +97,10 @@ static void wait_and_release(void *argument)
 	lock_release(&shared->word);
 }
 
-/* A waiter that got no processor for longer than the bound has not seen the owner do nothing for so long. */
+/*
+ * A waiter that got no processor for longer than the bound has not seen the owner do nothing for so
+ * long.
+ */
 CONTRACT_TEST(lock_wait, time_in_which_the_waiter_could_not_run_does_not_count)
 {
 	struct shared *shared = shared_begin();

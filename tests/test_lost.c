@@ -50,7 +50,8 @@ static void change(uint32_t first, uint32_t last, int is_lost)
 
 CONTRACT_TEST(lost_bits, borders_of_words_are_met)
 {
-	static const uint32_t borders[] = {0, 1, 62, 63, 64, 65, 127, 128, 191, 192, PAGES - 2, PAGES - 1};
+	static const uint32_t borders[] = {
+		0, 1, 62, 63, 64, 65, 127, 128, 191, 192, PAGES - 2, PAGES - 1};
 	enum { BORDERS = sizeof borders / sizeof borders[0] };
 	int i, j, k;
 
@@ -76,7 +77,8 @@ CONTRACT_TEST(lost_bits, random_changes_agree_with_bytes)
 
 	begin();
 	for (step = 0; step < 20000; step++) {
-		uint32_t first = (uint32_t)rand_r(&seed) % PAGES, last = first + (uint32_t)rand_r(&seed) % (PAGES - first);
+		uint32_t first = (uint32_t)rand_r(&seed) % PAGES,
+			 last = first + (uint32_t)rand_r(&seed) % (PAGES - first);
 
 		if (rand_r(&seed) % 4)
 			last = first + (last - first) % 80;
@@ -93,7 +95,8 @@ CONTRACT_TEST(lost_bits, random_changes_agree_with_bytes)
 /* The last page of all there can be: no sum may wrap. */
 CONTRACT_TEST(lost_bits, largest_page_number_ends_the_loops)
 {
-	uint64_t word = 0, *base = (uint64_t *)((uintptr_t)&word - (uintptr_t)(UINT32_MAX / 64) * 8);
+	uint64_t word = 0,
+		 *base = (uint64_t *)((uintptr_t)&word - (uintptr_t)(UINT32_MAX / 64) * 8);
 	uint32_t found = 0;
 
 	lost_set(base, UINT32_MAX - 3, UINT32_MAX);

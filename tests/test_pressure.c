@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pressure.h: options, dispatching and purging, the subscriber, the thread, fork. Pressure is made with a FIFO in place of
- * the service manager's file, and with a file in place of /proc/meminfo.
+ * pressure.h: options, dispatching and purging, the subscriber, the thread, fork. Pressure is made
+ * with a FIFO in place of the service manager's file, and with a file in place of /proc/meminfo.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -64,7 +64,9 @@ static int open_answer(struct ashmem_pressure_options options)
 	return answer;
 }
 
-#define OPTIONS(...) ((struct ashmem_pressure_options){.struct_size = sizeof(struct ashmem_pressure_options), __VA_ARGS__})
+#define OPTIONS(...)                       \
+	((struct ashmem_pressure_options){ \
+		.struct_size = sizeof(struct ashmem_pressure_options), __VA_ARGS__})
 
 CONTRACT_TEST(pressure, open_checks_its_options)
 {
@@ -88,7 +90,8 @@ CONTRACT_TEST(pressure, open_checks_its_options)
 	expect_eq(open_answer(OPTIONS(.flags = 2)), -EINVAL);
 	expect_eq(open_answer(OPTIONS(.reserve_percent = 50, .reserve_most_bytes = UINT64_MAX)), 0);
 	expect_eq(open_answer(OPTIONS(.reserve_percent = 51)), -EINVAL);
-	expect_eq(open_answer((struct ashmem_pressure_options){.struct_size = sizeof(size_t) - 1}), -EINVAL);
+	expect_eq(open_answer((struct ashmem_pressure_options){.struct_size = sizeof(size_t) - 1}),
+		-EINVAL);
 	/* Older: what lies behind is not read. Newer: what we do not know must be zero. */
 	expect_eq(open_answer((struct ashmem_pressure_options){
 			  .struct_size = sizeof(size_t), .source = "no such source"}),
@@ -160,7 +163,8 @@ CONTRACT_TEST(pressure, every_descriptor_is_close_on_exec_and_closed_again)
 		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 		if (flags < 0 || readlink(link, target, sizeof target - 1) < 0)
 			continue;
-		if (!strstr(target, "event") && !strstr(target, "timerfd") && !strstr(target, "fifo"))
+		if (!strstr(target, "event") && !strstr(target, "timerfd") &&
+			!strstr(target, "fifo"))
 			continue;
 		count++;
 		expect_msg(flags & FD_CLOEXEC, "%s is inherited", target);
@@ -259,7 +263,8 @@ CONTRACT_TEST(pressure, free_bytes_purge_what_is_needed)
 
 CONTRACT_TEST(pressure, a_level_can_be_told_to_purge_nothing)
 {
-	struct ashmem_pressure_options options = OPTIONS(.some_percent = ASHMEM_PRESSURE_PURGE_NOTHING);
+	struct ashmem_pressure_options options =
+		OPTIONS(.some_percent = ASHMEM_PRESSURE_PURGE_NOTHING);
 	struct ashmem_pressure *pressure = NULL;
 	struct view view;
 
@@ -277,7 +282,10 @@ CONTRACT_TEST(pressure, a_level_can_be_told_to_purge_nothing)
 
 /* -- in unpin -- */
 
-/* A thousandth of the pages of an area, over and over, until something is purged or it was done often enough. */
+/*
+ * A thousandth of the pages of an area, over and over, until something is purged or it was done
+ * often enough.
+ */
 static int unpin_often(const struct view *view, int times)
 {
 	uint64_t before = ashmem_shrink_count();
@@ -293,7 +301,8 @@ static int unpin_often(const struct view *view, int times)
 #define OFTEN 20000
 
 /* Just not short, so that unpin looks every 16 MiB; then short. */
-static struct view view_that_gets_short(struct ashmem_pressure_options *options, struct ashmem_pressure **pressure)
+static struct view view_that_gets_short(struct ashmem_pressure_options *options,
+	struct ashmem_pressure **pressure)
 {
 	struct view view = view_make(PAGES);
 
@@ -346,7 +355,8 @@ CONTRACT_TEST(pressure, unpin_purges_when_free_bytes_are_short)
 CONTRACT_TEST(pressure, unpin_leaves_it_to_others_if_told_so)
 {
 	struct ashmem_pressure_options options = OPTIONS(.flags = ASHMEM_PRESSURE_NOT_IN_UNPIN);
-	struct ashmem_pressure_options nothing = OPTIONS(.some_percent = ASHMEM_PRESSURE_PURGE_NOTHING);
+	struct ashmem_pressure_options nothing =
+		OPTIONS(.some_percent = ASHMEM_PRESSURE_PURGE_NOTHING);
 	struct ashmem_pressure *pressure = NULL;
 	struct view view;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files that sources of memory pressure read: cgroups wherever they are mounted, and contents that are cut off, vanish, may
- * not be read, or are nonsense.
+ * The files that sources of memory pressure read: cgroups wherever they are mounted, and contents
+ * that are cut off, vanish, may not be read, or are nonsense.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -50,18 +50,23 @@ static void make_limit_1(const char *directory, uint64_t max, unsigned current_m
 
 static void make_available(uint64_t mib)
 {
-	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: %llu kB\n", (unsigned long long)mib * 1024);
+	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: %llu kB\n",
+		(unsigned long long)mib * 1024);
 }
 
 /* -- where cgroups are -- */
 
-/* The directory that is found for a line of /proc/self/cgroup and a root and mount of mountinfo; "" if none. */
+/*
+ * The directory that is found for a line of /proc/self/cgroup and a root and mount of mountinfo; ""
+ * if none.
+ */
 static const char *found(const char *path, const char *root, const char *mount)
 {
 	static struct pressure_cgroup cgroup;
 
 	fake_write("proc/self/cgroup", "0::%s\n", path);
-	fake_write("proc/self/mountinfo", "30 20 0:30 %s %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", root,
+	fake_write("proc/self/mountinfo",
+		"30 20 0:30 %s %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", root,
 		mount);
 	return pressure_cgroup_find(&cgroup, 0) == 0 ? cgroup.path : "";
 }
@@ -93,14 +98,18 @@ CONTRACT_TEST(pressure_files, a_limit_is_found_in_either_tree_of_a_hybrid_system
 	snprintf(root, sizeof root, "%s", fake_path(""));
 	fake_write("proc/self/cgroup", "4:memory:/one\n0::/two\n");
 	fake_write("proc/self/mountinfo",
-		"30 20 0:30 / %scg1 rw - cgroup cgroup rw,memory\n31 20 0:31 / %scg2 rw - cgroup2 cgroup2 rw\n", root, root);
+		"30 20 0:30 / %scg1 rw - cgroup cgroup rw,memory\n"
+		"31 20 0:31 / %scg2 rw - cgroup2 cgroup2 rw\n",
+		root, root);
 	make_limit_1("cg1/one", 9223372036854771712u, 40);
 	make_limit_2("cg2/two", 96, 90);
 	pressure = fake_open("headroom");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
 	expect_eq(fake_status(pressure).limit_bytes, 96 * MIB_BYTES);
 	ashmem_pressure_close(pressure);
-	/* The memory controller is in one tree only; where that of version 1 limits, it is there. */
+	/*
+	 * The memory controller is in one tree only; where that of version 1 limits, it is there.
+	 */
 	make_limit_1("cg1/one", 64 * MIB_BYTES, 10);
 	pressure = fake_open("headroom");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
@@ -150,7 +159,8 @@ CONTRACT_TEST(pressure_files, a_cgroup_that_is_removed_is_a_lost_source)
 		expect(file && fputs("100663296", file) >= 0 && fclose(file) == 0);
 		fake_system_begin();
 		fake_write("proc/self/cgroup", "4:memory:%s\n", strrchr(directory, '/'));
-		fake_write("proc/self/mountinfo", "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+		fake_write("proc/self/mountinfo",
+			"35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
 		pressure = fake_open(sources[i]);
 		expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 		make_available(900);
@@ -195,7 +205,8 @@ CONTRACT_TEST(pressure_files, what_may_not_be_read_is_passed_over_and_told)
 	fake_system_end();
 }
 
-CONTRACT_TEST(pressure_files, the_service_managers_file_need_not_be_writable_if_nothing_is_to_be_written)
+CONTRACT_TEST(pressure_files,
+	the_service_managers_file_need_not_be_writable_if_nothing_is_to_be_written)
 {
 	struct ashmem_pressure *pressure;
 
@@ -270,7 +281,9 @@ CONTRACT_TEST(pressure_files, version_1_is_polled_where_thresholds_say_nothing)
 	fake_cgroup(1, "/a");
 	make_limit_1("cg1/a", 96 * MIB_BYTES, 90);
 	fake_write("cg1/a/memory.stat", "total_inactive_file 5\ntotal_active_file 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_headroom,
+			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
+		0);
 	fake_write("cg1/a/memory.usage_in_bytes", "%u\n", 10u << 20);
 	expect_eq(watch.source->look(&watch, 0, &o), 0);
 	expect_eq(o.must_poll, 0);
@@ -296,7 +309,9 @@ CONTRACT_TEST(pressure_files, events_of_version_2_wake_the_headroom_up)
 	fake_cgroup(2, "/a");
 	make_limit_2("cg2/a", 96, 90);
 	fake_write("cg2/a/memory.events", "low 0\nhigh 3\nmax 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_headroom,
+			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
+		0);
 	int fd = watch.fds[watch.fd_count - 1];
 	char link[64], path[512] = "";
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -325,14 +340,18 @@ static void put(const char *name, const char *bytes, size_t length)
 /* Piece number `i` of nonsense; its length, or -1 behind the last. */
 static int64_t nonsense(int i, char *bytes)
 {
-	static const char *const texts[] = {"", "\n", " ", "-1\n", "0\n", "99999999999999999999999999\n", "0x10\n",
-		"18446744073709551615\n", "9223372036854775807\n", "max", "maximal\n", "total=", "total=-5\n",
-		"some total=99999999999999999999999\n", "some avg10=0.00 total=18446744073709551615\n",
+	static const char *const texts[] = {"", "\n", " ", "-1\n", "0\n",
+		"99999999999999999999999999\n", "0x10\n", "18446744073709551615\n",
+		"9223372036854775807\n", "max", "maximal\n", "total=", "total=-5\n",
+		"some total=99999999999999999999999\n",
+		"some avg10=0.00 total=18446744073709551615\n",
 		"MemTotal: 18446744073709551615 kB\nMemAvailable: 18446744073709551615 kB\n",
-		"MemTotal: 1 kB\nMemAvailable: 99999999 kB\n", "MemTotal:\nMemAvailable:\n", "inactive_file ",
-		"inactive_file 18446744073709551615\nactive_file 18446744073709551615\n", ":", "::", "0::", "0::/",
-		"0::relative\n", "0:::/x:y\n", "4:memory", "4:memory:\n", "4:,memory,:/\n", "-", " - ", " - cgroup2 x rw\n",
-		"1 2 3 4 5 - cgroup2 x rw\n", "1 2 3 / /proc - cgroup2 x rw\n", "1 2 3 \\ \\0 - cgroup2 x rw\n",
+		"MemTotal: 1 kB\nMemAvailable: 99999999 kB\n", "MemTotal:\nMemAvailable:\n",
+		"inactive_file ",
+		"inactive_file 18446744073709551615\nactive_file 18446744073709551615\n", ":",
+		"::", "0::", "0::/", "0::relative\n", "0:::/x:y\n", "4:memory", "4:memory:\n",
+		"4:,memory,:/\n", "-", " - ", " - cgroup2 x rw\n", "1 2 3 4 5 - cgroup2 x rw\n",
+		"1 2 3 / /proc - cgroup2 x rw\n", "1 2 3 \\ \\0 - cgroup2 x rw\n",
 		"1 2 3 \\777 \\000 rw - cgroup cgroup memory\n"};
 	const int count = sizeof texts / sizeof texts[0];
 	uint32_t seed = (uint32_t)i;
@@ -353,17 +372,20 @@ static int64_t nonsense(int i, char *bytes)
 /* Whatever it says: an error, or a watch that answers with a level or that it is gone. */
 static void survive(const char *name, const char *bytes, int64_t length)
 {
-	static const char *const names[] = {"auto", "cgroup-psi", "system-psi", "cgroup-event", "headroom", "available"};
+	static const char *const names[] = {
+		"auto", "cgroup-psi", "system-psi", "cgroup-event", "headroom", "available"};
 
 	for (int i = 0; i < 6; i++) {
-		struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = names[i]};
+		struct ashmem_pressure_options options = {
+			.struct_size = sizeof options, .source = names[i]};
 		struct ashmem_pressure *pressure = NULL;
 		if (ashmem_pressure_open(&options, &pressure) < 0)
 			continue;
 		for (int look = 0; look < 2; look++) {
 			fake_clock_step(100);
 			int answer = ashmem_pressure_dispatch(pressure);
-			expect_msg((answer >= 0 && answer <= ASHMEM_PRESSURE_CRITICAL) || answer == -ENODEV,
+			expect_msg((answer >= 0 && answer <= ASHMEM_PRESSURE_CRITICAL) ||
+					answer == -ENODEV,
 				"%s answers %d", names[i], answer);
 			if (look == 0 && name) /* it turns to that while it is watched */
 				put(name, bytes, (size_t)length);
@@ -388,10 +410,10 @@ static void make_all(int version)
 
 CONTRACT_TEST(pressure_files, nonsense_is_survived_in_every_file)
 {
-	static const char *const files[] = {"proc/self/cgroup", "proc/self/mountinfo", "proc/meminfo",
-		"proc/pressure/memory", "cg2/a/memory.pressure", "cg2/a/memory.max", "cg2/a/memory.high",
-		"cg2/a/memory.current", "cg2/a/memory.stat", "cg1/a/memory.limit_in_bytes",
-		"cg1/a/memory.usage_in_bytes", "cg1/a/memory.stat"};
+	static const char *const files[] = {"proc/self/cgroup", "proc/self/mountinfo",
+		"proc/meminfo", "proc/pressure/memory", "cg2/a/memory.pressure", "cg2/a/memory.max",
+		"cg2/a/memory.high", "cg2/a/memory.current", "cg2/a/memory.stat",
+		"cg1/a/memory.limit_in_bytes", "cg1/a/memory.usage_in_bytes", "cg1/a/memory.stat"};
 	static char bytes[BIG + 1];
 	struct holdings before = holdings_now();
 	int64_t length;

@@ -12,16 +12,18 @@
 #define MIB ((uint64_t)1 << 20)
 #define MS ((uint64_t)1000000)
 
-static const struct pressure_settings settings = {
-	.percent = {0, 6, 25, 50}, .hold_ns = 1000 * MS, .step_ns = 100 * MS, .reserve_percent = 25};
+static const struct pressure_settings settings = {.percent = {0, 6, 25, 50},
+	.hold_ns = 1000 * MS,
+	.step_ns = 100 * MS,
+	.reserve_percent = 25};
 
 /* The reserve adapts. */
 static const struct pressure_settings adapting = {
 	.percent = {0, 6, 25, 50}, .hold_ns = 1000 * MS, .step_ns = 100 * MS};
 
 /* Stalls of a level at a time, with 1000 pages to purge. */
-static struct pressure_decision stalled(
-	struct pressure_policy *policy, uint64_t now_ms, uint32_t level)
+static struct pressure_decision stalled(struct pressure_policy *policy, uint64_t now_ms,
+	uint32_t level)
 {
 	struct pressure_observation o = {.now_ns = now_ms * MS,
 		.stall_level = level,
@@ -50,8 +52,8 @@ static struct pressure_decision left_with(const struct pressure_settings *with, 
 	return decision;
 }
 
-static struct pressure_decision left(
-	struct pressure_policy *policy, uint64_t now_ms, uint64_t free_bytes)
+static struct pressure_decision left(struct pressure_policy *policy, uint64_t now_ms,
+	uint64_t free_bytes)
 {
 	return left_with(&settings, 0, policy, now_ms, free_bytes);
 }
@@ -72,7 +74,8 @@ CONTRACT_TEST(pressure_policy, thresholds_are_shares_of_small_limits_and_amounts
 	expect_eq(pressure_relief(24 * MIB, ASHMEM_PRESSURE_SOME), 30 * MIB);
 }
 
-CONTRACT_TEST(pressure_policy, a_reserve_that_adapts_is_a_third_while_calm_and_no_less_than_bursts_take)
+CONTRACT_TEST(pressure_policy,
+	a_reserve_that_adapts_is_a_third_while_calm_and_no_less_than_bursts_take)
 {
 	const struct pressure_settings bounded = {.reserve_most_bytes = 9 * MIB};
 
@@ -136,8 +139,11 @@ CONTRACT_TEST(pressure_policy, lasting_pressure_gets_twice_as_much_each_step)
 	uint64_t want[] = {60, 120, 240, 480, 960, 1000, 1000, 1000, 1000, 1000};
 
 	for (int i = 0; i < 10; i++) {
-		expect_eq(stalled(&policy, (uint64_t)i * 100, ASHMEM_PRESSURE_SOME).purge_pages, want[i]);
-		expect_eq(stalled(&policy, (uint64_t)i * 100 + 99, ASHMEM_PRESSURE_SOME).purge_pages, 0);
+		expect_eq(stalled(&policy, (uint64_t)i * 100, ASHMEM_PRESSURE_SOME).purge_pages,
+			want[i]);
+		expect_eq(stalled(&policy, (uint64_t)i * 100 + 99, ASHMEM_PRESSURE_SOME)
+				  .purge_pages,
+			0);
 	}
 	/* Once it was over, it begins anew. */
 	expect_eq(stalled(&policy, 5000, ASHMEM_PRESSURE_NONE).level, ASHMEM_PRESSURE_NONE);
@@ -164,7 +170,8 @@ CONTRACT_TEST(pressure_policy, a_share_is_rounded_up_and_cannot_overflow)
 	expect_eq(decision.purge_pages, 1);
 	o.evictable_pages = UINT64_MAX;
 	pressure_decide(&second, &settings, &o, &decision);
-	expect(decision.purge_pages / 6 > UINT64_MAX / 101 && decision.purge_pages / 7 < UINT64_MAX / 100);
+	expect(decision.purge_pages / 6 > UINT64_MAX / 101 &&
+		decision.purge_pages / 7 < UINT64_MAX / 100);
 }
 
 CONTRACT_TEST(pressure_policy, headroom_says_exactly_how_much)

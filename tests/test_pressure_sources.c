@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sources of memory pressure, each against a system made of files, sockets and FIFOs, and "auto" among them.
+ * The sources of memory pressure, each against a system made of files, sockets and FIFOs, and
+ * "auto" among them.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -138,7 +139,8 @@ CONTRACT_TEST(pressure_sources, service_writes_the_bytes_first)
 CONTRACT_TEST(pressure_sources, service_watches_the_kernels_file)
 {
 	struct ashmem_pressure *pressure = NULL;
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = "service"};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = "service"};
 	int fd = open("/proc/pressure/memory", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "some 200000 2000000", 20) < 0)
@@ -322,7 +324,9 @@ CONTRACT_TEST(pressure_sources, an_edge_is_measured_for_one_window)
 	fake_system_begin();
 	fake_stalls("proc/pressure/memory", 0);
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	expect_eq(pressure_watch_open(&watch, &pressure_system_psi, &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why), 0);
+	expect_eq(pressure_watch_open(&watch, &pressure_system_psi,
+			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
+		0);
 	watch.psi_triggers = 1; /* plain files have none */
 	fake_stalls("proc/pressure/memory", 90000);
 	expect_eq(pressure_psi_look(&watch, at, &o), 0);
@@ -393,14 +397,15 @@ static void make_limit(const char *directory, uint64_t limit, uint64_t usage, ui
 	snprintf(name, sizeof name, "%s/memory.usage_in_bytes", directory);
 	fake_write(name, "%llu\n", (unsigned long long)usage);
 	snprintf(name, sizeof name, "%s/memory.stat", directory);
-	fake_write(name, "cache 99\ninactive_file 5\ntotal_inactive_file %llu\ntotal_active_file 0\n",
+	fake_write(name,
+		"cache 99\ninactive_file 5\ntotal_inactive_file %llu\ntotal_active_file 0\n",
 		(unsigned long long)file);
 	snprintf(name, sizeof name, "%s/cgroup.event_control", directory);
 	fake_write(name, "%s", "");
 }
 
-static void expect_reserve(struct ashmem_pressure *pressure, uint64_t free_bytes, int level, uint64_t reserve,
-	uint64_t bursts)
+static void expect_reserve(struct ashmem_pressure *pressure, uint64_t free_bytes, int level,
+	uint64_t reserve, uint64_t bursts)
 {
 	make_limit("cg1/a", 96 * MIB_BYTES, 96 * MIB_BYTES - free_bytes, 0);
 	expect_eq(ashmem_pressure_dispatch(pressure), level);
@@ -410,7 +415,8 @@ static void expect_reserve(struct ashmem_pressure *pressure, uint64_t free_bytes
 
 CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = "headroom", .hold_ms = 1};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = "headroom", .hold_ms = 1};
 	struct ashmem_pressure *pressure;
 	char argument[32];
 
@@ -419,7 +425,8 @@ CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
 	make_limit("cg1/a", 96 * MIB_BYTES, 40 * MIB_BYTES, 0);
 	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
 	event_fd_told("cg1/a/cgroup.event_control", argument);
-	expect_eq(strtoull(argument, NULL, 10), 90 * MIB_BYTES); /* the last that is told: critical after a burst */
+	/* the last that is told: critical after a burst */
+	expect_eq(strtoull(argument, NULL, 10), 90 * MIB_BYTES);
 	expect_reserve(pressure, 8 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 8 * MIB_BYTES, 0);
 	expect_reserve(pressure, 3 * MIB_BYTES, ASHMEM_PRESSURE_CRITICAL, 24 * MIB_BYTES, 1);
 	fake_clock_step(1999);
@@ -441,7 +448,8 @@ CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
 /* What looks in unpin has a first look when the handle is opened. */
 CONTRACT_TEST(pressure_sources, a_burst_that_was_seen_elsewhere_is_known_to_the_dispatch)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = "headroom"};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = "headroom"};
 	struct ashmem_pressure *pressure;
 
 	fake_system_begin();
@@ -469,7 +477,8 @@ CONTRACT_TEST(pressure_sources, headroom_of_version_1_is_nested_and_without_file
 	make_limit("cg1/outer/inner", 96 * MIB_BYTES, 40 * MIB_BYTES, 0);
 	pressure = fake_open("headroom");
 	expect_eq(eventfd_write(event_fd_told("cg1/outer/cgroup.event_control", argument), 1), 0);
-	expect_eq(strtoull(argument, NULL, 10), 375 * MIB_BYTES); /* critical: a sixteenth is left */
+	/* critical: a sixteenth is left */
+	expect_eq(strtoull(argument, NULL, 10), 375 * MIB_BYTES);
 	expect(is_readable(pressure));
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 	expect(!is_readable(pressure));
@@ -513,7 +522,8 @@ CONTRACT_TEST(pressure_sources, headroom_of_version_2_knows_max_and_high)
 	fake_write("cg2/outer/inner/memory.high", "%u\n", 96u << 20);
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
 	expect_eq(fake_status(pressure).free_bytes, 6 * MIB_BYTES);
-	fake_write("cg2/outer/inner/memory.stat", "anon 1\ninactive_file %u\nactive_file %u\n", 50u << 20, 10u << 20);
+	fake_write("cg2/outer/inner/memory.stat", "anon 1\ninactive_file %u\nactive_file %u\n",
+		50u << 20, 10u << 20);
 	ashmem_pressure_close(pressure);
 	pressure = fake_open("headroom");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
@@ -532,10 +542,12 @@ CONTRACT_TEST(pressure_sources, available_gives_levels)
 	expect_eq(fake_open_answer("available"), -ENOENT);
 	fake_write("proc/meminfo", "MemTotal: 1000000 kB\nMemFree: 3 kB\n");
 	expect_eq(fake_open_answer("available"), -EBADMSG);
-	fake_write("proc/meminfo", "MemTotal: 1000000 kB\nMemFree: 3 kB\nMemAvailable: 250001 kB\n");
+	fake_write("proc/meminfo",
+		"MemTotal: 1000000 kB\nMemFree: 3 kB\nMemAvailable: 250001 kB\n");
 	pressure = fake_open("available");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
-	fake_write("proc/meminfo", "MemTotal: 1000000 kB\nMemFree: 3 kB\nMemAvailable: 249999 kB\n");
+	fake_write("proc/meminfo",
+		"MemTotal: 1000000 kB\nMemFree: 3 kB\nMemAvailable: 249999 kB\n");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_SOME);
 	fake_write("proc/meminfo", "MemTotal: 1000000 kB\nMemFree: 3 kB\nMemAvailable: 0 kB\n");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_CRITICAL);
@@ -629,8 +641,9 @@ CONTRACT_TEST(pressure_sources, real_sources_open_or_say_why_not)
 	for (int i = 0; i < 5; i++) {
 		int answer = fake_open_answer(names[i]);
 		worked += answer == 0;
-		expect_msg(answer == 0 || answer == -ENODATA || answer == -ENOENT || answer == -EACCES ||
-				   answer == -EPERM || answer == -EOPNOTSUPP || answer == -EROFS,
+		expect_msg(answer == 0 || answer == -ENODATA || answer == -ENOENT ||
+				answer == -EACCES || answer == -EPERM || answer == -EOPNOTSUPP ||
+				answer == -EROFS,
 			"%s: %d", names[i], answer);
 	}
 	if (!worked)

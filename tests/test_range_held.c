@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The range list: the oldest range behind a given one, for purges that pass over ranges that are held; and looking at pages as
- * readers without the lock do. Both against the plain list of ranges.
+ * The range list: the oldest range behind a given one, for purges that pass over ranges that are
+ * held; and looking at pages as readers without the lock do. Both against the plain list of ranges.
  */
 #define _GNU_SOURCE 1
 #include "support/contract.h"
@@ -20,7 +20,10 @@ static int by_age(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-/* Walk from the oldest to the newest, and compare with the evictable ones of a walk by page, sorted. */
+/*
+ * Walk from the oldest to the newest, and compare with the evictable ones of a walk by page,
+ * sorted.
+ */
 static void expect_walk_by_age(uint64_t most)
 {
 	struct range *ranges = calloc(most, sizeof *ranges), range;
@@ -39,14 +42,16 @@ static void expect_walk_by_age(uint64_t most)
 		if (i == 0)
 			expect_eq(range.stamp, ranges[0].stamp);
 		else
-			expect_eq(range_oldest_after(list, ranges[i - 1].stamp,
-					  ranges[i - 1].start, &range), 1);
+			expect_eq(range_oldest_after(list, ranges[i - 1].stamp, ranges[i - 1].start,
+					  &range),
+				1);
 		if (i > 0)
 			expect_msg(ranges_equal(&range, &ranges[i]), "step %d", (int)i);
 	}
 	if (kept)
-		expect_eq(range_oldest_after(list, ranges[kept - 1].stamp,
-				  ranges[kept - 1].start, &range), 0);
+		expect_eq(range_oldest_after(list, ranges[kept - 1].stamp, ranges[kept - 1].start,
+				  &range),
+			0);
 	free(ranges);
 }
 
@@ -193,7 +198,7 @@ CONTRACT_TEST(range_held, release_renews_what_it_covers_and_nothing_else)
 CONTRACT_TEST(range_held, release_keeps_priority_and_order)
 {
 	begin(64);
-	for (uint32_t class = 0; class < 16; class++) {
+	for (uint32_t class = 0; class < 16; class ++) {
 		struct range range;
 		unpin(4 * class, 4 * class + 2, key_of(class / 2, class % 2, 10 + class));
 		release_and_compare(4 * class + 1, 4 * class + 1, 100 + class);

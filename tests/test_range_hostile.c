@@ -103,11 +103,11 @@ static uint32_t draw_value(uint32_t present)
 	case 5:
 		return (uint32_t)random_below(&source, pristine->pages + 2);
 	case 6: /* the count and the level of a node */
-		return (uint32_t)random_below(&source, 34) | (uint32_t)random_below(&source, 4)
-								     << 16;
+		return (uint32_t)random_below(&source, 34) |
+			(uint32_t)random_below(&source, 4) << 16;
 	case 7:
 		return (uint32_t)random_below(&source, 34) << 16 |
-		       (uint32_t)random_below(&source, 4);
+			(uint32_t)random_below(&source, 4);
 	default:
 		return (uint32_t)random_next(&source);
 	}
@@ -204,8 +204,8 @@ static int call(struct range_list *list)
 
 static void expect_documented(int r)
 {
-	expect_msg(
-		is_documented(r), "seed %" PRIu64 ", step %" PRIu64 ": answer %d", seed, step, r);
+	expect_msg(is_documented(r), "seed %" PRIu64 ", step %" PRIu64 ": answer %d", seed, step,
+		r);
 }
 
 CONTRACT_TEST(range_hostile, no_call_is_impressed_by_damage)

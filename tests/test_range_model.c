@@ -190,8 +190,8 @@ static uint64_t model_oldest(const struct model *model)
 		#got, (int64_t)(got), (int64_t)(want), (trace)->seed, (trace)->model.pages,  \
 		(trace)->step)
 
-static void expect_same_range(
-	const struct trace *trace, const struct range *got, const struct range *want)
+static void expect_same_range(const struct trace *trace, const struct range *got,
+	const struct range *want)
 {
 	expect_in_trace(trace, got->start, want->start);
 	expect_in_trace(trace, got->pages, want->pages);
@@ -401,8 +401,8 @@ static void start_afresh(struct trace *trace, uint32_t pages)
 	/* In order, so that every node is full; and something across them all. */
 	for (uint32_t page = 0; trace->step % 3 != 1 && page < pages; page++) {
 		model_unpin(&trace->model, page, page, ++trace->stamp);
-		expect_in_trace(
-			trace, range_unpin(trace->arena->list, page, page, trace->stamp), 0);
+		expect_in_trace(trace, range_unpin(trace->arena->list, page, page, trace->stamp),
+			0);
 	}
 	do_wide(trace, trace->arena->list);
 }

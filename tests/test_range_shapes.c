@@ -238,7 +238,9 @@ CONTRACT_TEST(range_shapes, ranges_come_out_in_the_order_of_their_stamps)
 	arena_drop(arena);
 }
 
-/* Some ranges that are pinned again, or purged, or partly live: a sweep passes over the first two. */
+/*
+ * Some ranges that are pinned again, or purged, or partly live: a sweep passes over the first two.
+ */
 static uint32_t spoil(uint32_t count)
 {
 	uint32_t gone = 0;
@@ -304,7 +306,10 @@ CONTRACT_TEST(range_shapes, a_sweep_takes_ranges_in_the_order_of_their_stamps)
 	}
 }
 
-/* Ranges of one stamp, as a pin leaves them, over several leaves: the first page comes first, as for range_oldest_after(). */
+/*
+ * Ranges of one stamp, as a pin leaves them, over several leaves: the first page comes first, as
+ * for range_oldest_after().
+ */
 CONTRACT_TEST(range_shapes, a_sweep_takes_parts_of_one_range_in_the_order_of_their_pages)
 {
 	enum { PARTS = 300 };

@@ -24,8 +24,8 @@ static void begin(void)
 	expect_sound(list);
 }
 
-static void expect_range(
-	uint32_t start, uint32_t pages, uint32_t live, uint32_t flags, uint64_t stamp)
+static void expect_range(uint32_t start, uint32_t pages, uint32_t live, uint32_t flags,
+	uint64_t stamp)
 {
 	struct range want = {start, pages, live, flags, stamp}, got = {.pages = 0};
 
@@ -275,9 +275,9 @@ static void fill_before(int order)
 	expect_eq(range_unpin(list, 4 * HALF, 4 * (HALF + GONE) - 1, 5000), 0);
 	expect_sound(list);
 	for (uint32_t done = 0; done < HALF;) {
-		uint32_t i = order == 0   ? done
-			     : order == 1 ? HALF - 1 - done
-					  : (uint32_t)random_below(&random, HALF);
+		uint32_t i = order == 0 ? done
+			: order == 1    ? HALF - 1 - done
+					: (uint32_t)random_below(&random, HALF);
 		if (range_overlaps(list, 4 * i, 4 * i)) {
 			expect(order == 2);
 			continue;

@@ -11,8 +11,10 @@
 
 #include "range/tree.h"
 
-/* Ranges of three leaves, the last one not quite full; of four and some; from one leaf to the third from
- * there. */
+/*
+ * Ranges of three leaves, the last one not quite full; of four and some; from one leaf to the third
+ * from there.
+ */
 enum { SOME = 3 * LEAF_MAX - 3, MANY = 4 * LEAF_MAX + 3, FAR = 2 * LEAF_MAX + 3 };
 
 /* -- lists to begin with -- */

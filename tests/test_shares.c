@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sharing out pages among shrinkers (lib/purge/shrink_shares.h): the formula, rounding, what is carried, and the bounds.
+ * Sharing out pages among shrinkers (lib/purge/shrink_shares.h): the formula, rounding, what is
+ * carried, and the bounds.
  */
 #include "support/contract.h"
 
@@ -117,7 +118,10 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
-/* For any counts and costs: no share above its count, the sum as promised, and over many divisions each gets its part. */
+/*
+ * For any counts and costs: no share above its count, the sum as promised, and over many divisions
+ * each gets its part.
+ */
 CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 {
 	uint64_t random = 88172645463325252u;
@@ -128,7 +132,8 @@ CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 		uint64_t counts = 0;
 		memset(s, 0, sizeof s);
 		for (unsigned i = 0; i < count; i++) {
-			s[i].count = next_random(&random) % (next_random(&random) % 2 ? 10 : 100000);
+			s[i].count =
+				next_random(&random) % (next_random(&random) % 2 ? 10 : 100000);
 			s[i].seeks = (uint32_t)(next_random(&random) % 5);
 			counts += s[i].count;
 		}
@@ -137,7 +142,8 @@ CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 			uint64_t given = shares_divide(s, count, want);
 			for (unsigned i = 0; i < count; i++) {
 				expect(s[i].pages <= s[i].count);
-				expect(s[i].carry > -((int64_t)1 << 32) && s[i].carry < (int64_t)1 << 32);
+				expect(s[i].carry > -((int64_t)1 << 32) &&
+					s[i].carry < (int64_t)1 << 32);
 				sum += s[i].pages;
 			}
 			expect_eq(sum, given);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Registered shrinkers: how ashmem_shrink() asks them, and that they can come and go at any time. The areas are those of
- * the memfd backend; on the driver they count nothing.
+ * Registered shrinkers: how ashmem_shrink() asks them, and that they can come and go at any time.
+ * The areas are those of the memfd backend; on the driver they count nothing.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -671,7 +671,8 @@ static void child_ends_it(void *argument)
 {
 	struct meeting *meeting = argument;
 
-	ashmem_shrinker_unregister(meeting->cache.shrinker); /* the call runs in the parent, not here */
+	/* the call runs in the parent, not here */
+	ashmem_shrinker_unregister(meeting->cache.shrinker);
 	expect_eq(ashmem_shrink_count(), 0);
 	expect_eq(ashmem_shrink(10), 0);
 }

@@ -271,8 +271,8 @@ static struct found find_from_page(struct ashmem_area *area, uint64_t page)
 	return found;
 }
 
-static void expect_found(
-	struct ashmem_area *area, uint64_t page, uint64_t first, uint64_t count, uint32_t state)
+static void expect_found(struct ashmem_area *area, uint64_t page, uint64_t first, uint64_t count,
+	uint32_t state)
 {
 	struct found found = find_from_page(area, page);
 

@@ -23,10 +23,23 @@
 
 enum { AREAS = 3, PAGES = 40 };
 
-enum operation { PIN, PIN_LOST, UNPIN, UNPIN_WITH, STATUS, FILL, LOOK, SHRINK, PURGE_ALL, COUNT, FIND, STOP };
+enum operation {
+	PIN,
+	PIN_LOST,
+	UNPIN,
+	UNPIN_WITH,
+	STATUS,
+	FILL,
+	LOOK,
+	SHRINK,
+	PURGE_ALL,
+	COUNT,
+	FIND,
+	STOP
+};
 
-static const char *const operation_names[] = {
-	"pin", "pin_lost", "unpin", "unpin_with", "status", "fill", "look", "shrink", "purge_all", "count", "find", "stop"};
+static const char *const operation_names[] = {"pin", "pin_lost", "unpin", "unpin_with", "status",
+	"fill", "look", "shrink", "purge_all", "count", "find", "stop"};
 
 /* One operation and its outcome; goes over a socket to the other process and back. */
 struct turn {
@@ -35,8 +48,8 @@ struct turn {
 	uint32_t priority, order;
 	uint32_t capacity;   /* for PIN_LOST */
 	uint64_t lost_pages; /* that it told, as bits */
-	uint64_t offset; /* bytes; the page for FILL and LOOK */
-	uint64_t length; /* bytes; pages for SHRINK, the byte for FILL */
+	uint64_t offset;     /* bytes; the page for FILL and LOOK */
+	uint64_t length;     /* bytes; pages for SHRINK, the byte for FILL */
 	int64_t result;
 	uint64_t found_offset, found_length;
 	uint32_t found_state;
@@ -77,7 +90,8 @@ static int pin_lost(const struct view *view, struct turn *turn)
 {
 	struct ashmem_extent lost[4];
 	uint32_t count = 77, i;
-	int result = ashmem_pin_lost(view->area, turn->offset, turn->length, lost, turn->capacity, &count);
+	int result = ashmem_pin_lost(view->area, turn->offset, turn->length, lost, turn->capacity,
+		&count);
 
 	turn->lost_pages = 0;
 	if (result < 0)
@@ -87,7 +101,8 @@ static int pin_lost(const struct view *view, struct turn *turn)
 	for (i = 0; i < count; i++) {
 		if (i > 0 && lost[i].offset <= lost[i - 1].offset + lost[i - 1].length)
 			return -1002;
-		turn->lost_pages |= bits_of(lost[i].offset / page_bytes(), lost[i].length / page_bytes());
+		turn->lost_pages |=
+			bits_of(lost[i].offset / page_bytes(), lost[i].length / page_bytes());
 	}
 	return result;
 }
@@ -107,8 +122,8 @@ static void perform(struct turn *turn, struct view *views)
 		turn->result = ashmem_unpin(view->area, turn->offset, turn->length);
 		break;
 	case UNPIN_WITH:
-		turn->result = ashmem_unpin_with(
-			view->area, turn->offset, turn->length, turn->priority, turn->order);
+		turn->result = ashmem_unpin_with(view->area, turn->offset, turn->length,
+			turn->priority, turn->order);
 		break;
 	case STATUS:
 		turn->result = ashmem_get_pin_status(view->area, turn->offset, turn->length);
@@ -253,8 +268,12 @@ static int64_t expected_byte(const struct trace *trace, int area, uint64_t page)
 	return trace->byte_of[area][page];
 }
 
-/* The pages that a pin will tell: all in one if it does not know, and the last extent up to the last lost page. */
-static uint64_t lost_pages(const struct trace *trace, const struct turn *turn, uint64_t first, uint64_t count)
+/*
+ * The pages that a pin will tell: all in one if it does not know, and the last extent up to the
+ * last lost page.
+ */
+static uint64_t lost_pages(const struct trace *trace, const struct turn *turn, uint64_t first,
+	uint64_t count)
 {
 	const struct model_area *area = &trace->model.area[turn->area];
 	uint64_t bits = 0, page;
@@ -265,7 +284,8 @@ static uint64_t lost_pages(const struct trace *trace, const struct turn *turn, u
 			continue;
 		runs += page == first || !area->lost[page - 1];
 		bits |= bits_of(page, 1);
-		if (runs > turn->capacity) /* what lies before it as well, down to the extent before */
+		/* what lies before it as well, down to the extent before */
+		if (runs > turn->capacity)
 			while (!(bits & bits_of(page - 1, 1)))
 				bits |= bits_of(--page, 1);
 		while (page + 1 < first + count && (bits & bits_of(page + 1, 1)))
@@ -441,8 +461,8 @@ struct half {
 };
 
 /* Each page is whole, written or purged; purged only if the pin said so. */
-static void expect_honest_contents(
-	const struct half *half, uint64_t first, uint64_t count, int mark, int result)
+static void expect_honest_contents(const struct half *half, uint64_t first, uint64_t count,
+	int mark, int result)
 {
 	uint64_t page;
 

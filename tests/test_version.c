@@ -36,8 +36,8 @@ CONTRACT_TEST(version, text_says_what_the_number_says)
 
 CONTRACT_TEST(version, is_at_least_itself_and_everything_older)
 {
-	expect_eq(ashmem_version_at_least(
-			  ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR, ASHMEM_VERSION_PATCH),
+	expect_eq(ashmem_version_at_least(ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR,
+			  ASHMEM_VERSION_PATCH),
 		1);
 	expect_eq(ashmem_version_at_least(0, 0, 0), 1);
 	expect_eq(ashmem_version_at_least(0, 9, 0), 1);
@@ -60,6 +60,6 @@ CONTRACT_TEST(version, large_numbers_do_not_wrap)
 	expect_eq(ashmem_version_at_least(0, 256, 0), ASHMEM_VERSION_MAJOR > 0);
 	expect_eq(ashmem_version_at_least(65536, 0, 0), 0);
 	expect_eq(ashmem_version_at_least(UINT32_MAX, UINT32_MAX, UINT32_MAX), 0);
-	expect_eq(
-		ashmem_version_at_least(ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR, UINT32_MAX), 0);
+	expect_eq(ashmem_version_at_least(ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR, UINT32_MAX),
+		0);
 }

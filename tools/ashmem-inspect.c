@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem-inspect: the areas of running processes, found through /proc/PID/fd, with what their state says.
+ * ashmem-inspect: the areas of running processes, found through /proc/PID/fd, with what their state
+ * says.
  *
- * It uses the public interface alone: a descriptor of another process is opened anew (a description of its own, so nothing that
- * process has is disturbed), imported, asked, closed. To read the state it takes the area's lock for a moment, as any peer does.
- * Areas of the kernel's driver cannot be seen so: opening them again makes a new one.
+ * It uses the public interface alone: a descriptor of another process is opened anew (a description
+ * of its own, so nothing that process has is disturbed), imported, asked, closed. To read the state
+ * it takes the area's lock for a moment, as any peer does. Areas of the kernel's driver cannot be
+ * seen so: opening them again makes a new one.
  */
 #include <ashmem/ashmem.h>
 
@@ -24,14 +26,18 @@
 static int show_ranges;
 static unsigned areas_shown;
 
-/* Areas of one process that were shown, kept open: another descriptor of the same area imports as the same handle. */
+/*
+ * Areas of one process that were shown, kept open: another descriptor of the same area imports as
+ * the same handle.
+ */
 static struct ashmem_area *known[1024];
 static unsigned known_count;
 
 static void usage(FILE *out)
 {
 	fputs("usage: ashmem-inspect [-r] PID|FILE...\n"
-	      "Show the libashmem areas that a process holds, or that a file such as /proc/PID/fd/N is.\n"
+	      "Show the libashmem areas that a process holds, or that a file "
+	      "such as /proc/PID/fd/N is.\n"
 	      "  -r  list unpinned ranges as well\n"
 	      "  -h  this help\n"
 	      "  -V  the version\n",
@@ -55,7 +61,9 @@ static int is_new(struct ashmem_area *area)
 	return 1;
 }
 
-/* A name is bytes that another process chose: nothing of it must reach the terminal as a control. */
+/*
+ * A name is bytes that another process chose: nothing of it must reach the terminal as a control.
+ */
 static void print_name(const char *name)
 {
 	for (; *name; name++) {
@@ -75,9 +83,9 @@ static void print_ranges(struct ashmem_area *area)
 
 	while ((r = ashmem_find_unpinned(area, from, &offset, &length, &state)) == 1) {
 		printf("    %12" PRIu64 " + %-12" PRIu64 " %s\n", offset, length,
-			!(state & ASHMEM_RANGE_PURGED)   ? "unpinned" :
-			state & ASHMEM_RANGE_EVICTABLE ? "purged in part" :
-							 "purged");
+			!(state & ASHMEM_RANGE_PURGED)           ? "unpinned"
+				: state & ASHMEM_RANGE_EVICTABLE ? "purged in part"
+								 : "purged");
 		from = offset + length;
 	}
 	if (r < 0)
@@ -93,9 +101,11 @@ static void print_state(struct ashmem_area *area)
 		printf("  pin state cannot be read: %s\n", strerror(-r));
 		return;
 	}
-	printf("  unpinned: %" PRIu64 " pages in %" PRIu64 " ranges, of which %" PRIu64 " pages can be purged\n",
+	printf("  unpinned: %" PRIu64 " pages in %" PRIu64 " ranges, of which %" PRIu64
+	       " pages can be purged\n",
 		stats.unpinned_pages, stats.unpinned_ranges, stats.evictable_pages);
-	printf("  so far: %" PRIu64 " pages purged, %" PRIu64 " pins found that, %" PRIu64 " recoveries\n",
+	printf("  so far: %" PRIu64 " pages purged, %" PRIu64 " pins found that, %" PRIu64
+	       " recoveries\n",
 		stats.purged_pages, stats.pins_found_purged, stats.recoveries);
 	if (show_ranges)
 		print_ranges(area);
@@ -111,11 +121,13 @@ static void print_area(const char *where, struct ashmem_area *area, int read_onl
 		strcpy(name, "?");
 	printf("%s: ", where);
 	print_name(name);
-	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", size, size / page + (size % page != 0));
+	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", size,
+		size / page + (size % page != 0));
 	if (prot < 0)
 		printf("mask unknown (%s)", strerror(-prot));
 	else
-		printf("mask %c%c%c", prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-', prot & PROT_EXEC ? 'x' : '-');
+		printf("mask %c%c%c", prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-',
+			prot & PROT_EXEC ? 'x' : '-');
 	puts(read_only ? "; read-only descriptor" : "");
 	print_state(area);
 	areas_shown++;
@@ -154,7 +166,8 @@ static int is_area(int directory, const char *name)
 	char target[sizeof(LINK_START)];
 	ssize_t length = readlinkat(directory, name, target, sizeof(target));
 
-	return length >= (ssize_t)sizeof(LINK_START) - 1 && strncmp(target, LINK_START, sizeof(LINK_START) - 1) == 0;
+	return length >= (ssize_t)sizeof(LINK_START) - 1 &&
+		strncmp(target, LINK_START, sizeof(LINK_START) - 1) == 0;
 }
 
 static int inspect_process(const char *pid)

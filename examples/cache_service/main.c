@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service that keeps a cache and gives it back when the service manager says so. What to watch comes from the unit
- * (cache-service.service) in the environment, https://systemd.io/PRESSURE/; the library reads it. Without a manager it watches
- * what there is.
+ * A service that keeps a cache and gives it back when the service manager says so. What to watch
+ * comes from the unit (cache-service.service) in the environment, https://systemd.io/PRESSURE/; the
+ * library reads it. Without a manager it watches what there is.
  *
  *   cache_service    runs until SIGTERM or SIGINT
  */
@@ -32,7 +32,8 @@ static void check(int result, const char *what)
 static void on_level(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages)
 {
 	(void)userdata;
-	printf("pressure: level %" PRIu32 " (was %" PRIu32 "), %" PRIu64 " pages purged\n", level, before, purged_pages);
+	printf("pressure: level %" PRIu32 " (was %" PRIu32 "), %" PRIu64 " pages purged\n", level,
+		before, purged_pages);
 }
 
 /* The cache: filled, and unpinned entry by entry. */
@@ -42,7 +43,8 @@ static struct ashmem_area *open_cache(void)
 	void *base;
 
 	check(ashmem_create("cache", ENTRIES * ENTRY_BYTES, 0, &area), "ashmem_create");
-	check(ashmem_map(area, 0, ENTRIES * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &base), "ashmem_map");
+	check(ashmem_map(area, 0, ENTRIES * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &base),
+		"ashmem_map");
 	memset(base, 'c', ENTRIES * ENTRY_BYTES);
 	for (size_t i = 0; i < ENTRIES; i++)
 		check(ashmem_unpin(area, i * ENTRY_BYTES, ENTRY_BYTES), "ashmem_unpin");

@@ -26,8 +26,8 @@ static uint64_t round_to_pages(const struct share *share, uint64_t bytes)
 	return (bytes + share->page_bytes - 1) / share->page_bytes * share->page_bytes;
 }
 
-static int create_area(
-	const char *name, uint64_t size_bytes, struct ashmem_area **area, void **base)
+static int create_area(const char *name, uint64_t size_bytes, struct ashmem_area **area,
+	void **base)
 {
 	int error = ashmem_create(name, size_bytes, 0, area);
 

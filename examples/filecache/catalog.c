@@ -100,13 +100,13 @@ static void skip(struct catalog *catalog, const char *path, int error)
 static uint64_t pages_of(const struct catalog *catalog, const struct stamp *stamp)
 {
 	return stamp->size_bytes / catalog->page_bytes +
-	       (stamp->size_bytes % catalog->page_bytes != 0);
+		(stamp->size_bytes % catalog->page_bytes != 0);
 }
 
 static bool is_full(const struct catalog *catalog)
 {
 	return catalog->pages >= catalog->limit_pages ||
-	       catalog->files.count + catalog->large.count >= MAX_FILES;
+		catalog->files.count + catalog->large.count >= MAX_FILES;
 }
 
 /* Takes over `path`, also on failure. */

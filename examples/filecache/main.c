@@ -226,8 +226,8 @@ static void print_summary(const struct server *server, uint64_t started_ns)
 	screen_print("%-10s %12u  freed %llu pages, %.1f MiB, in %.1f ms\n", "squeezes",
 		server->squeezes_done, (unsigned long long)server->freed_pages,
 		screen_mib(server->freed_pages * page), (double)server->squeeze_ns / 1e6);
-	screen_print(
-		"%-10s %12.1f  seconds\n", "time", (double)(system_now_ns() - started_ns) / 1e9);
+	screen_print("%-10s %12.1f  seconds\n", "time",
+		(double)(system_now_ns() - started_ns) / 1e9);
 }
 
 /* Say what the run has shown; the exit status. */

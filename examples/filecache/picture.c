@@ -39,8 +39,8 @@ static uint64_t cell_start(uint64_t pages, uint64_t column)
 }
 
 /* Count the pages [start, end) of an area in the cells that they belong to. */
-static void count_range(
-	struct cell *cells, uint64_t pages, uint64_t start, uint64_t end, bool purged)
+static void count_range(struct cell *cells, uint64_t pages, uint64_t start, uint64_t end,
+	bool purged)
 {
 	uint64_t column = start * COLUMNS / pages;
 
@@ -59,8 +59,8 @@ static void count_range(
 	}
 }
 
-static int count_area(
-	struct ashmem_area *area, uint64_t page_bytes, uint64_t pages, struct cell *cells)
+static int count_area(struct ashmem_area *area, uint64_t page_bytes, uint64_t pages,
+	struct cell *cells)
 {
 	uint64_t offset = 0;
 	uint64_t length = 0;

@@ -67,7 +67,7 @@ int share_send(const struct share *share, int socket_fd)
 static bool index_is_sound(const struct index *index, uint64_t size_bytes)
 {
 	return size_bytes > sizeof(*index) && index->areas <= MAX_AREAS &&
-	       index->entries <= (size_bytes - sizeof(*index)) / sizeof(index->entry[0]);
+		index->entries <= (size_bytes - sizeof(*index)) / sizeof(index->entry[0]);
 }
 
 int share_receive(struct share *share, int socket_fd)
@@ -125,8 +125,8 @@ bool entry_claim(struct entry *entry, enum owner me)
 
 	/* Acquire, pairs with the release in entry_hand_over(): what the last owner wrote is seen.
 	 */
-	return atomic_compare_exchange_strong_explicit(
-		&entry->owner, &nobody, me, memory_order_acquire, memory_order_relaxed);
+	return atomic_compare_exchange_strong_explicit(&entry->owner, &nobody, me,
+		memory_order_acquire, memory_order_relaxed);
 }
 
 bool entry_is_owned_by(struct entry *entry, enum owner me)

@@ -118,8 +118,8 @@ static int serve_once(struct server *server)
 static bool squeeze_is_due(const struct server *server, uint32_t progress, bool pass_is_over)
 {
 	return server->squeezes_done < server->squeezes &&
-	       server->pass >= server->squeezes_done * PASSES_PER_SQUEEZE &&
-	       (pass_is_over || progress > server->squeeze_at);
+		server->pass >= server->squeezes_done * PASSES_PER_SQUEEZE &&
+		(pass_is_over || progress > server->squeeze_at);
 }
 
 static int run_pass(struct server *server)

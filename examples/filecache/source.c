@@ -40,7 +40,7 @@ static void stamp_from(const struct stat *st, struct stamp *stamp)
 bool stamp_equal(const struct stamp *a, const struct stamp *b)
 {
 	return a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns &&
-	       a->ctime_ns == b->ctime_ns && a->inode == b->inode;
+		a->ctime_ns == b->ctime_ns && a->inode == b->inode;
 }
 
 bool stamp_is_fresh(const struct stamp *stamp)

@@ -24,7 +24,8 @@
 #include <span>
 #endif
 
-namespace ashmem {
+namespace ashmem
+{
 
 /**
  * @addtogroup ashmem_cpp
@@ -42,12 +43,13 @@ struct unpinned_range {
 	std::uint64_t offset; /**< First byte. */
 	std::uint64_t length; /**< Bytes. */
 	bool purged;          /**< #ASHMEM_RANGE_PURGED: pinning it answers contents::purged. */
-	bool evictable;       /**< #ASHMEM_RANGE_EVICTABLE: it holds pages that a purge could still free. */
+	bool evictable;       /**< #ASHMEM_RANGE_EVICTABLE: a purge could still free pages of it. */
 };
 
 /** @brief A file descriptor that is closed with its owner. @since 0.9 */
-class descriptor {
-public:
+class descriptor
+{
+      public:
 	/** @brief None. */
 	descriptor() noexcept : fd_(-1) {}
 	/** @brief Own a descriptor. @param fd  It, or -1 for none. */
@@ -88,22 +90,27 @@ public:
 			::close(old);
 	}
 
-private:
+      private:
 	int fd_;
 };
 
 /**
- * @brief Mapped memory, unmapped with its owner. Made by area::map() and area::map_range(); it outlives the area.
+ * @brief Mapped memory, unmapped with its owner. Made by area::map() and area::map_range(); it
+ *   outlives the area.
  *
  * Touch pages only while they are pinned or held.
  * @since 0.9
  */
-class mapping {
-public:
+class mapping
+{
+      public:
 	/** @brief None. */
 	mapping() noexcept : addr_(nullptr), size_(0) {}
 	/** @brief Take another's. @param other  Has none afterwards. */
-	mapping(mapping &&other) noexcept : addr_(other.addr_), size_(other.size_) { other.release(); }
+	mapping(mapping &&other) noexcept : addr_(other.addr_), size_(other.size_)
+	{
+		other.release();
+	}
 	mapping(const mapping &) = delete;
 	mapping &operator=(const mapping &) = delete;
 	~mapping() { reset(); }
@@ -142,23 +149,33 @@ public:
 	explicit operator bool() const noexcept { return addr_ != nullptr; }
 
 	/**
-	 * @brief The memory as objects of a type, which must be fine with whatever bytes are there, zeroes after a purge.
+	 * @brief The memory as objects of a type, which must be fine with whatever bytes are there,
+	 *   zeroes after a purge.
 	 * @tparam T  The type.
 	 * @param offset  Byte offset into the mapping, aligned for T.
 	 * @return Address of the first one.
 	 */
 	template <class T> ASHMEM_HPP_NODISCARD T *as(std::size_t offset = 0) const noexcept
 	{
-		return static_cast<T *>(static_cast<void *>(static_cast<unsigned char *>(addr_) + offset));
+		return static_cast<T *>(static_cast<void *>(static_cast<unsigned char *>(addr_) +
+			offset));
 	}
 
 #if defined(__cpp_lib_span)
 	/** @brief The memory as bytes (C++20). @return All of it. */
-	ASHMEM_HPP_NODISCARD std::span<std::byte> bytes() const noexcept { return {static_cast<std::byte *>(addr_), size_}; }
+	ASHMEM_HPP_NODISCARD std::span<std::byte> bytes() const noexcept
+	{
+		return {static_cast<std::byte *>(addr_), size_};
+	}
 #endif
 
-	/** @brief ashmem_populate() all of it. @param[out] ec  Receives the error, or is cleared. */
-	void populate(std::error_code &ec) noexcept { detail::told(::ashmem_populate(addr_, size_), ec); }
+	/**
+	 * @brief ashmem_populate() all of it. @param[out] ec  Receives the error, or is cleared.
+	 */
+	void populate(std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_populate(addr_, size_), ec);
+	}
 	/**
 	 * @brief Unmap, and be told of errors.
 	 * @param[out] ec  Receives the error, or is cleared; after one all is still mapped.
@@ -170,7 +187,10 @@ public:
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/** @brief ashmem_populate() all of it. @throws std::system_error  As that fails. */
-	void populate() { detail::checked(::ashmem_populate(addr_, size_), "ashmem_populate"); }
+	void populate()
+	{
+		detail::checked(::ashmem_populate(addr_, size_), "ashmem_populate");
+	}
 	/**
 	 * @brief Unmap, and be told of errors.
 	 * @throws std::system_error  As ashmem_unmap() fails; all is still mapped.
@@ -190,7 +210,10 @@ public:
 		release();
 	}
 
-	/** @brief Give the mapping up. @return Its address, or NULL; the caller ends it with ashmem_unmap(). */
+	/**
+	 * @brief Give the mapping up. @return Its address, or NULL; the caller ends it with
+	 *   ashmem_unmap().
+	 */
 	void *release() noexcept
 	{
 		void *addr = addr_;
@@ -199,7 +222,7 @@ public:
 		return addr;
 	}
 
-private:
+      private:
 	void *addr_;
 	std::size_t size_;
 };
@@ -207,22 +230,28 @@ private:
 /**
  * @brief One reference to an area, given back with its owner.
  *
- * Functions have the names and arguments of the C calls on areas, without `ashmem_` and `get_`. What can fail is there twice: it throws
- * std::system_error, or takes a last argument of type `std::error_code &` and throws nothing. Errors are those of the C call, as
- * positive numbers of std::generic_category(). An empty area answers as NULL does there: EINVAL.
+ * Functions have the names and arguments of the C calls on areas, without `ashmem_` and `get_`.
+ * What can fail is there twice: it throws std::system_error, or takes a last argument of type
+ * `std::error_code &` and throws nothing. Errors are those of the C call, as positive numbers of
+ * std::generic_category(). An empty area answers as NULL does there: EINVAL.
  *
- * Threads: as the handle: everything but moving from it, assigning to it, reset() and release() may be called by several threads at once.
+ * Threads: as the handle: everything but moving from it, assigning to it, reset() and release() may
+ * be called by several threads at once.
  * @since 0.9
  */
-class area {
-	using owner = detail::handle< ::ashmem_area, ::ashmem_close>;
+class area
+{
+	using owner = detail::handle<::ashmem_area, ::ashmem_close>;
 
-public:
+      public:
 	/** @brief No area. */
 	area() noexcept : it_() {}
 
 	/** @brief Own a handle. @param handle  From the C interface, or NULL. @return The owner. */
-	ASHMEM_HPP_NODISCARD static area adopt(::ashmem_area *handle) noexcept { return area(owner(handle)); }
+	ASHMEM_HPP_NODISCARD static area adopt(::ashmem_area *handle) noexcept
+	{
+		return area(owner(handle));
+	}
 
 	/**
 	 * @brief ashmem_create(), without exceptions.
@@ -231,7 +260,9 @@ public:
 	 * @param flags        0 or #ASHMEM_CREATE_ALLOW_SEAL.
 	 * @param[out] ec      Receives the error, and the area is empty; or is cleared.
 	 */
-	area(const char *name, std::uint64_t size_bytes, std::uint32_t flags, std::error_code &ec) noexcept : it_()
+	area(const char *name, std::uint64_t size_bytes, std::uint32_t flags,
+		std::error_code &ec) noexcept
+	    : it_()
 	{
 		::ashmem_area *made = nullptr;
 		detail::told(::ashmem_create(name, size_bytes, flags, &made), ec);
@@ -272,7 +303,8 @@ public:
 	 * @param flags       0 or #ASHMEM_CREATE_ALLOW_SEAL.
 	 * @throws std::system_error  As ashmem_create() fails.
 	 */
-	explicit area(const char *name, std::uint64_t size_bytes = 0, std::uint32_t flags = 0) : it_()
+	explicit area(const char *name, std::uint64_t size_bytes = 0, std::uint32_t flags = 0)
+	    : it_()
 	{
 		::ashmem_area *made = nullptr;
 		detail::checked(::ashmem_create(name, size_bytes, flags, &made), "ashmem_create");
@@ -307,21 +339,41 @@ public:
 #endif
 
 	/** @brief The handle, for calls of the C interface. @return It, or NULL; it stays owned. */
-	ASHMEM_HPP_NODISCARD ::ashmem_area *get() const noexcept { return it_.get(); }
+	ASHMEM_HPP_NODISCARD ::ashmem_area *get() const noexcept
+	{
+		return it_.get();
+	}
 	/** @brief Whether there is an area. */
-	explicit operator bool() const noexcept { return it_.get() != nullptr; }
-	/** @brief Give the handle up. @return It, or NULL; the caller ends it with ashmem_close(). */
-	::ashmem_area *release() noexcept { return it_.release(); }
+	explicit operator bool() const noexcept
+	{
+		return it_.get() != nullptr;
+	}
+	/**
+	 * @brief Give the handle up. @return It, or NULL; the caller ends it with ashmem_close().
+	 */
+	::ashmem_area *release() noexcept
+	{
+		return it_.release();
+	}
 	/** @brief ashmem_close() it and own another. @param handle  That, or NULL for none. */
-	void reset(::ashmem_area *handle = nullptr) noexcept { it_.reset(handle); }
+	void reset(::ashmem_area *handle = nullptr) noexcept
+	{
+		it_.reset(handle);
+	}
 
 	/** @name Name, size, protection
 	 * @{ */
 
 	/** @brief ashmem_get_size(). @return Bytes; 0 if none were set, or if there is no area. */
-	ASHMEM_HPP_NODISCARD std::uint64_t size() const noexcept { return ::ashmem_get_size(get()); }
+	ASHMEM_HPP_NODISCARD std::uint64_t size() const noexcept
+	{
+		return ::ashmem_get_size(get());
+	}
 	/** @brief ashmem_backend_name(). @return A static string; NULL if there is no area. */
-	ASHMEM_HPP_NODISCARD const char *backend_name() const noexcept { return ::ashmem_backend_name(get()); }
+	ASHMEM_HPP_NODISCARD const char *backend_name() const noexcept
+	{
+		return ::ashmem_backend_name(get());
+	}
 	/**
 	 * @brief ashmem_get_name().
 	 * @param[out] ec  Receives the error, or is cleared.
@@ -343,12 +395,30 @@ public:
 		int r = detail::told(::ashmem_get_prot(get()), ec);
 		return r < 0 ? 0 : r;
 	}
-	/** @brief ashmem_set_name(). @param name  The name. @param[out] ec  Receives the error, or is cleared. */
-	void set_name(const char *name, std::error_code &ec) noexcept { detail::told(::ashmem_set_name(get(), name), ec); }
-	/** @brief ashmem_set_size(). @param size_bytes  Bytes. @param[out] ec  Receives the error, or is cleared. */
-	void set_size(std::uint64_t size_bytes, std::error_code &ec) noexcept { detail::told(::ashmem_set_size(get(), size_bytes), ec); }
-	/** @brief ashmem_set_prot(). @param prot  The new mask. @param[out] ec  Receives the error, or is cleared. */
-	void set_prot(int prot, std::error_code &ec) noexcept { detail::told(::ashmem_set_prot(get(), prot), ec); }
+	/**
+	 * @brief ashmem_set_name(). @param name  The name. @param[out] ec  Receives the error, or
+	 *   is cleared.
+	 */
+	void set_name(const char *name, std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_set_name(get(), name), ec);
+	}
+	/**
+	 * @brief ashmem_set_size(). @param size_bytes  Bytes. @param[out] ec  Receives the error,
+	 *   or is cleared.
+	 */
+	void set_size(std::uint64_t size_bytes, std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_set_size(get(), size_bytes), ec);
+	}
+	/**
+	 * @brief ashmem_set_prot(). @param prot  The new mask. @param[out] ec  Receives the error,
+	 *   or is cleared.
+	 */
+	void set_prot(int prot, std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_set_prot(get(), prot), ec);
+	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/** @brief ashmem_get_name(). @return The name. @throws std::system_error  As that fails. */
 	ASHMEM_HPP_NODISCARD std::string name() const
@@ -358,13 +428,34 @@ public:
 		return buf;
 	}
 	/** @brief ashmem_get_prot(). @return The mask. @throws std::system_error  As that fails. */
-	ASHMEM_HPP_NODISCARD int prot() const { return detail::checked(::ashmem_get_prot(get()), "ashmem_get_prot"); }
-	/** @brief ashmem_set_name(). @param name  The name. @throws std::system_error  As that fails. */
-	void set_name(const char *name) { detail::checked(::ashmem_set_name(get(), name), "ashmem_set_name"); }
-	/** @brief ashmem_set_size(). @param size_bytes  Bytes. @throws std::system_error  As that fails. */
-	void set_size(std::uint64_t size_bytes) { detail::checked(::ashmem_set_size(get(), size_bytes), "ashmem_set_size"); }
-	/** @brief ashmem_set_prot(). @param prot  The new mask. @throws std::system_error  As that fails. */
-	void set_prot(int prot) { detail::checked(::ashmem_set_prot(get(), prot), "ashmem_set_prot"); }
+	ASHMEM_HPP_NODISCARD int prot() const
+	{
+		return detail::checked(::ashmem_get_prot(get()), "ashmem_get_prot");
+	}
+	/**
+	 * @brief ashmem_set_name(). @param name  The name. @throws std::system_error  As that
+	 *   fails.
+	 */
+	void set_name(const char *name)
+	{
+		detail::checked(::ashmem_set_name(get(), name), "ashmem_set_name");
+	}
+	/**
+	 * @brief ashmem_set_size(). @param size_bytes  Bytes. @throws std::system_error  As that
+	 *   fails.
+	 */
+	void set_size(std::uint64_t size_bytes)
+	{
+		detail::checked(::ashmem_set_size(get(), size_bytes), "ashmem_set_size");
+	}
+	/**
+	 * @brief ashmem_set_prot(). @param prot  The new mask. @throws std::system_error  As that
+	 *   fails.
+	 */
+	void set_prot(int prot)
+	{
+		detail::checked(::ashmem_set_prot(get(), prot), "ashmem_set_prot");
+	}
 #endif
 	/** @} */
 
@@ -381,8 +472,8 @@ public:
 	 * @param[out] ec    Receives the error, or is cleared.
 	 * @return The mapping, or an empty one.
 	 */
-	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length, int prot, int flags, void *where,
-		std::error_code &ec) noexcept
+	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length, int prot,
+		int flags, void *where, std::error_code &ec) noexcept
 	{
 		int r = detail::told(::ashmem_map(get(), offset, length, prot, flags, &where), ec);
 		return r < 0 ? mapping() : mapping::adopt(where, length);
@@ -416,7 +507,8 @@ public:
 	 * @param[out] ec  Receives the error, or is cleared.
 	 * @return Bytes read.
 	 */
-	std::size_t pread(void *buf, std::size_t length, std::uint64_t offset, std::error_code &ec) const noexcept
+	std::size_t pread(void *buf, std::size_t length, std::uint64_t offset,
+		std::error_code &ec) const noexcept
 	{
 		return count(detail::told(::ashmem_pread(get(), buf, length, offset), ec));
 	}
@@ -443,10 +535,11 @@ public:
 	 * @return The mapping.
 	 * @throws std::system_error  As ashmem_map() fails.
 	 */
-	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length, int prot = PROT_READ | PROT_WRITE,
-		int flags = MAP_SHARED, void *where = nullptr)
+	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length,
+		int prot = PROT_READ | PROT_WRITE, int flags = MAP_SHARED, void *where = nullptr)
 	{
-		detail::checked(::ashmem_map(get(), offset, length, prot, flags, &where), "ashmem_map");
+		detail::checked(::ashmem_map(get(), offset, length, prot, flags, &where),
+			"ashmem_map");
 		return mapping::adopt(where, length);
 	}
 	/**
@@ -455,7 +548,10 @@ public:
 	 * @return The mapping.
 	 * @throws std::system_error  As that fails.
 	 */
-	ASHMEM_HPP_NODISCARD mapping map(int prot = PROT_READ | PROT_WRITE) { return map_range(0, whole(), prot); }
+	ASHMEM_HPP_NODISCARD mapping map(int prot = PROT_READ | PROT_WRITE)
+	{
+		return map_range(0, whole(), prot);
+	}
 	/**
 	 * @brief ashmem_read().
 	 * @param[out] buf  Receives the bytes.
@@ -463,7 +559,10 @@ public:
 	 * @return Bytes read.
 	 * @throws std::system_error  As that fails.
 	 */
-	std::size_t read(void *buf, std::size_t length) { return count(detail::checked(::ashmem_read(get(), buf, length), "ashmem_read")); }
+	std::size_t read(void *buf, std::size_t length)
+	{
+		return count(detail::checked(::ashmem_read(get(), buf, length), "ashmem_read"));
+	}
 	/**
 	 * @brief ashmem_pread().
 	 * @param[out] buf  Receives the bytes.
@@ -474,7 +573,8 @@ public:
 	 */
 	std::size_t pread(void *buf, std::size_t length, std::uint64_t offset) const
 	{
-		return count(detail::checked(::ashmem_pread(get(), buf, length, offset), "ashmem_pread"));
+		return count(detail::checked(::ashmem_pread(get(), buf, length, offset),
+			"ashmem_pread"));
 	}
 	/**
 	 * @brief ashmem_seek().
@@ -485,7 +585,9 @@ public:
 	 */
 	std::uint64_t seek(std::int64_t offset, int whence = SEEK_SET)
 	{
-		return static_cast<std::uint64_t>(detail::checked(::ashmem_seek(get(), offset, whence), "ashmem_seek"));
+		return static_cast<std::uint64_t>(detail::checked(::ashmem_seek(get(), offset,
+									  whence),
+			"ashmem_seek"));
 	}
 #endif
 	/** @} */
@@ -502,7 +604,8 @@ public:
 	 * @param[out] ec  Receives the error, or is cleared.
 	 * @return What was found; contents::purged on failure.
 	 */
-	ASHMEM_HPP_NODISCARD contents pin(std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
+	ASHMEM_HPP_NODISCARD contents pin(std::uint64_t offset, std::uint64_t length,
+		std::error_code &ec) noexcept
 	{
 		return found(detail::told(::ashmem_pin(get(), offset, length), ec));
 	}
@@ -516,10 +619,13 @@ public:
 	 * @param[out] ec     Receives the error, or is cleared.
 	 * @return What was found; contents::purged on failure.
 	 */
-	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length, ::ashmem_extent *lost,
-		std::uint32_t capacity, std::uint32_t &count, std::error_code &ec) noexcept
+	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length,
+		::ashmem_extent *lost, std::uint32_t capacity, std::uint32_t &count,
+		std::error_code &ec) noexcept
 	{
-		return found(detail::told(::ashmem_pin_lost(get(), offset, length, lost, capacity, &count), ec));
+		return found(detail::told(::ashmem_pin_lost(get(), offset, length, lost, capacity,
+						  &count),
+			ec));
 	}
 	/**
 	 * @brief ashmem_unpin().
@@ -539,7 +645,8 @@ public:
 	 * @param order  ASHMEM_ORDER_.
 	 * @param[out] ec  Receives the error, or is cleared.
 	 */
-	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority, std::uint32_t order, std::error_code &ec) noexcept
+	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority,
+		std::uint32_t order, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_unpin_with(get(), offset, length, priority, order), ec);
 	}
@@ -550,9 +657,11 @@ public:
 	 * @param[out] ec  Receives the error, or is cleared.
 	 * @return Whether every page is pinned; false on failure.
 	 */
-	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset, std::uint64_t length, std::error_code &ec) const noexcept
+	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset, std::uint64_t length,
+		std::error_code &ec) const noexcept
 	{
-		return detail::told(::ashmem_get_pin_status(get(), offset, length), ec) == ASHMEM_IS_PINNED;
+		return detail::told(::ashmem_get_pin_status(get(), offset, length), ec) ==
+			ASHMEM_IS_PINNED;
 	}
 	/**
 	 * @brief ashmem_hold().
@@ -561,7 +670,8 @@ public:
 	 * @param[out] ec  Receives the error, or is cleared.
 	 * @return What was found; contents::purged on failure.
 	 */
-	ASHMEM_HPP_NODISCARD contents hold(std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
+	ASHMEM_HPP_NODISCARD contents hold(std::uint64_t offset, std::uint64_t length,
+		std::error_code &ec) noexcept
 	{
 		return found(detail::told(::ashmem_hold(get(), offset, length), ec));
 	}
@@ -572,7 +682,8 @@ public:
 	 * @param flags  0 or #ASHMEM_RELEASE_LOST.
 	 * @param[out] ec  Receives the error, or is cleared.
 	 */
-	void release_hold(std::uint64_t offset, std::uint64_t length, std::uint32_t flags, std::error_code &ec) noexcept
+	void release_hold(std::uint64_t offset, std::uint64_t length, std::uint32_t flags,
+		std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_release(get(), offset, length, flags), ec);
 	}
@@ -583,11 +694,14 @@ public:
 	 * @param[out] ec  Receives the error, or is cleared.
 	 * @return Whether one was found.
 	 */
-	bool find_unpinned(std::uint64_t from, unpinned_range &range, std::error_code &ec) const noexcept
+	bool find_unpinned(std::uint64_t from, unpinned_range &range,
+		std::error_code &ec) const noexcept
 	{
 		unpinned_range there = unpinned_range();
 		std::uint32_t state = 0;
-		if (detail::told(::ashmem_find_unpinned(get(), from, &there.offset, &there.length, &state), ec) <= 0)
+		if (detail::told(::ashmem_find_unpinned(get(), from, &there.offset, &there.length,
+					 &state),
+			    ec) <= 0)
 			return false;
 		there.purged = (state & ASHMEM_RANGE_PURGED) != 0;
 		there.evictable = (state & ASHMEM_RANGE_EVICTABLE) != 0;
@@ -616,10 +730,12 @@ public:
 	 * @return What was found.
 	 * @throws std::system_error  As ashmem_pin_lost() fails.
 	 */
-	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length, ::ashmem_extent *lost,
-		std::uint32_t capacity, std::uint32_t &count)
+	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length,
+		::ashmem_extent *lost, std::uint32_t capacity, std::uint32_t &count)
 	{
-		return found(detail::checked(::ashmem_pin_lost(get(), offset, length, lost, capacity, &count), "ashmem_pin_lost"));
+		return found(detail::checked(::ashmem_pin_lost(get(), offset, length, lost,
+						     capacity, &count),
+			"ashmem_pin_lost"));
 	}
 	/**
 	 * @brief ashmem_unpin().
@@ -627,7 +743,10 @@ public:
 	 * @param length  Bytes.
 	 * @throws std::system_error  As that fails.
 	 */
-	void unpin(std::uint64_t offset = 0, std::uint64_t length = 0) { detail::checked(::ashmem_unpin(get(), offset, length), "ashmem_unpin"); }
+	void unpin(std::uint64_t offset = 0, std::uint64_t length = 0)
+	{
+		detail::checked(::ashmem_unpin(get(), offset, length), "ashmem_unpin");
+	}
 	/**
 	 * @brief ashmem_unpin_with().
 	 * @param offset  First byte.
@@ -636,9 +755,11 @@ public:
 	 * @param order  ASHMEM_ORDER_.
 	 * @throws std::system_error  As that fails.
 	 */
-	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority, std::uint32_t order = ASHMEM_ORDER_FIFO)
+	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority,
+		std::uint32_t order = ASHMEM_ORDER_FIFO)
 	{
-		detail::checked(::ashmem_unpin_with(get(), offset, length, priority, order), "ashmem_unpin_with");
+		detail::checked(::ashmem_unpin_with(get(), offset, length, priority, order),
+			"ashmem_unpin_with");
 	}
 	/**
 	 * @brief ashmem_get_pin_status().
@@ -647,9 +768,11 @@ public:
 	 * @return Whether every page is pinned.
 	 * @throws std::system_error  As that fails.
 	 */
-	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset = 0, std::uint64_t length = 0) const
+	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset = 0,
+		std::uint64_t length = 0) const
 	{
-		return detail::checked(::ashmem_get_pin_status(get(), offset, length), "ashmem_get_pin_status") == ASHMEM_IS_PINNED;
+		return detail::checked(::ashmem_get_pin_status(get(), offset, length),
+			       "ashmem_get_pin_status") == ASHMEM_IS_PINNED;
 	}
 	/**
 	 * @brief ashmem_hold().
@@ -669,7 +792,8 @@ public:
 	 * @param flags  0 or #ASHMEM_RELEASE_LOST.
 	 * @throws std::system_error  As that fails.
 	 */
-	void release_hold(std::uint64_t offset = 0, std::uint64_t length = 0, std::uint32_t flags = 0)
+	void release_hold(std::uint64_t offset = 0, std::uint64_t length = 0,
+		std::uint32_t flags = 0)
 	{
 		detail::checked(::ashmem_release(get(), offset, length, flags), "ashmem_release");
 	}
@@ -715,13 +839,19 @@ public:
 		return descriptor(r < 0 ? -1 : r);
 	}
 	/** @brief ashmem_seal(). @param[out] ec  Receives the error, or is cleared. */
-	void seal(std::error_code &ec) noexcept { detail::told(::ashmem_seal(get()), ec); }
+	void seal(std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_seal(get()), ec);
+	}
 	/**
 	 * @brief ashmem_send().
 	 * @param socket_fd  A connected AF_UNIX socket.
 	 * @param[out] ec  Receives the error, or is cleared.
 	 */
-	void send(int socket_fd, std::error_code &ec) noexcept { detail::told(::ashmem_send(socket_fd, get()), ec); }
+	void send(int socket_fd, std::error_code &ec) noexcept
+	{
+		detail::told(::ashmem_send(socket_fd, get()), ec);
+	}
 	/**
 	 * @brief ashmem_area_get_stats().
 	 * @param[out] ec  Receives the error, or is cleared.
@@ -729,43 +859,72 @@ public:
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_area_stats stats(std::error_code &ec) const noexcept
 	{
-		::ashmem_area_stats counts = sized< ::ashmem_area_stats>();
+		::ashmem_area_stats counts = sized<::ashmem_area_stats>();
 		detail::told(::ashmem_area_get_stats(get(), &counts), ec);
 		return counts;
 	}
 #if ASHMEM_HPP_EXCEPTIONS
-	/** @brief ashmem_fd(). @return The descriptor, borrowed. @throws std::system_error  As that fails. */
-	ASHMEM_HPP_NODISCARD int fd() { return detail::checked(::ashmem_fd(get()), "ashmem_fd"); }
-	/** @brief ashmem_export_read_only(). @return The descriptor. @throws std::system_error  As that fails. */
+	/**
+	 * @brief ashmem_fd(). @return The descriptor, borrowed. @throws std::system_error  As that
+	 *   fails.
+	 */
+	ASHMEM_HPP_NODISCARD int fd()
+	{
+		return detail::checked(::ashmem_fd(get()), "ashmem_fd");
+	}
+	/**
+	 * @brief ashmem_export_read_only(). @return The descriptor. @throws std::system_error  As
+	 *   that fails.
+	 */
 	ASHMEM_HPP_NODISCARD descriptor export_read_only()
 	{
-		return descriptor(detail::checked(::ashmem_export_read_only(get()), "ashmem_export_read_only"));
+		return descriptor(detail::checked(::ashmem_export_read_only(get()),
+			"ashmem_export_read_only"));
 	}
 	/** @brief ashmem_seal(). @throws std::system_error  As that fails. */
-	void seal() { detail::checked(::ashmem_seal(get()), "ashmem_seal"); }
+	void seal()
+	{
+		detail::checked(::ashmem_seal(get()), "ashmem_seal");
+	}
 	/**
 	 * @brief ashmem_send().
 	 * @param socket_fd  A connected AF_UNIX socket.
 	 * @throws std::system_error  As that fails.
 	 */
-	void send(int socket_fd) { detail::checked(::ashmem_send(socket_fd, get()), "ashmem_send"); }
-	/** @brief ashmem_area_get_stats(). @return The counts. @throws std::system_error  As that fails. */
+	void send(int socket_fd)
+	{
+		detail::checked(::ashmem_send(socket_fd, get()), "ashmem_send");
+	}
+	/**
+	 * @brief ashmem_area_get_stats(). @return The counts. @throws std::system_error  As that
+	 *   fails.
+	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_area_stats stats() const
 	{
-		::ashmem_area_stats counts = sized< ::ashmem_area_stats>();
+		::ashmem_area_stats counts = sized<::ashmem_area_stats>();
 		detail::checked(::ashmem_area_get_stats(get(), &counts), "ashmem_area_get_stats");
 		return counts;
 	}
 #endif
 	/** @} */
 
-private:
-	explicit area(owner &&it) noexcept : it_(std::move(it)) {}
+      private:
+	explicit area(owner &&it) noexcept : it_(std::move(it))
+	{
+	}
 
-	static contents found(int r) noexcept { return r == ASHMEM_NOT_PURGED ? contents::kept : contents::purged; }
-	static std::size_t count(std::int64_t r) noexcept { return r < 0 ? 0 : static_cast<std::size_t>(r); }
+	static contents found(int r) noexcept
+	{
+		return r == ASHMEM_NOT_PURGED ? contents::kept : contents::purged;
+	}
+	static std::size_t count(std::int64_t r) noexcept
+	{
+		return r < 0 ? 0 : static_cast<std::size_t>(r);
+	}
 
-	/* All of it; what no pointer can span is more than can be mapped, and ashmem_map() says so. */
+	/*
+	 * All of it; what no pointer can span is more than can be mapped, and ashmem_map() says so.
+	 */
 	std::size_t whole() const noexcept
 	{
 		std::uint64_t bytes = size();

@@ -9,11 +9,12 @@
  * @defgroup ashmem_backend Backends
  * @brief Where areas come from.
  *
- * Two backends are built in. "kernel" drives `/dev/ashmem` where a driver answers; "memfd" works on every Linux since
- * 4.14 without privilege. "auto", the default, takes the driver where it works and memfd elsewhere. The environment
- * variable `ASHMEM_BACKEND` names another default (ignored in set-user-ID programs, secure_getenv(3));
- * ashmem_backend_select() wins over both. The choice is made when an area is created; an imported area gets the
- * backend that recognises its descriptor, whatever is selected.
+ * Two backends are built in. "kernel" drives `/dev/ashmem` where a driver answers; "memfd" works on
+ * every Linux since 4.14 without privilege. "auto", the default, takes the driver where it works
+ * and memfd elsewhere. The environment variable `ASHMEM_BACKEND` names another default (ignored in
+ * set-user-ID programs, secure_getenv(3)); ashmem_backend_select() wins over both. The choice is
+ * made when an area is created; an imported area gets the backend that recognises its descriptor,
+ * whatever is selected.
  * @{
  */
 
@@ -46,26 +47,36 @@ extern "C" {
 /**
  * @brief The operations of one backend, filled in by whoever adds one.
  *
- * The library checks arguments once, before it calls: pointers are not NULL, ranges are page aligned, not empty and within the
- * area, sizes fit. Every operation returns 0 or a positive result, or a negative errno value with outputs untouched and
- * nothing changed. Operations on one area can be called by several threads at once; after the last `close` none comes. Operations are
- * called with no library lock held. (Exception: `evictable`, `present`, `oldest`, `begin_purge` and, for budgets, `get_size` can be called while the library walks its list of
- * areas; they must not call back into the library.)
+ * The library checks arguments once, before it calls: pointers are not NULL, ranges are page
+ * aligned, not empty and within the area, sizes fit. Every operation returns 0 or a positive
+ * result, or a negative errno value with outputs untouched and nothing changed. Operations on one
+ * area can be called by several threads at once; after the last `close` none comes. Operations are
+ * called with no library lock held. (Exception: `evictable`, `present`, `oldest`, `begin_purge`
+ * and, for budgets, `get_size` can be called while the library walks its list of areas; they must
+ * not call back into the library.)
  */
 struct ashmem_backend {
-	size_t struct_size;    /**< Set by the caller: bytes of this structure that it fills in, at least those of 0.9. */
+	/** Set by the caller: bytes of this structure that it fills in, at least those of 0.9. */
+	size_t struct_size;
 	const char *name;      /**< Short and unique; not "auto". Must stay valid for good. */
 	uint32_t capabilities; /**< ASHMEM_BACKEND_CAP_ bits. */
 	void *userdata;        /**< Handed to `probe`, `create`, `import` and `purge_all`. */
 
-	/** Whether the backend works here: 0, or a negative errno. Called often: cheap or remembered. */
+	/**
+	 * Whether the backend works here: 0, or a negative errno. Called often: cheap or
+	 * remembered.
+	 */
 	int (*probe)(void *userdata);
-	/** Make an area, not materialised; `name` is at most 255 bytes, "" for none. `*state` is handed to the rest. */
+	/**
+	 * Make an area, not materialised; `name` is at most 255 bytes, "" for none. `*state` is
+	 * handed to the rest.
+	 */
 	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 		void **state);
 	/**
-	 * Recognise a descriptor and duplicate it (close-on-exec). -ENOTTY: not one of mine. Answers with the state
-	 * that it returned before if this is the same area and not closed yet; `close` comes once for every answer.
+	 * Recognise a descriptor and duplicate it (close-on-exec). -ENOTTY: not one of mine.
+	 * Answers with the state that it returned before if this is the same area and not closed
+	 * yet; `close` comes once for every answer.
 	 */
 	int (*import)(void *userdata, int fd, void **state);
 	/** End the process's use of the area; its descriptor is closed, mappings stay. */
@@ -77,16 +88,22 @@ struct ashmem_backend {
 	int (*get_name)(void *state, char *name);
 	/** Set the size; -EINVAL if materialised. */
 	int (*set_size)(void *state, uint64_t size_bytes);
-	/** Read the size and, in `*materialised`, 1 if the area is materialised (final then: size and answer stay). */
+	/**
+	 * Read the size and, in `*materialised`, 1 if the area is materialised (final then: size
+	 * and answer stay).
+	 */
 	int (*get_size)(void *state, uint64_t *size_bytes, int *materialised);
 	/** Remove bits from the mask; -EINVAL for a bit that is not in it. */
 	int (*set_prot)(void *state, int prot);
 	/** Read the mask. */
 	int (*get_prot)(void *state);
-	/** Materialise (size is not 0) and answer with the descriptor to hand out; the area owns it. */
+	/**
+	 * Materialise (size is not 0) and answer with the descriptor to hand out; the area owns it.
+	 */
 	int (*get_fd)(void *state);
 	/** Materialise and map; offset and length are checked, `prot` is within the mask. */
-	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+		void **addr);
 
 	/** Read at the shared position and move it. The area is materialised. */
 	int64_t (*read)(void *state, void *buf, size_t length);
@@ -104,46 +121,64 @@ struct ashmem_backend {
 
 	/** CAP_LRU: pages that a purge could free now. */
 	uint64_t (*evictable)(void *state);
-	/** CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range that is to go first, or 0 if there is none.
-	 * Takes no lock. */
+	/**
+	 * CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range that is to go first,
+	 * or 0 if there is none. Takes no lock.
+	 */
 	int (*oldest)(void *state, uint64_t *key);
-	/** CAP_LRU: purge ranges (telling each by ashmem_backend_note_purged()) in the order of their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded
-	 * piece of work is done; answers with the pages freed, 0 if there was nothing. */
+	/**
+	 * CAP_LRU: purge ranges (telling each by ashmem_backend_note_purged()) in the order of
+	 * their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded piece
+	 * of work is done; answers with the pages freed, 0 if there was nothing.
+	 */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
-	/** CAP_PURGE_ALL: purge all areas of the system; answers with the pages that were purgeable. */
+	/**
+	 * CAP_PURGE_ALL: purge all areas of the system; answers with the pages that were purgeable.
+	 */
 	int64_t (*purge_all)(void *userdata);
 
 	/** CAP_INSPECT: as ashmem_find_unpinned(); the outputs are not NULL. */
 	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
 		uint32_t *range_state);
-	/** CAP_INSPECT: as ashmem_area_get_stats(), into a struct ashmem_area_stats of zeroes, no more than its `struct_size`. */
+	/**
+	 * CAP_INSPECT: as ashmem_area_get_stats(), into a struct ashmem_area_stats of zeroes, no
+	 * more than its `struct_size`.
+	 */
 	int (*get_stats)(void *state, void *stats);
 
 	/** CAP_SEAL: as ashmem_seal(); the size is not 0. */
 	int (*seal)(void *state);
 	/** CAP_EXPORT: as ashmem_export_read_only(); the size is not 0. */
 	int (*export_read_only)(void *state);
-	/** May be NULL. CAP_LRU: a purge over all areas begins, and `oldest` and `purge` follow: ranges that an earlier one
-	 * passed over, because somebody holds them, are to be tried again. Called as `oldest` is; not by two threads at once. */
+	/**
+	 * May be NULL. CAP_LRU: a purge over all areas begins, and `oldest` and `purge` follow:
+	 * ranges that an earlier one passed over, because somebody holds them, are to be tried
+	 * again. Called as `oldest` is; not by two threads at once.
+	 */
 	void (*begin_purge)(void *state);
 	/** CAP_HOLDS: as ashmem_hold(), of bytes of a materialised area. */
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	/** CAP_HOLDS: as ashmem_release(). */
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
 	/** CAP_PRIORITIES: as ashmem_unpin_with(), of bytes of a materialised area. */
-	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
+	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority,
+		uint32_t order);
 	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
-	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
-		uint32_t *count);
-	/** May be NULL: the whole size, once materialised. CAP_LRU: pages of a materialised area that are not purged, for budgets. Called as
-	 * `evictable` is. */
+	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+		uint32_t capacity, uint32_t *count);
+	/**
+	 * May be NULL: the whole size, once materialised. CAP_LRU: pages of a materialised area
+	 * that are not purged, for budgets. Called as `evictable` is.
+	 */
 	uint64_t (*present)(void *state);
 };
 
 /**
- * @brief The key of an unpinned range, for `oldest` and `purge`: what has the smallest key goes first.
+ * @brief The key of an unpinned range, for `oldest` and `purge`: what has the smallest key goes
+ *   first.
  *
- * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for a plain unpin. More counts as the last.
+ * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for
+ *   a plain unpin. More counts as the last.
  * @param[in] order     #ASHMEM_ORDER_FIFO, as of a plain unpin, or #ASHMEM_ORDER_LIFO.
  * @param[in] stamp_ns  CLOCK_MONOTONIC at the unpin, in nanoseconds.
  * @return The key; never fails.
@@ -173,7 +208,8 @@ int ashmem_backend_select(const char *name);
  * @brief The name of an area's backend.
  *
  * @param[in] area  An area.
- * @return "kernel", "memfd", or a registered backend's name: a static string; NULL if @p area is NULL.
+ * @return "kernel", "memfd", or a registered backend's name: a static string; NULL if @p area is
+ *   NULL.
  *
  * Threads: any thread.
  * @since 0.9
@@ -183,14 +219,18 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
 /**
  * @brief Add a backend.
  *
- * "auto" never takes it; it is used when it is selected by name, and asked about descriptors that are imported before
- * the built-in ones are. A backend cannot be taken away again.
+ * "auto" never takes it; it is used when it is selected by name, and asked about descriptors that
+ * are imported before the built-in ones are. A backend cannot be taken away again.
  *
- * @param[in] backend  The operations; copied, and not used after the call. Name, functions and `userdata` must stay valid for good.
+ * @param[in] backend  The operations; copied, and not used after the call. Name, functions and
+ *   `userdata` must stay valid for good.
  * @return 0 on success.
- * @retval -EINVAL  @p backend is NULL, `struct_size` is smaller than the structure of 0.9 (@ref ashmem_structs), its name is NULL, "" or
- *                  "auto", it has an unknown capability, or an operation that is not optional or that its capabilities call for is NULL.
- * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all zero.
+ * @retval -EINVAL  @p backend is NULL, `struct_size` is smaller than the structure of 0.9 (@ref
+ *   ashmem_structs), its name is NULL, "" or
+ *                  "auto", it has an unknown capability, or an operation that is not optional or
+ *                  that its capabilities call for is NULL.
+ * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
+ *   zero.
  * @retval -EEXIST  There is a backend of that name.
  * @retval -ENOSPC  Eight have been registered already.
  *
@@ -202,8 +242,9 @@ int ashmem_backend_register(const struct ashmem_backend *backend);
 /**
  * @brief Called by a backend within its `purge` operation: these bytes of the area are gone.
  *
- * They are told to the subscribers of ashmem_purge_subscribe() when the purge is done. A backend that never calls this has the whole area told
- * whenever its `purge` freed something. Elsewhere, and if nobody has subscribed, it does nothing.
+ * They are told to the subscribers of ashmem_purge_subscribe() when the purge is done. A backend
+ * that never calls this has the whole area told whenever its `purge` freed something. Elsewhere,
+ * and if nobody has subscribed, it does nothing.
  *
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size, not 0.

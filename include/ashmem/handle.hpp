@@ -4,7 +4,8 @@
 
 /**
  * @file
- * @brief What the C++ interface is made of: owning handles, and errors as exceptions or codes. Part of <ashmem/ashmem.hpp>.
+ * @brief What the C++ interface is made of: owning handles, and errors as exceptions or codes. Part
+ *   of <ashmem/ashmem.hpp>.
  */
 
 #if !defined(__cplusplus) || __cplusplus < 201103L
@@ -17,7 +18,10 @@
 #include <ashmem/ashmem.h>
 
 #if !defined(ASHMEM_HPP_EXCEPTIONS) && (defined(__cpp_exceptions) || defined(__EXCEPTIONS))
-/** Whether the overloads that throw are there. 1 if the compiler allows exceptions; may be set to 0 before including the header. */
+/**
+ * Whether the overloads that throw are there. 1 if the compiler allows exceptions; may be set to 0
+ * before including the header.
+ */
 #define ASHMEM_HPP_EXCEPTIONS 1
 #elif !defined(ASHMEM_HPP_EXCEPTIONS)
 #define ASHMEM_HPP_EXCEPTIONS 0
@@ -32,10 +36,12 @@
 /// @endcond
 
 /** The C++ interface: @ref ashmem_cpp. */
-namespace ashmem {
+namespace ashmem
+{
 
 /// @cond
-namespace detail {
+namespace detail
+{
 
 /* The answer of a call, with its error in ec, or ec cleared. */
 template <class R> R told(R r, std::error_code &ec) noexcept
@@ -64,8 +70,9 @@ template <class F> void *address(F &f) noexcept
 }
 
 /* Owner of a C handle: all that the classes need to be move-only by the rule of zero. */
-template <class T, void (*end)(T *)> class handle {
-public:
+template <class T, void (*end)(T *)> class handle
+{
+      public:
 	handle() noexcept : it_(nullptr) {}
 	explicit handle(T *it) noexcept : it_(it) {}
 	handle(handle &&other) noexcept : it_(other.release()) {}
@@ -97,7 +104,7 @@ public:
 			end(old);
 	}
 
-private:
+      private:
 	T *it_;
 };
 

@@ -9,14 +9,16 @@
  * @defgroup ashmem_notice Notices of purges
  * @brief Being told what this process purged.
  *
- * A program that keeps an index of what its areas hold can forget entries as they go, without pinning them to learn it. A subscriber is
- * called for everything that this process purges: by ashmem_shrink(), ashmem_purge_all(), a watch on memory pressure, and whatever
- * else purges inside the library: while such a watch is open that can be ashmem_unpin(). It is called on the thread that purges, when the purge
- * is done, before that call returns.
+ * A program that keeps an index of what its areas hold can forget entries as they go, without
+ * pinning them to learn it. A subscriber is called for everything that this process purges: by
+ * ashmem_shrink(), ashmem_purge_all(), a watch on memory pressure, and whatever else purges inside
+ * the library: while such a watch is open that can be ashmem_unpin(). It is called on the thread
+ * that purges, when the purge is done, before that call returns.
  *
- * What *other* processes purge in shared areas is not told here. `purged_pages` of ashmem_area_get_stats() counts it: if
- * that grew, something went, and ashmem_find_unpinned() says what is marked. Nor does the driver tell what it purges, so areas of the kernel backend
- * have no notices.
+ * What *other* processes purge in shared areas is not told here. `purged_pages` of
+ * ashmem_area_get_stats() counts it: if that grew, something went, and ashmem_find_unpinned() says
+ * what is marked. Nor does the driver tell what it purges, so areas of the kernel backend have no
+ * notices.
  * @{
  */
 
@@ -31,20 +33,23 @@ extern "C" {
 /**
  * @brief A subscriber: pages were purged.
  *
- * Called with no lock of the library held; it may call everything in it, also pin and rebuild, close the area, purge (which calls
- * subscribers again, before that call returns) and unsubscribe. The handle is valid until the function returns, even if the program has closed it
- * meanwhile.
+ * Called with no lock of the library held; it may call everything in it, also pin and rebuild,
+ * close the area, purge (which calls subscribers again, before that call returns) and unsubscribe.
+ * The handle is valid until the function returns, even if the program has closed it meanwhile.
  *
- * By the time of the call the pages may have been pinned and filled again by others. Some may have been purged before. Notices are not in the
- * order of going. Neighbouring pages are told at once. None is left out; if a registered backend has more to tell in one piece than is remembered, a
- * notice covers what lies between, and pages of a backend that tells nothing are told as the whole area.
+ * By the time of the call the pages may have been pinned and filled again by others. Some may have
+ * been purged before. Notices are not in the order of going. Neighbouring pages are told at once.
+ * None is left out; if a registered backend has more to tell in one piece than is remembered, a
+ * notice covers what lies between, and pages of a backend that tells nothing are told as the whole
+ * area.
  *
  * @param userdata  As given to ashmem_purge_subscribe().
  * @param area      The area; borrowed.
  * @param offset    First byte that went, page aligned.
  * @param length    Bytes, a multiple of the page size.
  */
-typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length);
+typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length);
 
 /**
  * @brief Be called for what this process purges from now on.
@@ -56,7 +61,8 @@ typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64
  * @return A number for ashmem_purge_unsubscribe(), 1 or larger.
  * @retval -EINVAL  @p fn is NULL.
  * @retval -ENOSPC  There are eight subscribers.
- * @retval -ENOMEM  No memory to prepare the process for fork, which the first call of the library does.
+ * @retval -ENOMEM  No memory to prepare the process for fork, which the first call of the library
+ *   does.
  *
  * A child of fork inherits the subscribers.
  *
@@ -68,8 +74,8 @@ int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
 /**
  * @brief Be called no more.
  *
- * Waits until the subscriber has returned on all other threads, so that its `userdata` can go; but called from within any subscriber, it does
- * not wait.
+ * Waits until the subscriber has returned on all other threads, so that its `userdata` can go; but
+ * called from within any subscriber, it does not wait.
  *
  * @param[in] id  From ashmem_purge_subscribe().
  * @return 0 on success.

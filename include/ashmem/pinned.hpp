@@ -14,7 +14,8 @@
 #include <ashmem/ashmem.h>
 #include <ashmem/handle.hpp>
 
-namespace ashmem {
+namespace ashmem
+{
 
 /**
  * @addtogroup ashmem_cpp
@@ -24,23 +25,29 @@ namespace ashmem {
 /**
  * @brief Pages that are pinned until the end of a scope, left by an exception or not.
  *
- *     ashmem::pinned pin(area, offset, length);
- *     if (pin.was_purged())
+ *     ashmem::pinned pin(area, offset, length); if (pin.was_purged())
  *             rebuild();
  *     use();
  *
- * It is said once that pages were purged. If rebuilding fails, by an exception for instance, the next pin answers contents::kept over contents
- * that are not there: remember that in an index of yours, or use ashmem::held, which leaves the mark. Pins are a state and not a count (contract
+ * It is said once that pages were purged. If rebuilding fails, by an exception for instance, the
+ * next pin answers contents::kept over contents that are not there: remember that in an index of
+ * yours, or use ashmem::held, which leaves the mark. Pins are a state and not a count (contract
  * rule 13): the first of two on the same pages that ends, ends both.
  *
- * The destructor passes over errors, and the pages stay pinned then; call unpin() to be told. The area must not be closed before, but the
- * object that owns it may be moved. Not for several threads at once.
+ * The destructor passes over errors, and the pages stay pinned then; call unpin() to be told. The
+ * area must not be closed before, but the object that owns it may be moved. Not for several threads
+ * at once.
  * @since 0.9
  */
-class ASHMEM_HPP_NODISCARD pinned {
-public:
+class ASHMEM_HPP_NODISCARD pinned
+{
+      public:
 	/** @brief Nothing. */
-	pinned() noexcept : area_(nullptr), offset_(0), length_(0), priority_(ASHMEM_PRIORITY_NORMAL), order_(ASHMEM_ORDER_FIFO), found_(contents::kept) {}
+	pinned() noexcept
+	    : area_(nullptr), offset_(0), length_(0), priority_(ASHMEM_PRIORITY_NORMAL),
+	      order_(ASHMEM_ORDER_FIFO), found_(contents::kept)
+	{
+	}
 
 	/**
 	 * @brief ashmem_pin(), without exceptions.
@@ -49,7 +56,8 @@ public:
 	 * @param length   Bytes; 0: to the end.
 	 * @param[out] ec  Receives the error, and nothing is pinned; or is cleared.
 	 */
-	pinned(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept : pinned()
+	pinned(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
+	    : pinned()
 	{
 		begin(of, offset, length, of.pin(offset, length, ec), !ec);
 	}
@@ -69,12 +77,20 @@ public:
 #endif
 
 	/** @brief Take another's pin. @param other  Has none afterwards. */
-	pinned(pinned &&other) noexcept : pinned() { take(other); }
+	pinned(pinned &&other) noexcept : pinned()
+	{
+		take(other);
+	}
 	pinned(const pinned &) = delete;
 	pinned &operator=(const pinned &) = delete;
-	~pinned() { reset(); }
+	~pinned()
+	{
+		reset();
+	}
 
-	/** @brief Unpin, and take another's pin. @param other  Has none afterwards. @return This. */
+	/**
+	 * @brief Unpin, and take another's pin. @param other  Has none afterwards. @return This.
+	 */
 	pinned &operator=(pinned &&other) noexcept
 	{
 		if (this != &other) {
@@ -85,25 +101,43 @@ public:
 	}
 
 	/** @brief Whether pages are pinned by this. */
-	explicit operator bool() const noexcept { return area_ != nullptr; }
-	/** @brief Whether the pin answered #ASHMEM_WAS_PURGED: rebuild the contents. @return That; false if nothing is pinned. */
-	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept { return found_ == contents::purged; }
+	explicit operator bool() const noexcept
+	{
+		return area_ != nullptr;
+	}
+	/**
+	 * @brief Whether the pin answered #ASHMEM_WAS_PURGED: rebuild the contents. @return That;
+	 *   false if nothing is pinned.
+	 */
+	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept
+	{
+		return found_ == contents::purged;
+	}
 
-	/** @brief Have it end with ashmem_unpin_with(). @param priority  0 to 7. @param order  #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO. */
+	/**
+	 * @brief Have it end with ashmem_unpin_with(). @param priority  0 to 7. @param order
+	 *   #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO.
+	 */
 	void unpin_as(std::uint32_t priority, std::uint32_t order = ASHMEM_ORDER_FIFO) noexcept
 	{
 		priority_ = priority;
 		order_ = order;
 	}
 
-	/** @brief Unpin now. @param[out] ec  Receives the error, and the pages are still pinned by this; or is cleared. */
+	/**
+	 * @brief Unpin now. @param[out] ec  Receives the error, and the pages are still pinned by
+	 *   this; or is cleared.
+	 */
 	void unpin(std::error_code &ec) noexcept
 	{
 		if (detail::told(end(), ec) >= 0)
 			keep();
 	}
 #if ASHMEM_HPP_EXCEPTIONS
-	/** @brief Unpin now. @throws std::system_error  As ashmem_unpin_with() fails; the pages are still pinned by this. */
+	/**
+	 * @brief Unpin now. @throws std::system_error  As ashmem_unpin_with() fails; the pages are
+	 *   still pinned by this.
+	 */
 	void unpin()
 	{
 		detail::checked(end(), "ashmem_unpin_with");
@@ -125,8 +159,9 @@ public:
 		found_ = contents::kept;
 	}
 
-private:
-	void begin(const area &of, std::uint64_t offset, std::uint64_t length, contents found, bool done) noexcept
+      private:
+	void begin(const area &of, std::uint64_t offset, std::uint64_t length, contents found,
+		bool done) noexcept
 	{
 		if (!done)
 			return;
@@ -136,7 +171,10 @@ private:
 		found_ = found;
 	}
 
-	int end() noexcept { return area_ ? ::ashmem_unpin_with(area_, offset_, length_, priority_, order_) : 0; }
+	int end() noexcept
+	{
+		return area_ ? ::ashmem_unpin_with(area_, offset_, length_, priority_, order_) : 0;
+	}
 
 	void take(pinned &other) noexcept
 	{
@@ -158,24 +196,24 @@ private:
 };
 
 /**
- * @brief Pages that are held until the end of a scope: a counted pin, which nobody else can undo (ashmem_hold()).
+ * @brief Pages that are held until the end of a scope: a counted pin, which nobody else can undo
+ *   (ashmem_hold()).
  *
- *     ashmem::held hold(area, offset, length);
- *     if (hold.was_purged()) {
- *             rebuild();
- *             hold.rebuilt();
- *     }
- *     use();
+ *     ashmem::held hold(area, offset, length); if (hold.was_purged()) {
+ *             rebuild(); hold.rebuilt();
+ *     } use();
  *
- * If the pages were purged and rebuilt() is not called, since rebuilding threw for instance, the purge marks stay (#ASHMEM_RELEASE_LOST) and the next
- * one to hold or pin them is told as well.
+ * If the pages were purged and rebuilt() is not called, since rebuilding threw for instance, the
+ * purge marks stay (#ASHMEM_RELEASE_LOST) and the next one to hold or pin them is told as well.
  *
- * The destructor passes over errors, and the pages stay held then; call release() to be told. The area must not be closed before, but the
- * object that owns it may be moved. Not for several threads at once.
+ * The destructor passes over errors, and the pages stay held then; call release() to be told. The
+ * area must not be closed before, but the object that owns it may be moved. Not for several threads
+ * at once.
  * @since 0.9
  */
-class ASHMEM_HPP_NODISCARD held {
-public:
+class ASHMEM_HPP_NODISCARD held
+{
+      public:
 	/** @brief Nothing. */
 	held() noexcept : area_(nullptr), offset_(0), length_(0), found_(contents::kept) {}
 
@@ -186,7 +224,8 @@ public:
 	 * @param length   Bytes; 0: to the end.
 	 * @param[out] ec  Receives the error, and nothing is held; or is cleared.
 	 */
-	held(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept : held()
+	held(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
+	    : held()
 	{
 		begin(of, offset, length, of.hold(offset, length, ec), !ec);
 	}
@@ -206,12 +245,20 @@ public:
 #endif
 
 	/** @brief Take another's hold. @param other  Has none afterwards. */
-	held(held &&other) noexcept : held() { take(other); }
+	held(held &&other) noexcept : held()
+	{
+		take(other);
+	}
 	held(const held &) = delete;
 	held &operator=(const held &) = delete;
-	~held() { reset(); }
+	~held()
+	{
+		reset();
+	}
 
-	/** @brief Release, and take another's hold. @param other  Has none afterwards. @return This. */
+	/**
+	 * @brief Release, and take another's hold. @param other  Has none afterwards. @return This.
+	 */
 	held &operator=(held &&other) noexcept
 	{
 		if (this != &other) {
@@ -222,20 +269,38 @@ public:
 	}
 
 	/** @brief Whether pages are held by this. */
-	explicit operator bool() const noexcept { return area_ != nullptr; }
-	/** @brief Whether the contents are lost: the hold answered #ASHMEM_WAS_PURGED, and rebuilt() was not called. @return That. */
-	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept { return found_ == contents::purged; }
+	explicit operator bool() const noexcept
+	{
+		return area_ != nullptr;
+	}
+	/**
+	 * @brief Whether the contents are lost: the hold answered #ASHMEM_WAS_PURGED, and rebuilt()
+	 *   was not called. @return That.
+	 */
+	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept
+	{
+		return found_ == contents::purged;
+	}
 	/** @brief The contents are there again: the release is to take the purge marks away. */
-	void rebuilt() noexcept { found_ = contents::kept; }
+	void rebuilt() noexcept
+	{
+		found_ = contents::kept;
+	}
 
-	/** @brief Release now. @param[out] ec  Receives the error, and the pages are still held by this; or is cleared. */
+	/**
+	 * @brief Release now. @param[out] ec  Receives the error, and the pages are still held by
+	 *   this; or is cleared.
+	 */
 	void release(std::error_code &ec) noexcept
 	{
 		if (detail::told(end(), ec) >= 0)
 			forget();
 	}
 #if ASHMEM_HPP_EXCEPTIONS
-	/** @brief Release now. @throws std::system_error  As ashmem_release() fails; the pages are still held by this. */
+	/**
+	 * @brief Release now. @throws std::system_error  As ashmem_release() fails; the pages are
+	 *   still held by this.
+	 */
 	void release()
 	{
 		detail::checked(end(), "ashmem_release");
@@ -250,8 +315,9 @@ public:
 		forget();
 	}
 
-private:
-	void begin(const area &of, std::uint64_t offset, std::uint64_t length, contents found, bool done) noexcept
+      private:
+	void begin(const area &of, std::uint64_t offset, std::uint64_t length, contents found,
+		bool done) noexcept
 	{
 		if (!done)
 			return;
@@ -261,7 +327,12 @@ private:
 		found_ = found;
 	}
 
-	int end() noexcept { return area_ ? ::ashmem_release(area_, offset_, length_, was_purged() ? ASHMEM_RELEASE_LOST : 0u) : 0; }
+	int end() noexcept
+	{
+		return area_ ? ::ashmem_release(area_, offset_, length_,
+				       was_purged() ? ASHMEM_RELEASE_LOST : 0u)
+			     : 0;
+	}
 
 	void forget() noexcept
 	{

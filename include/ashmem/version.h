@@ -25,13 +25,14 @@ extern "C" {
 #define ASHMEM_VERSION_PATCH 0
 
 /** The version of these headers as one number: `major << 16 | minor << 8 | patch`. */
-#define ASHMEM_VERSION                                                                             \
+#define ASHMEM_VERSION \
 	((ASHMEM_VERSION_MAJOR << 16) | (ASHMEM_VERSION_MINOR << 8) | ASHMEM_VERSION_PATCH)
 
 /**
  * @brief Version of the library that is running, as one number.
  *
- * @return `major << 16 | minor << 8 | patch`; never fails. Compare it with #ASHMEM_VERSION, the version
+ * @return `major << 16 | minor << 8 | patch`; never fails. Compare it with #ASHMEM_VERSION, the
+ *   version
  * that the program was compiled against.
  *
  * Threads: any thread, any time.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls on areas, but for those on pins (pin.c): arguments are checked here once, for all backends, then the backend is
- * called. handle/table.c knows which areas there are.
+ * The public calls on areas, but for those on pins (pin.c): arguments are checked here once, for
+ * all backends, then the backend is called. handle/table.c knows which areas there are.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +39,8 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 	int r = backend_choose(&backend);
 	if (r < 0)
 		return r;
-	if ((flags & ASHMEM_CREATE_ALLOW_SEAL) && !(backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
+	if ((flags & ASHMEM_CREATE_ALLOW_SEAL) &&
+		!(backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
 		return -ENOTSUP;
 	cut_name(cut, name);
 	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
@@ -183,7 +184,8 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 	r = hooks_admit(area);
 	if (r < 0)
 		return r;
-	r = hooks_settle(area, area->backend->map(area->state, offset, length, prot, map_flags, &mapped));
+	r = hooks_settle(area,
+		area->backend->map(area->state, offset, length, prot, map_flags, &mapped));
 	if (r < 0)
 		return r;
 	if ((map_flags & MAP_FIXED_NOREPLACE) && mapped != *addr) {
@@ -221,7 +223,10 @@ int ashmem_populate(void *addr, size_t length)
 	return sys_populate(addr, (length + page - 1) / page * page);
 }
 
-/* For read, pread and seek: 1 if there is something, 0 if the size is 0, -EBADF if not materialised. */
+/*
+ * For read, pread and seek: 1 if there is something, 0 if the size is 0, -EBADF if not
+ * materialised.
+ */
 static int check_data(struct ashmem_area *area)
 {
 	uint64_t size;

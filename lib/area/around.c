@@ -14,8 +14,8 @@ void hooks_switch(uint32_t which, uint32_t on)
 
 	/* A store into the word costs every thread that looks at it. */
 	while ((was & which) != on &&
-		!__atomic_compare_exchange_n(
-			&hooks, &was, (was & ~which) | on, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		!__atomic_compare_exchange_n(&hooks, &was, (was & ~which) | on, 0, __ATOMIC_RELAXED,
+			__ATOMIC_RELAXED))
 		;
 }
 
@@ -65,8 +65,8 @@ static int pin_lost_by_backend(struct ashmem_area *area, uint64_t offset, uint64
 	return r;
 }
 
-int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
-	uint32_t capacity, uint32_t *count)
+int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
 {
 	int trap = debug_has(DEBUG_TRAP);
 
@@ -80,16 +80,20 @@ int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, 
 
 /* -- unpins -- */
 
-/* With a priority and an order only if that is not what a plain unpin has: a backend need not know them. */
-static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
-	uint32_t order)
+/*
+ * With a priority and an order only if that is not what a plain unpin has: a backend need not know
+ * them.
+ */
+static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	uint32_t priority, uint32_t order)
 {
 	if (priority == ASHMEM_PRIORITY_NORMAL && order == ASHMEM_ORDER_FIFO)
 		return area->backend->unpin(area->state, offset, length);
 	return area->backend->unpin_with(area->state, offset, length, priority, order);
 }
 
-int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order)
+int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order)
 {
 	int trap = debug_has(DEBUG_TRAP);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hooks: what may stand between the public calls on areas and their backend. Debug modes and budgets around a call, the pressure guard
- * behind an unpin. One word says what is on, so that a call in a process which uses none of it asks once.
+ * Hooks: what may stand between the public calls on areas and their backend. Debug modes and
+ * budgets around a call, the pressure guard behind an unpin. One word says what is on, so that a
+ * call in a process which uses none of it asks once.
  */
 #ifndef ASHMEM_LIB_AREA_AROUND_H
 #define ASHMEM_LIB_AREA_AROUND_H
@@ -20,8 +21,8 @@
 extern uint32_t hooks; /* atomic */
 
 /*
- * Whether any of `which` is on, which is the rare case. Relaxed: a call that began before a hook was switched on need not see it, and what
- * a hook goes by has locks of its own.
+ * Whether any of `which` is on, which is the rare case. Relaxed: a call that began before a hook
+ * was switched on need not see it, and what a hook goes by has locks of its own.
  */
 static inline int hooks_any(uint32_t which)
 {
@@ -31,11 +32,15 @@ static inline int hooks_any(uint32_t which)
 /* Switch: of `which`, these are on from now, and no others. */
 void hooks_switch(uint32_t which, uint32_t on);
 
-/* Calls of the backend with whatever hooks are on; arguments were checked. Only these know hooks that belong around a call. */
+/*
+ * Calls of the backend with whatever hooks are on; arguments were checked. Only these know hooks
+ * that belong around a call.
+ */
 int hooked_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
-int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
-	uint32_t capacity, uint32_t *count);
-int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
+int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count);
+int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order);
 int hooked_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int hooked_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags);
 

@@ -2,8 +2,9 @@
 /*
  * Debug modes: which are on, and those that purge behind an unpin.
  *
- * Purges come at the end of an unpin, with no lock held, and are of areas only: registered shrinkers are not asked. What their subscribers unpin purges nothing, or a
- * subscriber that fills and unpins again would never come back.
+ * Purges come at the end of an unpin, with no lock held, and are of areas only: registered
+ * shrinkers are not asked. What their subscribers unpin purges nothing, or a subscriber that fills
+ * and unpins again would never come back.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -76,7 +77,7 @@ static int parse_word(const char *text, size_t length, struct modes *wanted)
 	else if (is_word(text, length, "trap-unpinned"))
 		with.words |= DEBUG_TRAP;
 	else if (length < sizeof(random) || memcmp(text, random, sizeof(random) - 1) != 0 ||
-		 !parse_random(text + sizeof(random) - 1, text + length, &with))
+		!parse_random(text + sizeof(random) - 1, text + length, &with))
 		return length == 0;
 	*wanted = with;
 	return 1;
@@ -141,7 +142,8 @@ int ashmem_debug_get(char *buf, size_t buf_size)
 		return -EINVAL;
 	pthread_once(&once, read_environment);
 	if (modes.words & DEBUG_PURGE_RANDOM)
-		snprintf(random, sizeof(random), ",purge-random=%" PRIu64 ":%" PRIu32, modes.seed, modes.percent);
+		snprintf(random, sizeof(random), ",purge-random=%" PRIu64 ":%" PRIu32, modes.seed,
+			modes.percent);
 	char text[128];
 	int length = snprintf(text, sizeof(text), "%s%s%s",
 		modes.words & DEBUG_PURGE_ON_UNPIN ? ",purge-on-unpin" : "", random,

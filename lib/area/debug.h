@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Debug modes inside: what the area layer calls instead of the backend while one is on. debug.c has the modes and the purging ones,
- * trap.c the trap.
+ * Debug modes inside: what the area layer calls instead of the backend while one is on. debug.c has
+ * the modes and the purging ones, trap.c the trap.
  */
 #ifndef ASHMEM_LIB_AREA_DEBUG_H
 #define ASHMEM_LIB_AREA_DEBUG_H
@@ -16,7 +16,8 @@
 #define DEBUG_PURGE_ON_UNPIN 1u
 #define DEBUG_PURGE_RANDOM 2u
 #define DEBUG_TRAP 4u
-_Static_assert((DEBUG_PURGE_ON_UNPIN | DEBUG_PURGE_RANDOM | DEBUG_TRAP) == HOOKS_DEBUG, "they are hooks");
+_Static_assert((DEBUG_PURGE_ON_UNPIN | DEBUG_PURGE_RANDOM | DEBUG_TRAP) == HOOKS_DEBUG,
+	"they are hooks");
 
 /* Whether any of these modes is on. They are not changed while others use areas. */
 static inline int debug_has(uint32_t modes)
@@ -36,8 +37,8 @@ int debug_start(void);
 void debug_purge(void);
 
 /*
- * With DEBUG_TRAP, around what a call does to pages: `trap_begin` locks, and `trap_end` makes pages accessible or not as they are
- * pinned now if `result` is not an error, and returns it.
+ * With DEBUG_TRAP, around what a call does to pages: `trap_begin` locks, and `trap_end` makes pages
+ * accessible or not as they are pinned now if `result` is not an error, and returns it.
  */
 void trap_begin(void);
 int trap_end(struct ashmem_area *area, uint64_t offset, uint64_t length, int result);
@@ -47,7 +48,8 @@ int trap_prepare_hold(struct ashmem_area *area);
 void trap_count_hold(struct ashmem_area *area, uint64_t offset, uint64_t length, int by);
 
 /* A mapping was made, with no lock held: 0, or -ENOMEM and it must go. */
-int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint64_t offset, int prot, int map_flags);
+int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint64_t offset,
+	int prot, int map_flags);
 /* munmap(2), and forget what it took. */
 int trap_unmap(void *addr, size_t length);
 /* The area's last handle goes. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public calls on pins: arguments are checked once, for all backends, then the backend is called.
+ * The public calls on pins: arguments are checked once, for all backends, then the backend is
+ * called.
  *
- * A pin, an unpin and a status without hooks have to be fast. They are jumps to the backend, if nothing stands in the way; what is
- * out of the ordinary has functions of its own, so that the usual way need not make room for it.
+ * A pin, an unpin and a status without hooks have to be fast. They are jumps to the backend, if
+ * nothing stands in the way; what is out of the ordinary has functions of its own, so that the
+ * usual way need not make room for it.
  */
 #include <errno.h>
 
@@ -34,7 +36,9 @@ static inline int is_usual_range(const struct ashmem_area *area, uint64_t offset
 	if (__builtin_expect(!area || !area_is_fixed(area), 0))
 		return 0;
 	uint64_t end = area->end_bytes;
-	if (__builtin_expect(((offset | *length) & area->page_mask) != 0 || offset >= end || *length > end - offset, 0))
+	if (__builtin_expect(((offset | *length) & area->page_mask) != 0 || offset >= end ||
+			    *length > end - offset,
+		    0))
 		return 0;
 	if (*length == 0)
 		*length = end - offset;
@@ -60,8 +64,8 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	return area->backend->pin(area->state, offset, length);
 }
 
-int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
-	uint32_t capacity, uint32_t *count)
+int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
 {
 	if (!area || !lost || capacity == 0 || !count)
 		return -EINVAL;
@@ -148,8 +152,8 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	return hooked_release(area, offset, length, flags);
 }
 
-int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length,
-	uint32_t *state)
+int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,
+	uint64_t *length, uint32_t *state)
 {
 	uint64_t found_offset, found_length, size;
 	uint32_t found_state;
@@ -161,8 +165,8 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
 	int r = area_learn_size(area, &size);
 	if (r <= 0)
 		return r < 0 ? r : -EINVAL;
-	r = area->backend->find_unpinned(
-		area->state, from, &found_offset, &found_length, &found_state);
+	r = area->backend->find_unpinned(area->state, from, &found_offset, &found_length,
+		&found_state);
 	if (r <= 0)
 		return r;
 	if (offset)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last pressure level and source, in one word: the level in the low byte, above it a place in the table of names.
+ * The last pressure level and source, in one word: the level in the low byte, above it a place in
+ * the table of names.
  */
 #include <string.h>
 

@@ -10,12 +10,14 @@
 #include <ashmem/area.h>
 
 /*
- * What the program has asked the socket for comes along with every message, before the descriptors: credentials (SO_PASSCRED), a pidfd
- * (SO_PASSPIDFD), a security label (SO_PASSSEC), which is hardly longer than this. Descriptors take the rest, and the kernel cuts off what
- * finds no room.
+ * What the program has asked the socket for comes along with every message, before the descriptors:
+ * credentials (SO_PASSCRED), a pidfd (SO_PASSPIDFD), a security label (SO_PASSSEC), which is hardly
+ * longer than this. Descriptors take the rest, and the kernel cuts off what finds no room.
  */
 #define LABEL_MAX 1024
-#define CONTROL_BYTES_MAX (CMSG_SPACE(3 * sizeof(int)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(LABEL_MAX) + CMSG_SPACE(4 * sizeof(int)))
+#define CONTROL_BYTES_MAX                                                                \
+	(CMSG_SPACE(3 * sizeof(int)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(LABEL_MAX) + \
+		CMSG_SPACE(4 * sizeof(int)))
 
 /* unix(7), Linux 6.5 */
 #define SCM_PIDFD_TYPE 4
@@ -63,8 +65,8 @@ int ashmem_send(int socket_fd, struct ashmem_area *area)
 }
 
 /*
- * Close a descriptor that a peer chose. If it is a socket with data that nobody takes, and the last reference to it, closing would wait as long as
- * the peer has asked for (SO_LINGER, socket(7)).
+ * Close a descriptor that a peer chose. If it is a socket with data that nobody takes, and the last
+ * reference to it, closing would wait as long as the peer has asked for (SO_LINGER, socket(7)).
  */
 static void close_strange(int fd)
 {
@@ -82,7 +84,8 @@ static unsigned take_descriptor(struct msghdr *message, int *fd)
 	for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
 		header = CMSG_NXTHDR(message, header)) {
 		int is_sent = header->cmsg_type == SCM_RIGHTS;
-		if (header->cmsg_level != SOL_SOCKET || (!is_sent && header->cmsg_type != SCM_PIDFD_TYPE))
+		if (header->cmsg_level != SOL_SOCKET ||
+			(!is_sent && header->cmsg_type != SCM_PIDFD_TYPE))
 			continue;
 		size_t bytes = header->cmsg_len - CMSG_LEN(0);
 		for (size_t at = 0; at + sizeof(int) <= bytes; at += sizeof(int)) {
@@ -114,7 +117,8 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area)
 	if (r < 0)
 		return r;
 	ssize_t got = recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC);
-	if (got < 0) /* an AF_UNIX stream that is not connected says EINVAL, other sockets ENOTCONN */
+	/* an AF_UNIX stream that is not connected says EINVAL, other sockets ENOTCONN */
+	if (got < 0)
 		return errno == EINVAL ? -ENOTCONN : -errno;
 	unsigned count = take_descriptor(&message, &fd);
 	if (got == 0 && count == 0)

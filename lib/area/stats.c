@@ -2,8 +2,9 @@
 /*
  * Statistics: of one area, as its backend counts, and of the process, which adds up its areas.
  *
- * Adding up asks every backend with no lock of the area layer held, one area after the other, so that a slow one holds up
- * nobody else. Peers that keep locks make it wait as long for all areas as a call waits for one.
+ * Adding up asks every backend with no lock of the area layer held, one area after the other, so
+ * that a slow one holds up nobody else. Peers that keep locks make it wait as long for all areas as
+ * a call waits for one.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -50,7 +51,8 @@ static void add_area(struct ashmem_area *area, void *context)
 	struct ashmem_process_stats *sum = context;
 	struct ashmem_area_stats one = {.struct_size = sizeof(one)};
 
-	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || area_stats(area, &one) < 0) {
+	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_INSPECT) ||
+		area_stats(area, &one) < 0) {
 		sum->unknown_areas++;
 		return;
 	}

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The debug mode "trap-unpinned": unpinned pages are inaccessible in the shared mappings that the library has made.
+ * The debug mode "trap-unpinned": unpinned pages are inaccessible in the shared mappings that the
+ * library has made.
  *
- * A mutex is held around every call of the backend that pins or unpins and the mprotect(2) that follows, so that two threads cannot leave a
- * page otherwise than the last of them says. What a page shall be is asked of the backend each time: accessible if it is pinned or held
- * by this process. Slow, and simple enough to be believed.
+ * A mutex is held around every call of the backend that pins or unpins and the mprotect(2) that
+ * follows, so that two threads cannot leave a page otherwise than the last of them says. What a
+ * page shall be is asked of the backend each time: accessible if it is pinned or held by this
+ * process. Slow, and simple enough to be believed.
  *
- * Locks: the mutex comes after the shrinker's (which closes areas) and before the areas' mutex and everything of a backend.
+ * Locks: the mutex comes after the shrinker's (which closes areas) and before the areas' mutex and
+ * everything of a backend.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -74,7 +77,8 @@ static void forget_addresses(uintptr_t start, uintptr_t end)
 			continue;
 		}
 		struct mapping right = *m;
-		int has_left = m->start < start, has_right = m->end > end;
+		int has_left = m->start < start;
+		int has_right = m->end > end;
 		m->end = start;
 		right.start = end;
 		right.offset += end - m->start;
@@ -101,7 +105,8 @@ static void allow(const struct mapping *m, uintptr_t start, uintptr_t end, int i
 }
 
 /* The same in all mappings of the area. */
-static void allow_everywhere(const struct ashmem_area *area, uint64_t offset, uint64_t length, int is_allowed)
+static void allow_everywhere(const struct ashmem_area *area, uint64_t offset, uint64_t length,
+	int is_allowed)
 {
 	for (size_t i = 0; i < mapping_count; i++) {
 		const struct mapping *m = &mappings[i];
@@ -109,8 +114,8 @@ static void allow_everywhere(const struct ashmem_area *area, uint64_t offset, ui
 		uint64_t start = offset > m->offset ? offset : m->offset;
 		uint64_t end = offset + length < m_end ? offset + length : m_end;
 		if (m->area == area && start < end)
-			allow(m, m->start + (uintptr_t)(start - m->offset), m->start + (uintptr_t)(end - m->offset),
-				is_allowed);
+			allow(m, m->start + (uintptr_t)(start - m->offset),
+				m->start + (uintptr_t)(end - m->offset), is_allowed);
 	}
 }
 
@@ -130,7 +135,8 @@ static int may_use(struct ashmem_area *area, const struct held *held, uint64_t o
 
 	if (held && page < held->pages && held->holds[page] > 0)
 		return 1;
-	return area->backend->get_pin_status(area->state, offset, sys_page_size()) != ASHMEM_IS_UNPINNED;
+	return area->backend->get_pin_status(area->state, offset, sys_page_size()) !=
+		ASHMEM_IS_UNPINNED;
 }
 
 /* Make all mappings of the area say what holds for these pages. */
@@ -197,7 +203,8 @@ void trap_count_hold(struct ashmem_area *area, uint64_t offset, uint64_t length,
 		held->holds[page] += (uint32_t)by;
 }
 
-int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint64_t offset, int prot, int map_flags)
+int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint64_t offset,
+	int prot, int map_flags)
 {
 	uint64_t mask = sys_page_size() - 1;
 	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)((length + mask) & ~mask);
@@ -207,7 +214,8 @@ int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint
 	if (r == 0) {
 		forget_addresses(start, end); /* MAP_FIXED, or unmapped without our knowledge */
 		if ((map_flags & MAP_TYPE) != MAP_PRIVATE) {
-			mappings[mapping_count++] = (struct mapping){area, start, end, offset, prot};
+			mappings[mapping_count++] =
+				(struct mapping){area, start, end, offset, prot};
 			settle(area, offset, end - start);
 		}
 	}

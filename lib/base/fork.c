@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fork handlers: no mutex of the library may be held by a thread that the child does not have, and areas that are
- * not materialised must be made shareable before the child exists. See fork.h for the order.
+ * Fork handlers: no mutex of the library may be held by a thread that the child does not have, and
+ * areas that are not materialised must be made shareable before the child exists. See fork.h for
+ * the order.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -9,7 +10,7 @@
 #include "base/fork.h"
 #include "base/sys.h"
 
-static int started; /* atomic; the handlers are there, once or more */
+static int started;                 /* atomic; the handlers are there, once or more */
 static THREAD_LOCAL unsigned depth; /* of the handlers of this thread's fork */
 
 static void before_fork(void)
@@ -55,8 +56,9 @@ static void after_fork_in_child(void)
 }
 
 /*
- * No pthread_once, which would remember a want of memory for ever, and no mutex, which a child forked meanwhile would find locked. So two threads may
- * install the handlers twice, and only the first and the last of those that a fork calls do something.
+ * No pthread_once, which would remember a want of memory for ever, and no mutex, which a child
+ * forked meanwhile would find locked. So two threads may install the handlers twice, and only the
+ * first and the last of those that a fork calls do something.
  */
 int process_start(void)
 {

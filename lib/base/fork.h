@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library holds once a process, and how it gets through fork: each module with a mutex of its own has a pair of
- * functions that lock and unlock it, and fork.c calls them around fork in the order in which the mutexes nest:
- * guard, shrinker, trap, areas, budgets, backends, memfd, kernel; and notices and shrinkers, which are leaves.
+ * What the library holds once a process, and how it gets through fork: each module with a mutex of
+ * its own has a pair of functions that lock and unlock it, and fork.c calls them around fork in the
+ * order in which the mutexes nest: guard, shrinker, trap, areas, budgets, backends, memfd, kernel;
+ * and notices and shrinkers, which are leaves.
  */
 #ifndef ASHMEM_LIB_BASE_FORK_H
 #define ASHMEM_LIB_BASE_FORK_H

@@ -2,14 +2,18 @@
 /*
  * The crash-safe lock; see lock.h.
  *
- * The word: 0 free; else the owner's thread id with FUTEX_WAITERS if somebody may sleep; FUTEX_OWNER_DIED, set by the
- * kernel when the owner died. Order that matters, in program order of one thread (it dies at an instruction):
- *   1. list_op_pending = word   2. word = tid   ... critical section ...   3. word = 0   4. wake   5. list_op_pending = NULL
- * Dead between 1 and 2: the word is not ours, and the kernel leaves it. Between 2 and 3: the kernel sets OWNER_DIED.
- * Between 3 and 5: the kernel wakes a waiter in our place if nobody took the lock; else a sleeper's slice ends.
+ * The word: 0 free; else the owner's thread id with FUTEX_WAITERS if somebody may sleep;
+ * FUTEX_OWNER_DIED, set by the kernel when the owner died. Order that matters, in program order of
+ * one thread (it dies at an instruction):
+ *   1. list_op_pending = word   2. word = tid   ... critical section ...   3. word = 0   4. wake
+ *      5. list_op_pending = NULL
+ * Dead between 1 and 2: the word is not ours, and the kernel leaves it. Between 2 and 3: the kernel
+ * sets OWNER_DIED. Between 3 and 5: the kernel wakes a waiter in our place if nobody took the lock;
+ * else a sleeper's slice ends.
  *
- * Thread ids are cached per thread. A child of fork must not use its parent's: a word that the kernel wipes in the child, and
- * as a second line an atfork handler, tell the cache that it is stale.
+ * Thread ids are cached per thread. A child of fork must not use its parent's: a word that the
+ * kernel wipes in the child, and as a second line an atfork handler, tell the cache that it is
+ * stale.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,7 +30,8 @@ THREAD_LOCAL struct lock_thread lock_thread = {.generation = LOCK_NO_GENERATION}
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t not_wiped;
-uint32_t *lock_wiped = &not_wiped; /* reads 0 in a child until it sets its own generation; always 0 where the kernel does not wipe */
+/* reads 0 in a child until it sets its own generation; always 0 where the kernel does not wipe */
+uint32_t *lock_wiped = &not_wiped;
 static uint32_t last_generation; /* of this process or its ancestors */
 
 static void after_fork_in_child(void)
@@ -62,7 +67,10 @@ void lock_refresh_thread(struct lock_thread *self)
 	uint32_t generation = lock_fork_generation();
 
 	self->tid = sys_gettid() & LOCK_TID;
-	/* A child of a bare clone has its parent's list at the same place, but the kernel does not know of it. */
+	/*
+	 * A child of a bare clone has its parent's list at the same place, but the kernel does not
+	 * know of it.
+	 */
 	self->head = sys_robust_head(self->head);
 	self->pending = self->head ? &self->head->list_op_pending : &self->nowhere;
 	self->futex_offset = self->head ? self->head->futex_offset : 0;
@@ -120,14 +128,15 @@ void lock_use_patience(uint64_t begun_ns)
 }
 
 /*
- * Contended, or the owner died. list_op_pending is set around each try only, not while waiting: in another PID namespace the owner may
- * have the thread id that we have here, and our death must not look like its.
+ * Contended, or the owner died. list_op_pending is set around each try only, not while waiting: in
+ * another PID namespace the owner may have the thread id that we have here, and our death must not
+ * look like its.
  */
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 {
 	struct sys_wait wait;
 	uint64_t patience_ns = 0; /* until we wait */
-	uint32_t waiters = 0; /* once we slept, others may still sleep: keep the mark */
+	uint32_t waiters = 0;     /* once we slept, others may still sleep: keep the mark */
 
 	for (unsigned tries = 0;; tries++) {
 		uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);

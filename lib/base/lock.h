@@ -2,12 +2,14 @@
 /*
  * The crash-safe lock: one 32-bit word in shared memory that holds the owner's thread id.
  *
- * If the owner dies, at whatever instruction, the kernel marks the word and wakes a waiter, and the next to acquire
- * the lock learns of it. No pointer lies in shared memory: while a thread holds or takes the lock, `list_op_pending` of
- * its own robust list names the word (get_robust_list(2)), and that is all the kernel needs.
+ * If the owner dies, at whatever instruction, the kernel marks the word and wakes a waiter, and the
+ * next to acquire the lock learns of it. No pointer lies in shared memory: while a thread holds or
+ * takes the lock, `list_op_pending` of its own robust list names the word (get_robust_list(2)), and
+ * that is all the kernel needs.
  *
- * A thread can hold one such lock at a time, must not call into libpthread's robust mutexes meanwhile, and must release it itself.
- * Waiting is bounded. The word trusts nobody: a peer that writes nonsense into it costs the others the bounded wait.
+ * A thread can hold one such lock at a time, must not call into libpthread's robust mutexes
+ * meanwhile, and must release it itself. Waiting is bounded. The word trusts nobody: a peer that
+ * writes nonsense into it costs the others the bounded wait.
  */
 #ifndef ASHMEM_LIB_BASE_LOCK_H
 #define ASHMEM_LIB_BASE_LOCK_H
@@ -25,7 +27,10 @@
 /* The lock is held now, and its last owner died with it: what it guards may be half changed. */
 #define LOCK_OWNER_DIED 1
 
-/* The word: 0 is free; else the owner's thread id and these marks, as the kernel's robust futexes have them. */
+/*
+ * The word: 0 is free; else the owner's thread id and these marks, as the kernel's robust futexes
+ * have them.
+ */
 #define LOCK_WAITERS 0x80000000u /* somebody may sleep */
 #define LOCK_DEAD 0x40000000u    /* set by the kernel: the owner died */
 #define LOCK_TID 0x3fffffffu
@@ -34,11 +39,16 @@
 struct lock_thread {
 	uint32_t generation; /* of the process that this was learned in */
 	uint32_t tid;
-	void **pending;      /* where the kernel looks if this thread dies: list_op_pending of its robust list, or `nowhere` */
-	long futex_offset;   /* of that list: from what is pending to the word */
-	void *nowhere;       /* where there is no list, deaths go unnoticed */
+	/*
+	 * where the kernel looks if this thread dies: list_op_pending of its robust list, or
+	 * `nowhere`
+	 */
+	void **pending;
+	long futex_offset;            /* of that list: from what is pending to the word */
+	void *nowhere;                /* where there is no list, deaths go unnoticed */
 	struct sys_robust_head *head; /* the list, or NULL */
-	uint32_t is_patient; /* a call that takes several locks is under way, and may wait this long for all of them: */
+	/* a call that takes several locks is under way, and may wait this long for all of them: */
+	uint32_t is_patient;
 	uint64_t patience_ns;
 };
 
@@ -55,7 +65,10 @@ static inline struct lock_thread *lock_current_thread(void)
 {
 	struct lock_thread *self = &lock_thread;
 
-	/* The pointer changes once, before any generation is given. Acquire: pairs with the release in start(). */
+	/*
+	 * The pointer changes once, before any generation is given. Acquire: pairs with the release
+	 * in start().
+	 */
 	const uint32_t *wiped = __atomic_load_n(&lock_wiped, __ATOMIC_ACQUIRE);
 
 	if (__builtin_expect(self->generation != __atomic_load_n(wiped, __ATOMIC_RELAXED), 0))
@@ -66,7 +79,10 @@ static inline struct lock_thread *lock_current_thread(void)
 /* Tell the kernel which word to look at if this thread dies. */
 static inline void lock_set_pending(struct lock_thread *self, uint32_t *word)
 {
-	/* Pairs with the kernel's walk when this thread dies: order against the word in program order only. */
+	/*
+	 * Pairs with the kernel's walk when this thread dies: order against the word in program
+	 * order only.
+	 */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	*(void *volatile *)self->pending = (char *)word - self->futex_offset;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -83,7 +99,8 @@ static inline void lock_clear_pending(struct lock_thread *self)
 static inline int lock_try(uint32_t *word, uint32_t *seen, uint32_t value)
 {
 	/* Acquire: pairs with the release in lock_release(). */
-	return __atomic_compare_exchange_n(word, seen, value, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	return __atomic_compare_exchange_n(word, seen, value, 0, __ATOMIC_ACQUIRE,
+		__ATOMIC_RELAXED);
 }
 
 /* 1 if the lock was free, and is held now; else lock_acquire_slowly() comes next. */
@@ -121,9 +138,10 @@ static inline int lock_release(uint32_t *word)
 }
 
 /*
- * Between these two, the calling thread waits LOCK_TIMEOUT_NS at the most for all the locks that it takes, and a moment for each: what peers
- * of many areas, or one that holds a lock again and again, can cost a call. What is left of it is for the next time with the same
- * patience. Within another pair they do nothing.
+ * Between these two, the calling thread waits LOCK_TIMEOUT_NS at the most for all the locks that it
+ * takes, and a moment for each: what peers of many areas, or one that holds a lock again and again,
+ * can cost a call. What is left of it is for the next time with the same patience. Within another
+ * pair they do nothing.
  */
 struct lock_patience {
 	uint64_t left_ns; /* LOCK_TIMEOUT_NS at first */
@@ -133,7 +151,9 @@ struct lock_patience {
 void lock_begin_patience(struct lock_patience *patience);
 void lock_end_patience(struct lock_patience *patience);
 
-/* What the calling thread may still wait; and use some of it for other waiting, which began then. */
+/*
+ * What the calling thread may still wait; and use some of it for other waiting, which began then.
+ */
 uint64_t lock_patience(void);
 void lock_use_patience(uint64_t begun_ns);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stamps from the processor's counter, measured anew against CLOCK_MONOTONIC every five milliseconds.
+ * Stamps from the processor's counter, measured anew against CLOCK_MONOTONIC every five
+ * milliseconds.
  *
- * Reading the clock is the dearest part of an unpin. Where the kernel itself derives the clock from the counter (its clocksource is
- * "tsc", so the counter is constant and the same on all processors) we do as it does, with a rate that each thread measures
- * over ten milliseconds to a second. A pair of readings counts only if nothing came between them, so it is right to
- * some tens of nanoseconds, and extrapolated over five milliseconds it stays so: less than two processes need to tell
- * each other anything. On other systems and processors the clock is read each time.
+ * Reading the clock is the dearest part of an unpin. Where the kernel itself derives the clock from
+ * the counter (its clocksource is "tsc", so the counter is constant and the same on all processors)
+ * we do as it does, with a rate that each thread measures over ten milliseconds to a second. A pair
+ * of readings counts only if nothing came between them, so it is right to some tens of nanoseconds,
+ * and extrapolated over five milliseconds it stays so: less than two processes need to tell each
+ * other anything. On other systems and processors the clock is read each time.
  */
 #include <pthread.h>
 #include <string.h>
@@ -20,7 +22,10 @@ THREAD_LOCAL struct stamp_clock stamp_clock;
 #define MEASURE_LEAST_NS 10000000u
 #define MEASURE_MOST_NS 1000000000u
 #define TRUST_NS 5000000u
-/* A reading of the clock between two of the counter takes less than this many ticks, unless something comes between. */
+/*
+ * A reading of the clock between two of the counter takes less than this many ticks, unless
+ * something comes between.
+ */
 #define READING_TICKS 400u
 #define READING_TRIES 4
 
@@ -31,9 +36,10 @@ static void look_at_clocksource(void)
 {
 	char name[8];
 
-	counter_is_clock = sys_read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource",
-				   name, sizeof(name)) > 0 &&
-			   strcmp(name, "tsc\n") == 0;
+	counter_is_clock =
+		sys_read_file("/sys/devices/system/clocksource/clocksource0/current_clocksource",
+			name, sizeof(name)) > 0 &&
+		strcmp(name, "tsc\n") == 0;
 }
 
 /* Read clock and counter together: 1, or 0 if something came between each time. */
@@ -57,7 +63,8 @@ static void measure(struct stamp_clock *clock, uint64_t ticks, uint64_t ns)
 
 	if (clock->anchor_ns && passed_ns < MEASURE_LEAST_NS)
 		return;
-	if (clock->anchor_ns && passed_ns <= MEASURE_MOST_NS && passed_ticks < UINT64_MAX / 2 && passed_ticks > 0) {
+	if (clock->anchor_ns && passed_ns <= MEASURE_MOST_NS && passed_ticks < UINT64_MAX / 2 &&
+		passed_ticks > 0) {
 		uint64_t rate = (passed_ns << 32) / passed_ticks, known = clock->ns_per_tick;
 		/* A counter that changes its pace is none. */
 		int steady = !known || (rate < known + known / 1000 && rate > known - known / 1000);

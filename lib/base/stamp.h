@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The time for stamps: CLOCK_MONOTONIC in nanoseconds, which all processes of a system share, as cheaply as it can be had.
+ * The time for stamps: CLOCK_MONOTONIC in nanoseconds, which all processes of a system share, as
+ * cheaply as it can be had.
  */
 #ifndef ASHMEM_LIB_BASE_STAMP_H
 #define ASHMEM_LIB_BASE_STAMP_H
@@ -12,10 +13,11 @@
 /* What a thread knows of the processor's time stamp counter, and the last stamp that it gave. */
 struct stamp_clock {
 	uint64_t last_stamp;
-	uint64_t base_ticks, base_ns;     /* read together: where we count from */
-	uint64_t valid_ticks;             /* how far from the base this is trusted; 0: not at all */
-	uint64_t ns_per_tick;             /* times 2^32; 0: not known yet */
-	uint64_t anchor_ticks, anchor_ns; /* read together earlier: what the rate is measured from */
+	uint64_t base_ticks, base_ns; /* read together: where we count from */
+	uint64_t valid_ticks;         /* how far from the base this is trusted; 0: not at all */
+	uint64_t ns_per_tick;         /* times 2^32; 0: not known yet */
+	/* read together earlier: what the rate is measured from */
+	uint64_t anchor_ticks, anchor_ns;
 };
 
 extern THREAD_LOCAL struct stamp_clock stamp_clock;

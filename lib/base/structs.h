@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Public structures that grow: each begins with `size_t struct_size`, set by the caller to the bytes it knows. The rule that
- * users go by stands in <ashmem/ashmem.h>, "Structures that grow"; every such structure passes through one of these two.
+ * Public structures that grow: each begins with `size_t struct_size`, set by the caller to the
+ * bytes it knows. The rule that users go by stands in <ashmem/ashmem.h>, "Structures that grow";
+ * every such structure passes through one of these two.
  */
 #ifndef ASHMEM_LIB_BASE_STRUCTS_H
 #define ASHMEM_LIB_BASE_STRUCTS_H
@@ -10,7 +11,10 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Fill the caller's structure from ours of `ours_size` bytes; `struct_size` stays, what we do not know becomes 0. */
+/*
+ * Fill the caller's structure from ours of `ours_size` bytes; `struct_size` stays, what we do not
+ * know becomes 0.
+ */
 static inline void struct_copy_out(void *theirs, const void *ours, size_t ours_size)
 {
 	size_t their_size, size;
@@ -24,8 +28,9 @@ static inline void struct_copy_out(void *theirs, const void *ours, size_t ours_s
 }
 
 /*
- * Take the caller's structure into ours of `ours_size` bytes, whose members the caller may not know stay as they are. 0, -EINVAL,
- * or -E2BIG: a newer program's wish that we do not know must not pass for granted.
+ * Take the caller's structure into ours of `ours_size` bytes, whose members the caller may not know
+ * stay as they are. 0, -EINVAL, or -E2BIG: a newer program's wish that we do not know must not pass
+ * for granted.
  */
 static inline int struct_copy_in(void *ours, size_t ours_size, const void *theirs)
 {

@@ -50,7 +50,10 @@
 int sys_memfd_create(const char *name)
 {
 	unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	/* Since 6.3 a system can demand that the flag be given (vm.memfd_noexec); before, it is unknown: EINVAL. */
+	/*
+	 * Since 6.3 a system can demand that the flag be given (vm.memfd_noexec); before, it is
+	 * unknown: EINVAL.
+	 */
 	long fd = syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
 
 	if (fd < 0 && errno == EINVAL)
@@ -64,7 +67,8 @@ int sys_is_huge(int fd)
 {
 	struct statfs file_system;
 
-	return fstatfs(fd, &file_system) == 0 && (unsigned long)file_system.f_type == HUGETLBFS_MAGIC;
+	return fstatfs(fd, &file_system) == 0 &&
+		(unsigned long)file_system.f_type == HUGETLBFS_MAGIC;
 }
 
 int sys_is_memfd(int fd)
@@ -171,7 +175,8 @@ int sys_read_file(const char *path, char *text, size_t size)
 
 uint64_t sys_now_ns(void)
 {
-	struct timespec now = {.tv_sec = 0}; /* no clock in a sandbox: ages are wrong then, and nothing else */
+	/* no clock in a sandbox: ages are wrong then, and nothing else */
+	struct timespec now = {.tv_sec = 0};
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
@@ -353,7 +358,10 @@ int sys_reopen_read_only(int fd)
 
 void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
-	/* SYS_futex takes the kernel's old timespec of two longs; newer 32-bit ports have SYS_futex_time64 only. */
+	/*
+	 * SYS_futex takes the kernel's old timespec of two longs; newer 32-bit ports have
+	 * SYS_futex_time64 only.
+	 */
 #ifdef SYS_futex
 	struct {
 		long sec, nsec;
@@ -401,11 +409,15 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 		head = inherited;
 	if (head)
 		return head;
-	/* glibc registers every thread's list at its start; musl at the thread's first robust mutex. */
+	/*
+	 * glibc registers every thread's list at its start; musl at the thread's first robust
+	 * mutex.
+	 */
 	if (pthread_mutexattr_init(&attr) != 0)
 		return NULL;
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED); /* musl: for shared ones only */
+	/* musl: for shared ones only */
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	if (pthread_mutex_init(&mutex, &attr) == 0) {
 		if (pthread_mutex_lock(&mutex) == 0)
 			pthread_mutex_unlock(&mutex);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The edge to the kernel: system calls that libc may lack, constants that headers may lack, and the fallbacks.
- * Nothing above this file names a kernel version. Every function returns a negative errno on failure.
+ * The edge to the kernel: system calls that libc may lack, constants that headers may lack, and the
+ * fallbacks. Nothing above this file names a kernel version. Every function returns a negative
+ * errno on failure.
  */
 #ifndef ASHMEM_LIB_BASE_SYS_H
 #define ASHMEM_LIB_BASE_SYS_H
@@ -34,22 +35,30 @@ struct sys_robust_head {
 	void *list_op_pending;
 };
 
-/* musl loads no library that needs static TLS by dlopen; glibc keeps a reserve for it, and it is faster. */
+/*
+ * musl loads no library that needs static TLS by dlopen; glibc keeps a reserve for it, and it is
+ * faster.
+ */
 #ifdef __GLIBC__
 #define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 #else
 #define THREAD_LOCAL __thread
 #endif
 
-/* Fences between threads. The thread sanitizer knows none and warns; what they order is in shared memory, which it does not see. */
+/*
+ * Fences between threads. The thread sanitizer knows none and warns; what they order is in shared
+ * memory, which it does not see.
+ */
 #if defined(__SANITIZE_THREAD__)
 #define FENCE(order) __atomic_signal_fence(order)
 #else
 #define FENCE(order) __atomic_thread_fence(order)
 #endif
 
-/* A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has that (6.3). -ENODEV if there are none, or
- * they are forbidden. */
+/*
+ * A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has
+ * that (6.3). -ENODEV if there are none, or they are forbidden.
+ */
 int sys_memfd_create(const char *name);
 
 extern size_t sys_known_page_size;
@@ -83,9 +92,10 @@ int sys_is_huge(int fd);
 #endif
 
 /*
- * Bounded waiting for a peer. Only time counts in which the caller could run: between two looks at the clock, SYS_WAIT_STEP_NS at the most. A
- * thread that got no processor for long, a process or a machine that was stopped, has not used up its wait: there was nobody who could have
- * seen the peer go on. So whoever waits looks at least that often, after a try and before the next pause.
+ * Bounded waiting for a peer. Only time counts in which the caller could run: between two looks at
+ * the clock, SYS_WAIT_STEP_NS at the most. A thread that got no processor for long, a process or a
+ * machine that was stopped, has not used up its wait: there was nobody who could have seen the peer
+ * go on. So whoever waits looks at least that often, after a try and before the next pause.
  */
 #define SYS_WAIT_STEP_NS 20000000u
 struct sys_wait {
@@ -95,25 +105,34 @@ struct sys_wait {
 void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns);
 int sys_wait_is_over(struct sys_wait *wait);
 
-/* A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT after SYS_TIMEOUT_NS. */
+/*
+ * A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT
+ * after SYS_TIMEOUT_NS.
+ */
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);
 
 /*
- * Locks on a byte range, which belong to the open file description and end with it: fcntl(2), F_OFD_SETLK, Linux 3.15. A read lock needs
- * a descriptor that reads, a write lock one that writes. -EAGAIN if another description's lock is in the way; does not wait.
- * -ENOMEM, also where the kernel says ENOLCK; -ENOTSUP where there are no such locks.
+ * Locks on a byte range, which belong to the open file description and end with it: fcntl(2),
+ * F_OFD_SETLK, Linux 3.15. A read lock needs a descriptor that reads, a write lock one that writes.
+ * -EAGAIN if another description's lock is in the way; does not wait. -ENOMEM, also where the
+ * kernel says ENOLCK; -ENOTSUP where there are no such locks.
  */
 enum sys_range_lock { SYS_LOCK_NONE, SYS_LOCK_READ, SYS_LOCK_WRITE };
 int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length);
 
-/* Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE). */
+/*
+ * Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE).
+ */
 int sys_truncate(int fd, uint64_t size_bytes);
 
 /* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
-/* Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes. Moves the file's position. */
+/*
+ * Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes.
+ * Moves the file's position.
+ */
 uint64_t sys_data_bytes(int fd, uint64_t from);
 
 /* Bytes of a huge page: what one table of small pages maps, with entries of eight bytes. */
@@ -123,43 +142,62 @@ static inline size_t sys_huge_bytes(void)
 }
 
 /*
- * Map a file, as mmap(2) does it at an address of its choice; if it is as long as a huge page, then at an address that lets the kernel
- * use some. MAP_FAILED and errno.
+ * Map a file, as mmap(2) does it at an address of its choice; if it is as long as a huge page, then
+ * at an address that lets the kernel use some. MAP_FAILED and errno.
  */
 void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset);
 
-/* Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL before Linux 6.1, or if it never will. */
+/*
+ * Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL
+ * before Linux 6.1, or if it never will.
+ */
 int sys_collapse(void *addr, size_t length);
 
-/* Have the pages of a mapping in memory, whole huge pages where that works: madvise(2), MADV_POPULATE_READ. -ENOTSUP before Linux 5.14. */
+/*
+ * Have the pages of a mapping in memory, whole huge pages where that works: madvise(2),
+ * MADV_POPULATE_READ. -ENOTSUP before Linux 5.14.
+ */
 int sys_populate(void *addr, size_t length);
 
-/* Free the pages of a byte range of a file; they read as zeroes then. fallocate(2), FALLOC_FL_PUNCH_HOLE. */
+/*
+ * Free the pages of a byte range of a file; they read as zeroes then. fallocate(2),
+ * FALLOC_FL_PUNCH_HOLE.
+ */
 int sys_punch(int fd, uint64_t offset, uint64_t length);
 
-/* Seal a file against writing through anything but the mappings that exist, and against more seals. -EINVAL before Linux 5.1. */
+/*
+ * Seal a file against writing through anything but the mappings that exist, and against more seals.
+ * -EINVAL before Linux 5.1.
+ */
 int sys_seal_writing(int fd);
 int sys_is_write_sealed(int fd);
 
 /*
- * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is not mounted or forbids it; -ETIMEDOUT if a
- * peer with a lease on the file (fcntl(2), F_SETLEASE) does not give it up within SYS_TIMEOUT_NS.
+ * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is
+ * not mounted or forbids it; -ETIMEDOUT if a peer with a lease on the file (fcntl(2), F_SETLEASE)
+ * does not give it up within SYS_TIMEOUT_NS.
  */
 int sys_reopen_read_only(int fd);
 
-/* Wait while *word is `value`, at most `timeout_ns`; returns at any wake-up, signal or timeout. futex(2), shared. */
+/*
+ * Wait while *word is `value`, at most `timeout_ns`; returns at any wake-up, signal or timeout.
+ * futex(2), shared.
+ */
 void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void sys_futex_wake(uint32_t *word, int count);
 
 uint32_t sys_gettid(void);
 
 /*
- * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none, `inherited` (the thread's
- * before it was cloned, or NULL) is registered.
+ * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none,
+ * `inherited` (the thread's before it was cloned, or NULL) is registered.
  */
 struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited);
 
-/* A word that reads 1 now and 0 in a child after fork, or NULL if the kernel cannot do that. Linux 4.14. */
+/*
+ * A word that reads 1 now and 0 in a child after fork, or NULL if the kernel cannot do that. Linux
+ * 4.14.
+ */
 uint32_t *sys_wiped_on_fork(void);
 
 #endif /* ASHMEM_LIB_BASE_SYS_H */

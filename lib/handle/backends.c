@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The registry of backends: the built-in ones, those that the program adds, and the choice among them.
+ * The registry of backends: the built-in ones, those that the program adds, and the choice among
+ * them.
  *
- * A mutex guards the list while it grows; entries never go away, so a count read with acquire makes the entries below it
- * safe to read without the mutex.
+ * A mutex guards the list while it grows; entries never go away, so a count read with acquire makes
+ * the entries below it safe to read without the mutex.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,13 +18,19 @@
 
 #define BUILT_IN 2
 
-/* What ends the table of 0.9: every program has at least that much. Operations that come later are added behind it. */
-#define TABLE_0_9 (offsetof(struct ashmem_backend, present) + sizeof(((struct ashmem_backend *)NULL)->present))
+/*
+ * What ends the table of 0.9: every program has at least that much. Operations that come later are
+ * added behind it.
+ */
+#define TABLE_0_9                                   \
+	(offsetof(struct ashmem_backend, present) + \
+		sizeof(((struct ashmem_backend *)NULL)->present))
 
 /* The capabilities that the operations of today's table are behind. */
-#define CAPABILITIES                                                                                                       \
-	(ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_PURGE_ALL | ASHMEM_BACKEND_CAP_INSPECT | ASHMEM_BACKEND_CAP_SEAL |    \
-		ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST)
+#define CAPABILITIES                                                                             \
+	(ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_PURGE_ALL | ASHMEM_BACKEND_CAP_INSPECT |    \
+		ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS | \
+		ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST)
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 /* "auto" takes the first of the built-in ones that works. */
@@ -31,11 +38,14 @@ static const struct ashmem_backend *backends[BACKENDS_MAX] = {
 	&backend_kernel,
 	&backend_memfd,
 };
-/* What the program added, each as a whole table: an operation that its version does not know is NULL. */
+/*
+ * What the program added, each as a whole table: an operation that its version does not know is
+ * NULL.
+ */
 static struct ashmem_backend added[BACKENDS_MAX - BUILT_IN];
 static unsigned count = BUILT_IN;
 static const struct ashmem_backend *selected; /* NULL: not by ashmem_backend_select() */
-static int selected_auto;                     /* "auto" was selected: the environment does not count */
+static int selected_auto; /* "auto" was selected: the environment does not count */
 
 void backends_before_fork(void)
 {
@@ -138,13 +148,15 @@ int ashmem_backend_select(const char *name)
 
 static int is_complete(const struct ashmem_backend *b)
 {
-	if (!b->name || !*b->name || strcmp(b->name, "auto") == 0 || (b->capabilities & ~CAPABILITIES))
+	if (!b->name || !*b->name || strcmp(b->name, "auto") == 0 ||
+		(b->capabilities & ~CAPABILITIES))
 		return 0;
 	if (!b->probe || !b->create || !b->close || !b->set_name || !b->get_name || !b->set_size ||
 		!b->get_size || !b->set_prot || !b->get_prot || !b->get_fd || !b->map || !b->read ||
 		!b->pread || !b->seek || !b->pin || !b->unpin || !b->get_pin_status)
 		return 0;
-	if ((b->capabilities & ASHMEM_BACKEND_CAP_LRU) && (!b->evictable || !b->oldest || !b->purge))
+	if ((b->capabilities & ASHMEM_BACKEND_CAP_LRU) &&
+		(!b->evictable || !b->oldest || !b->purge))
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_PURGE_ALL) && !b->purge_all)
 		return 0;
@@ -158,7 +170,8 @@ static int is_complete(const struct ashmem_backend *b)
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_EXPORT) && !b->export_read_only)
 		return 0;
-	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) || (b->find_unpinned && b->get_stats);
+	return !(b->capabilities & ASHMEM_BACKEND_CAP_INSPECT) ||
+		(b->find_unpinned && b->get_stats);
 }
 
 int ashmem_backend_register(const struct ashmem_backend *backend)

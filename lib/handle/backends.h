@@ -13,10 +13,16 @@
 extern const struct ashmem_backend backend_memfd;
 extern const struct ashmem_backend backend_kernel;
 
-/* The backend for a new area: selected, or named by the environment, or the best that works. 0, -ENODEV, -ENOENT. */
+/*
+ * The backend for a new area: selected, or named by the environment, or the best that works. 0,
+ * -ENODEV, -ENOENT.
+ */
 int backend_choose(const struct ashmem_backend **chosen);
 
-/* The backend that recognises a descriptor, with the state it made. -EINVAL if none does, or the backend's error. */
+/*
+ * The backend that recognises a descriptor, with the state it made. -EINVAL if none does, or the
+ * backend's error.
+ */
 int backend_import(int fd, const struct ashmem_backend **chosen, void **state);
 
 #endif /* ASHMEM_LIB_HANDLE_BACKENDS_H */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The areas of this process: one struct ashmem_area each, however often it is imported. A table finds it by the backend's state.
+ * The areas of this process: one struct ashmem_area each, however often it is imported. A table
+ * finds it by the backend's state.
  *
- * The mutex guards the table, the list and the reference counts, and is not held while a backend works.
+ * The mutex guards the table, the list and the reference counts, and is not held while a backend
+ * works.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -71,7 +73,11 @@ static struct ashmem_area *find_area(const struct ashmem_backend *backend, const
 
 void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
 {
-	process_start(); /* may be the first call of all; a fork meanwhile must not leave the child a mutex that is locked */
+	/*
+	 * may be the first call of all; a fork meanwhile must not leave the child a mutex that is
+	 * locked
+	 */
+	process_start();
 	pthread_mutex_lock(&mutex);
 	for (struct ashmem_area *area = areas; area; area = area->next)
 		visit(area, context);

@@ -61,7 +61,10 @@ static int set_size(int fd, uint64_t size_bytes)
 	/* The memfd backend's limit, so that both answer alike. */
 	if (size_bytes > (uint64_t)RANGE_MAX_PAGES * sys_page_size())
 		return -EFBIG;
-	/* D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin beyond. */
+	/*
+	 * D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin
+	 * beyond.
+	 */
 	if (size_bytes > GIB_4 - sys_page_size())
 		return -EOVERFLOW;
 	return kernel_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
@@ -88,8 +91,8 @@ static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 	return area;
 }
 
-int kernel_create(
-	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
+int kernel_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+	void **state)
 {
 	int fd = kernel_open_node();
 

@@ -69,8 +69,8 @@ void kernel_node_after_fork(void);
 /* -- operations of the backend, as <ashmem/backend.h> has them -- */
 
 /* area.c */
-int kernel_create(
-	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state);
+int kernel_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+	void **state);
 int kernel_import(void *userdata, int fd, void **state);
 void kernel_close(void *state);
 int kernel_set_name(void *state, const char *name);

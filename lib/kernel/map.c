@@ -46,8 +46,8 @@ static void *map_file(const struct kernel_area *area, const struct request *requ
 		(off_t)request->offset);
 }
 
-static int map_shared(
-	const struct kernel_area *area, const struct request *request, int kind, void **addr)
+static int map_shared(const struct kernel_area *area, const struct request *request, int kind,
+	void **addr)
 {
 	int flags = (request->flags & ~MAP_TYPE) | kind | MAP_NORESERVE;
 	void *mapped = map_file(area, request, flags);
@@ -99,8 +99,8 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
- * Copy less than a page that is mapped with PROT_WRITE alone. Most processors let it be read all the
- * same; through a pipe, so that one which does not answers with an error.
+ * Copy less than a page that is mapped with PROT_WRITE alone. Most processors let it be read all
+ * the same; through a pipe, so that one which does not answers with an error.
  */
 static int copy_write_only(unsigned char *to, const unsigned char *from, size_t length)
 {
@@ -160,8 +160,8 @@ static int copy_pages(struct kernel_area *area, unsigned char *to, size_t length
 }
 
 /* Give a private mapping, which shows zeroes, the area's bytes as its own copies. */
-static int fill_private(
-	struct kernel_area *area, unsigned char *mapped, const struct request *request)
+static int fill_private(struct kernel_area *area, unsigned char *mapped,
+	const struct request *request)
 {
 	size_t page = sys_page_size(), length = (request->length + page - 1) & ~(page - 1);
 	int must_open = !(request->prot & PROT_WRITE);
@@ -174,7 +174,10 @@ static int fill_private(
 	return r;
 }
 
-/* Take the place before anything is materialised: a place that cannot be had leaves the area as it was. */
+/*
+ * Take the place before anything is materialised: a place that cannot be had leaves the area as it
+ * was.
+ */
 static int reserve(struct request *request)
 {
 	int flags = request->flags & ~(MAP_POPULATE | MAP_LOCKED | MAP_HUGETLB);

@@ -38,7 +38,7 @@ void kernel_node_after_fork(void)
 static int is_passing(int error)
 {
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EAGAIN ||
-	       error == -EINTR;
+		error == -EINTR;
 }
 
 static int try_node(const char *path)

@@ -72,12 +72,12 @@ int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offset)
 static int64_t position_of(int fd)
 {
 	const off_t mark_length = ((off_t)1 << 40) + getpid();
-	off_t direction = 1; /* -1: the mark lies before the position, where it would not fit behind */
+	/* -1: the mark lies before the position, where it would not fit behind */
+	off_t direction = 1;
 
 	for (int tries = 0; tries < 3; tries++) {
-		struct flock mark = {.l_type = F_RDLCK,
-			.l_whence = SEEK_CUR,
-			.l_len = direction * mark_length};
+		struct flock mark = {
+			.l_type = F_RDLCK, .l_whence = SEEK_CUR, .l_len = direction * mark_length};
 		struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		if (fcntl(fd, F_OFD_SETLK, &mark) < 0) {
 			if ((errno != EINVAL && errno != EOVERFLOW) || direction < 0)

@@ -2,11 +2,12 @@
 /*
  * The life of a memfd area: created, materialised, imported, shared with children, closed.
  *
- * An area without memory is a newborn: name, size and mask are kept in the process, and no descriptor exists. Newborns that were
- * there when the process forked have a *birth*, by which parent and child share them (birth.h).
+ * An area without memory is a newborn: name, size and mask are kept in the process, and no
+ * descriptor exists. Newborns that were there when the process forked have a *birth*, by which
+ * parent and child share them (birth.h).
  *
- * One mutex guards the young and the table of materialised areas, which finds an area again when its descriptor
- * is imported. It comes before any control lock or birth lock.
+ * One mutex guards the young and the table of materialised areas, which finds an area again when
+ * its descriptor is imported. It comes before any control lock or birth lock.
  */
 #include <assert.h>
 #include <errno.h>
@@ -143,8 +144,9 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 }
 
 /*
- * Establish the area. The mutex is held. A child of a bare clone shares the memfd without our knowing and may do the same at this
- * moment: a record lock, which fork does not hand on, decides who writes the control block; the other attaches to it.
+ * Establish the area. The mutex is held. A child of a bare clone shares the memfd without our
+ * knowing and may do the same at this moment: a record lock, which fork does not hand on, decides
+ * who writes the control block; the other attaches to it.
  */
 static int establish(struct memfd_area *area)
 {
@@ -160,8 +162,8 @@ static int establish(struct memfd_area *area)
 	if (r == CONTROL_NONE && (uint64_t)status.st_size != control_file_bytes(area->size_bytes))
 		r = -EUCLEAN;
 	if (r == CONTROL_NONE)
-		r = control_make(
-			&area->control, area->fd, area->size_bytes, area->prot, area->name);
+		r = control_make(&area->control, area->fd, area->size_bytes, area->prot,
+			area->name);
 	sys_unlock_file(area->fd);
 	if (r < 0)
 		return r;
@@ -215,7 +217,10 @@ int memfd_open_read_only(int fd)
 {
 	int copy = sys_reopen_read_only(fd);
 
-	/* Other users shall not reopen it for writing. Only the file's owner can do this, and could undo it. */
+	/*
+	 * Other users shall not reopen it for writing. Only the file's owner can do this, and could
+	 * undo it.
+	 */
 	if (copy >= 0 && fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM) {
 		int error = errno;
 		close(copy);
@@ -242,11 +247,11 @@ static int map_fd(int fd, struct memfd_mapping *mapping)
 }
 
 /*
- * Size the memfd, write its control block if `status` is not NULL, map it for who wants that, and seal it: what can fail comes before what
- * cannot be undone.
+ * Size the memfd, write its control block if `status` is not NULL, map it for who wants that, and
+ * seal it: what can fail comes before what cannot be undone.
  */
-static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct memfd_mapping *mapping,
-	struct stat *status)
+static int size_map_seal(struct memfd_area *area, int fd, int map_from,
+	struct memfd_mapping *mapping, struct stat *status)
 {
 	int r = control_reserve(fd, area->size_bytes);
 
@@ -256,7 +261,9 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct m
 		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
 	if (r == 0 && mapping)
 		r = map_fd(map_from, mapping);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, MEMFD_SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) < 0) {
+	if (r == 0 &&
+		fcntl(fd, F_ADD_SEALS, MEMFD_SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) <
+			0) {
 		r = errno == EPERM ? -EUCLEAN : -errno; /* sealed by a peer, against us */
 		if (mapping)
 			munmap(mapping->addr, mapping->length);
@@ -266,7 +273,10 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from, struct m
 	return r;
 }
 
-/* Make the memory, and the state `with_state`; all or nothing, but that a file of a birth stays sealed. The area is held as a newborn. */
+/*
+ * Make the memory, and the state `with_state`; all or nothing, but that a file of a birth stays
+ * sealed. The area is held as a newborn.
+ */
 static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
 	struct stat status = {.st_ino = 0};
@@ -292,7 +302,10 @@ static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, i
 	area->fd = fd;
 	area->read_only_fd = read_only;
 	if (area->birth) {
-		/* Not before it is sealed: who shares it could make it smaller under our hands. If this fails, the next call does it. */
+		/*
+		 * Not before it is sealed: who shares it could make it smaller under our hands. If
+		 * this fails, the next call does it.
+		 */
 		r = establish(area);
 		if (r < 0 && mapping)
 			munmap(mapping->addr, mapping->length);
@@ -418,7 +431,9 @@ void memfd_after_fork(void)
 
 void memfd_after_fork_in_child(void)
 {
-	/* The child shares the descriptions of its parent's locks, which must end with the parent. */
+	/*
+	 * The child shares the descriptions of its parent's locks, which must end with the parent.
+	 */
 	for_each_established(memfd_forget_locks);
 }
 
@@ -483,7 +498,10 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	return 0;
 }
 
-/* The area of a descriptor of our own: known already, or new. The descriptor is used up if it succeeds. */
+/*
+ * The area of a descriptor of our own: known already, or new. The descriptor is used up if it
+ * succeeds.
+ */
 static int adopt(int fd, const struct stat *status, int writable, struct memfd_area **adopted)
 {
 	struct memfd_area *area, *built, *next;
@@ -527,7 +545,8 @@ int memfd_import(void *userdata, int fd, void **state)
 		return r;
 	if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd)) /* fcntl(2): seals are for memfds and tmpfs files */
+	/* fcntl(2): seals are for memfds and tmpfs files */
+	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd))
 		return -ENOTTY;
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memfd backend: every call on an area, over the control block (control.h) and the life of areas (area.h).
+ * The memfd backend: every call on an area, over the control block (control.h) and the life of
+ * areas (area.h).
  *
- * The area layer has checked the arguments; what is here takes the control lock for a few instructions around the range list.
- * An area that came through a read-only descriptor has its state mapped read-only: name, size, mask and data can be
- * read, everything else is -EACCES.
+ * The area layer has checked the arguments; what is here takes the control lock for a few
+ * instructions around the range list. An area that came through a read-only descriptor has its
+ * state mapped read-only: name, size, mask and data can be read, everything else is -EACCES.
  */
 #include <errno.h>
 #include <sched.h>
@@ -98,7 +99,10 @@ static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
 	return 0;
 }
 
-/* The new mask, or -EINVAL: bits can only go. personality(2): with READ_IMPLIES_EXEC, READ brings EXEC along. */
+/*
+ * The new mask, or -EINVAL: bits can only go. personality(2): with READ_IMPLIES_EXEC, READ brings
+ * EXEC along.
+ */
 static int narrowed(int mask, int prot)
 {
 	if (prot & ~mask)
@@ -230,7 +234,10 @@ static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to
 	control_unlock(&area->control, 0);
 }
 
-/* The bytes are taken by moving the position; they are read without the lock, since a page may have to come from swap. */
+/*
+ * The bytes are taken by moving the position; they are read without the lock, since a page may have
+ * to come from swap.
+ */
 static int64_t memfd_read(void *state, void *buf, size_t length)
 {
 	struct memfd_area *area = state;
@@ -320,7 +327,8 @@ static uint32_t page_at(const struct control_map *control, uint64_t offset)
 }
 
 /* The pages have left the list, and some had the purge mark: say what was lost, and forget it. */
-static __attribute__((noinline, cold)) void tell_lost(struct control_map *control, uint32_t first, uint32_t last, struct memfd_report *report)
+static __attribute__((noinline, cold)) void tell_lost(struct control_map *control, uint32_t first,
+	uint32_t last, struct memfd_report *report)
 {
 	control->shared->pins_found_purged++;
 	if (report)
@@ -328,7 +336,8 @@ static __attribute__((noinline, cold)) void tell_lost(struct control_map *contro
 	control_clear_lost(control, first, last);
 }
 
-static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length, struct memfd_report *report)
+static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
+	struct memfd_report *report)
 {
 	struct control_map *control = &area->control;
 
@@ -341,12 +350,14 @@ static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
 	}
 	if (r < 0)
 		return !memfd_is_reader(area)
-			       ? r
-			       : memfd_reader_pin(area, page_at(control, offset),
-					 page_at(control, offset + length - 1), report);
-	r = range_pin(control_list(control), page_at(control, offset), page_at(control, offset + length - 1));
+			? r
+			: memfd_reader_pin(area, page_at(control, offset),
+				  page_at(control, offset + length - 1), report);
+	r = range_pin(control_list(control), page_at(control, offset),
+		page_at(control, offset + length - 1));
 	if (r > 0)
-		tell_lost(control, page_at(control, offset), page_at(control, offset + length - 1), report);
+		tell_lost(control, page_at(control, offset), page_at(control, offset + length - 1),
+			report);
 	control_unlock(control, r);
 	return r;
 }
@@ -368,8 +379,8 @@ static int memfd_pin_lost(void *state, uint64_t offset, uint64_t length, struct 
 }
 
 /* Always inline: what a plain unpin need not ask is known when it is compiled. */
-static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, uint64_t offset, uint64_t length, uint32_t priority,
-	uint32_t order)
+static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, uint64_t offset,
+	uint64_t length, uint32_t priority, uint32_t order)
 {
 	struct control_map *control = &area->control;
 
@@ -379,10 +390,9 @@ static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, 
 	uint64_t now = stamp_now(clock);
 	int r = memfd_lock(area);
 	if (r < 0)
-		return !memfd_is_reader(area)
-			       ? r
-			       : memfd_reader_unpin(area, page_at(control, offset),
-					 page_at(control, offset + length - 1));
+		return !memfd_is_reader(area) ? r
+					      : memfd_reader_unpin(area, page_at(control, offset),
+							page_at(control, offset + length - 1));
 	struct range_list *list = control_list(control);
 	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
 		key_of(priority, order, control_next_stamp(control, clock, now)));
@@ -413,10 +423,9 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 		return ASHMEM_IS_PINNED;
 	int r = memfd_lock(area);
 	if (r < 0)
-		return !memfd_is_reader(area)
-			       ? r
-			       : memfd_reader_status(area, page_at(control, offset),
-					 page_at(control, offset + length - 1));
+		return !memfd_is_reader(area) ? r
+					      : memfd_reader_status(area, page_at(control, offset),
+							page_at(control, offset + length - 1));
 	r = range_overlaps(control_list(control), page_at(control, offset),
 		page_at(control, offset + length - 1));
 	control_unlock(control, r);
@@ -431,12 +440,12 @@ static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
 static int is_purgeable(struct memfd_area *area)
 {
 	return memfd_look_again(area) && !area->plain && area->control.writable &&
-	       !SHARED_LOAD(area->control.shared->sealed);
+		!SHARED_LOAD(area->control.shared->sealed);
 }
 
 /*
- * Whether this purge has done all that an area can give it, every page freed and every range passed over, twice. Then somebody makes work
- * as fast as we do it; the next purge may go on.
+ * Whether this purge has done all that an area can give it, every page freed and every range passed
+ * over, twice. Then somebody makes work as fast as we do it; the next purge may go on.
  */
 static int is_tired(const struct memfd_area *area)
 {
@@ -503,15 +512,21 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		r = control_lock(&area->control);
 		if (r < 0)
 			break;
-		/* A range that was begun is finished, also when enough is free; a later one is then not begun. */
+		/*
+		 * A range that was begun is finished, also when enough is free; a later one is then
+		 * not begun.
+		 */
 		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
 		uint64_t limit = freed < nr_pages ? newest : unfinished;
 		r = control_purge(&area->control, limit, want, &freed, &unfinished);
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
-		/* Nothing freed, but not at the end: the ranges that were passed over were too many for one go. */
+				       /*
+		 * Nothing freed, but not at the end: the ranges that were passed over were too many
+		 * for one go.
+		 */
 	} while (r > 0 && !is_tired(area) &&
-		 (unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
+		(unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
 	if (freed == 0)
 		lock_use_patience(begun_ns);
 	return r < 0 && freed == 0 ? r : (int64_t)freed;
@@ -541,7 +556,7 @@ static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uin
 	*length = (uint64_t)range.pages << control->page_shift;
 	int evictable = range.live && !SHARED_LOAD(control->shared->sealed);
 	*range_state = (range.flags & RANGE_PURGED ? ASHMEM_RANGE_PURGED : 0) |
-		       (evictable ? ASHMEM_RANGE_EVICTABLE : 0);
+		(evictable ? ASHMEM_RANGE_EVICTABLE : 0);
 	return 1;
 }
 
@@ -549,9 +564,8 @@ const struct ashmem_backend backend_memfd = {
 	.struct_size = sizeof(struct ashmem_backend),
 	.name = "memfd",
 	.capabilities = ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_INSPECT |
-			ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT |
-			ASHMEM_BACKEND_CAP_HOLDS | ASHMEM_BACKEND_CAP_PRIORITIES |
-			ASHMEM_BACKEND_CAP_LOST,
+		ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS |
+		ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST,
 	.probe = memfd_probe,
 	.create = memfd_create_area,
 	.import = memfd_import,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Newborns that parent and child share (birth.h). What they read there, a peer can have written: it is checked. */
+/*
+ * Newborns that parent and child share (birth.h). What they read there, a peer can have written: it
+ * is checked.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,8 +25,8 @@ struct birth {
 
 void birth_give(struct memfd_area *area, int fd)
 {
-	struct birth *birth =
-		mmap(NULL, sizeof(*birth), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct birth *birth = mmap(NULL, sizeof(*birth), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (birth == MAP_FAILED) {
 		close(fd);
@@ -68,8 +71,8 @@ int birth_begin_work(struct memfd_area *area)
 	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
 	area->name[ASHMEM_NAME_LEN - 1] = '\0';
 	/*
-	 * Sealed, it has its final size: whoever did that may have died before saying so, or before writing the state, which is then
-	 * written with what was just read.
+	 * Sealed, it has its final size: whoever did that may have died before saying so, or before
+	 * writing the state, which is then written with what was just read.
 	 */
 	if (!__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) && !is_sealed(area->fd))
 		return 0;

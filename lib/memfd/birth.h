@@ -2,11 +2,13 @@
 /*
  * Births: newborns that a process and the children that it forked share.
  *
- * A newborn has no memory, and so nothing that a child could inherit; but the child must still share it (contract rule 3). A fork
- * handler gives it a birth: a page shared by parent and child with name, size and mask, and an empty memfd that both inherit. Whoever
- * materialises the area first does so in that memfd; the others find it there.
+ * A newborn has no memory, and so nothing that a child could inherit; but the child must still
+ * share it (contract rule 3). A fork handler gives it a birth: a page shared by parent and child
+ * with name, size and mask, and an empty memfd that both inherit. Whoever materialises the area
+ * first does so in that memfd; the others find it there.
  *
- * The mutex of area.c is held in all of these; it comes before the birth's lock, which is between processes.
+ * The mutex of area.c is held in all of these; it comes before the birth's lock, which is between
+ * processes.
  */
 #ifndef ASHMEM_LIB_MEMFD_BIRTH_H
 #define ASHMEM_LIB_MEMFD_BIRTH_H
@@ -16,12 +18,15 @@
 #define MEMFD_SIZE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
 #define MEMFD_NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-/* Give the area a birth that has this empty memfd, which it takes over. If there is no memory for it, it has none, and the descriptor is closed. */
+/*
+ * Give the area a birth that has this empty memfd, which it takes over. If there is no memory for
+ * it, it has none, and the descriptor is closed.
+ */
 void birth_give(struct memfd_area *area, int fd);
 
 /*
- * Learn what others did: 0, and the birth's lock is held, until birth_end_work() or birth_leave(); 1 if somebody has materialised the area, and
- * the lock is not held; or -EUCLEAN, -ETIMEDOUT.
+ * Learn what others did: 0, and the birth's lock is held, until birth_end_work() or birth_leave();
+ * 1 if somebody has materialised the area, and the lock is not held; or -EUCLEAN, -ETIMEDOUT.
  */
 int birth_begin_work(struct memfd_area *area);
 /* Tell the others name, size and mask. */

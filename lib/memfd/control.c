@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control block: making it, attaching to it, its lock and its recovery. See control.h for the layout.
+ * The control block: making it, attaching to it, its lock and its recovery. See control.h for the
+ * layout.
  *
- * Recovery (control_lock, when the last owner died with the lock): the range list undoes or finishes what was under way, then
- * the pages that were being freed are freed again. Nobody can have pinned them meanwhile, because the lock was not free. A
- * second crash during recovery leaves the lock marked again, and the next one starts over.
+ * Recovery (control_lock, when the last owner died with the lock): the range list undoes or
+ * finishes what was under way, then the pages that were being freed are freed again. Nobody can
+ * have pinned them meanwhile, because the lock was not free. A second crash during recovery leaves
+ * the lock marked again, and the next one starts over.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -44,7 +46,7 @@ static uint64_t control_bytes_for(uint64_t data_bytes)
 	uint64_t pages = data_bytes >> page_shift(), nodes = range_nodes_needed(pages);
 
 	return lost_bytes_for(pages) +
-	       round_up_to_page((nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
+		round_up_to_page((nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
 }
 
 uint64_t control_max_size(void)
@@ -87,9 +89,12 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 
 	if (bytes > SIZE_MAX)
 		return -ENOMEM;
-	base = sys_map_file((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
-		fd, (off_t)data_bytes);
-	/* Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so private is the same. */
+	base = sys_map_file((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+		MAP_SHARED, fd, (off_t)data_bytes);
+	/*
+	 * Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so
+	 * private is the same.
+	 */
 	if (base == MAP_FAILED && errno == EPERM && !writable)
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
 	if (base == MAP_FAILED) /* also for want of locked memory, or of the system's files */
@@ -144,8 +149,8 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
 	control->has_readers = !(prot & PROT_WRITE); /* what is handed out can only read */
 	control->id = (struct control_id){
 		.size_bytes = size_bytes,
-		.serial = {sys_now_ns(), (uint64_t)getpid() << 32 |
-						 __atomic_add_fetch(&made, 1, __ATOMIC_RELAXED)},
+		.serial = {sys_now_ns(),
+			(uint64_t)getpid() << 32 | __atomic_add_fetch(&made, 1, __ATOMIC_RELAXED)},
 		.page_size = (uint32_t)sys_page_size(),
 		.version = CONTROL_VERSION,
 		.byte_order = BYTE_ORDER_MARK,
@@ -168,7 +173,10 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	if (got != (int64_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
 		return CONTROL_NONE;
 
-	/* The library makes none; pages of theirs that are missing can be denied, and touching them would be SIGBUS. */
+	/*
+	 * The library makes none; pages of theirs that are missing can be denied, and touching them
+	 * would be SIGBUS.
+	 */
 	if (sys_is_huge(fd))
 		return -EPROTO;
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -182,7 +190,10 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	uint64_t data_bytes = round_up_to_page(id->size_bytes);
 	if (data_bytes + control_bytes_for(data_bytes) != (uint64_t)status->st_size)
 		return -EUCLEAN;
-	/* Until it was sealed, its maker could resize it behind our back; a mapping of what is gone would fault. */
+	/*
+	 * Until it was sealed, its maker could resize it behind our back; a mapping of what is gone
+	 * would fault.
+	 */
 	struct stat sealed;
 	if (fstat(fd, &sealed) < 0)
 		return -errno;
@@ -194,7 +205,7 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 	struct control_id id;
 
 	return read_id(&id, fd, status) == 0 && id.serial[0] == map->serial[0] &&
-	       id.serial[1] == map->serial[1];
+		id.serial[1] == map->serial[1];
 }
 
 int control_attach(struct control_map *map, int fd, const struct stat *status)
@@ -243,9 +254,12 @@ static void give_hints(struct control_map *map)
 
 	if (hints == MAP_FAILED)
 		hints = NULL;
-	/* Another thread may have been faster. Acquire and release: who sees them sees them zeroed. */
-	if (hints && !__atomic_compare_exchange_n(&map->list.hints, &none, hints, 0,
-			     __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	/*
+	 * Another thread may have been faster. Acquire and release: who sees them sees them zeroed.
+	 */
+	if (hints &&
+		!__atomic_compare_exchange_n(&map->list.hints, &none, hints, 0, __ATOMIC_ACQ_REL,
+			__ATOMIC_ACQUIRE)) {
 		munmap(hints, sizeof(*hints));
 		hints = none;
 	}
@@ -253,9 +267,10 @@ static void give_hints(struct control_map *map)
 }
 
 /*
- * A node came into use. If it is the first below memory the size of a huge page, all of that is full of nodes, and the kernel is asked
- * to put them into a huge page: a random access to a list larger than the cache then needs no walk of the page tables. Areas with
- * fewer ranges take no more memory than before.
+ * A node came into use. If it is the first below memory the size of a huge page, all of that is
+ * full of nodes, and the kernel is asked to put them into a huge page: a random access to a list
+ * larger than the cache then needs no walk of the page tables. Areas with fewer ranges take no more
+ * memory than before.
  */
 static void join_full_pages(struct control_map *map, uint32_t node)
 {
@@ -284,8 +299,9 @@ void control_care(struct control_map *map)
 /* -- lock and recovery -- */
 
 /*
- * The kernel refused to free pages that the dead one had noted: what was marked for it counts as live again, up to all of its range, and is
- * purged another time. Giving up the recovery instead would leave the note behind for a later one, when the pages may be pinned.
+ * The kernel refused to free pages that the dead one had noted: what was marked for it counts as
+ * live again, up to all of its range, and is purged another time. Giving up the recovery instead
+ * would leave the note behind for a later one, when the pages may be pinned.
  */
 static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 {
@@ -317,7 +333,10 @@ static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 {
 	if (start + pages > map->list.pages || pages == 0)
 		return -EUCLEAN;
-	/* The dead one may have freed them; if not, and if we cannot, they are called lost and are not. */
+	/*
+	 * The dead one may have freed them; if not, and if we cannot, they are called lost and are
+	 * not.
+	 */
 	control_set_lost(map, (uint32_t)start, (uint32_t)(start + pages - 1));
 	if (sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
 		return 0;
@@ -340,15 +359,18 @@ int control_notice_seals(struct control_map *map)
 }
 
 /*
- * Recovery writes to every node that was ever handed out. They take memory already; if somebody says that there are more, it must not be us
- * who makes the rest of them come into being.
+ * Recovery writes to every node that was ever handed out. They take memory already; if somebody
+ * says that there are more, it must not be us who makes the rest of them come into being.
  */
 static int check_nodes(const struct control_map *map)
 {
 	uint64_t bytes = (uint64_t)SHARED_LOAD(map->shared->ranges.nodes_used) * RANGE_NODE_BYTES;
 	struct stat status;
 
-	/* A recovery answers with -EUCLEAN or succeeds: given up for a passing reason, it would leave its notes to a later one. */
+	/*
+	 * A recovery answers with -EUCLEAN or succeeds: given up for a passing reason, it would
+	 * leave its notes to a later one.
+	 */
 	if (fstat(map->fd, &status) < 0)
 		return 0;
 	return bytes <= (uint64_t)status.st_blocks * 512 + 2 * sys_page_size() ? 0 : -EUCLEAN;
@@ -382,7 +404,8 @@ static int recover(struct control_map *map)
 
 int control_lock_slowly(struct control_map *map, int held)
 {
-	int r = held ? LOCK_ACQUIRED : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
+	int r = held ? LOCK_ACQUIRED
+		     : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
 
 	if (r < 0) {
 		__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control block: the state of a memfd area, in the same memfd as its data, shared by all who map it.
+ * The control block: the state of a memfd area, in the same memfd as its data, shared by all who
+ * map it.
  *
- *   file offset 0    PAGE_ALIGN(size)                                                           end of file
- *   | data ...       | -> lost pages (sparse) | nodes of the range list (sparse) <- | <- journal | struct control |
+ *   file offset 0  PAGE_ALIGN(size)                                              end of file
+ *   | data ...     | -> lost pages | nodes of the range list <- | <- journal | struct control |
+ *                      (sparse)      (sparse)
  *
- * Nodes and journal grow downwards from struct control, which ends the file, so that an area with few ranges touches two
- * pages only and the fixed trailer (struct control_id) is found from the file's size.
+ * Nodes and journal grow downwards from struct control, which ends the file, so that an area with
+ * few ranges touches two pages only and the fixed trailer (struct control_id) is found from the
+ * file's size.
  *
- * Whoever has the descriptor can write here. So control_attach() checks all that is used as an index or length, keeps its own
- * copies of what does not change (size, pages), and everything else is checked where it is used.
+ * Whoever has the descriptor can write here. So control_attach() checks all that is used as an
+ * index or length, keeps its own copies of what does not change (size, pages), and everything else
+ * is checked where it is used.
  *
- * Lock order: the control lock comes after every process-local mutex; a thread holds one control lock at a time.
+ * Lock order: the control lock comes after every process-local mutex; a thread holds one control
+ * lock at a time.
  */
 #ifndef ASHMEM_LIB_MEMFD_CONTROL_H
 #define ASHMEM_LIB_MEMFD_CONTROL_H
@@ -58,28 +63,40 @@ struct control {
 	uint32_t lock;    /* base/lock.h */
 	uint32_t damaged; /* not 0: somebody found nonsense here; every call answers -EUCLEAN */
 	uint32_t prot;    /* the protection mask */
-	uint32_t purge_count; /* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
-	uint64_t position;    /* the file position, bytes */
-	uint64_t last_stamp;  /* of the last unpin */
-	uint64_t changes;     /* grows with every taking of the lock: see control_read.c */
-	uint32_t has_readers; /* not 0: somebody may pin by locks on the file, which a purge must look for. Never goes back */
-	uint32_t sealed;      /* not 0: the file is sealed against writing, and so against purging. Never goes back */
+	/* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
+	uint32_t purge_count;
+	uint64_t position;   /* the file position, bytes */
+	uint64_t last_stamp; /* of the last unpin */
+	uint64_t changes;    /* grows with every taking of the lock: see control_read.c */
+	/*
+	 * not 0: somebody may pin by locks on the file, which a purge must look for. Never goes
+	 * back
+	 */
+	uint32_t has_readers;
+	/* not 0: the file is sealed against writing, and so against purging. Never goes back */
+	uint32_t sealed;
 	uint64_t recoveries, purged_pages;
-	/* What a pin or an unpin needs is above this line, or in the first 64 bytes behind it: two cache lines, besides the leaf's. */
+	/*
+	 * What a pin or an unpin needs is above this line, or in the first 64 bytes behind it: two
+	 * cache lines, besides the leaf's.
+	 */
 	struct range_root ranges;
 	uint64_t pins_found_purged;
-	/* A range too long to purge at one go: of the range with this start and stamp, the first `done` pages are freed. */
+	/*
+	 * A range too long to purge at one go: of the range with this start and stamp, the first
+	 * `done` pages are freed.
+	 */
 	uint64_t cursor_stamp;
 	uint32_t cursor_start;
 	uint32_t cursor_done;
-	uint64_t lock_waits;    /* acquisitions that found it taken */
-	uint64_t lock_timeouts; /* atomic: counted without the lock */
+	uint64_t lock_waits;                     /* acquisitions that found it taken */
+	uint64_t lock_timeouts;                  /* atomic: counted without the lock */
 	uint64_t lost[CONTROL_LOST_INLINE / 64]; /* of small areas: control_lost.c */
 	char name[ASHMEM_NAME_LEN];
 	struct control_extent purge[CONTROL_PURGE_SLOTS];
-	unsigned char unused[CONTROL_BYTES - 104 - CONTROL_LOST_INLINE / 8 - sizeof(struct range_root) - ASHMEM_NAME_LEN -
-			     CONTROL_PURGE_SLOTS * sizeof(struct control_extent) -
-			     sizeof(struct control_id)];
+	unsigned char unused[CONTROL_BYTES - 104 - CONTROL_LOST_INLINE / 8 -
+		sizeof(struct range_root) - ASHMEM_NAME_LEN -
+		CONTROL_PURGE_SLOTS * sizeof(struct control_extent) - sizeof(struct control_id)];
 	struct control_id id;
 } __attribute__((aligned(8)));
 
@@ -97,23 +114,30 @@ struct control_map {
 	/* What a pin or an unpin needs is above this line. */
 	struct range_list list; /* where it lies; work is done on control_list() */
 	uint64_t *lost;         /* the bitmap: control_lost.c */
-	void *base; /* of the mapping */
+	void *base;             /* of the mapping */
 	size_t bytes;
 	uint64_t size_bytes;
 	uint64_t data_bytes; /* size_bytes rounded up to pages */
 	uint64_t serial[2];
-	/* Where a purge goes on behind the ranges that it had to pass over because somebody holds them. */
+	/*
+	 * Where a purge goes on behind the ranges that it had to pass over because somebody holds
+	 * them.
+	 */
 	int passed_over;       /* there are such */
 	uint64_t passed_stamp; /* the last of them, by stamp and first page */
 	uint32_t passed_start;
 	uint64_t next_stamp; /* of the oldest range behind, or RANGE_NO_STAMP */
 	int no_huge;         /* atomic: the kernel has no huge pages for the nodes */
-	uint64_t attended;   /* pages freed and ranges passed over by this purge: what bounds it, whatever the state says */
+	/*
+	 * pages freed and ranges passed over by this purge: what bounds it, whatever the state says
+	 */
+	uint64_t attended;
 };
 
 /*
- * The range list for this thread's use. What is remembered of it from call to call (the way to the leaf used last) is relied on, so it
- * must be no other thread's: the lock in shared memory does not keep two threads apart, because a hostile peer can free it at any time.
+ * The range list for this thread's use. What is remembered of it from call to call (the way to the
+ * leaf used last) is relied on, so it must be no other thread's: the lock in shared memory does not
+ * keep two threads apart, because a hostile peer can free it at any time.
  */
 struct control_view {
 	uint64_t id; /* of the control_map; 0: none yet */
@@ -143,8 +167,9 @@ int control_reserve(int fd, uint64_t size_bytes);
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name);
 
 /*
- * Attach to a memfd's control block and check all of it. 0, CONTROL_NONE if there is none, -EPERM without the seals, -EPROTO
- * for another version, -EUCLEAN if damaged, or as mmap(2). `status` is the file's.
+ * Attach to a memfd's control block and check all of it. 0, CONTROL_NONE if there is none, -EPERM
+ * without the seals, -EPROTO for another version, -EUCLEAN if damaged, or as mmap(2). `status` is
+ * the file's.
  */
 int control_attach(struct control_map *map, int fd, const struct stat *status);
 
@@ -156,17 +181,24 @@ void control_detach(struct control_map *map);
 /* What range_wants_care() asks for. The lock is not held. */
 void control_care(struct control_map *map);
 
-/* Learn from the kernel whether the file is sealed against writing: 1, and the control block says so from now on; or 0. */
+/*
+ * Learn from the kernel whether the file is sealed against writing: 1, and the control block says
+ * so from now on; or 0.
+ */
 int control_notice_seals(struct control_map *map);
 /* The file was just sealed: say so. Both with the lock held. */
 void control_say_sealed(struct control_map *map);
 
-/* What control_lock() does if the lock was not simply free (then `held` is 0), or the block is not in order. */
+/*
+ * What control_lock() does if the lock was not simply free (then `held` is 0), or the block is not
+ * in order.
+ */
 int control_lock_slowly(struct control_map *map, int held);
 
 /*
- * Whoever reads without the lock learns from `changes` that it was taken meanwhile. Release: who sees the new number sees the lock
- * taken, or what its owner did; the fence: who sees any change made under the lock sees the new number.
+ * Whoever reads without the lock learns from `changes` that it was taken meanwhile. Release: who
+ * sees the new number sees the lock taken, or what its owner did; the fence: who sees any change
+ * made under the lock sees the new number.
  */
 static inline void control_announce(struct control *shared)
 {
@@ -176,7 +208,10 @@ static inline void control_announce(struct control *shared)
 	FENCE(__ATOMIC_RELEASE);
 }
 
-/* Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped read-only. */
+/*
+ * Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped
+ * read-only.
+ */
 static inline int control_lock(struct control_map *map)
 {
 	if (__builtin_expect(!map->writable, 0))
@@ -189,7 +224,10 @@ static inline int control_lock(struct control_map *map)
 	return 0;
 }
 
-/* Returns 1 if somebody was waiting. `result` of the work done under the lock: -EUCLEAN marks the block as damaged. */
+/*
+ * Returns 1 if somebody was waiting. `result` of the work done under the lock: -EUCLEAN marks the
+ * block as damaged.
+ */
 static inline int control_unlock(struct control_map *map, int result)
 {
 	if (__builtin_expect(result == -EUCLEAN, 0))
@@ -198,25 +236,30 @@ static inline int control_unlock(struct control_map *map, int result)
 }
 
 /*
- * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the bounded work of one hold
- * of the lock is done. The lock is held. `*freed` grows by the pages freed; `*unfinished` is the stamp of a range that was begun
- * and not finished, or RANGE_NO_STAMP. 0 if there was nothing to do, 1 if there was, or a negative errno.
+ * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the
+ * bounded work of one hold of the lock is done. The lock is held. `*freed` grows by the pages
+ * freed; `*unfinished` is the stamp of a range that was begun and not finished, or RANGE_NO_STAMP.
+ * 0 if there was nothing to do, 1 if there was, or a negative errno.
  *
- * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow, until `passed_over` is cleared.
+ * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow,
+ * until `passed_over` is cleared.
  */
 int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
 	uint64_t *unfinished);
 
 /*
- * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees may be half changed, and is then
- * thrown away. Its answer, or -ETIMEDOUT if the block is not at rest before the wait is over, or -EUCLEAN.
+ * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees
+ * may be half changed, and is then thrown away. Its answer, or -ETIMEDOUT if the block is not at
+ * rest before the wait is over, or -EUCLEAN.
  */
-int control_read(const struct control_map *map, int (*look)(const struct control_map *map, void *context),
-	void *context, struct sys_wait *wait);
+int control_read(const struct control_map *map,
+	int (*look)(const struct control_map *map, void *context), void *context,
+	struct sys_wait *wait);
 
 /*
- * Lost pages (control_lost.c). Say that first..last are going to be freed; forget what of them was lost; the next run of lost pages within first..last,
- * `*end` not included: 1, or 0 if there is none; after a crash, forget all that lies outside of marked ranges: 0 or -EUCLEAN.
+ * Lost pages (control_lost.c). Say that first..last are going to be freed; forget what of them was
+ * lost; the next run of lost pages within first..last, `*end` not included: 1, or 0 if there is
+ * none; after a crash, forget all that lies outside of marked ranges: 0 or -EUCLEAN.
  */
 void control_set_lost(struct control_map *map, uint32_t first, uint32_t last);
 void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last);
@@ -224,16 +267,22 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 	uint32_t *end);
 int control_sweep_lost(struct control_map *map);
 
-/* What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough before the wait is over, -EUCLEAN. */
-int control_look(const struct control_map *map, uint32_t first, uint32_t last, struct sys_wait *wait);
+/*
+ * What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough
+ * before the wait is over, -EUCLEAN.
+ */
+int control_look(const struct control_map *map, uint32_t first, uint32_t last,
+	struct sys_wait *wait);
 
 /*
- * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a peer's nonsense, and must not
- * spoil the stamps that this thread gives in other areas.
+ * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a
+ * peer's nonsense, and must not spoil the stamps that this thread gives in other areas.
  */
 #define STAMP_SLACK_NS 1000000u
 
-/* A stamp for an unpin: larger than any before of this thread and of this area. The lock is held. */
+/*
+ * A stamp for an unpin: larger than any before of this thread and of this area. The lock is held.
+ */
 static inline uint64_t control_next_stamp(struct control_map *map, struct stamp_clock *clock,
 	uint64_t now_ns)
 {

@@ -2,13 +2,16 @@
 /*
  * Lost pages of an area: the bitmap (range/lost_bitmap.h) as it lies in the control block.
  *
- * Small areas have it in struct control, so that it takes no page of its own. That of larger areas lies in front of the nodes, at the
- * beginning of the block, and is a hole in the file until something is purged. Looking at a hole through a mapping would make
- * memory of it; so where many of its pages are asked for, the file is asked first which are there, and whole ones are cleared by freeing them.
+ * Small areas have it in struct control, so that it takes no page of its own. That of larger areas
+ * lies in front of the nodes, at the beginning of the block, and is a hole in the file until
+ * something is purged. Looking at a hole through a mapping would make memory of it; so where many
+ * of its pages are asked for, the file is asked first which are there, and whole ones are cleared
+ * by freeing them.
  *
- * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is forgotten, and recovery sets those of all
- * notes; they are cleared when the range that carried the mark has left the list, and recovery clears all bits outside of marked ranges.
- * The lock is held, except for control_next_lost(), which only reads.
+ * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is
+ * forgotten, and recovery sets those of all notes; they are cleared when the range that carried the
+ * mark has left the list, and recovery clears all bits outside of marked ranges. The lock is held,
+ * except for control_next_lost(), which only reads.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -58,7 +61,10 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
 		lost_clear(map->lost, (uint32_t)to, last);
 }
 
-/* The first page at or behind `page` whose bit can be set because the file has memory there; UINT64_MAX: none. */
+/*
+ * The first page at or behind `page` whose bit can be set because the file has memory there;
+ * UINT64_MAX: none.
+ */
 static uint64_t skip_holes(const struct control_map *map, uint64_t page)
 {
 	off_t at = (off_t)(map->data_bytes + page / 8), data = lseek(map->fd, at, SEEK_DATA);
@@ -75,7 +81,10 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 	int may_ask = is_in_pages(map) && wanted > a_page;
 
 	while (at <= last) {
-		/* In the middle of a page a caller goes on, and a system call for each run of lost pages would be too many. */
+		/*
+		 * In the middle of a page a caller goes on, and a system call for each run of lost
+		 * pages would be too many.
+		 */
 		if (may_ask && at % a_page == 0)
 			at = skip_holes(map, at);
 		if (at > last)
@@ -83,7 +92,10 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 		uint64_t to = may_ask ? at / a_page * a_page + a_page - 1 : last;
 		to = to < last ? to : last;
 		if (lost_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
-			/* Behind the first one in any case: a peer may clear its bit now, and the caller must get on. */
+			/*
+			 * Behind the first one in any case: a peer may clear its bit now, and the
+			 * caller must get on.
+			 */
 			if (*start == last || !lost_find(map->lost, *start + 1, last, 0, end))
 				*end = last + 1;
 			return 1;
@@ -99,13 +111,15 @@ int control_sweep_lost(struct control_map *map)
 	uint32_t start, end;
 
 	/* Each round goes behind a range, or behind a gap between ranges. */
-	while (at < pages && control_next_lost(map, (uint32_t)at, (uint32_t)pages - 1, &start, &end)) {
+	while (at < pages &&
+		control_next_lost(map, (uint32_t)at, (uint32_t)pages - 1, &start, &end)) {
 		struct range range;
 		int r = range_find(control_list(map), start, &range);
 		if (r < 0)
 			return r;
 		uint64_t range_end = (uint64_t)range.start + range.pages;
-		if (r > 0 && range_end <= start) /* changed while it was looked for: every round goes on */
+		/* changed while it was looked for: every round goes on */
+		if (r > 0 && range_end <= start)
 			return -EUCLEAN;
 		if (r > 0 && range.start <= start && (range.flags & RANGE_PURGED)) {
 			at = range_end;

@@ -2,17 +2,22 @@
 /*
  * Purging under the lock of one area (contract rules 14 and 16).
  *
- * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3. take it off the LRU;
- * 4. free the pages, and say that they are lost (control_lost.c); 5. forget the note. Dead after 1: a marked range with live pages, purged later. Dead after 2: recovery frees
- * the pages. The lock is held throughout, so that no pin returns while pages of its range are being freed.
+ * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3.
+ * take it off the LRU;
+ * 4. free the pages, and say that they are lost (control_lost.c); 5. forget the note. Dead after 1:
+ *    a marked range with live pages, purged later. Dead after 2: recovery frees
+ * the pages. The lock is held throughout, so that no pin returns while pages of its range are being
+ * freed.
  *
- * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces: `cursor` says how far, and its live
- * count falls as it goes. A pin between two pieces takes what it wants of the rest and is told that it was purged.
+ * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces:
+ * `cursor` says how far, and its live count falls as it goes. A pin between two pieces takes what
+ * it wants of the rest and is told that it was purged.
  *
- * If there are peers who pin by locks on the file (`has_readers`), the write lock on the whole range comes before 1 and is kept
- * until 5. If it is refused, somebody holds pages of the range, and it is passed over. All this happens under the area's
- * lock, so it does no harm that the descriptor's locks are shared with processes that have a duplicate of it; what a
- * dead one leaves behind is unlocked by recovery.
+ * If there are peers who pin by locks on the file (`has_readers`), the write lock on the whole
+ * range comes before 1 and is kept until 5. If it is refused, somebody holds pages of the range,
+ * and it is passed over. All this happens under the area's lock, so it does no harm that the
+ * descriptor's locks are shared with processes that have a duplicate of it; what a dead one leaves
+ * behind is unlocked by recovery.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,12 +27,14 @@
 #include "purge/notices.h"
 #include "range/tree.h"
 
-/* 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for. */
+/*
+ * 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for.
+ */
 #define PIECE_PAGES 512u
 
 /*
- * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a reader can take a great many. What a waiting pin has to
- * wait for stays about this, and one lock.
+ * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a
+ * reader can take a great many. What a waiting pin has to wait for stays about this, and one lock.
  */
 #define READERS_NS 2000000u
 
@@ -57,7 +64,10 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 	return done;
 }
 
-/* Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were unpinned in order, make its note longer. */
+/*
+ * Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were
+ * unpinned in order, make its note longer.
+ */
 static void note(struct control *control, struct batch *batch, uint32_t start, uint32_t pages)
 {
 	struct control_extent *last = batch->extents ? &batch->extent[batch->extents - 1] : NULL;
@@ -104,7 +114,10 @@ static int set_live(struct control_map *map, struct batch *batch, const struct r
 	return 0;
 }
 
-/* Take the oldest range, or a piece of it, into the batch. This is what each range of a purge costs, but for the freeing. */
+/*
+ * Take the oldest range, or a piece of it, into the batch. This is what each range of a purge
+ * costs, but for the freeing.
+ */
 static int take(struct control_map *map, const struct range *range, struct batch *batch,
 	uint64_t *unfinished)
 {
@@ -160,7 +173,10 @@ static int free_pages(struct control_map *map, struct batch *batch)
 	return r;
 }
 
-/* The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at the worst. */
+/*
+ * The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at
+ * the worst.
+ */
 static void put_back(struct control_map *map, const struct batch *batch)
 {
 	for (uint32_t i = 0; i < batch->ranges; i++)
@@ -186,7 +202,8 @@ static int exclude_readers(struct control_map *map, const struct range *range, s
 		batch->locked = 1;
 		return 1;
 	}
-	range_sweep_end(control_list(map), &batch->sweep); /* from here on ranges are looked for one by one */
+	/* from here on ranges are looked for one by one */
+	range_sweep_end(control_list(map), &batch->sweep);
 	map->passed_over = 1;
 	map->attended++;
 	map->passed_stamp = range->stamp;
@@ -194,7 +211,10 @@ static int exclude_readers(struct control_map *map, const struct range *range, s
 	return 0;
 }
 
-/* Take ranges into the batch. 1 if some were taken or passed over and there may be more, 0 if not, or a negative errno. */
+/*
+ * Take ranges into the batch. 1 if some were taken or passed over and there may be more, 0 if not,
+ * or a negative errno.
+ */
 static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, struct batch *batch,
 	uint64_t *unfinished)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sharing a memfd area with peers that must not write: the seal, which binds everybody and ends purging, and read-only descriptors, which
- * bind their receivers and keep it.
+ * Sharing a memfd area with peers that must not write: the seal, which binds everybody and ends
+ * purging, and read-only descriptors, which bind their receivers and keep it.
  *
- * What the control block says about both (`sealed`, `has_readers`) is set under the control lock and never goes back. The seals of the
- * file are the truth behind `sealed`: a peer can set them without the library, and a purge learns it from the kernel's refusal.
+ * What the control block says about both (`sealed`, `has_readers`) is set under the control lock
+ * and never goes back. The seals of the file are the truth behind `sealed`: a peer can set them
+ * without the library, and a purge learns it from the kernel's refusal.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -26,7 +27,9 @@ int memfd_seal(void *state)
 		return 0;
 	if (area->plain)
 		return -EACCES;
-	/* Under the lock: if we die between the two, recovery finds the seals and completes this. */
+	/*
+	 * Under the lock: if we die between the two, recovery finds the seals and completes this.
+	 */
 	r = control_lock(&area->control);
 	if (r < 0)
 		return r;

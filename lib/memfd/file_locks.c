@@ -49,7 +49,8 @@ static int apply(struct keep *keep, const struct change *change)
 }
 
 /* Append what the extents and the gaps between them become within the change. */
-static int append_changed(const struct keeps *keeps, const struct change *change, struct keeps *fresh)
+static int append_changed(const struct keeps *keeps, const struct change *change,
+	struct keeps *fresh)
 {
 	uint64_t at = change->start;
 	int r = 0;
@@ -77,7 +78,8 @@ static int append_changed(const struct keeps *keeps, const struct change *change
 	return r;
 }
 
-static int make_changed(const struct keeps *keeps, const struct change *change, struct keeps *changed)
+static int make_changed(const struct keeps *keeps, const struct change *change,
+	struct keeps *changed)
 {
 	struct keeps fresh = {.count = 0};
 
@@ -111,7 +113,8 @@ int keeps_pin(const struct keeps *keeps, uint64_t start, uint64_t end, uint32_t 
 	return make_changed(keeps, &change, changed);
 }
 
-int keeps_hold(const struct keeps *keeps, uint64_t start, uint64_t end, int by, struct keeps *changed)
+int keeps_hold(const struct keeps *keeps, uint64_t start, uint64_t end, int by,
+	struct keeps *changed)
 {
 	const struct change change = {start, end, -1, by};
 

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins of peers that cannot write, and holds of anybody: a read lock of the kernel on the bytes of the pages, fcntl(2) F_OFD_SETLK.
+ * Pins of peers that cannot write, and holds of anybody: a read lock of the kernel on the bytes of
+ * the pages, fcntl(2) F_OFD_SETLK.
  *
- * A purge takes the write lock on a range before it marks it, and passes over the range if it is refused. So while the read lock is
- * held nothing of the range is purged, and the state, read after the lock was taken, tells what was purged before. The
- * lock ends with its open file description: at the latest when the process dies. Each handle has a description of its own, opened
- * through /proc; without /proc it is the one that was imported, and is shared with all who have a duplicate of it.
+ * A purge takes the write lock on a range before it marks it, and passes over the range if it is
+ * refused. So while the read lock is held nothing of the range is purged, and the state, read after
+ * the lock was taken, tells what was purged before. The lock ends with its open file description:
+ * at the latest when the process dies. Each handle has a description of its own, opened through
+ * /proc; without /proc it is the one that was imported, and is shared with all who have a duplicate
+ * of it.
  *
- * Purges look for locks only if the control block says that there are readers (`has_readers`), so without that no pin is promised.
+ * Purges look for locks only if the control block says that there are readers (`has_readers`), so
+ * without that no pin is promised.
  *
- * Locks: `keeping` of the area comes after the memfd mutex, and guards `lock_fd`, `keeps` and the locks on the file.
+ * Locks: `keeping` of the area comes after the memfd mutex, and guards `lock_fd`, `keeps` and the
+ * locks on the file.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -25,8 +30,8 @@
 #define PAUSE_NS 100000
 
 /*
- * The description that holds this handle's locks. `keeping` is held. Who can write has no other one: purges lock through its
- * descriptor, and would not be refused.
+ * The description that holds this handle's locks. `keeping` is held. Who can write has no other
+ * one: purges lock through its descriptor, and would not be refused.
  */
 static int get_lock_fd(struct memfd_area *area)
 {
@@ -58,8 +63,8 @@ static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uin
 }
 
 /*
- * Give back the locks on those pages that the handle does not keep. If the kernel has no memory for it, pages stay longer than they
- * must: until the next such call, or the end of the handle.
+ * Give back the locks on those pages that the handle does not keep. If the kernel has no memory for
+ * it, pages stay longer than they must: until the next such call, or the end of the handle.
  */
 static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 {
@@ -102,7 +107,8 @@ void memfd_report_lost(const struct control_map *control, uint32_t first, uint32
 
 	report->count = 0;
 	while (from <= last && control_next_lost(control, (uint32_t)from, last, &start, &end)) {
-		struct ashmem_extent *extent = &report->extent[report->count - (report->count == report->capacity)];
+		struct ashmem_extent *extent =
+			&report->extent[report->count - (report->count == report->capacity)];
 		if (report->count < report->capacity) {
 			extent->offset = (uint64_t)start << control->page_shift;
 			report->count++;
@@ -172,7 +178,8 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 	return r & RANGE_SEEN_PURGED ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
 }
 
-int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report)
+int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last,
+	struct memfd_report *report)
 {
 	struct keeps changed;
 	int r = check_readers(area);
@@ -236,7 +243,8 @@ static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
 	if (r < 0)
 		return r;
 	int marked = range_look(control_list(control), first, last);
-	r = range_release(control_list(control), first, last, control_next_stamp(control, clock, now));
+	r = range_release(control_list(control), first, last,
+		control_next_stamp(control, clock, now));
 	if (r == 0 && marked > 0 && (marked & RANGE_SEEN_PURGED))
 		control_clear_lost(control, first, last);
 	control_unlock(control, r);
@@ -297,7 +305,8 @@ int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last)
 		return r;
 	sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
 	pthread_mutex_lock(&area->keeping);
-	while (r == 0 && keeps_find_gap(&area->keeps, from, (uint64_t)last + 1, &gap_start, &gap_end)) {
+	while (r == 0 &&
+		keeps_find_gap(&area->keeps, from, (uint64_t)last + 1, &gap_start, &gap_end)) {
 		r = control_look(&area->control, (uint32_t)gap_start, (uint32_t)gap_end - 1, &wait);
 		from = gap_end;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counts of a memfd area. Those in the control block are kept under its lock anyhow; who cannot take it reads them
- * as control_read.c does. How much memory the data take is asked of the kernel: the file's blocks without those of the control block.
+ * The counts of a memfd area. Those in the control block are kept under its lock anyhow; who cannot
+ * take it reads them as control_read.c does. How much memory the data take is asked of the kernel:
+ * the file's blocks without those of the control block.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -50,7 +51,10 @@ static int get_counts(struct memfd_area *area, struct ashmem_area_stats *stats)
 	return 0;
 }
 
-/* Pages that the data take, of a materialised area; others write and purge meanwhile, so this is a guess then. */
+/*
+ * Pages that the data take, of a materialised area; others write and purge meanwhile, so this is a
+ * guess then.
+ */
 static uint64_t resident_pages(const struct memfd_area *area, int has_control)
 {
 	struct stat status;

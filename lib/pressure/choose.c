@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sources a watch has: the first that works, what tells free bytes beside it, why the others were not taken; another one when one
- * vanishes. The guard looks through a source of its own, of the kind that was chosen here.
+ * Which sources a watch has: the first that works, what tells free bytes beside it, why the others
+ * were not taken; another one when one vanishes. The guard looks through a source of its own, of
+ * the kind that was chosen here.
  *
  * Called by one thread at a time: the one that opens the handle, or the one that has `busy`.
  */
@@ -39,8 +40,8 @@ struct explanation {
 static void explain(struct explanation *e, const char *name, const char *what, const char *why)
 {
 	size_t left = sizeof(e->text) - e->length;
-	int length = snprintf(
-		e->text + e->length, left, "%s: %s%s%s\n", name, what, why ? ": " : "", why ? why : "");
+	int length = snprintf(e->text + e->length, left, "%s: %s%s%s\n", name, what,
+		why ? ": " : "", why ? why : "");
 
 	if (length > 0)
 		e->length += (size_t)length < left ? (size_t)length : left - 1;
@@ -75,13 +76,16 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 		} else if (limited && is_psi(sources[i])) {
 			explain(e, sources[i]->name, "not taken",
 				"the limit is set by cgroup version 1, of which it knows nothing");
-		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], &p->settings, 0, p->epoll_fd, &why)) < 0) {
+		} else if ((r = pressure_watch_open(&p->watches[0], sources[i], &p->settings, 0,
+				    p->epoll_fd, &why)) < 0) {
 			explain_failure(e, sources[i]->name, r, why);
 			if (is_shortage(r))
 				return r;
 		} else {
 			explain(e, sources[i]->name,
-				p->watches[0].source == &pressure_off ? "turned watching off" : "used", NULL);
+				p->watches[0].source == &pressure_off ? "turned watching off"
+								      : "used",
+				NULL);
 		}
 	}
 	return r < 0 ? -ENODEV : 0;
@@ -101,13 +105,15 @@ static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 
 	if (source == &pressure_off || tells_free_bytes(source))
 		return;
-	r = pressure_watch_open(&p->watches[1], &pressure_headroom, &p->settings, 1, p->epoll_fd, &why);
+	r = pressure_watch_open(&p->watches[1], &pressure_headroom, &p->settings, 1, p->epoll_fd,
+		&why);
 	if (r == 0) {
 		explain(e, "headroom beside it", "used", NULL);
 		return;
 	}
 	explain_failure(e, "headroom beside it", r, why);
-	r = pressure_watch_open(&p->watches[1], &pressure_available, &p->settings, 1, p->epoll_fd, &why);
+	r = pressure_watch_open(&p->watches[1], &pressure_available, &p->settings, 1, p->epoll_fd,
+		&why);
 	if (r < 0)
 		explain_failure(e, "available beside it", r, why);
 	else
@@ -143,7 +149,8 @@ int pressure_choose(struct ashmem_pressure *p)
 	int r;
 
 	if (p->wanted) {
-		r = pressure_watch_open(&p->watches[0], p->wanted, &p->settings, 0, p->epoll_fd, &why);
+		r = pressure_watch_open(&p->watches[0], p->wanted, &p->settings, 0, p->epoll_fd,
+			&why);
 		if (r < 0)
 			explain_failure(&e, p->wanted->name, r, why);
 		else
@@ -174,8 +181,8 @@ int pressure_replace_sources(struct ashmem_pressure *p)
 	if (p->wanted) {
 		pthread_mutex_lock(&p->mutex);
 		p->source_name = "none";
-		snprintf(p->explanation, sizeof(p->explanation), "%s: it was named, and has vanished\n",
-			p->wanted->name);
+		snprintf(p->explanation, sizeof(p->explanation),
+			"%s: it was named, and has vanished\n", p->wanted->name);
 		pthread_mutex_unlock(&p->mutex);
 		return -ENODEV;
 	}

@@ -7,12 +7,16 @@
 #include "pressure/policy.h"
 
 #define WARY_PERCENT 25
-#define CALM_PART 3 /* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+/* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+#define CALM_PART 3
 #define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
 #define RESERVE_MOST ((uint64_t)512 << 20)
 
-/* A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure. */
-uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary)
+/*
+ * A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure.
+ */
+uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
+	int is_wary)
 {
 	uint32_t percent = settings->reserve_percent ? settings->reserve_percent : WARY_PERCENT;
 	uint64_t most = settings->reserve_most_bytes ? settings->reserve_most_bytes : RESERVE_MOST;
@@ -37,8 +41,8 @@ uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level)
 }
 
 /* Rule 6: what is kept free now. */
-static uint64_t reserve_now(struct pressure_policy *policy, const struct pressure_settings *settings,
-	const struct pressure_observation *o)
+static uint64_t reserve_now(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *o)
 {
 	uint64_t calm = pressure_reserve(settings, o->limit_bytes, 0);
 	uint64_t wary = pressure_reserve(settings, o->limit_bytes, 1);
@@ -56,7 +60,8 @@ static uint64_t reserve_now(struct pressure_policy *policy, const struct pressur
 	return is_wary ? wary : calm;
 }
 
-static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o, uint64_t reserve_bytes)
+static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o,
+	uint64_t reserve_bytes)
 {
 	uint32_t level = ASHMEM_PRESSURE_NONE;
 
@@ -97,8 +102,8 @@ static uint64_t pages_needed(const struct pressure_observation *o, uint64_t rese
 }
 
 /* Rule 5. */
-static uint64_t pages_shared(struct pressure_policy *policy, const struct pressure_settings *settings,
-	const struct pressure_observation *o)
+static uint64_t pages_shared(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *o)
 {
 	uint64_t percent = settings->percent[o->stall_level];
 
@@ -123,15 +128,17 @@ void pressure_decide(struct pressure_policy *policy, const struct pressure_setti
 	uint64_t pages = 0;
 
 	decision->reserve_bytes = reserve_now(policy, settings, o);
-	policy->headroom_level = level_of_headroom(policy->headroom_level, o, decision->reserve_bytes);
+	policy->headroom_level =
+		level_of_headroom(policy->headroom_level, o, decision->reserve_bytes);
 	decision->by_headroom = policy->headroom_level > ASHMEM_PRESSURE_NONE &&
-				policy->headroom_level >= o->stall_level;
+		policy->headroom_level >= o->stall_level;
 	decision->observed = decision->by_headroom ? policy->headroom_level : o->stall_level;
 	decision->level = policy->level =
 		level_held(policy, decision->observed, o->now_ns, settings->hold_ns);
 	if (policy->level == ASHMEM_PRESSURE_NONE)
 		policy->steps = 0;
-	if (policy->headroom_level > ASHMEM_PRESSURE_NONE && settings->percent[decision->observed] > 0)
+	if (policy->headroom_level > ASHMEM_PRESSURE_NONE &&
+		settings->percent[decision->observed] > 0)
 		pages = pages_needed(o, decision->reserve_bytes);
 	if (o->stall_level > ASHMEM_PRESSURE_NONE && !decision->by_headroom) {
 		uint64_t share = pages_shared(policy, settings, o);

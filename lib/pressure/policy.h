@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to do about memory pressure: from what was observed at a time to a level and a number of pages to purge.
- * Pure functions of their arguments: no system call, no lock, no clock. Times are nanoseconds of any clock that does not
- * go backwards.
+ * What to do about memory pressure: from what was observed at a time to a level and a number of
+ * pages to purge. Pure functions of their arguments: no system call, no lock, no clock. Times are
+ * nanoseconds of any clock that does not go backwards.
  *
- * 1. A level rises at once. It falls when nothing as high was observed for `hold_ns`, to the highest observed since.
- * 2. Headroom has hysteresis of its own: a level begins with less than pressure_threshold() bytes free and ends with a
- *    quarter more than that.
- * 3. Purging follows what is observed now and not the level that is held: it stops when the pressure stops.
- * 4. Known headroom says how much is needed: what brings the free bytes to the end of all pressure. It goes at once.
- * 5. Stalls and events do not say how much. They get a share of what can be purged, one share each `step_ns` or
- *    when the level rises, twice as much each time while the pressure lasts.
- * 6. The reserve, below which the first level begins, is what the program said, or else adapts: a twelfth of the limit, and a
- *    quarter for PRESSURE_WARY_NS after a burst, which took more than half of the twelfth before anybody looked; always a quarter where
- *    nothing but polling tells when free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
+ * 1. A level rises at once. It falls when nothing as high was observed for `hold_ns`, to the
+ *    highest observed since.
+ * 2. Headroom has hysteresis of its own: a level begins with less than pressure_threshold() bytes
+ *    free and ends with a quarter more than that.
+ * 3. Purging follows what is observed now and not the level that is held: it stops when the
+ *    pressure stops.
+ * 4. Known headroom says how much is needed: what brings the free bytes to the end of all pressure.
+ *    It goes at once.
+ * 5. Stalls and events do not say how much. They get a share of what can be purged, one share each
+ *    `step_ns` or when the level rises, twice as much each time while the pressure lasts.
+ * 6. The reserve, below which the first level begins, is what the program said, or else adapts: a
+ *    twelfth of the limit, and a quarter for PRESSURE_WARY_NS after a burst, which took more than
+ *    half of the twelfth before anybody looked; always a quarter where nothing but polling tells
+ *    when free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H
@@ -24,7 +28,8 @@
 #define PRESSURE_WARY_NS UINT64_C(2000000000)
 
 struct pressure_settings {
-	uint32_t percent[PRESSURE_LEVELS]; /* of the purgeable pages; 0: purge nothing at this level */
+	/* of the purgeable pages; 0: purge nothing at this level */
+	uint32_t percent[PRESSURE_LEVELS];
 	uint64_t hold_ns;
 	uint64_t step_ns;
 	uint32_t reserve_percent;    /* of the limit; 0: it adapts */
@@ -56,14 +61,15 @@ struct pressure_policy {
 
 struct pressure_decision {
 	uint32_t level;
-	uint32_t observed;    /* without rule 1 */
-	int by_headroom;      /* headroom says as much as, or more than, stalls and events */
-	uint64_t purge_pages; /* at most what can be purged */
+	uint32_t observed;      /* without rule 1 */
+	int by_headroom;        /* headroom says as much as, or more than, stalls and events */
+	uint64_t purge_pages;   /* at most what can be purged */
 	uint64_t reserve_bytes; /* 0: no headroom known */
 };
 
 /* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
-uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary);
+uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
+	int is_wary);
 
 /* Free bytes below which a level begins. */
 uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level);

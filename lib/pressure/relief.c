@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guard: free bytes are looked at, and memory is purged, on the thread that fills it (relief.h).
+ * The guard: free bytes are looked at, and memory is purged, on the thread that fills it
+ * (relief.h).
  *
- * `mutex` guards `guard` and is held for a look, which reads some files of the kernel, never while purging: shrinkers are called then.
- * One purge at a time; whoever comes meanwhile goes on, but waits a little where memory is very short, for filling on would
- * overtake the purge. It does not wait for long: what the purge calls may need a lock that the waiting thread has.
+ * `mutex` guards `guard` and is held for a look, which reads some files of the kernel, never while
+ * purging: shrinkers are called then. One purge at a time; whoever comes meanwhile goes on, but
+ * waits a little where memory is very short, for filling on would overtake the purge. It does not
+ * wait for long: what the purge calls may need a lock that the waiting thread has.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,9 +25,11 @@
 #define STEP_SHARE 16 /* of the free bytes: as many threads can fill at the same time */
 #define STEP_MIN ((uint64_t)64 << 10)
 #define STEP_MAX ((uint64_t)64 << 20)
-#define BYTES_PER_NS 20 /* no thread fills faster: who unpins faster pins and unpins what was there before */
-#define LOOK_SHARE 8    /* of the time: what looking may cost */
-#define BLIND_SHARE 16  /* nanoseconds without a look for so many free bytes: two processors fill an eighth of them */
+/* no thread fills faster: who unpins faster pins and unpins what was there before */
+#define BYTES_PER_NS 20
+#define LOOK_SHARE 8 /* of the time: what looking may cost */
+/* nanoseconds without a look for so many free bytes: two processors fill an eighth of them */
+#define BLIND_SHARE 16
 #define WAIT_NS 500000
 #define WAITS 400
 
@@ -71,7 +75,10 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 	uint64_t now_ns = sys_now_ns(), step = free_bytes / STEP_SHARE, wait_ns;
 
 	step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
-	/* A look takes long also if we were not running; that must not blind us for longer than it is safe. */
+	/*
+	 * A look takes long also if we were not running; that must not blind us for longer than it
+	 * is safe.
+	 */
 	wait_ns = (now_ns - began_ns) * LOOK_SHARE;
 	if (wait_ns > free_bytes / BLIND_SHARE)
 		wait_ns = free_bytes / BLIND_SHARE;
@@ -87,11 +94,13 @@ static struct pressure_decision look(int is_short)
 {
 	uint64_t began_ns = sys_now_ns();
 	struct pressure_observation o = {.now_ns = pressure_clock(),
-		.evictable_pages = UINT64_MAX, /* counting them would cost more than asking for too many */
+		/* counting them would cost more than asking for too many */
+		.evictable_pages = UINT64_MAX,
 		.page_bytes = sys_page_size()};
 	struct pressure_decision decision = {.purge_pages = 0};
 
-	if (guard.watch.source->look(&guard.watch, o.now_ns, &o) < 0) { /* the watch will find out, too */
+	/* the watch will find out, too */
+	if (guard.watch.source->look(&guard.watch, o.now_ns, &o) < 0) {
 		stop();
 		return decision;
 	}
@@ -145,8 +154,8 @@ static int64_t relieve(int is_short, int in_call)
 /* -- from outside -- */
 
 /*
- * 1 with the mutex held, and then nobody purges; 0 if the caller may go on while another does. Where memory is very short it may not:
- * filling on would overtake the purge.
+ * 1 with the mutex held, and then nobody purges; 0 if the caller may go on while another does.
+ * Where memory is very short it may not: filling on would overtake the purge.
  */
 static int enter(void)
 {
@@ -193,7 +202,8 @@ int64_t guard_relieve(const void *owner)
 	return purged;
 }
 
-void guard_begin(const void *owner, const struct pressure_source *source, const struct pressure_settings *settings)
+void guard_begin(const void *owner, const struct pressure_source *source,
+	const struct pressure_settings *settings)
 {
 	const char *why;
 
@@ -202,7 +212,8 @@ void guard_begin(const void *owner, const struct pressure_source *source, const 
 		stop(); /* the parent's; that a purge was under way there does not matter here */
 	if (!guard.owner)
 		guard.settings = *settings;
-	if (!guard.owner && pressure_watch_open(&guard.watch, source, &guard.settings, 0, -1, &why) == 0) {
+	if (!guard.owner &&
+		pressure_watch_open(&guard.watch, source, &guard.settings, 0, -1, &why) == 0) {
 		guard.owner = owner;
 		guard.pid = getpid();
 		look(0);
@@ -215,7 +226,8 @@ void guard_share_wariness(const void *owner, struct pressure_policy *policy)
 	pthread_mutex_lock(&mutex);
 	if (guard.owner == owner && guard.pid == getpid()) {
 		uint64_t its_ns = guard.policy.wary_until_ns, ours_ns = policy->wary_until_ns;
-		guard.policy.wary_until_ns = policy->wary_until_ns = its_ns > ours_ns ? its_ns : ours_ns;
+		guard.policy.wary_until_ns = policy->wary_until_ns =
+			its_ns > ours_ns ? its_ns : ours_ns;
 		policy->bursts += guard.policy.bursts;
 		guard.policy.bursts = 0;
 	}

@@ -21,8 +21,11 @@ int pressure_watch_open(struct pressure_watch *watch, const struct pressure_sour
 {
 	int r;
 
-	*watch = (struct pressure_watch){
-		.source = source, .settings = settings, .id = id, .epoll_fd = epoll_fd, .psi_fd = -1};
+	*watch = (struct pressure_watch){.source = source,
+		.settings = settings,
+		.id = id,
+		.epoll_fd = epoll_fd,
+		.psi_fd = -1};
 	*why = NULL;
 	r = source->open(watch, why);
 	if (r < 0)
@@ -30,7 +33,10 @@ int pressure_watch_open(struct pressure_watch *watch, const struct pressure_sour
 	return r;
 }
 
-/* Closing takes descriptors out of the epoll set: no epoll_ctl(), which would reach a parent's set after a fork. */
+/*
+ * Closing takes descriptors out of the epoll set: no epoll_ctl(), which would reach a parent's set
+ * after a fork.
+ */
 void pressure_watch_close(struct pressure_watch *watch)
 {
 	for (unsigned i = 0; i < watch->fd_count; i++)
@@ -53,8 +59,8 @@ int pressure_keep(struct pressure_watch *watch, int fd)
 
 int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag)
 {
-	struct epoll_event event = {.events = events,
-		.data = {.u64 = ((uint64_t)watch->id << 32) | tag}};
+	struct epoll_event event = {
+		.events = events, .data = {.u64 = ((uint64_t)watch->id << 32) | tag}};
 
 	return epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
@@ -66,7 +72,8 @@ void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns
 	watch->level_ends_ns = now_ns + PRESSURE_EVENT_NS;
 }
 
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o)
 {
 	if (now_ns >= watch->level_ends_ns)
 		watch->level = ASHMEM_PRESSURE_NONE;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sources of memory pressure: how each is opened, what wakes the program up, and what it says when asked.
+ * Sources of memory pressure: how each is opened, what wakes the program up, and what it says when
+ * asked.
  *
- * A watch is one source in use. Its descriptors are close-on-exec and in the epoll set of the handle it belongs to. No function
- * here blocks. Nothing is locked: one thread at a time uses a watch. Errors are negative errno values.
+ * A watch is one source in use. Its descriptors are close-on-exec and in the epoll set of the
+ * handle it belongs to. No function here blocks. Nothing is locked: one thread at a time uses a
+ * watch. Errors are negative errno values.
  */
 #ifndef ASHMEM_LIB_PRESSURE_SOURCE_H
 #define ASHMEM_LIB_PRESSURE_SOURCE_H
@@ -14,11 +16,13 @@
 
 #include "pressure/policy.h"
 
-#define PRESSURE_FDS 96    /* descriptors that one watch can hold */
-#define PRESSURE_GROUPS 8  /* nested cgroups with limits that one watch looks at */
+#define PRESSURE_FDS 96   /* descriptors that one watch can hold */
+#define PRESSURE_GROUPS 8 /* nested cgroups with limits that one watch looks at */
 #define PRESSURE_MS ((uint64_t)1000000)
-#define PRESSURE_EVENT_NS (100 * PRESSURE_MS) /* how long an event without a level of its own counts */
-#define PRESSURE_POLL_NS (100 * PRESSURE_MS) /* how often free bytes are looked at where the limit is near */
+/* how long an event without a level of its own counts */
+#define PRESSURE_EVENT_NS (100 * PRESSURE_MS)
+/* how often free bytes are looked at where the limit is near */
+#define PRESSURE_POLL_NS (100 * PRESSURE_MS)
 #define PRESSURE_WINDOW_NS (2000 * PRESSURE_MS)
 
 /* The tests' seam: where /proc is, and what time it is. */
@@ -32,7 +36,8 @@ struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
-	uint64_t told_limit; /* the kernel tells when the usage comes near this one; 0: it does not */
+	/* the kernel tells when the usage comes near this one; 0: it does not */
+	uint64_t told_limit;
 };
 
 struct pressure_watch {
@@ -51,8 +56,8 @@ struct pressure_watch {
 
 	int level_fd[3]; /* eventfds of low, medium, critical */
 
-	int psi_fd;             /* stall times: where to read them */
-	int psi_triggers;       /* the kernel wakes us up, so measure only until window_ends_ns */
+	int psi_fd;       /* stall times: where to read them */
+	int psi_triggers; /* the kernel wakes us up, so measure only until window_ends_ns */
 	uint64_t window_ends_ns;
 	uint64_t total_us, total_at_ns;
 
@@ -63,9 +68,15 @@ struct pressure_watch {
 
 struct pressure_source {
 	const char *name;
-	/* Open it. On failure `*why` can say more than the errno; whatever was opened is closed by the caller. */
+	/*
+	 * Open it. On failure `*why` can say more than the errno; whatever was opened is closed by
+	 * the caller.
+	 */
 	int (*open)(struct pressure_watch *watch, const char **why);
-	/* Read what an event brought. `tag` is what pressure_add() was told. Fails if the source is gone. */
+	/*
+	 * Read what an event brought. `tag` is what pressure_add() was told. Fails if the source is
+	 * gone.
+	 */
 	int (*event)(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns);
 	/* Fill in stall level or headroom. Fails if the source is gone. */
 	int (*look)(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
@@ -75,7 +86,10 @@ struct pressure_source {
 extern const struct pressure_source pressure_service, pressure_cgroup_psi, pressure_system_psi,
 	pressure_cgroup_event, pressure_headroom, pressure_available, pressure_off;
 
-/* Open a source into `watch`, closing all on failure. The settings say what is near a limit, and outlive the watch. */
+/*
+ * Open a source into `watch`, closing all on failure. The settings say what is near a limit, and
+ * outlive the watch.
+ */
 int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why);
 void pressure_watch_close(struct pressure_watch *watch);
@@ -90,13 +104,20 @@ int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t
 void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns);
 
 /* `look` for sources that have events only. */
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
+int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o);
 
-/* Stall times of a file: the kernel wakes us up where it accepts a trigger, else they are looked at now and then. */
-int pressure_psi_start(struct pressure_watch *watch, int fd); /* measure from now on; kept already */
+/*
+ * Stall times of a file: the kernel wakes us up where it accepts a trigger, else they are looked at
+ * now and then.
+ */
+/* measure from now on; kept already */
+int pressure_psi_start(struct pressure_watch *watch, int fd);
 int pressure_psi_open(struct pressure_watch *watch, const char *path);
-int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns);
-int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
+int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events,
+	uint64_t now_ns);
+int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o);
 
 /* The number behind `key` in text of lines or words, or -EBADMSG. */
 int pressure_number(const char *text, const char *key, uint64_t *value);
@@ -114,7 +135,9 @@ struct pressure_cgroup {
 /* Version 1 (memory controller) or 2. -ENOENT: the process is in none, or it is not mounted. */
 int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
 
-/* Whether a cgroup of version 1 limits the process: then nothing else knows how near the limit is. */
+/*
+ * Whether a cgroup of version 1 limits the process: then nothing else knows how near the limit is.
+ */
 int pressure_limited_by_version_1(void);
 
 /* Have an eventfd written by the kernel: cgroup v1, cgroup.event_control. Answers with the
@@ -125,7 +148,10 @@ int pressure_event_control(struct pressure_watch *watch, const char *directory, 
 /* directory/name, opened and kept, or a negative errno. */
 int pressure_open_in(struct pressure_watch *watch, const char *directory, const char *name);
 
-/* The bytes of base64 text, with or without padding; -EBADMSG if it is none, -E2BIG if they do not fit. */
+/*
+ * The bytes of base64 text, with or without padding; -EBADMSG if it is none, -E2BIG if they do not
+ * fit.
+ */
 int64_t pressure_base64(const char *text, unsigned char *bytes, size_t size);
 
 #endif /* ASHMEM_LIB_PRESSURE_SOURCE_H */

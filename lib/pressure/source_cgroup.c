@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the process's cgroup is, and the events of version 1 (the kernel's Documentation/admin-guide/cgroup-v1/memory.rst):
- * an eventfd is written when reclaim has trouble, memory.pressure_level, or when the usage crosses a threshold.
+ * Where the process's cgroup is, and the events of version 1 (the kernel's
+ * Documentation/admin-guide/cgroup-v1/memory.rst): an eventfd is written when reclaim has trouble,
+ * memory.pressure_level, or when the usage crosses a threshold.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +30,10 @@ static int has_word(const char *list, const char *word)
 	return 0;
 }
 
-/* The part of a line of /proc/self/cgroup behind the second colon, if it is of the hierarchy: "ID:CONTROLLERS:PATH". */
+/*
+ * The part of a line of /proc/self/cgroup behind the second colon, if it is of the hierarchy:
+ * "ID:CONTROLLERS:PATH".
+ */
 static char *path_of_line(char *line, int is_version_1)
 {
 	char *controllers = strchr(line, ':');
@@ -60,7 +64,10 @@ static void decode_octal(char *text)
 	*to = '\0';
 }
 
-/* A line of mountinfo: "36 35 98:0 ROOT MOUNT OPTIONS [FIELDS] - TYPE SOURCE SUPEROPTIONS", proc(5). */
+/*
+ * A line of mountinfo: "36 35 98:0 ROOT MOUNT OPTIONS [FIELDS] - TYPE SOURCE SUPEROPTIONS",
+ * proc(5).
+ */
 static int mount_of_line(char *line, int is_version_1, char **root, char **mount)
 {
 	char *save = NULL, *field[5], *rest = strstr(line, " - ");
@@ -85,7 +92,10 @@ static int mount_of_line(char *line, int is_version_1, char **root, char **mount
 	return 1;
 }
 
-/* The part of a cgroup's path below what is mounted; a namespace can hide where that is, then it is the mount itself. */
+/*
+ * The part of a cgroup's path below what is mounted; a namespace can hide where that is, then it is
+ * the mount itself.
+ */
 static const char *below_root(const char *path, const char *root)
 {
 	size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
@@ -132,8 +142,8 @@ int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
 	while (r == -ENOENT && getline(&line, &line_size, file) > 0) {
 		if (!mount_of_line(line, is_version_1, &root, &mount))
 			continue;
-		int length = snprintf(
-			cgroup->path, sizeof(cgroup->path), "%s%s", mount, below_root(path, root));
+		int length = snprintf(cgroup->path, sizeof(cgroup->path), "%s%s", mount,
+			below_root(path, root));
 		r = length < (int)sizeof(cgroup->path) ? 0 : -ENAMETOOLONG;
 		cgroup->root_length = strlen(mount);
 		cgroup->is_version_1 = is_version_1;

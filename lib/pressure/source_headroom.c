@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory is left: until the limits of the cgroup and of those around it, or in the system (MemAvailable).
+ * How much memory is left: until the limits of the cgroup and of those around it, or in the system
+ * (MemAvailable).
  *
- * This is what tells in time. Unpinned pages are shared memory: without swap space the kernel cannot reclaim them, so
- * it hardly stalls before it kills. A cgroup's usage includes file pages, which the kernel can drop and which therefore do
- * not count here; asking for them costs more than asking for the usage, so they are asked for when it matters.
+ * This is what tells in time. Unpinned pages are shared memory: without swap space the kernel
+ * cannot reclaim them, so it hardly stalls before it kills. A cgroup's usage includes file pages,
+ * which the kernel can drop and which therefore do not count here; asking for them costs more than
+ * asking for the usage, so they are asked for when it matters.
  */
 #include <errno.h>
 #include <limits.h>
@@ -67,8 +69,8 @@ static uint64_t file_bytes(const struct pressure_watch *watch, const struct pres
 		return 0;
 	if (pressure_number(text, watch->is_version_1 ? "total_inactive_file " : "inactive_file ",
 		    &inactive) < 0 ||
-		pressure_number(
-			text, watch->is_version_1 ? "total_active_file " : "active_file ", &active) < 0)
+		pressure_number(text, watch->is_version_1 ? "total_active_file " : "active_file ",
+			&active) < 0)
 		return 0;
 	return inactive + active;
 }
@@ -90,7 +92,10 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (free_bytes < pressure_relief(reserve, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(watch, group);
 		usage -= file < usage ? file : usage;
-		/* File pages keep the usage beyond the thresholds: no event tells when others take their place. */
+		/*
+		 * File pages keep the usage beyond the thresholds: no event tells when others take
+		 * their place.
+		 */
 		if (file > 0)
 			o->must_poll = 1;
 		free_bytes = usage < limit ? limit - usage : 0;
@@ -98,7 +103,8 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	/* The tightest counts: the one furthest below its reserve. */
 	if (o->headroom_known &&
 		(int64_t)(free_bytes - reserve) >=
-			(int64_t)(o->free_bytes - pressure_reserve(watch->settings, o->limit_bytes, 1)))
+			(int64_t)(o->free_bytes -
+				pressure_reserve(watch->settings, o->limit_bytes, 1)))
 		return 0;
 	o->headroom_known = 1;
 	o->free_bytes = free_bytes;
@@ -106,7 +112,8 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	return 0;
 }
 
-static int headroom_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+static int headroom_look(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o)
 {
 	(void)now_ns;
 	for (unsigned i = 0; i < watch->group_count; i++) {
@@ -117,8 +124,12 @@ static int headroom_look(struct pressure_watch *watch, uint64_t now_ns, struct p
 	return 0;
 }
 
-/* Have the kernel tell when levels begin, calm and wary. 0 or a negative errno: then the timer must do. */
-static int set_thresholds(struct pressure_watch *watch, const char *directory, int usage_fd, uint64_t limit)
+/*
+ * Have the kernel tell when levels begin, calm and wary. 0 or a negative errno: then the timer must
+ * do.
+ */
+static int set_thresholds(struct pressure_watch *watch, const char *directory, int usage_fd,
+	uint64_t limit)
 {
 	int states = watch->settings->reserve_percent ? 1 : 2;
 	char bytes[32];
@@ -127,7 +138,8 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 		return 0;
 	for (int i = 0; i < states * (PRESSURE_LEVELS - 1); i++) {
 		uint64_t reserve = pressure_reserve(watch->settings, limit, i % states);
-		uint64_t threshold = pressure_threshold(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
+		uint64_t threshold =
+			pressure_threshold(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
 		snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)(limit - threshold));
 		int fd = pressure_event_control(watch, directory, usage_fd, bytes);
 		if (fd < 0)
@@ -136,7 +148,10 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 	return 0;
 }
 
-/* Version 2 tells when a limit is hit: too late for memory.max, in time for memory.high, which slows down first. */
+/*
+ * Version 2 tells when a limit is hit: too late for memory.max, in time for memory.high, which
+ * slows down first.
+ */
 static void set_events(struct pressure_watch *watch, const char *directory)
 {
 	int fd = watch->epoll_fd < 0 ? -1 : pressure_open_in(watch, directory, "memory.events");
@@ -210,7 +225,10 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 		r = add_groups(watch, &cgroup);
 	if (r > 0)
 		return 0;
-	/* One version or the other has the memory controller. What was opened is closed with the watch. */
+	/*
+	 * One version or the other has the memory controller. What was opened is closed with the
+	 * watch.
+	 */
 	other = pressure_cgroup_find(&cgroup, 0);
 	if (other == 0)
 		other = add_groups(watch, &cgroup);
@@ -223,7 +241,8 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 	return r != -ENOENT ? r : other;
 }
 
-static int headroom_event(struct pressure_watch *watch, uint32_t fd, uint32_t events, uint64_t now_ns)
+static int headroom_event(struct pressure_watch *watch, uint32_t fd, uint32_t events,
+	uint64_t now_ns)
 {
 	uint64_t count;
 	char text[512];
@@ -253,7 +272,8 @@ int pressure_limited_by_version_1(void)
 
 /* -- the whole system -- */
 
-static int available_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+static int available_look(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o)
 {
 	char text[1024]; /* both are among the first lines */
 	uint64_t total_kib, free_kib;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pressure stall information: the time that tasks waited for memory (Linux 4.20; documentation: the kernel's
- * Documentation/accounting/psi.rst). Since 5.2 the kernel can tell when that exceeds a threshold; without privilege the window must be
- * a multiple of two seconds (6.4). It tells the edge only, once a window. So for one window after it the stall time is measured at
- * each look, which says how bad it is and when it ends. Where the kernel accepts no trigger, or the file cannot be
- * written, the time is measured always, now and then.
+ * Pressure stall information: the time that tasks waited for memory (Linux 4.20; documentation: the
+ * kernel's Documentation/accounting/psi.rst). Since 5.2 the kernel can tell when that exceeds a
+ * threshold; without privilege the window must be a multiple of two seconds (6.4). It tells the
+ * edge only, once a window. So for one window after it the stall time is measured at each look,
+ * which says how bad it is and when it ends. Where the kernel accepts no trigger, or the file
+ * cannot be written, the time is measured always, now and then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,7 +80,10 @@ static uint32_t level_of_share(uint64_t stalled_us, uint64_t elapsed_ns)
 {
 	uint64_t elapsed_us = elapsed_ns / 1000, percent;
 
-	/* More than the time there was is read where time was lost, or nonsense: as bad as can be, and no overflow. */
+	/*
+	 * More than the time there was is read where time was lost, or nonsense: as bad as can be,
+	 * and no overflow.
+	 */
 	percent = stalled_us < elapsed_us ? stalled_us * 100 / elapsed_us : 100;
 	if (percent >= CRITICAL_PERCENT)
 		return ASHMEM_PRESSURE_CRITICAL;
@@ -109,8 +113,9 @@ int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t even
 }
 
 /*
- * The kernel tells an edge once, to whoever asks first. If the program waits for our epoll set in a poll or epoll of its
- * own, that asks, and our epoll_wait() finds nothing. So the time counts, outside of windows too.
+ * The kernel tells an edge once, to whoever asks first. If the program waits for our epoll set in a
+ * poll or epoll of its own, that asks, and our epoll_wait() finds nothing. So the time counts,
+ * outside of windows too.
  */
 static int look_for_missed_edge(struct pressure_watch *watch, uint64_t now_ns)
 {
@@ -141,8 +146,8 @@ int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pres
 		if (r < 0)
 			return r;
 		watch->level = total_us < watch->total_us
-				       ? (uint32_t)ASHMEM_PRESSURE_NONE
-				       : level_of_share(total_us - watch->total_us, now_ns - watch->total_at_ns);
+			? (uint32_t)ASHMEM_PRESSURE_NONE
+			: level_of_share(total_us - watch->total_us, now_ns - watch->total_at_ns);
 		watch->total_us = total_us;
 		watch->total_at_ns = now_ns;
 		if (watch->level > ASHMEM_PRESSURE_NONE)

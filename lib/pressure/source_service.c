@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager's protocol: it names a file to watch in MEMORY_PRESSURE_WATCH, and in MEMORY_PRESSURE_WRITE what to write
- * into it first, as base64 (https://systemd.io/PRESSURE/). A regular file is one of the kernel's PSI files and is never read;
- * a FIFO or a stream socket is read and what comes is discarded. "/dev/null" turns watching off.
+ * The service manager's protocol: it names a file to watch in MEMORY_PRESSURE_WATCH, and in
+ * MEMORY_PRESSURE_WRITE what to write into it first, as base64 (https://systemd.io/PRESSURE/). A
+ * regular file is one of the kernel's PSI files and is never read; a FIFO or a stream socket is
+ * read and what comes is discarded. "/dev/null" turns watching off.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,8 @@ static int connect_to(const char *path)
 	memcpy(address.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		int error = errno == EAGAIN ? ECONNREFUSED : errno; /* too many wait there already */
+		/* too many wait there already */
+		int error = errno == EAGAIN ? ECONNREFUSED : errno;
 		close(fd);
 		return -error;
 	}
@@ -82,7 +84,10 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* The descriptor for a path and, in `*mode`, what kind of file it is. `writes`: something must be written to it. */
+/*
+ * The descriptor for a path and, in `*mode`, what kind of file it is. `writes`: something must be
+ * written to it.
+ */
 static int open_path(const char *path, int writes, mode_t *mode)
 {
 	struct stat status;
@@ -126,18 +131,24 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 	while (written < 0 && errno == EINTR);
 	if (written != length) {
 		*why = "what MEMORY_PRESSURE_WRITE says could not be written";
-		/* A file of the kernel says what it does not like; what is full, or gone, cannot be written. */
-		return written < 0 && errno != EAGAIN && errno != ENOSPC && errno != ENOBUFS && errno != EPIPE &&
-				       errno != ECONNRESET
-			       ? -errno
-			       : -EIO;
+		/*
+		 * A file of the kernel says what it does not like; what is full, or gone, cannot be
+		 * written.
+		 */
+		return written < 0 && errno != EAGAIN && errno != ENOSPC && errno != ENOBUFS &&
+				errno != EPIPE && errno != ECONNRESET
+			? -errno
+			: -EIO;
 	}
 	if (S_ISFIFO(mode))
 		watch->own_bytes = (uint64_t)length;
 	return 0;
 }
 
-/* The file that tells events is not to be read; a descriptor of our own shows how bad it is, if it may be had. */
+/*
+ * The file that tells events is not to be read; a descriptor of our own shows how bad it is, if it
+ * may be had.
+ */
 static void measure(struct pressure_watch *watch, const char *path)
 {
 	int fd = pressure_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -184,7 +195,10 @@ static int open_service(struct pressure_watch *watch, const char **why)
 	return r;
 }
 
-/* Read and forget what came. Whether it was an event, and not our own writing; fails at the end of a stream. */
+/*
+ * Read and forget what came. Whether it was an event, and not our own writing; fails at the end of
+ * a stream.
+ */
 static int discard(struct pressure_watch *watch)
 {
 	char bytes[WRITE_MAX];
@@ -204,7 +218,8 @@ static int discard(struct pressure_watch *watch)
 	return is_event;
 }
 
-static int service_event(struct pressure_watch *watch, uint32_t is_psi, uint32_t events, uint64_t now_ns)
+static int service_event(struct pressure_watch *watch, uint32_t is_psi, uint32_t events,
+	uint64_t now_ns)
 {
 	int r = 1;
 
@@ -219,9 +234,11 @@ static int service_event(struct pressure_watch *watch, uint32_t is_psi, uint32_t
 	return r < 0 ? r : 0;
 }
 
-static int service_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+static int service_look(struct pressure_watch *watch, uint64_t now_ns,
+	struct pressure_observation *o)
 {
-	return watch->psi_fd >= 0 ? pressure_psi_look(watch, now_ns, o) : pressure_look_events(watch, now_ns, o);
+	return watch->psi_fd >= 0 ? pressure_psi_look(watch, now_ns, o)
+				  : pressure_look_events(watch, now_ns, o);
 }
 
 const struct pressure_source pressure_service = {
@@ -233,5 +250,4 @@ static int open_off(struct pressure_watch *watch, const char **why)
 	return 0;
 }
 
-const struct pressure_source pressure_off = {
-	"off", open_off, service_event, pressure_look_events};
+const struct pressure_source pressure_off = {"off", open_off, service_event, pressure_look_events};

@@ -2,8 +2,8 @@
 /*
  * The thread that a program can ask for: waits on the watch's descriptor and dispatches.
  *
- * `runs`, `thread` and `stop_fd` are guarded by the watch's mutex. Who stops the thread takes `stop_fd` out of the watch, and closes
- * it when the thread has ended.
+ * `runs`, `thread` and `stop_fd` are guarded by the watch's mutex. Who stops the thread takes
+ * `stop_fd` out of the watch, and closes it when the thread has ended.
  */
 #include <errno.h>
 #include <poll.h>
@@ -16,7 +16,8 @@
 static void *run(void *argument)
 {
 	struct ashmem_pressure *p = argument;
-	struct pollfd fds[2] = {{.fd = -1, .events = POLLIN}, {.fd = p->epoll_fd, .events = POLLIN}};
+	struct pollfd fds[2] = {
+		{.fd = -1, .events = POLLIN}, {.fd = p->epoll_fd, .events = POLLIN}};
 
 	pthread_mutex_lock(&p->mutex);
 	fds[0].fd = p->stop_fd;
@@ -27,7 +28,8 @@ static void *run(void *argument)
 		if (poll(fds, 2, -1) < 0) {
 			if (errno != EINTR && errno != ENOMEM && errno != EAGAIN)
 				break;
-			fds[0].revents = 0; /* short of memory, of all times: look at once, and wait again */
+			/* short of memory, of all times: look at once, and wait again */
+			fds[0].revents = 0;
 		}
 		if (fds[0].revents || ashmem_pressure_dispatch(p) == -ENODEV)
 			break;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watch on memory pressure: opening, dispatching, purging, telling. Its sources are chosen in choose.c.
+ * The watch on memory pressure: opening, dispatching, purging, telling. Its sources are chosen in
+ * choose.c.
  *
- * The public descriptor is an epoll set of the sources' descriptors and one timer. Watch 0 is the source; watch 1 is the headroom
- * beside it, if "auto" found a limit. The timer runs fast while there is pressure that purging can relieve, slowly if
- * a source has no events, else not at all.
+ * The public descriptor is an epoll set of the sources' descriptors and one timer. Watch 0 is the
+ * source; watch 1 is the headroom beside it, if "auto" found a limit. The timer runs fast while
+ * there is pressure that purging can relieve, slowly if a source has no events, else not at all.
  *
- * Locks: `busy` lets one dispatch work at a time, the others do not wait. `mutex` is a leaf. Purging and the
- * subscriber run with neither of the library's mutexes held.
+ * Locks: `busy` lets one dispatch work at a time, the others do not wait. `mutex` is a leaf.
+ * Purging and the subscriber run with neither of the library's mutexes held.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -87,7 +88,8 @@ static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 /* No pressure: seldom where the limit is far away; not at all if nothing has to be looked for. */
 static uint64_t calm_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
 {
-	uint64_t idle = idle_period(p), threshold = pressure_reserve(&p->settings, o->limit_bytes, 1);
+	uint64_t idle = idle_period(p),
+		 threshold = pressure_reserve(&p->settings, o->limit_bytes, 1);
 
 	if (!o->headroom_known || !o->must_poll)
 		return idle;
@@ -117,7 +119,10 @@ static uint64_t next_period(const struct ashmem_pressure *p, const struct pressu
 
 /* -- dispatching -- */
 
-/* Whether an answer says that the source is gone, and not that the kernel is short of memory, which is when it is needed. */
+/*
+ * Whether an answer says that the source is gone, and not that the kernel is short of memory, which
+ * is when it is needed.
+ */
 static int is_gone(int r)
 {
 	return r < 0 && r != -ENOMEM;
@@ -142,8 +147,8 @@ static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 		if (!watch->source)
 			continue;
 		taken++;
-		lost |= is_gone(watch->source->event(
-			watch, (uint32_t)events[i].data.u64, events[i].events, now_ns));
+		lost |= is_gone(watch->source->event(watch, (uint32_t)events[i].data.u64,
+			events[i].events, now_ns));
 	}
 	return lost ? -ENODEV : taken;
 }
@@ -191,7 +196,8 @@ static uint64_t purge(const struct ashmem_pressure *p, const struct pressure_dec
 	if (purged != -ENOENT)
 		return purged > 0 ? (uint64_t)purged : 0;
 	purged = ashmem_shrink(decision->purge_pages);
-	if (purged <= 0) /* pinned meanwhile, or an area is damaged or stuck: the next look will tell */
+	/* pinned meanwhile, or an area is damaged or stuck: the next look will tell */
+	if (purged <= 0)
 		return 0;
 	status->purges = 1;
 	status->wanted_pages = decision->purge_pages;
@@ -287,7 +293,8 @@ int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
 
 /* -- life -- */
 
-static int copy_options(const struct ashmem_pressure_options *from, struct ashmem_pressure_options *to)
+static int copy_options(const struct ashmem_pressure_options *from,
+	struct ashmem_pressure_options *to)
 {
 	*to = (struct ashmem_pressure_options){.struct_size = sizeof(*to)};
 	return from ? struct_copy_in(to, sizeof(*to), from) : 0;
@@ -335,7 +342,8 @@ static int make_descriptors(struct ashmem_pressure *p)
 	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->timer_fd, &event) < 0 ? -errno : 0;
 }
 
-int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct ashmem_pressure **pressure)
+int ashmem_pressure_open(const struct ashmem_pressure_options *options,
+	struct ashmem_pressure **pressure)
 {
 	struct ashmem_pressure_options wishes;
 	struct ashmem_pressure *p;
@@ -392,7 +400,8 @@ int ashmem_pressure_fd(struct ashmem_pressure *pressure)
 	return r < 0 ? r : pressure->epoll_fd;
 }
 
-int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn, void *userdata)
+int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
+	void *userdata)
 {
 	int r = pressure_check(pressure);
 
@@ -431,7 +440,8 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
 	return length;
 }
 
-int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_pressure_status *status)
+int ashmem_pressure_get_status(struct ashmem_pressure *pressure,
+	struct ashmem_pressure_status *status)
 {
 	struct ashmem_pressure_status all;
 	struct guard_counts counts;

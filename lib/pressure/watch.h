@@ -50,13 +50,19 @@ int pressure_check(const struct ashmem_pressure *pressure);
 /* The source of this name, or NULL. */
 const struct pressure_source *pressure_named(const char *name);
 
-/* Open the sources that were wanted, and begin the guard. -ENODEV if "auto" finds none; no watch is open then, nor after another failure. */
+/*
+ * Open the sources that were wanted, and begin the guard. -ENODEV if "auto" finds none; no watch is
+ * open then, nor after another failure.
+ */
 int pressure_choose(struct ashmem_pressure *p);
 
 /* A source is gone: close all, and choose again unless it was named. */
 int pressure_replace_sources(struct ashmem_pressure *p);
 
-/* Have ashmem_unpin() look, if it may and nobody else has it; end that, and keep what it did in the status. */
+/*
+ * Have ashmem_unpin() look, if it may and nobody else has it; end that, and keep what it did in the
+ * status.
+ */
 void pressure_begin_guard(struct ashmem_pressure *p);
 void pressure_end_guard(struct ashmem_pressure *p);
 

@@ -2,15 +2,17 @@
 /*
  * Purging over all areas of the process, least recently unpinned first (contract rules 14 and 15).
  *
- * Every area knows the stamp of its own oldest range, and says it without its lock. A purge takes a reference to every area
- * and puts them into a pairing heap by that stamp. The area on top purges, in its own order, what is not younger than the next
- * area's oldest; then its stamp is read again. So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing
- * is allocated when memory is short. Notices of what went (notices.h) are told when the mutex is free; if there are too many to
- * remember, that comes in between, and the purge starts anew. An area gives at most twice what could be freed in it when the purge began, and peers cannot make a purge wait
- * longer for all their areas than a call waits for one: so it ends, whatever they do.
+ * Every area knows the stamp of its own oldest range, and says it without its lock. A purge takes a
+ * reference to every area and puts them into a pairing heap by that stamp. The area on top purges,
+ * in its own order, what is not younger than the next area's oldest; then its stamp is read again.
+ * So k ranges of n in m areas cost O(m + k (log m + log n)), and nothing is allocated when memory
+ * is short. Notices of what went (notices.h) are told when the mutex is free; if there are too many
+ * to remember, that comes in between, and the purge starts anew. An area gives at most twice what
+ * could be freed in it when the purge began, and peers cannot make a purge wait longer for all
+ * their areas than a call waits for one: so it ends, whatever they do.
  *
- * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas' mutex, which is
- * held while the references are taken, and before every control lock.
+ * Locks: `mutex` lets one purge run at a time and guards the heap links. It comes before the areas'
+ * mutex, which is held while the references are taken, and before every control lock.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -135,7 +137,10 @@ static int64_t purge_area(struct ashmem_area *area, uint64_t newest, uint64_t nr
 	return freed;
 }
 
-/* Take the oldest area from the heap, purge it up to the next one's age, and put it back if it has more. */
+/*
+ * Take the oldest area from the heap, purge it up to the next one's age, and put it back if it has
+ * more.
+ */
 static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 {
 	struct ashmem_area *area = *heap;
@@ -146,7 +151,10 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
 	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
 	area->heap_idle += freed == 0;
-	/* If nothing went, its oldest range was pinned meanwhile; then its age is another. A peer can make it so for ever. */
+	/*
+	 * If nothing went, its oldest range was pinned meanwhile; then its age is another. A peer
+	 * can make it so for ever.
+	 */
 	if (freed >= 0 && area->heap_pages > 0 && area->heap_idle < IDLE_MAX &&
 		area->backend->oldest(area->state, &stamp) > 0 && (freed > 0 || stamp != was))
 		*heap = heap_add(*heap, area, stamp);
@@ -156,8 +164,8 @@ static int64_t purge_oldest(struct ashmem_area **heap, uint64_t nr_pages)
 }
 
 /*
- * All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this ends. It may also go
- * first, if its priority is lower: therefore twice as many pages.
+ * All of an area that was purgeable when we came; what is unpinned meanwhile may stay, so that this
+ * ends. It may also go first, if its priority is lower: therefore twice as many pages.
  */
 static int64_t purge_whole(struct ashmem_area **heap, const struct notices *notices, uint64_t *left)
 {
@@ -177,7 +185,10 @@ static int64_t purge_whole(struct ashmem_area **heap, const struct notices *noti
 	return freed;
 }
 
-/* Give back what is left of the heap, in no order: its top has no siblings, so its nodes are a list that grows by each one's children. */
+/*
+ * Give back what is left of the heap, in no order: its top has no siblings, so its nodes are a list
+ * that grows by each one's children.
+ */
 static void drop_heap(struct ashmem_area *heap)
 {
 	while (heap) {
@@ -224,11 +235,11 @@ uint64_t areas_evictable(void)
 }
 
 /*
- * Purge until so many pages are freed, of a budget's areas or of all, or there are as many notices as can be remembered: then 1, and more
- * may be left.
+ * Purge until so many pages are freed, of a budget's areas or of all, or there are as many notices
+ * as can be remembered: then 1, and more may be left.
  */
-static int purge_pages(struct ashmem_budget *budget, uint64_t nr_pages, const struct notices *notices,
-	uint64_t *freed, int64_t *error)
+static int purge_pages(struct ashmem_budget *budget, uint64_t nr_pages,
+	const struct notices *notices, uint64_t *freed, int64_t *error)
 {
 	struct collection collection = {.budget = budget};
 	struct ashmem_area *heap;
@@ -273,7 +284,8 @@ int64_t areas_shrink(uint64_t nr_pages)
 	do {
 		begin_purging(&notices, &patience);
 		uint64_t before = freed;
-		unfinished = purge_pages(NULL, nr_pages, &notices, &freed, &error) && freed > before;
+		unfinished =
+			purge_pages(NULL, nr_pages, &notices, &freed, &error) && freed > before;
 		end_purging(&notices, &patience);
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
 		if (left == UINT64_MAX)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Purging over the areas of the process: what the areas do as one shrinker among others, what budgets have done, what the statistics tell.
+ * Purging over the areas of the process: what the areas do as one shrinker among others, what
+ * budgets have done, what the statistics tell.
  */
 #ifndef ASHMEM_LIB_PURGE_AREAS_H
 #define ASHMEM_LIB_PURGE_AREAS_H
@@ -10,18 +11,25 @@
 struct ashmem_budget;
 struct lock_patience;
 
-/* The areas of the process, and the pages of them that a purge could free now. Takes no area's lock. */
+/*
+ * The areas of the process, and the pages of them that a purge could free now. Takes no area's
+ * lock.
+ */
 void areas_count(uint64_t *areas, uint64_t *evictable_pages);
 uint64_t areas_evictable(void);
 /* Pages that this process has purged since it began. */
 uint64_t areas_purged_pages(void);
 
-/* Purge the least recently unpinned ranges until so many pages are free. Pages freed, or the error if there are none. */
+/*
+ * Purge the least recently unpinned ranges until so many pages are free. Pages freed, or the error
+ * if there are none.
+ */
 int64_t areas_shrink(uint64_t nr_pages);
 
 /*
- * Purge what is over a budget, of its areas (budget.h). No other purge of the process runs meanwhile. Pages freed, or an error; if there
- * were too many notices of it to remember, more may be left.
+ * Purge what is over a budget, of its areas (budget.h). No other purge of the process runs
+ * meanwhile. Pages freed, or an error; if there were too many notices of it to remember, more may
+ * be left.
  */
 int64_t areas_keep_within(struct ashmem_budget *budget, struct lock_patience *patience);
 

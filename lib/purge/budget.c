@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Budgets: the public calls, and purging what is over. What is counted, and the locks: budget_count.c.
+ * Budgets: the public calls, and purging what is over. What is counted, and the locks:
+ * budget_count.c.
  *
- * A call on an area first does its work and then counts the area anew. Only if that is over a limit are all areas of the budget counted and
- * ranges purged, with the shrinker's mutex held, so that of several threads each purges only what is still over. No lock of
- * this layer is held meanwhile; a reference keeps the budget.
+ * A call on an area first does its work and then counts the area anew. Only if that is over a limit
+ * are all areas of the budget counted and ranges purged, with the shrinker's mutex held, so that of
+ * several threads each purges only what is still over. No lock of this layer is held meanwhile; a
+ * reference keeps the budget.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,8 +31,9 @@ static void unref(struct ashmem_budget *budget)
 }
 
 /*
- * The budgets that this thread is purging for. Subscribers are called meanwhile, and what they unpin is over again: the purge that is under way
- * goes on with that, or else one would come within the other until the stack ends.
+ * The budgets that this thread is purging for. Subscribers are called meanwhile, and what they
+ * unpin is over again: the purge that is under way goes on with that, or else one would come within
+ * the other until the stack ends.
  */
 struct keeping {
 	const struct ashmem_budget *budget;
@@ -57,13 +60,17 @@ static void purge_what_is_over(struct ashmem_budget *budget)
 
 	while (left > 0) {
 		int64_t freed = areas_keep_within(budget, &patience);
-		if (freed <= 0) /* all is well; or what is left is held, or an area is damaged or stuck */
+		/* all is well; or what is left is held, or an area is damaged or stuck */
+		if (freed <= 0)
 			return;
 		budgets_lock();
 		budget->purges++;
 		budget->purged_pages += (uint64_t)freed;
-		/* Others may unpin as fast as we purge: it ends when as much as was there is gone. */
-		left = is_first ? budget->unpinned_pages : left - ((uint64_t)freed < left ? (uint64_t)freed : left);
+		/*
+		 * Others may unpin as fast as we purge: it ends when as much as was there is gone.
+		 */
+		left = is_first ? budget->unpinned_pages
+				: left - ((uint64_t)freed < left ? (uint64_t)freed : left);
 		is_first = 0;
 		budgets_unlock();
 	}
@@ -116,7 +123,9 @@ static int fits(const struct ashmem_budget *budget, uint64_t pages)
 	if (!budget || !(budget->flags & ASHMEM_BUDGET_REFUSE))
 		return 1;
 	limit = budget_pages(budget->all_limit_bytes);
-	pinned = budget->all_pages > budget->unpinned_pages ? budget->all_pages - budget->unpinned_pages : 0;
+	pinned = budget->all_pages > budget->unpinned_pages
+		? budget->all_pages - budget->unpinned_pages
+		: 0;
 	return pinned <= limit && pages <= limit - pinned;
 }
 
@@ -161,7 +170,8 @@ static void set_limits(struct ashmem_budget *budget, const struct ashmem_budget_
 	int before = budget != &budget_process || has_limit(budget);
 
 	budget->flags = options->flags;
-	budget->unpinned_limit_bytes = options->unpinned_bytes ? options->unpinned_bytes : UINT64_MAX;
+	budget->unpinned_limit_bytes =
+		options->unpinned_bytes ? options->unpinned_bytes : UINT64_MAX;
 	budget->all_limit_bytes = options->all_bytes ? options->all_bytes : UINT64_MAX;
 	int after = budget != &budget_process || has_limit(budget);
 	if (after != before)
@@ -219,7 +229,8 @@ void ashmem_budget_close(struct ashmem_budget *budget)
 	unref(budget);
 }
 
-int ashmem_budget_set_limits(struct ashmem_budget *budget, const struct ashmem_budget_options *options)
+int ashmem_budget_set_limits(struct ashmem_budget *budget,
+	const struct ashmem_budget_options *options)
 {
 	struct ashmem_budget_options wishes;
 	int r = budget && options ? copy_options(options, &wishes) : -EINVAL;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Budgets inside: what each area and each budget counts (budget_count.c), and purging what is over (budget.c).
+ * Budgets inside: what each area and each budget counts (budget_count.c), and purging what is over
+ * (budget.c).
  *
- * An area's counts are known without its lock. Each handle remembers what it counted last, and a budget's counts are the sum of what its
- * handles remember; so one area is counted anew without a look at the others.
+ * An area's counts are known without its lock. Each handle remembers what it counted last, and a
+ * budget's counts are the sum of what its handles remember; so one area is counted anew without a
+ * look at the others.
  */
 #ifndef ASHMEM_LIB_PURGE_BUDGET_H
 #define ASHMEM_LIB_PURGE_BUDGET_H
@@ -58,7 +60,10 @@ uint64_t budget_pages(uint64_t limit_bytes);
 
 /* Count an area anew after a call that may exceed, and purge what is over. */
 void budget_settle(struct ashmem_area *area);
-/* Before an area is materialised with so many bytes: 0, and budget_settle() follows whether or not that worked; or -EDQUOT. */
+/*
+ * Before an area is materialised with so many bytes: 0, and budget_settle() follows whether or not
+ * that worked; or -EDQUOT.
+ */
 int budget_admit(struct ashmem_area *area, uint64_t size_bytes);
 
 #endif /* ASHMEM_LIB_PURGE_BUDGET_H */

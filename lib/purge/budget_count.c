@@ -2,12 +2,14 @@
 /*
  * Counting for budgets; see budget.h.
  *
- * Invariants, with the mutex held: a budget's counts are the sums of the counts that the handles in it remember, the process's of all handles.
- * They are as fresh as the last call of this process on each area, and of this moment after budget_recount().
+ * Invariants, with the mutex held: a budget's counts are the sums of the counts that the handles in
+ * it remember, the process's of all handles. They are as fresh as the last call of this process on
+ * each area, and of this moment after budget_recount().
  *
- * Locks: `mutex` guards budgets and what handles remember for them. It comes after the areas' mutex, which a recount holds, and before what
- * a backend takes to answer counts (memfd's mutex, for areas that are not established). An area is asked for its counts with the
- * mutex held: of two threads the later one sees what both have done.
+ * Locks: `mutex` guards budgets and what handles remember for them. It comes after the areas'
+ * mutex, which a recount holds, and before what a backend takes to answer counts (memfd's mutex,
+ * for areas that are not established). An area is asked for its counts with the mutex held: of two
+ * threads the later one sees what both have done.
  */
 #include <pthread.h>
 
@@ -103,7 +105,10 @@ void budget_move(struct ashmem_area *area, struct ashmem_budget *budget)
 		budget->all_pages += area->counted_all;
 		budget->areas++;
 	}
-	/* Atomic for budget_covers(), which has no lock: a purge that begins meanwhile may see either. */
+	/*
+	 * Atomic for budget_covers(), which has no lock: a purge that begins meanwhile may see
+	 * either.
+	 */
 	__atomic_store_n(&area->budget, budget, __ATOMIC_RELAXED);
 }
 
@@ -121,7 +126,7 @@ void budget_forget(struct ashmem_area *area)
 int budget_covers(const struct ashmem_budget *budget, const struct ashmem_area *area)
 {
 	return !budget || budget == &budget_process ||
-	       __atomic_load_n(&area->budget, __ATOMIC_RELAXED) == budget;
+		__atomic_load_n(&area->budget, __ATOMIC_RELAXED) == budget;
 }
 
 struct recount {

@@ -2,9 +2,9 @@
 /*
  * Notices of purges (notices.h), and the subscribers that are told.
  *
- * The mutex guards the table. It is a leaf: nothing of the library is called with it held, and no subscriber. A slot says how many threads
- * are in its subscriber; whoever ends one waits until that is 0, unless it is called by a subscriber itself: two that
- * waited for each other would never end.
+ * The mutex guards the table. It is a leaf: nothing of the library is called with it held, and no
+ * subscriber. A slot says how many threads are in its subscriber; whoever ends one waits until that
+ * is 0, unless it is called by a subscriber itself: two that waited for each other would never end.
  */
 #include <assert.h>
 #include <errno.h>
@@ -32,8 +32,9 @@ static struct subscriber subscribers[SUBSCRIBERS_MAX];
 static int last_id;
 static uint32_t subscribed; /* atomic: how many there are */
 
-static THREAD_LOCAL struct notices *noting;                 /* of the purge under way */
-static THREAD_LOCAL uint32_t telling[SUBSCRIBERS_MAX], calls; /* calls of subscribers on this thread: of each, and of all */
+static THREAD_LOCAL struct notices *noting; /* of the purge under way */
+/* calls of subscribers on this thread: of each, and of all */
+static THREAD_LOCAL uint32_t telling[SUBSCRIBERS_MAX], calls;
 
 void notices_before_fork(void)
 {

@@ -2,8 +2,9 @@
 /*
  * Notices of what was purged: noted while locks are held, told when they are not.
  *
- * A purge keeps a struct notices on its stack, since memory is short, and what is below it adds to that without knowing it: it is the
- * thread's. If nobody wants notices nothing is noted. Each notice has a reference to its area.
+ * A purge keeps a struct notices on its stack, since memory is short, and what is below it adds to
+ * that without knowing it: it is the thread's. If nobody wants notices nothing is noted. Each
+ * notice has a reference to its area.
  */
 #ifndef ASHMEM_LIB_PURGE_NOTICES_H
 #define ASHMEM_LIB_PURGE_NOTICES_H
@@ -32,7 +33,10 @@ struct notices {
 void notices_begin(struct notices *notices);
 /* Whether there may be no room for what the next purge of an area adds: then tell, and go on. */
 int notices_full(const struct notices *notices);
-/* Around the purge of one area, of which the caller has a reference; `freed` are the pages that it said. */
+/*
+ * Around the purge of one area, of which the caller has a reference; `freed` are the pages that it
+ * said.
+ */
 void notices_area_begin(struct ashmem_area *area);
 void notices_area_end(int64_t freed);
 /* From below, also with a control lock held: these bytes are gone. */

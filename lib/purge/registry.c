@@ -2,15 +2,19 @@
 /*
  * The registry of shrinkers.
  *
- * Who walks over the shrinkers holds a reference to each (`refs`), which keeps it in memory and in the list and nothing more. Around
- * each call of its functions `running` is raised; an end waits for that alone. So nobody waits for the rest of a walk, and
- * none of the program's functions runs with a lock held:
+ * Who walks over the shrinkers holds a reference to each (`refs`), which keeps it in memory and in
+ * the list and nothing more. Around each call of its functions `running` is raised; an end waits
+ * for that alone. So nobody waits for the rest of a walk, and none of the program's functions runs
+ * with a lock held:
  *   1. With `ended` set no call begins.
- *   2. `release` is called by whoever sees `ended` and no call running first: who ends the shrinker, or the last call.
- *   3. The memory goes with the last reference; the registry's own is given up by whoever calls `release`.
+ *   2. `release` is called by whoever sees `ended` and no call running first: who ends the
+ *      shrinker, or the last call.
+ *   3. The memory goes with the last reference; the registry's own is given up by whoever calls
+ *      `release`.
  *
- * Locks: `mutex` is a leaf: it guards all that changes here, and is held for some instructions only. `calling` and `walking` belong to
- * the thread: the shrinker whose function runs on it, and its innermost walk.
+ * Locks: `mutex` is a leaf: it guards all that changes here, and is held for some instructions
+ * only. `calling` and `walking` belong to the thread: the shrinker whose function runs on it, and
+ * its innermost walk.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -128,7 +132,10 @@ static uint32_t times_taken(const struct ashmem_shrinker *shrinker)
 	return times;
 }
 
-/* Of all calls and walks only those of this thread are here. What other threads were ending is never released; its memory stays. */
+/*
+ * Of all calls and walks only those of this thread are here. What other threads were ending is
+ * never released; its memory stays.
+ */
 void shrinkers_after_fork_in_child(void)
 {
 	call_ended = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
@@ -153,7 +160,7 @@ static int set_options(struct ashmem_shrinker *shrinker, const struct ashmem_shr
 	shrinker->userdata = o->userdata;
 	shrinker->batch_pages = o->batch_pages ? o->batch_pages : ASHMEM_SHRINKER_BATCH_DEFAULT;
 	shrinker->seeks = o->seeks == ASHMEM_SHRINKER_FREE ? 0
-			  : o->seeks			   ? o->seeks
+		: o->seeks                                 ? o->seeks
 							   : ASHMEM_SHRINKER_SEEKS_DEFAULT;
 	if (o->name)
 		memcpy(shrinker->stats.name, o->name,
@@ -244,7 +251,8 @@ void shrinkers_begin(struct shrinkers_walk *walk)
 void shrinkers_take(struct shrinkers_walk *walk)
 {
 	pthread_mutex_lock(&mutex);
-	for (struct ashmem_shrinker *s = areas.next; s && walk->count < SHRINKERS_MAX; s = s->next) {
+	for (struct ashmem_shrinker *s = areas.next; s && walk->count < SHRINKERS_MAX;
+		s = s->next) {
 		if (s->ended || s->serial <= walk->last_serial)
 			continue;
 		s->refs++;
@@ -279,7 +287,8 @@ void shrinkers_end(struct shrinkers_walk *walk)
 /* Whether its functions may be called; then end_call() follows. */
 static int begin_call(struct ashmem_shrinker *shrinker)
 {
-	if (shrinker == &areas) /* not the program's: no end to wait for, and shrinking may go on from within */
+	/* not the program's: no end to wait for, and shrinking may go on from within */
+	if (shrinker == &areas)
 		return 1;
 	pthread_mutex_lock(&mutex);
 	int may = !shrinker->ended;
@@ -300,7 +309,9 @@ static void end_call(struct ashmem_shrinker *shrinker)
 	shrinker->running--;
 	int mine = 0;
 	if (shrinker->ended) {
-		/* Who waits for the end of calls releases; after an end from within, nobody does. */
+		/*
+		 * Who waits for the end of calls releases; after an end from within, nobody does.
+		 */
 		pthread_cond_broadcast(&call_ended);
 		mine = shrinker->ended_within && is_to_release(shrinker);
 	}

@@ -2,11 +2,13 @@
 /*
  * ashmem_shrink() and ashmem_shrink_count() over areas and registered shrinkers.
  *
- * A shrink goes in rounds: count everybody, divide what is missing (shrink_shares.h), ask each for its share in pieces. Who cannot is left
- * out for the rest of the call; who frees nothing in two rounds as well, so that it ends: each round frees a page, or takes
- * somebody nearer to being left out. Nothing is allocated, since memory is short: what a call knows of each lies on the stack.
+ * A shrink goes in rounds: count everybody, divide what is missing (shrink_shares.h), ask each for
+ * its share in pieces. Who cannot is left out for the rest of the call; who frees nothing in two
+ * rounds as well, so that it ends: each round frees a page, or takes somebody nearer to being left
+ * out. Nothing is allocated, since memory is short: what a call knows of each lies on the stack.
  *
- * No lock is held here. The functions of shrinkers may do anything, also shrink: then the areas alone are asked (registry.h).
+ * No lock is held here. The functions of shrinkers may do anything, also shrink: then the areas
+ * alone are asked (registry.h).
  */
 #include <ashmem/shrinker.h>
 
@@ -36,10 +38,12 @@ static uint64_t add_up(uint64_t a, uint64_t b)
 static void ask(struct shrink *shrink, unsigned i)
 {
 	struct ashmem_shrinker *shrinker = shrink->walk.taken[i];
-	uint64_t batch = shrinker_batch(shrinker), left = shrink->share[i].pages, freed_before = shrink->freed;
+	uint64_t batch = shrinker_batch(shrinker), left = shrink->share[i].pages,
+		 freed_before = shrink->freed;
 
 	while (left > 0 && shrink->freed < shrink->wanted) {
-		uint64_t missing = shrink->wanted - shrink->freed, piece = left < batch ? left : batch;
+		uint64_t missing = shrink->wanted - shrink->freed,
+			 piece = left < batch ? left : batch;
 		if (piece > missing)
 			piece = missing;
 		int64_t freed = shrinker_scan(shrinker, piece);
@@ -68,8 +72,8 @@ static int do_round(struct shrink *shrink)
 		shrink->empty_rounds[i] = 0;
 	for (unsigned i = 0; i < shrink->walk.count; i++)
 		shrink->share[i].count = shrink->empty_rounds[i] < EMPTY_ROUNDS
-						 ? shrinker_count(shrink->walk.taken[i])
-						 : 0;
+			? shrinker_count(shrink->walk.taken[i])
+			: 0;
 	if (shrinkers_divide(&shrink->walk, shrink->share, shrink->wanted - shrink->freed) == 0)
 		return 0;
 	for (int is_free = 1; is_free >= 0; is_free--) /* what costs nothing comes first */

@@ -23,7 +23,10 @@ static uint64_t weight_of(const struct share *share, int is_free)
 	return is_free ? count : count * SCALE / share->seeks;
 }
 
-/* a * b / c, and in `*fraction` what is left, in units of 2^-32. b <= c, 0 < c < 2^62. Bit by bit: no type holds a * b everywhere. */
+/*
+ * a * b / c, and in `*fraction` what is left, in units of 2^-32. b <= c, 0 < c < 2^62. Bit by bit:
+ * no type holds a * b everywhere.
+ */
 static uint64_t part_of(uint64_t a, uint64_t b, uint64_t c, int64_t *fraction)
 {
 	uint64_t whole = 0, rest = 0, bits = 0;
@@ -64,7 +67,10 @@ static void give_whole_pages(struct share *share, uint64_t want, uint64_t weight
 	}
 }
 
-/* Who gets one page more (`step` 1: the largest remainder) or less (-1: the smallest); the first among equals. NULL: nobody. */
+/*
+ * Who gets one page more (`step` 1: the largest remainder) or less (-1: the smallest); the first
+ * among equals. NULL: nobody.
+ */
 static struct share *next_to_change(struct share *shares, unsigned count, int is_free, int step)
 {
 	struct share *best = NULL;
@@ -80,7 +86,9 @@ static struct share *next_to_change(struct share *shares, unsigned count, int is
 	return best;
 }
 
-/* One page more or less. Nobody owes or is owed as much as a page, so that all stay in the running. */
+/*
+ * One page more or less. Nobody owes or is owed as much as a page, so that all stay in the running.
+ */
 static void change(struct share *share, int step)
 {
 	share->rounded = 1;

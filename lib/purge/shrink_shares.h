@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sharing out the pages that a shrink wants among shrinkers, by what they could free and what it costs: the formula of
- * <ashmem/shrinker.h>. Arithmetic alone: no lock, no callback, no floating point, so that it is the same everywhere.
+ * Sharing out the pages that a shrink wants among shrinkers, by what they could free and what it
+ * costs: the formula of <ashmem/shrinker.h>. Arithmetic alone: no lock, no callback, no floating
+ * point, so that it is the same everywhere.
  *
- * 1. What costs nothing is shared out first, in proportion to counts; the rest among the others, in proportion to count / seeks.
- * 2. No share is above its count. The sum is what is wanted or less; it is not 0 if something is wanted and counted.
+ * 1. What costs nothing is shared out first, in proportion to counts; the rest among the others, in
+ *    proportion to count / seeks.
+ * 2. No share is above its count. The sum is what is wanted or less; it is not 0 if something is
+ *    wanted and counted.
  * 3. Shares are whole pages. What a share lacks or has too much is carried into the next division.
  */
 #ifndef ASHMEM_LIB_PURGE_SHRINK_SHARES_H

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks over a whole range list: to check every invariant (range_validate) and, after a crash, to rebuild what is
- * derived (tree_rebuild). See tree.h for the invariants.
+ * Walks over a whole range list: to check every invariant (range_validate) and, after a crash, to
+ * rebuild what is derived (tree_rebuild). See tree.h for the invariants.
  *
- * The walk is bounded whatever the memory holds: depth by the height, breadth by the counts, and the whole by the rule
- * that ranges ascend, since no node with ranges can be met twice without breaking it. The caller holds the area's lock.
+ * The walk is bounded whatever the memory holds: depth by the height, breadth by the counts, and
+ * the whole by the rule that ranges ascend, since no node with ranges can be met twice without
+ * breaking it. The caller holds the area's lock.
  */
 #include <errno.h>
 #include <stddef.h>

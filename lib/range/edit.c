@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Changing the tree below the range list: some entries of one leaf are replaced by others, as one transaction.
+ * Changing the tree below the range list: some entries of one leaf are replaced by others, as one
+ * transaction.
  *
- * The tree is mended upwards from there: a leaf that overflows gives up its pinned entries, or gives some to a neighbour with room, or
- * is split; a poor node takes from its neighbour or is merged with it. Every node is touched (journal.c) before it is
- * changed. The caller holds the area's lock.
+ * The tree is mended upwards from there: a leaf that overflows gives up its pinned entries, or
+ * gives some to a neighbour with room, or is split; a poor node takes from its neighbour or is
+ * merged with it. Every node is touched (journal.c) before it is changed. The caller holds the
+ * area's lock.
  */
 #include <assert.h>
 #include <errno.h>
@@ -27,7 +29,8 @@ static void set_children(struct range_node *node, uint32_t from, uint32_t count)
 }
 
 /* Copy ranges of a leaf from `from` on. */
-static void read_ranges(const struct range_node *leaf, uint32_t from, struct range *ranges, uint32_t count)
+static void read_ranges(const struct range_node *leaf, uint32_t from, struct range *ranges,
+	uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		ranges[i] = range_load(leaf, from + i);
@@ -52,8 +55,9 @@ static int on_right_spine(const struct tree_path *path, uint32_t level)
 }
 
 /*
- * How many entries of a full node and one more, at `slot`, the left node keeps: those before it, so that entries that come in order,
- * ascending or descending, leave full nodes behind; but neither node may be poor.
+ * How many entries of a full node and one more, at `slot`, the left node keeps: those before it, so
+ * that entries that come in order, ascending or descending, leave full nodes behind; but neither
+ * node may be poor.
  */
 static uint32_t split_point(const struct tree_path *path, uint32_t level, uint32_t slot)
 {
@@ -66,7 +70,8 @@ static uint32_t split_point(const struct tree_path *path, uint32_t level, uint32
 	return slot > max + 1 - min ? max + 1 - min : slot;
 }
 
-static int new_root(struct range_list *list, struct tree_path *path, const struct range_child *right)
+static int new_root(struct range_list *list, struct tree_path *path,
+	const struct range_child *right)
 {
 	struct range_root *root = list->root;
 	uint32_t index, level = path->height + 1;
@@ -176,8 +181,8 @@ static void erase_child(struct range_node *parent, uint32_t *count, uint32_t slo
 	set_children(parent, slot, --*count);
 }
 
-static void merge_or_share_leaves(struct range_node *left, uint32_t left_count, struct range_node *right,
-	uint32_t right_count, uint32_t keep)
+static void merge_or_share_leaves(struct range_node *left, uint32_t left_count,
+	struct range_node *right, uint32_t right_count, uint32_t keep)
 {
 	struct range all[2 * LEAF_MAX];
 
@@ -187,30 +192,36 @@ static void merge_or_share_leaves(struct range_node *left, uint32_t left_count, 
 	set_ranges(right, &all[keep], left_count + right_count - keep);
 }
 
-static void merge_or_share_children(struct range_node *left, uint32_t left_count, struct range_node *right,
-	uint32_t right_count, uint32_t keep, uint32_t right_start)
+static void merge_or_share_children(struct range_node *left, uint32_t left_count,
+	struct range_node *right, uint32_t right_count, uint32_t keep, uint32_t right_start)
 {
 	struct range_child all[2 * INNER_MAX];
 	uint32_t rest = left_count + right_count - keep;
 
 	memcpy(all, left->child, left_count * sizeof(*all));
 	memcpy(&all[left_count], right->child, right_count * sizeof(*all));
-	all[left_count].start = right_start; /* the bound of a first child is not looked at; it is no longer the first */
+	/* the bound of a first child is not looked at; it is no longer the first */
+	all[left_count].start = right_start;
 	memcpy(left->child, all, keep * sizeof(*all));
 	set_children(left, 0, keep);
 	memcpy(right->child, &all[keep], rest * sizeof(*all));
 	set_children(right, 0, rest);
 }
 
-/* Two neighbours, `right` the second: merge into the first if they fit (1), or share their entries evenly (0). */
+/*
+ * Two neighbours, `right` the second: merge into the first if they fit (1), or share their entries
+ * evenly (0).
+ */
 static int merge_or_share(struct range_node *left, uint32_t left_count, struct range_node *right,
 	uint32_t right_count, uint32_t level, struct range_child *right_entry)
 {
 	uint32_t total = left_count + right_count;
-	uint32_t keep = total <= (level ? (uint32_t)INNER_MAX : (uint32_t)LEAF_MAX) ? total : total / 2;
+	uint32_t keep =
+		total <= (level ? (uint32_t)INNER_MAX : (uint32_t)LEAF_MAX) ? total : total / 2;
 
 	if (level)
-		merge_or_share_children(left, left_count, right, right_count, keep, right_entry->start);
+		merge_or_share_children(left, left_count, right, right_count, keep,
+			right_entry->start);
 	else
 		merge_or_share_leaves(left, left_count, right, right_count, keep);
 	if (keep == total)
@@ -220,7 +231,10 @@ static int merge_or_share(struct range_node *left, uint32_t left_count, struct r
 	return 0;
 }
 
-/* Mend the poor node at `level`, whose count is `count`, with its neighbour. `*parent_count` follows. */
+/*
+ * Mend the poor node at `level`, whose count is `count`, with its neighbour. `*parent_count`
+ * follows.
+ */
 static int mend_node(struct range_list *list, struct tree_path *path, uint32_t level,
 	uint32_t count, uint32_t *parent_count)
 {
@@ -268,7 +282,9 @@ static int mend_node(struct range_list *list, struct tree_path *path, uint32_t l
 	return 0;
 }
 
-/* Mend the tree from the leaf upwards after entries were taken from it; the leaf has `count` left. */
+/*
+ * Mend the tree from the leaf upwards after entries were taken from it; the leaf has `count` left.
+ */
 static int mend(struct range_list *list, struct tree_path *path, uint32_t count)
 {
 	uint32_t level = 0;
@@ -306,8 +322,9 @@ struct overflow {
 };
 
 /*
- * Share the entries of a leaf that overflows with its neighbour at `slot` of their parent, if that has room: 1, 0 if not, or a
- * negative errno. Neighbours are filled before leaves are split, which keeps the tree dense whatever the order.
+ * Share the entries of a leaf that overflows with its neighbour at `slot` of their parent, if that
+ * has room: 1, 0 if not, or a negative errno. Neighbours are filled before leaves are split, which
+ * keeps the tree dense whatever the order.
  */
 static int share_with(struct range_list *list, struct tree_path *path, uint32_t slot,
 	const struct overflow *all)
@@ -364,7 +381,10 @@ static int split_leaf(struct range_list *list, struct tree_path *path, uint32_t 
 		});
 }
 
-/* Replace entries of a leaf that overflows by one: pinned entries go, or a neighbour takes some, or the leaf is split. */
+/*
+ * Replace entries of a leaf that overflows by one: pinned entries go, or a neighbour takes some, or
+ * the leaf is split.
+ */
 static int edit_full_leaf(struct range_list *list, struct tree_path *path, uint32_t remove,
 	const struct range *with, uint32_t add)
 {
@@ -397,8 +417,11 @@ struct gone {
 	uint32_t slot, count;
 };
 
-/* The totals and the oldest stamps follow an edit. They are derived: recovery computes them anew. */
-static void account(struct range_root *root, const struct gone *gone, const struct range *with, uint32_t add)
+/*
+ * The totals and the oldest stamps follow an edit. They are derived: recovery computes them anew.
+ */
+static void account(struct range_root *root, const struct gone *gone, const struct range *with,
+	uint32_t add)
 {
 	uint64_t evictable = root->evictable_pages, unpinned = root->unpinned_pages;
 	uint64_t ranges = root->ranges + add;
@@ -449,8 +472,10 @@ static int edit_leaf(struct range_list *list, struct tree_path *path, const stru
 	if (total > LEAF_MAX)
 		return edit_full_leaf(list, path, remove, with, add);
 	if (remove != add) {
-		memmove(&leaf->key[slot + add], &leaf->key[slot + remove], tail * sizeof(*leaf->key));
-		memmove(&leaf->entry[slot + add], &leaf->entry[slot + remove], tail * sizeof(*leaf->entry));
+		memmove(&leaf->key[slot + add], &leaf->key[slot + remove],
+			tail * sizeof(*leaf->key));
+		memmove(&leaf->entry[slot + add], &leaf->entry[slot + remove],
+			tail * sizeof(*leaf->entry));
 	}
 	for (uint32_t i = 0; i < add; i++)
 		range_store(leaf, slot + i, &with[i]);
@@ -473,7 +498,8 @@ int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	int r = tree_touch(list, path->at[0].index, count);
 	if (r < 0)
 		return r;
-	const struct gone gone = {.leaf = tree_journal_slot(list, 0), .slot = slot, .count = remove};
+	const struct gone gone = {
+		.leaf = tree_journal_slot(list, 0), .slot = slot, .count = remove};
 
 	r = edit_leaf(list, path, &gone, with, add);
 	if (r < 0) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest range behind a given one in the order of age: for a purge that meets ranges which somebody holds and goes on to the next.
+ * The oldest range behind a given one in the order of age: for a purge that meets ranges which
+ * somebody holds and goes on to the next.
  *
- * The ages in inner nodes tell the oldest below, and nothing of the second oldest. So the search goes into every child whose oldest
- * is not behind the given range, and into the best of the others: with h held ranges it looks at O(h log n) nodes. Ranges that a
- * pin has split have one stamp; the first page decides among them. The caller holds the area's lock.
+ * The ages in inner nodes tell the oldest below, and nothing of the second oldest. So the search
+ * goes into every child whose oldest is not behind the given range, and into the best of the
+ * others: with h held ranges it looks at O(h log n) nodes. Ranges that a pin has split have one
+ * stamp; the first page decides among them. The caller holds the area's lock.
  */
 #include <errno.h>
 
@@ -14,7 +16,11 @@ struct search {
 	const struct range_list *list;
 	uint64_t age;   /* of the range to start behind */
 	uint32_t start; /* its first page */
-	uint64_t from;  /* the first page that the next entry may hold: leaves come in order, so no way leads to one twice */
+	/*
+	 * the first page that the next entry may hold: leaves come in order, so no way leads to one
+	 * twice
+	 */
+	uint64_t from;
 	uint64_t nodes; /* that may still be looked at */
 	int found;
 	struct range best;
@@ -49,7 +55,10 @@ static int look_at_leaf(struct search *search, const struct range_node *leaf, ui
 	return 0;
 }
 
-/* The child with the oldest range of those that have none at or before the one to start behind, or `count`. */
+/*
+ * The child with the oldest range of those that have none at or before the one to start behind, or
+ * `count`.
+ */
 static uint32_t best_young_child(const struct search *search, const struct range_node *node,
 	uint32_t count)
 {
@@ -89,7 +98,8 @@ static int look_below(struct search *search, uint32_t index, uint32_t level)
 
 int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start, struct range *found)
 {
-	struct search search = {.list = list, .age = stamp + 1, .start = start, .nodes = list->max_nodes};
+	struct search search = {
+		.list = list, .age = stamp + 1, .start = start, .nodes = list->max_nodes};
 	uint32_t height = SHARED_LOAD(list->root->height);
 
 	if (height >= RANGE_MAX_HEIGHT)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transactions of the tree below the range list, and its nodes: handed out, dropped, free. See "Crash safety" in tree.h.
+ * Transactions of the tree below the range list, and its nodes: handed out, dropped, free. See
+ * "Crash safety" in tree.h.
  *
- * A node is copied into the journal before its first change. The first touch begins the transaction; the commit is the store that
- * empties the journal. Nodes that drop out go to the free list after the commit only, so that a rollback finds them as
- * they were. The caller holds the area's lock.
+ * A node is copied into the journal before its first change. The first touch begins the
+ * transaction; the commit is the store that empties the journal. Nodes that drop out go to the free
+ * list after the commit only, so that a rollback finds them as they were. The caller holds the
+ * area's lock.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -40,7 +40,8 @@ uint32_t lost_count(const uint64_t *bits, uint32_t first, uint32_t last)
 	uint32_t count = 0;
 
 	for (uint64_t page = first; page <= last; page = next_word((uint32_t)page)) {
-		uint64_t word = SHARED_LOAD(bits[page / LOST_WORD_BITS]) & mask_of((uint32_t)page, last);
+		uint64_t word =
+			SHARED_LOAD(bits[page / LOST_WORD_BITS]) & mask_of((uint32_t)page, last);
 		count += (uint32_t)__builtin_popcountll(word);
 	}
 	return count;
@@ -52,7 +53,8 @@ int lost_find(const uint64_t *bits, uint32_t first, uint32_t last, int is_lost, 
 		uint64_t word = SHARED_LOAD(bits[page / LOST_WORD_BITS]);
 		word = (is_lost ? word : ~word) & mask_of((uint32_t)page, last);
 		if (word) {
-			*found = (uint32_t)(page / LOST_WORD_BITS * LOST_WORD_BITS) + (uint32_t)__builtin_ctzll(word);
+			*found = (uint32_t)(page / LOST_WORD_BITS * LOST_WORD_BITS) +
+				(uint32_t)__builtin_ctzll(word);
 			return 1;
 		}
 	}

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest ranges, and what a purge does to them: mark them, and say how many of their pages are live.
+ * The oldest ranges, and what a purge does to them: mark them, and say how many of their pages are
+ * live.
  *
- * A purge takes ranges in order of age, and ranges that were unpinned one after the other often lie side by side. A sweep goes down to the leaf
- * with the oldest range and learns on the way how old the oldest range outside of that leaf is. What is older in the leaf has
- * its turn without another search. Marks and live counts are stored one by one, in the order that a crash needs (memfd/control_purge.c).
- * Ages and totals are derived, so they can wait: they follow once, when the sweep leaves the leaf. The way up takes no look at other
- * nodes, because the age of all that lies beside the path is known.
+ * A purge takes ranges in order of age, and ranges that were unpinned one after the other often lie
+ * side by side. A sweep goes down to the leaf with the oldest range and learns on the way how old
+ * the oldest range outside of that leaf is. What is older in the leaf has its turn without another
+ * search. Marks and live counts are stored one by one, in the order that a crash needs
+ * (memfd/control_purge.c). Ages and totals are derived, so they can wait: they follow once, when
+ * the sweep leaves the leaf. The way up takes no look at other nodes, because the age of all that
+ * lies beside the path is known.
  *
- * Cost of a range: O(log n) for the first of a leaf; for the others the sorting, which takes a step each if they lie in order.
+ * Cost of a range: O(log n) for the first of a leaf; for the others the sorting, which takes a step
+ * each if they lie in order.
  *
- * Without the lock, a look at the oldest stamp and the totals sees the state before the sweep or after it.
- * The caller holds the area's lock.
+ * Without the lock, a look at the oldest stamp and the totals sees the state before the sweep or
+ * after it. The caller holds the area's lock.
  */
 #include <assert.h>
 #include <errno.h>
@@ -88,7 +92,10 @@ void range_sweep_begin(struct range_sweep *sweep)
 	sweep->rest_age = AGE_NONE;
 }
 
-/* A range of the leaf waits for its turn, in order of age; of those with one stamp the first page comes first. */
+/*
+ * A range of the leaf waits for its turn, in order of age; of those with one stamp the first page
+ * comes first.
+ */
 static void wait_for_turn(struct range_sweep *sweep, uint64_t stamp, uint32_t slot)
 {
 	uint32_t at = sweep->count++;
@@ -158,7 +165,10 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 	}
 	list->path.at[0].slot = sweep->turn[sweep->next].slot;
 	struct range range = range_load(list->path.at[0].node, list->path.at[0].slot);
-	/* It may not be what it was when the sweep came here: memory is shared with who does not care for locks. */
+	/*
+	 * It may not be what it was when the sweep came here: memory is shared with who does not
+	 * care for locks.
+	 */
 	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
 		return -EUCLEAN;
 	*found = range;

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The key of an unpinned range: what goes first in a purge. The smaller one does, in an area and over all areas.
+ * The key of an unpinned range: what goes first in a purge. The smaller one does, in an area and
+ * over all areas.
  *
- *   63..61 priority   60 first-in-first-out   59..0 the stamp, or for last-in-first-out what is left of the largest
+ *   63..61 priority   60 first-in-first-out   59..0 the stamp, or for last-in-first-out what is
+ *          left of the largest
  *
- * So a lower priority goes first whatever its age, and within one priority all ranges of last-in-first-out, newest first, before
- * those of first-in-first-out, oldest first. The range list and everything above it compare keys and know nothing of this.
+ * So a lower priority goes first whatever its age, and within one priority all ranges of
+ * last-in-first-out, newest first, before those of first-in-first-out, oldest first. The range list
+ * and everything above it compare keys and know nothing of this.
  *
- * Stamps (control_next_stamp) are nanoseconds of CLOCK_MONOTONIC; 60 bits hold 36 years. Later ones all count as the last of them: their
- * order is lost, nothing else. No key is as large as RANGE_NO_STAMP, or as the ages that the tree makes of keys.
+ * Stamps (control_next_stamp) are nanoseconds of CLOCK_MONOTONIC; 60 bits hold 36 years. Later ones
+ * all count as the last of them: their order is lost, nothing else. No key is as large as
+ * RANGE_NO_STAMP, or as the ages that the tree makes of keys.
  */
 #ifndef ASHMEM_LIB_RANGE_PURGE_KEY_H
 #define ASHMEM_LIB_RANGE_PURGE_KEY_H
@@ -22,9 +26,11 @@
 
 static inline uint64_t key_of(uint32_t priority, uint32_t order, uint64_t stamp)
 {
-	uint64_t fifo = order == ASHMEM_ORDER_FIFO, place = stamp < KEY_STAMP_MAX ? stamp : KEY_STAMP_MAX;
+	uint64_t fifo = order == ASHMEM_ORDER_FIFO,
+		 place = stamp < KEY_STAMP_MAX ? stamp : KEY_STAMP_MAX;
 
-	return ((uint64_t)priority * 2 + fifo) << KEY_CLASS_SHIFT | (fifo ? place : KEY_STAMP_MAX - place);
+	return ((uint64_t)priority * 2 + fifo) << KEY_CLASS_SHIFT |
+		(fifo ? place : KEY_STAMP_MAX - place);
 }
 
 /* The key of a plain unpin. */

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The range list: what pin, unpin, status and purge do to it (contract rules 9 to 14, exceptions D1, D2, D4).
+ * The range list: what pin, unpin, status and purge do to it (contract rules 9 to 14, exceptions
+ * D1, D2, D4).
  *
- * Every operation first looks for the ranges that overlap the pages asked for, and decides from them what shall stand in
- * their place: nothing, one range, or two. Where all of them lie in one leaf the replacement is one transaction of
- * the tree. Else it is written down as an intent and carried out leaf by leaf; a crash on the way leaves the
- * intent for recovery to finish, so that the operation happens wholly or not at all.
+ * Every operation first looks for the ranges that overlap the pages asked for, and decides from
+ * them what shall stand in their place: nothing, one range, or two. Where all of them lie in one
+ * leaf the replacement is one transaction of the tree. Else it is written down as an intent and
+ * carried out leaf by leaf; a crash on the way leaves the intent for recovery to finish, so that
+ * the operation happens wholly or not at all.
  *
- * A range that was merged with a purged one carries the purge mark and keeps a count of its live pages (D1): it stays
- * on the LRU until they are freed. A pin that splits such a range counts the lost pages of both sides (lost_bitmap.h); without that
- * knowledge it counts the live pages for both, up to the pages of each.
+ * A range that was merged with a purged one carries the purge mark and keeps a count of its live
+ * pages (D1): it stays on the LRU until they are freed. A pin that splits such a range counts the
+ * lost pages of both sides (lost_bitmap.h); without that knowledge it counts the live pages for
+ * both, up to the pages of each.
  *
  * The caller holds the area's lock. Stamps come from the caller; a later unpin has a larger stamp.
  */
@@ -23,10 +26,11 @@
 /* The entries that overlap some pages: ranges, and pinned entries in between. */
 struct span {
 	struct tree_path *path; /* at the first of them, or where a range would be inserted */
-	struct tree_path moved; /* what `path` points to if that is not the leaf for the first page */
-	uint32_t in_leaf;       /* how many entries lie in the path's leaf */
-	int many_leaves;        /* one edit of the path's leaf will not do */
-	uint64_t entries, count; /* of all, and of those that are ranges */
+	/* what `path` points to if that is not the leaf for the first page */
+	struct tree_path moved;
+	uint32_t in_leaf;         /* how many entries lie in the path's leaf */
+	int many_leaves;          /* one edit of the path's leaf will not do */
+	uint64_t entries, count;  /* of all, and of those that are ranges */
 	uint64_t next_page;       /* behind the last entry */
 	struct range left, right; /* the first range and the last */
 	uint64_t pages, live;     /* sums over the ranges */
@@ -35,7 +39,10 @@ struct span {
 
 uint64_t range_nodes_needed(uint64_t pages)
 {
-	/* pages / 16 leaves at the worst, a sixteenth of that above them and so on, and the right spine. */
+	/*
+	 * pages / 16 leaves at the worst, a sixteenth of that above them and so on, and the right
+	 * spine.
+	 */
 	return pages / 15 + 4 * RANGE_MAX_HEIGHT;
 }
 
@@ -62,9 +69,10 @@ static int slot_reaches(const struct tree_path *path, uint32_t slot, uint32_t fi
 }
 
 /*
- * Find the first entry, pinned or not, that overlaps first..last. Returns how many overlap in its leaf, and `*path` is at
- * the first; 0: none, and it is where a range that starts at `first` would be inserted. The path is list->path, or
- * `*moved` if the entry lies in a neighbour of the leaf for `first`.
+ * Find the first entry, pinned or not, that overlaps first..last. Returns how many overlap in its
+ * leaf, and `*path` is at the first; 0: none, and it is where a range that starts at `first` would
+ * be inserted. The path is list->path, or `*moved` if the entry lies in a neighbour of the leaf for
+ * `first`.
  */
 static int locate(struct range_list *list, uint32_t first, uint32_t last, struct tree_path *moved,
 	struct tree_path **path)
@@ -80,7 +88,10 @@ static int locate(struct range_list *list, uint32_t first, uint32_t last, struct
 		if (slot_reaches(here, slot - 1, first))
 			here->at[0].slot--;
 	} else if (here->height > 0) {
-		/* The bounds of inner nodes are only bounds: the range before may lie in the leaf before. */
+		/*
+		 * The bounds of inner nodes are only bounds: the range before may lie in the leaf
+		 * before.
+		 */
 		*moved = *here;
 		r = tree_prev_leaf(list, moved);
 		if (r < 0)
@@ -95,8 +106,7 @@ static int locate(struct range_list *list, uint32_t first, uint32_t last, struct
 		r = tree_next_leaf(list, moved);
 		if (r < 0)
 			return r;
-		if (r && moved->at[0].count &&
-			SHARED_LOAD(moved->at[0].node->key[0]) <= last)
+		if (r && moved->at[0].count && SHARED_LOAD(moved->at[0].node->key[0]) <= last)
 			*path = moved;
 	}
 	return (int)count_from_slot(*path, last);
@@ -158,7 +168,10 @@ static int find_span(struct range_list *list, uint32_t first, uint32_t last, str
 	return r;
 }
 
-/* From the path's slot on, the first range that starts at or before `last`: 1 and the path is there, 0, or -EUCLEAN. */
+/*
+ * From the path's slot on, the first range that starts at or before `last`: 1 and the path is
+ * there, 0, or -EUCLEAN.
+ */
 static int next_range(const struct range_list *list, uint32_t last, struct tree_path *path,
 	struct range *found)
 {
@@ -220,7 +233,10 @@ static struct range load_intended(const struct range *shared)
 	};
 }
 
-/* Carry out the intent; doing it over ends the same. It erases so many entries at the most: each round one or more. */
+/*
+ * Carry out the intent; doing it over ends the same. It erases so many entries at the most: each
+ * round one or more.
+ */
 static int finish_intent(struct range_list *list, uint64_t entries)
 {
 	struct range_intent *shared = &list->root->intent;
@@ -269,13 +285,19 @@ static uint64_t leaf_high(const struct tree_path *path)
 	return UINT64_MAX;
 }
 
-/* Put `with` in place of the span's entries; they lie within first..last widened by the span's outermost ranges. */
+/*
+ * Put `with` in place of the span's entries; they lie within first..last widened by the span's
+ * outermost ranges.
+ */
 static int replace(struct range_list *list, struct span *span, uint32_t first, uint32_t last,
 	const struct range *with, uint32_t with_count)
 {
 	struct range_intent *intent = &list->root->intent;
 
-	/* What a pin leaves on the right may start behind the leaf's bound, although the range began before it. */
+	/*
+	 * What a pin leaves on the right may start behind the leaf's bound, although the range
+	 * began before it.
+	 */
 	if (!span->many_leaves && with_count <= 2 &&
 		(with_count == 0 || with[with_count - 1].start < leaf_high(span->path)))
 		return tree_edit(list, span->path, span->in_leaf, with, with_count);
@@ -296,8 +318,8 @@ static int replace(struct range_list *list, struct span *span, uint32_t first, u
 }
 
 /* The part of a range from `start` on, `pages` long: mark and age stay. */
-static struct range part_of(const struct range_list *list, const struct range *range, uint32_t start,
-	uint32_t pages)
+static struct range part_of(const struct range_list *list, const struct range *range,
+	uint32_t start, uint32_t pages)
 {
 	uint32_t live = min_u32(range->live, pages);
 
@@ -312,7 +334,9 @@ static struct range part_of(const struct range_list *list, const struct range *r
 	};
 }
 
-/* The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it. */
+/*
+ * The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it.
+ */
 static int pin_whole(struct range_list *list, struct tree_path *path)
 {
 	struct range_entry *entry = entry_at(path);
@@ -322,7 +346,8 @@ static int pin_whole(struct range_list *list, struct tree_path *path)
 
 	SHARED_STORE(entry->live, LIVE_PINNED);
 	CRASH_BARRIER();
-	change_totals(list->root, -(uint64_t)(was_fresh ? pages : live), -(uint64_t)pages, -(uint64_t)1);
+	change_totals(list->root, -(uint64_t)(was_fresh ? pages : live), -(uint64_t)pages,
+		-(uint64_t)1);
 	tree_age_changed(list, path, age, AGE_NONE);
 	return !was_fresh;
 }
@@ -340,14 +365,15 @@ static int pin_parts(struct range_list *list, uint32_t first, uint32_t last)
 	if (span.left.start < first)
 		rest[rests++] = part_of(list, &span.left, span.left.start, first - span.left.start);
 	if (range_last(&span.right) > last)
-		rest[rests++] = part_of(list, &span.right, last + 1, range_last(&span.right) - last);
+		rest[rests++] =
+			part_of(list, &span.right, last + 1, range_last(&span.right) - last);
 	r = replace(list, &span, first, last, rest, rests);
 	return r < 0 ? r : (span.flags & RANGE_PURGED) != 0;
 }
 
 /*
- * What a cache does all the time: pin again what it unpinned, and the reverse. Sets the path to the entry of exactly these
- * pages, pinned or not: 1, 0 if there is none, or -EUCLEAN.
+ * What a cache does all the time: pin again what it unpinned, and the reverse. Sets the path to the
+ * entry of exactly these pages, pinned or not: 1, 0 if there is none, or -EUCLEAN.
  */
 static inline int find_exact(struct range_list *list, uint32_t first, uint32_t last)
 {

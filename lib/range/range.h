@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The range list: which pages of an area are unpinned, in which order they were unpinned, and what was purged.
+ * The range list: which pages of an area are unpinned, in which order they were unpinned, and what
+ * was purged.
  *
- * A pure data structure over memory that the caller supplies: it takes no lock, allocates nothing and makes no system
- * call. It speaks of page numbers only. All of it lives in index-addressed memory without pointers, because
- * several processes map it at different addresses, and it trusts nothing that it reads there: every index and
- * count is loaded once, checked, then used, and every loop is bounded. Damage is answered with -EUCLEAN.
+ * A pure data structure over memory that the caller supplies: it takes no lock, allocates nothing
+ * and makes no system call. It speaks of page numbers only. All of it lives in index-addressed
+ * memory without pointers, because several processes map it at different addresses, and it trusts
+ * nothing that it reads there: every index and count is loaded once, checked, then used, and every
+ * loop is bounded. Damage is answered with -EUCLEAN.
  *
  * The caller holds the area's lock around every call, except the range_peek_ functions.
  */
@@ -17,20 +19,30 @@
 
 /* Bytes of a tree node and of a journal slot. */
 #define RANGE_NODE_BYTES 1024
-/* Levels of the highest tree: 16 entries a leaf and 16 children a node at the least hold 2^32 ranges in 9. */
+/*
+ * Levels of the highest tree: 16 entries a leaf and 16 children a node at the least hold 2^32
+ * ranges in 9.
+ */
 #define RANGE_MAX_HEIGHT 9
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
-/* A list of so many nodes, which some ten thousand ranges have, does not fit the processor's nearer caches. */
+/*
+ * A list of so many nodes, which some ten thousand ranges have, does not fit the processor's nearer
+ * caches.
+ */
 #define RANGE_LARGE_NODES 1024
 /* Entries of a leaf. */
 #define RANGE_SWEEP_MAX 50
-/* Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two values mean something else. */
+/*
+ * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two
+ * values mean something else.
+ */
 #define RANGE_MAX_PAGES (UINT32_MAX - 2)
 
 /*
- * What is called a stamp here and above is what ranges are ordered by, the key of purge_key.h: the time of the unpin with priority and order. "Older" is
- * a smaller key. This layer only compares, and asks purge_key.h for the key of what is made fresh.
+ * What is called a stamp here and above is what ranges are ordered by, the key of purge_key.h: the
+ * time of the unpin with priority and order. "Older" is a smaller key. This layer only compares,
+ * and asks purge_key.h for the key of what is made fresh.
  */
 
 /* The answer of an empty list to "how old is the oldest evictable range". */
@@ -39,12 +51,16 @@
 /* flags of a range */
 #define RANGE_PURGED 1u
 /*
- * Pinned again, and no longer in the list; the entry stays where it is, because caches unpin the same range again: then
- * nothing needs to move. It goes when another unpin overlaps it or when its leaf is full. Callers never see one.
+ * Pinned again, and no longer in the list; the entry stays where it is, because caches unpin the
+ * same range again: then nothing needs to move. It goes when another unpin overlaps it or when its
+ * leaf is full. Callers never see one.
  */
 #define RANGE_PINNED 2u
 
-/* One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not evictable. */
+/*
+ * One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not
+ * evictable.
+ */
 struct range {
 	uint32_t start;
 	uint32_t pages;
@@ -62,14 +78,17 @@ struct range_intent {
 	struct range with[3];
 } __attribute__((aligned(8)));
 
-/* The root, in shared memory. All zeroes is an empty list. What every call needs comes first, in one cache line (memfd/control.h). */
+/*
+ * The root, in shared memory. All zeroes is an empty list. What every call needs comes first, in
+ * one cache line (memfd/control.h).
+ */
 struct range_root {
 	uint32_t root;       /* node index */
 	uint32_t height;     /* levels above the leaves: 0, the root is a leaf */
 	uint32_t free_head;  /* 1 + index of the first free node; 0: none */
 	uint32_t nodes_used; /* nodes handed out so far; node 0 counts from the start */
 	uint64_t version; /* changes with every change of structure: a path found before is void */
-	uint64_t age; /* of the oldest evictable range: see AGE_ in tree.h */
+	uint64_t age;     /* of the oldest evictable range: see AGE_ in tree.h */
 	uint64_t evictable_pages;
 	uint64_t unpinned_pages;
 	uint64_t ranges;
@@ -93,8 +112,9 @@ struct tree_path {
 };
 
 /*
- * In which leaves pages were found: guesses of a process, for what can be done about a search ahead of it. See tree.c. Small numbers,
- * because the hints compete with the nodes for the processor's cache; more leaves have more pages than hints can tell apart.
+ * In which leaves pages were found: guesses of a process, for what can be done about a search ahead
+ * of it. See tree.c. Small numbers, because the hints compete with the nodes for the processor's
+ * cache; more leaves have more pages than hints can tell apart.
  */
 #define RANGE_HINTS 65536u
 struct range_hints {
@@ -109,17 +129,26 @@ struct range_list {
 	unsigned char *nodes_top;   /* node i lies RANGE_NODE_BYTES * (i + 1) below */
 	uint32_t max_nodes;
 	uint32_t pages; /* pages of the area */
-	const uint64_t *lost; /* lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: nobody knows */
+	/*
+	 * lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: nobody knows
+	 */
+	const uint64_t *lost;
 	uint32_t freed_count;
 	uint32_t freed[RANGE_JOURNAL_SLOTS];
-	struct tree_path path; /* holds for pages path_low..path_high-1 while the version is the same */
+	/* holds for pages path_low..path_high-1 while the version is the same */
+	struct tree_path path;
 	uint64_t path_low, path_high;
 	uint64_t path_version;
 	struct range_hints *hints; /* NULL: none */
 	uint32_t hint_shift;       /* a hint is for so many pages, as a power of two */
-	uint32_t fetched;          /* the leaf that range_fetch() has fetched for the next search; 0: none */
+	/* the leaf that range_fetch() has fetched for the next search; 0: none */
+	uint32_t fetched;
 	int hints_asked;
-	uint32_t fresh; /* 1 + the node that came into use last, where none had been; 0: none since this was looked at */
+	/*
+	 * 1 + the node that came into use last, where none had been; 0: none since this was looked
+	 * at
+	 */
+	uint32_t fresh;
 };
 
 /* Ranges of one leaf that a sweep found to be the oldest of all, in order of age: see oldest.c. */
@@ -127,7 +156,8 @@ struct range_sweep {
 	uint32_t next, count; /* of `turn` */
 	uint32_t changed;     /* an entry of the leaf is not what the ages above it say */
 	uint64_t evicted;     /* pages that are no longer live, for the totals */
-	uint64_t rest_age;    /* the oldest age of the leaf but for those that wait for their turn */
+	/* the oldest age of the leaf but for those that wait for their turn */
+	uint64_t rest_age;
 	uint64_t beside_age[RANGE_MAX_HEIGHT]; /* struct tree_beside */
 	struct {
 		uint64_t stamp;
@@ -139,9 +169,10 @@ struct range_sweep {
 uint64_t range_nodes_needed(uint64_t pages);
 
 /*
- * A large list is faster if its user takes care of its memory: range_wants_care() says when, after a change. `fresh` is for it to see
- * which memory is in use now, and to clear. range_give_hints() takes memory for hints, zeroed, or NULL if there is none
- * to be had. Lists of several threads can share them.
+ * A large list is faster if its user takes care of its memory: range_wants_care() says when, after
+ * a change. `fresh` is for it to see which memory is in use now, and to clear. range_give_hints()
+ * takes memory for hints, zeroed, or NULL if there is none to be had. Lists of several threads can
+ * share them.
  */
 static inline int range_is_large(const struct range_list *list)
 {
@@ -155,8 +186,9 @@ static inline int range_wants_care(const struct range_list *list)
 void range_give_hints(struct range_list *list, struct range_hints *hints);
 
 /*
- * Have what a pin of `page` will look at fetched from memory, as far as the hints tell. Nothing is changed and nothing of the list is looked at,
- * so the lock need not be held yet, and waiting for it and for memory is one.
+ * Have what a pin of `page` will look at fetched from memory, as far as the hints tell. Nothing is
+ * changed and nothing of the list is looked at, so the lock need not be held yet, and waiting for
+ * it and for memory is one.
  */
 void range_fetch_hinted(struct range_list *list, uint32_t page);
 
@@ -166,20 +198,24 @@ static inline void range_fetch(struct range_list *list, uint32_t page)
 		range_fetch_hinted(list, page);
 }
 
-/* Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0. */
+/*
+ * Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0.
+ */
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);
 int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /*
- * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. What the ranges have left and right of these pages
- * stays. Range by range, each wholly or not at all: after a crash, those that were not reached still have their marks.
+ * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. What the
+ * ranges have left and right of these pages stays. Range by range, each wholly or not at all: after
+ * a crash, those that were not reached still have their marks.
  */
 int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 
 /*
- * What first..last holds, RANGE_SEEN_ marks or-ed. Also without the lock: writes nothing and comes to an end whatever changes
- * meanwhile, but the answer is then worth nothing (memfd/control_read.c).
+ * What first..last holds, RANGE_SEEN_ marks or-ed. Also without the lock: writes nothing and comes
+ * to an end whatever changes meanwhile, but the answer is then worth nothing
+ * (memfd/control_read.c).
  */
 #define RANGE_SEEN_UNPINNED 1
 #define RANGE_SEEN_PURGED 2
@@ -189,36 +225,53 @@ int range_look(struct range_list *list, uint32_t first, uint32_t last);
 int range_find(struct range_list *list, uint32_t page, struct range *found);
 /* The oldest range with live pages: 1, or 0 if there is none. */
 int range_oldest(struct range_list *list, struct range *found);
-/* The oldest range with live pages behind that of this stamp and first page, in the order of (stamp, start): 1, or 0. */
-int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start, struct range *found);
+/*
+ * The oldest range with live pages behind that of this stamp and first page, in the order of
+ * (stamp, start): 1, or 0.
+ */
+int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start,
+	struct range *found);
 /* Mark the range that starts at `start` as purged. Done before its pages are freed. */
 int range_mark_purged(struct range_list *list, uint32_t start);
 /* Say how many pages of the range that starts at `start` are still live. */
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
 
 /*
- * The same for many ranges in order of age, under one hold of the lock: range_sweep_begin(); for each range range_sweep_next(),
- * range_sweep_mark() and range_sweep_set_live(); range_sweep_end(). Nothing else changes or searches the list meanwhile. Ages and totals are brought up
- * to date once for all ranges of a leaf, at the end at the latest.
+ * The same for many ranges in order of age, under one hold of the lock: range_sweep_begin(); for
+ * each range range_sweep_next(), range_sweep_mark() and range_sweep_set_live(); range_sweep_end().
+ * Nothing else changes or searches the list meanwhile. Ages and totals are brought up to date once
+ * for all ranges of a leaf, at the end at the latest.
  */
 void range_sweep_begin(struct range_sweep *sweep);
 /* The oldest range with live pages: 1, 0 if there is none, or -EUCLEAN. */
 int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct range *found);
-/* The range that range_sweep_next() found: mark it as purged; say how many pages are live still, which ends its turn. */
+/*
+ * The range that range_sweep_next() found: mark it as purged; say how many pages are live still,
+ * which ends its turn.
+ */
 void range_sweep_mark(struct range_list *list);
 void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
 	const struct range *found, uint32_t live);
 void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 
-/* Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a purge could free. */
+/*
+ * Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a
+ * purge could free.
+ */
 uint64_t range_peek_oldest(const struct range_list *list);
 uint64_t range_peek_evictable(const struct range_list *list);
-/* Unpinned pages that are not evictable; at most the list's pages, and a guess while others change it. */
+/*
+ * Unpinned pages that are not evictable; at most the list's pages, and a guess while others change
+ * it.
+ */
 uint64_t range_peek_purged(const struct range_list *list);
 
 /* Check every invariant (tree.h); 0 or -EUCLEAN. Changes nothing. */
 int range_validate(struct range_list *list);
-/* After a crash: undo the transaction under way, rebuild what is derived, finish the intent. 0 or -EUCLEAN. */
+/*
+ * After a crash: undo the transaction under way, rebuild what is derived, finish the intent. 0 or
+ * -EUCLEAN.
+ */
 int range_recover(struct range_list *list);
 
 #endif /* ASHMEM_LIB_RANGE_H */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The B+tree below the range list: looking for things in it, and the ages that lead to the oldest range. See tree.h for the
- * representation, the invariants and the rule of crash safety. The caller holds the area's lock.
+ * The B+tree below the range list: looking for things in it, and the ages that lead to the oldest
+ * range. See tree.h for the representation, the invariants and the rule of crash safety. The caller
+ * holds the area's lock.
  *
- * Nothing here changes the tree's structure. Whatever is loaded from a node is checked before it is used as an index.
+ * Nothing here changes the tree's structure. Whatever is loaded from a node is checked before it is
+ * used as an index.
  */
 #include <assert.h>
 #include <errno.h>
@@ -32,7 +34,10 @@ int tree_load(const struct range_list *list, uint32_t index, uint32_t level,
 	return load_node(list, index, level, node, count);
 }
 
-/* The last child whose lower bound is at or before `page`; the first child's bound counts as minus infinity. */
+/*
+ * The last child whose lower bound is at or before `page`; the first child's bound counts as minus
+ * infinity.
+ */
 static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32_t page)
 {
 	uint32_t found = count_keys(node->key, count, page);
@@ -41,9 +46,11 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 }
 
 /*
- * Have a node fetched at one go. Of a large tree the lowest two levels are not in the cache, and which line of a node is wanted is
- * known only after a look at its keys: one wait after the other without this.
- * Always inline, and with an effect: gcc takes a function that does nothing but prefetch to have none, and removes its calls.
+ * Have a node fetched at one go. Of a large tree the lowest two levels are not in the cache, and
+ * which line of a node is wanted is known only after a look at its keys: one wait after the other
+ * without this.
+ * Always inline, and with an effect: gcc takes a function that does nothing but prefetch to have
+ * none, and removes its calls.
  */
 static inline __attribute__((always_inline)) void prefetch_node(const struct range_list *list,
 	uint32_t index)
@@ -80,7 +87,8 @@ static int descend_begin(struct range_list *list, uint32_t *index)
 }
 
 /* Go through the child at `slot`, and narrow the pages that the path holds for. */
-static inline uint32_t descend_through(struct range_list *list, uint32_t level, uint32_t slot, uint64_t *high)
+static inline uint32_t descend_through(struct range_list *list, uint32_t level, uint32_t slot,
+	uint64_t *high)
 {
 	struct tree_path *path = &list->path;
 	struct range_node *node = path->at[level].node;
@@ -103,9 +111,10 @@ static void descend_end(struct range_list *list, uint64_t high)
 }
 
 /*
- * The hints say in which leaf pages were found last, so that it can be fetched while the search is still on its way to it. They
- * are only guesses, which threads change as they like. Where ranges lie too close for them they are wrong more often
- * than right, and then nothing is fetched until they are better.
+ * The hints say in which leaf pages were found last, so that it can be fetched while the search is
+ * still on its way to it. They are only guesses, which threads change as they like. Where ranges
+ * lie too close for them they are wrong more often than right, and then nothing is fetched until
+ * they are better.
  */
 #define HINTS_TRUSTED 0
 #define HINTS_BEST 64
@@ -252,14 +261,16 @@ static int neighbour_leaf(const struct range_list *list, struct tree_path *path,
 {
 	uint32_t level = 1;
 
-	while (level <= path->height && (step > 0 ? path->at[level].slot + 1 >= path->at[level].count
-						  : path->at[level].slot == 0))
+	while (level <= path->height &&
+		(step > 0 ? path->at[level].slot + 1 >= path->at[level].count
+			  : path->at[level].slot == 0))
 		level++;
 	if (level > path->height)
 		return 0;
 	path->at[level].slot += (uint32_t)step;
 	while (level > 0) {
-		uint32_t index = SHARED_LOAD(path->at[level].node->child[path->at[level].slot].node);
+		uint32_t index =
+			SHARED_LOAD(path->at[level].node->child[path->at[level].slot].node);
 		int r = step_into(list, path, --level, index);
 		if (r < 0)
 			return r;
@@ -287,7 +298,8 @@ int tree_next_ranges(const struct range_list *list, struct tree_path *path)
 		struct range_node *node = path->at[level].node;
 		uint32_t slot = path->at[level].slot + 1;
 
-		while (slot < path->at[level].count && SHARED_LOAD(node->child[slot].age) == AGE_NONE)
+		while (slot < path->at[level].count &&
+			SHARED_LOAD(node->child[slot].age) == AGE_NONE)
 			slot++;
 		path->at[level].slot = slot;
 		if (slot < path->at[level].count)
@@ -306,7 +318,8 @@ int tree_next_ranges(const struct range_list *list, struct tree_path *path)
 		while (level > 0 && slot < path->at[level].count &&
 			SHARED_LOAD(node->child[slot].age) == AGE_NONE)
 			slot++;
-		if (slot == path->at[level].count) /* damaged: the parent said that there are some */
+		/* damaged: the parent said that there are some */
+		if (slot == path->at[level].count)
 			return -EUCLEAN;
 		path->at[level].slot = slot;
 	}
@@ -376,7 +389,10 @@ void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t
 		struct range_node *node = path->at[level].node;
 		uint32_t count = SHARED_LOAD(node->count), slot;
 
-		/* cppcheck-suppress arrayIndexOutOfBoundsCond ; the height is below RANGE_MAX_HEIGHT */
+		/*
+		 * cppcheck-suppress arrayIndexOutOfBoundsCond ; the height is below
+		 * RANGE_MAX_HEIGHT
+		 */
 		slot = path->at[level].slot;
 		if (level > 0 && slot < count && slot < INNER_MAX) {
 			struct range_child *child = &node->child[slot];

@@ -3,25 +3,32 @@
  * The tree below the range list: a B+tree of 1 KiB nodes, keyed by the first page of a range.
  *
  * Representation
- *   A leaf holds up to 50 ranges in order, 20 bytes each: the first page among the keys, the rest in an entry. An inner node holds up to
- *   50 children, each with a lower bound of its keys and the oldest evictable stamp below it. The lower bound of a node's first child is not looked at (it is minus infinity within
- *   the node). Nodes are numbered from 0 and grow downwards from `nodes_top`; a node of zeroes is an empty leaf.
+ *   A leaf holds up to 50 ranges in order, 20 bytes each: the first page among the keys, the rest
+ *   in an entry. An inner node holds up to 50 children, each with a lower bound of its keys and the
+ *   oldest evictable stamp below it. The lower bound of a node's first child is not looked at (it
+ *   is minus infinity within the node). Nodes are numbered from 0 and grow downwards from
+ *   `nodes_top`; a node of zeroes is an empty leaf.
  * Invariants (range_validate checks each)
- *   1. Entries, pinned ones too, are disjoint, not empty, in ascending order and within the area. They may touch.
- *   2. An entry's `live` is LIVE_PINNED for a pinned one, whose stamp means nothing; LIVE_FRESH for a range without the purge mark, all of whose
- *      pages are live; else the range carries the mark, and it is the count of its live pages, at most `pages`.
+ *   1. Entries, pinned ones too, are disjoint, not empty, in ascending order and within the area.
+ *      They may touch.
+ *   2. An entry's `live` is LIVE_PINNED for a pinned one, whose stamp means nothing; LIVE_FRESH for
+ *      a range without the purge mark, all of whose pages are live; else the range carries the
+ *      mark, and it is the count of its live pages, at most `pages`.
  *   3. All leaves are at level 0, the root at level `height`.
  *   4. Every child's keys lie between its lower bound and the next child's.
- *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is empty.
+ *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is
+ *      empty.
  *   6. A child's `age` is that of its subtree; the root's totals are the sums over all ranges.
  *   7. Every node below `nodes_used` is in the tree or in the free list, never in both.
  *   8. In an inner node key[i] is the lower bound of child i once more, but 0 for the first.
  * Crash safety
- *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one store, of `live`. tree_touch() copies a node into
- *   the journal before its first change; tree_commit() is one store that empties the journal; recovery copies
- *   the images back. A process dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
+ *   6, 7 and 8 are derived: recovery rebuilds them. The rest changes by transactions, or by one
+ *   store, of `live`. tree_touch() copies a node into the journal before its first change;
+ *   tree_commit() is one store that empties the journal; recovery copies the images back. A process
+ *   dies at an instruction, with all its earlier stores done and no later one, so a barrier for the
  *   compiler is all the order that this needs.
- *   A change of several leaves is written down first (struct range_intent); recovery does it over, which ends the same.
+ *   A change of several leaves is written down first (struct range_intent); recovery does it over,
+ *   which ends the same.
  * Complexity
  *   Search, edit of one leaf, and oldest: O(log n). Ranges erased from k leaves: O(k log n).
  */
@@ -38,7 +45,10 @@ enum {
 	INNER_MAX = 50,
 	INNER_MIN = 16,
 	LEAF_ROOMY = 36, /* a leaf with no more takes entries from a full neighbour */
-	/* Keys that a search looks at: a multiple of four, and at least the eight that it ends with. */
+	/*
+	 * Keys that a search looks at: a multiple of four, and at least the eight that it ends
+	 * with.
+	 */
 	NODE_KEYS = 52,
 };
 
@@ -62,7 +72,8 @@ struct range_child {
 struct range_node {
 	uint16_t count;
 	uint16_t level;
-	uint32_t next_free; /* 0: in the tree; 1: last in the free list; i + 2: node i is next there */
+	/* 0: in the tree; 1: last in the free list; i + 2: node i is next there */
+	uint32_t next_free;
 	uint32_t key[NODE_KEYS]; /* side by side for the search */
 	uint64_t unused;         /* so that no entry lies in two cache lines */
 	union {
@@ -89,8 +100,9 @@ static inline uint32_t range_last(const struct range *range)
 }
 
 /*
- * Ages of ranges and subtrees, for finding the oldest: stamp + 1 where there are live pages; AGE_PURGED, larger than any of them,
- * where ranges have none; AGE_NONE, 0 so that zeroed memory means it, where there is no range (but maybe pinned entries).
+ * Ages of ranges and subtrees, for finding the oldest: stamp + 1 where there are live pages;
+ * AGE_PURGED, larger than any of them, where ranges have none; AGE_NONE, 0 so that zeroed memory
+ * means it, where there is no range (but maybe pinned entries).
  */
 #define AGE_NONE UINT64_C(0)
 #define AGE_PURGED UINT64_MAX
@@ -132,9 +144,10 @@ static inline uint32_t two_keys(const uint32_t *key, uint32_t page)
 }
 
 /*
- * How many of a node's sorted keys are at or before `page`. Every eighth key tells in which eight the place is, then those
- * are looked at: no branch whose way cannot be predicted, and no vectors, which emulated processors are slow at. The last
- * eight may overlap those before. Whatever the keys are, the answer is at most `count`.
+ * How many of a node's sorted keys are at or before `page`. Every eighth key tells in which eight
+ * the place is, then those are looked at: no branch whose way cannot be predicted, and no vectors,
+ * which emulated processors are slow at. The last eight may overlap those before. Whatever the keys
+ * are, the answer is at most `count`.
  */
 static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t page)
 {
@@ -165,14 +178,14 @@ static inline uint32_t leaf_slot(const struct range_node *node, uint32_t count, 
 static inline int tree_path_holds(const struct range_list *list, uint32_t page)
 {
 	return page >= list->path_low && page < list->path_high &&
-	       list->path_version == SHARED_LOAD(list->root->version);
+		list->path_version == SHARED_LOAD(list->root->version);
 }
 
 int tree_descend_anew(struct range_list *list, uint32_t page);
 
 /*
- * Find the leaf for a page, into list->path. at[0].slot becomes the number of its entries that start at or before
- * `page`. 0 or -EUCLEAN. The path found last serves as long as it holds.
+ * Find the leaf for a page, into list->path. at[0].slot becomes the number of its entries that
+ * start at or before `page`. 0 or -EUCLEAN. The path found last serves as long as it holds.
  */
 static inline int tree_descend(struct range_list *list, uint32_t page)
 {
@@ -184,27 +197,41 @@ static inline int tree_descend(struct range_list *list, uint32_t page)
 	return 0;
 }
 
-/* What lies beside the way to the oldest range. A rank is an age - 1: in the order of age, and AGE_NONE comes last. */
+/*
+ * What lies beside the way to the oldest range. A rank is an age - 1: in the order of age, and
+ * AGE_NONE comes last.
+ */
 struct tree_beside {
-	uint64_t age[RANGE_MAX_HEIGHT]; /* of the oldest child, at each level from 1, that the path does not go through */
-	uint64_t rank; /* the ranges of the leaf up to this rank come before all ranges of other leaves */
+	/* of the oldest child, at each level from 1, that the path does not go through */
+	uint64_t age[RANGE_MAX_HEIGHT];
+	/* the ranges of the leaf up to this rank come before all ranges of other leaves */
+	uint64_t rank;
 };
 
 /* Set list->path to the leaf with the oldest range of all, as far as the ages tell. */
 int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside);
-/* Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the end, or -EUCLEAN. */
+/*
+ * Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the
+ * end, or -EUCLEAN.
+ */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
 int tree_prev_leaf(const struct range_list *list, struct tree_path *path);
 /* Move to the first slot of the next leaf that has ranges, not only pinned entries. */
 int tree_next_ranges(const struct range_list *list, struct tree_path *path);
 
-/* Replace `remove` entries from at[0].slot on by `add` ranges, as one transaction. The path is void afterwards. */
+/*
+ * Replace `remove` entries from at[0].slot on by `add` ranges, as one transaction. The path is void
+ * afterwards.
+ */
 int tree_edit(struct range_list *list, struct tree_path *path, uint32_t remove,
 	const struct range *with, uint32_t add);
 
 /* The image of a node in the journal, in the order of touching. */
 void *tree_journal_slot(const struct range_list *list, uint32_t slot);
-/* Copy a node into the journal, before its first change; begins the transaction if there is none. 0 or -EUCLEAN. */
+/*
+ * Copy a node into the journal, before its first change; begins the transaction if there is none. 0
+ * or -EUCLEAN.
+ */
 int tree_touch(struct range_list *list, uint32_t index, uint32_t count);
 void tree_commit(struct range_list *list);
 /* Undo the transaction under way, if there is one; 0 or -EUCLEAN. */
@@ -216,7 +243,8 @@ int tree_node_alloc(struct range_list *list, uint32_t level, uint32_t *index,
 void tree_node_drop(struct range_list *list, uint32_t index);
 
 /* An age left the path's leaf and another came (or AGE_NONE): bring the ancestors up to date. */
-void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone, uint64_t come);
+void tree_age_changed(struct range_list *list, struct tree_path *path, uint64_t gone,
+	uint64_t come);
 
 /* Recompute every age on the path from `level` to the root, after a change of structure below. */
 void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t level);
@@ -224,7 +252,10 @@ void tree_refresh_ages(struct range_list *list, struct tree_path *path, uint32_t
 /* The age of a node: its oldest entry's. */
 uint64_t tree_node_age(const struct range_node *node, uint32_t count, uint32_t level);
 
-/* Load a range of a leaf, each field once. Whatever is there, its flags are of those that there are. */
+/*
+ * Load a range of a leaf, each field once. Whatever is there, its flags are of those that there
+ * are.
+ */
 static inline struct range range_load(const struct range_node *leaf, uint32_t slot)
 {
 	const struct range_entry *entry = &leaf->entry[slot];
@@ -233,8 +264,12 @@ static inline struct range range_load(const struct range_node *leaf, uint32_t sl
 	return (struct range){
 		.start = SHARED_LOAD(leaf->key[slot]),
 		.pages = pages,
-		.live = live == LIVE_FRESH ? pages : live == LIVE_PINNED ? 0 : live,
-		.flags = live == LIVE_FRESH ? 0 : live == LIVE_PINNED ? RANGE_PINNED : RANGE_PURGED,
+		.live = live == LIVE_FRESH    ? pages
+			: live == LIVE_PINNED ? 0
+					      : live,
+		.flags = live == LIVE_FRESH   ? 0
+			: live == LIVE_PINNED ? RANGE_PINNED
+					      : RANGE_PURGED,
 		.stamp = SHARED_LOAD(entry->stamp),
 	};
 }
@@ -252,7 +287,10 @@ static inline void range_store(struct range_node *leaf, uint32_t slot, const str
 	};
 }
 
-/* Totals are derived: recovery computes them anew. Differences wrap, which is well defined for unsigned numbers. */
+/*
+ * Totals are derived: recovery computes them anew. Differences wrap, which is well defined for
+ * unsigned numbers.
+ */
 static inline void change_totals(struct range_root *root, uint64_t live, uint64_t pages,
 	uint64_t ranges)
 {
@@ -261,7 +299,10 @@ static inline void change_totals(struct range_root *root, uint64_t live, uint64_
 	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
 }
 
-/* An entry's age - 1: in the order of age, and AGE_NONE comes last. Without branches, whose ways could not be predicted. */
+/*
+ * An entry's age - 1: in the order of age, and AGE_NONE comes last. Without branches, whose ways
+ * could not be predicted.
+ */
 static inline uint64_t entry_rank(const struct range_entry *entry)
 {
 	uint32_t live = SHARED_LOAD(entry->live);
@@ -293,7 +334,10 @@ static inline uint32_t start_at(const struct tree_path *path)
 	return SHARED_LOAD(path->at[0].node->key[path->at[0].slot]);
 }
 
-/* Give a range the purge mark, if it has none yet. One store, after which it is marked with all its pages live. */
+/*
+ * Give a range the purge mark, if it has none yet. One store, after which it is marked with all its
+ * pages live.
+ */
 static inline void mark_entry(struct range_entry *entry)
 {
 	if (SHARED_LOAD(entry->live) == LIVE_FRESH)
@@ -311,10 +355,14 @@ static inline int range_is_sane(const struct range_list *list, const struct rang
 	if (range->flags == RANGE_PINNED)
 		return 1;
 	return range->live <= range->pages &&
-	       (range->flags == RANGE_PURGED || (range->flags == 0 && range->live == range->pages));
+		(range->flags == RANGE_PURGED ||
+			(range->flags == 0 && range->live == range->pages));
 }
 
-/* The key of a child. A first child's bound is not looked at, and may be larger than the next one's. */
+/*
+ * The key of a child. A first child's bound is not looked at, and may be larger than the next
+ * one's.
+ */
 static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i)
 {
 	return i ? SHARED_LOAD(node->child[i].start) : 0;
@@ -323,7 +371,10 @@ static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i)
 /* Write the keys of an inner node's children from `from` on. */
 void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count);
 
-/* Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts the entries. 0 or -EUCLEAN. */
+/*
+ * Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts
+ * the entries. 0 or -EUCLEAN.
+ */
 int tree_rebuild(struct range_list *list, uint64_t *entries);
 
 #endif /* ASHMEM_LIB_RANGE_TREE_H */

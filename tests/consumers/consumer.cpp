@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program of the projects in C++, with exceptions and without: what was unpinned is purged, and the pin says so. It uses every class,
- * so that make check-headers compiles all of <ashmem/ashmem.hpp> with it, templates included.
+ * The program of the projects in C++, with exceptions and without: what was unpinned is purged, and
+ * the pin says so. It uses every class, so that make check-headers compiles all of
+ * <ashmem/ashmem.hpp> with it, templates included.
  */
 #include <ashmem/ashmem.hpp>
 
 #include <cstdio>
 
-namespace {
+namespace
+{
 
 const std::uint64_t bytes = 1u << 20;
 

@@ -4,9 +4,11 @@
  *
  *   born     created, then forked: parent and child share a newborn, and the child maps it first
  *   seal     ashmem_seal(), which nobody can take back
- *   written  mapped, then cloned behind the library's back: parent and child share a memfd, and the child is the first to unpin
- * The child is killed for real, behind steps at random and around every system call. Then another child of the same
- * parent must be able to go on: the area is what it was, or has what the dead one did, and works.
+ *   written  mapped, then cloned behind the library's back: parent and child share a memfd, and the
+ *            child is the first to unpin
+ * The child is killed for real, behind steps at random and around every system call. Then another
+ * child of the same parent must be able to go on: the area is what it was, or has what the dead one
+ * did, and works.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +26,7 @@
 
 enum { BIRTH_PAGES = 12, MOST_CALLS = 100 };
 
-#define BYTES(pages) ((uint64_t)(pages) * sys_page_size())
+#define BYTES(pages) ((uint64_t)(pages)*sys_page_size())
 
 struct birth_case {
 	const char *name;
@@ -63,7 +65,10 @@ static void die_early(void *argument)
 	stop_behind();
 }
 
-/* The area is all right, whatever the dead one has done to it, and can be worked with. `first`: nobody else has, since then. */
+/*
+ * The area is all right, whatever the dead one has done to it, and can be worked with. `first`:
+ * nobody else has, since then.
+ */
 static int check_area(int first)
 {
 	static struct list list;
@@ -117,7 +122,10 @@ static void seal_early(void *argument)
 	stop_behind();
 }
 
-/* Sealed, and everybody knows it; or not sealed, and it can be done now. Pins tell the truth in both cases. */
+/*
+ * Sealed, and everybody knows it; or not sealed, and it can be done now. Pins tell the truth in
+ * both cases.
+ */
 static int check_seal(void)
 {
 	int fd = ashmem_fd(area), mask = (ashmem_get_pin_status(area, 0, 0), ashmem_get_prot(area));
@@ -126,7 +134,8 @@ static int check_seal(void)
 	if (mask < 0 || sealed == ((mask & PROT_WRITE) != 0))
 		return complain("it is%s sealed, and the mask is %d", sealed ? "" : " not", mask);
 	if (sealed && ashmem_shrink_count() != 0)
-		return complain("it is sealed, and %" PRIu64 " pages count as evictable", ashmem_shrink_count());
+		return complain("it is sealed, and %" PRIu64 " pages count as evictable",
+			ashmem_shrink_count());
 	if (ashmem_seal(area) != 0 || ashmem_shrink(UINT64_MAX) != 0)
 		return complain("it cannot be sealed, or a sealed one is purged");
 	if (ashmem_get_prot(area) & PROT_WRITE)
@@ -153,11 +162,13 @@ static void run_seal(void)
 	for (int i = -1; i < 3 * count + sample && failures < 3; i++) {
 		struct victim victim;
 		void *addr = NULL;
-		uint64_t step = i < 0 ? UINT64_MAX
-				: i < 3 * count ? calls[i / 3] - 1 + (uint64_t)(i % 3)
-						: random_below((uint32_t)most);
-		if (ashmem_create("born", BYTES(BIRTH_PAGES), ASHMEM_CREATE_ALLOW_SEAL, &area) < 0 ||
-			ashmem_map(area, 0, BYTES(BIRTH_PAGES), PROT_READ | PROT_WRITE, MAP_SHARED, &addr) < 0 ||
+		uint64_t step = i < 0   ? UINT64_MAX
+			: i < 3 * count ? calls[i / 3] - 1 + (uint64_t)(i % 3)
+					: random_below((uint32_t)most);
+		if (ashmem_create("born", BYTES(BIRTH_PAGES), ASHMEM_CREATE_ALLOW_SEAL, &area) <
+				0 ||
+			ashmem_map(area, 0, BYTES(BIRTH_PAGES), PROT_READ | PROT_WRITE, MAP_SHARED,
+				&addr) < 0 ||
 			ashmem_unpin(area, BYTES(2), BYTES(5)) < 0)
 			die("no area");
 		stage->finished = 0;
@@ -175,8 +186,8 @@ static void run_seal(void)
 		ashmem_unmap(addr, BYTES(BIRTH_PAGES));
 		ashmem_close(area);
 	}
-	printf("%-44s %7" PRIu64 " steps %3d calls %13" PRIu64 " killed%s\n", c.name, most, count, totals.killed - killed,
-		failures ? "  FAILED" : "");
+	printf("%-44s %7" PRIu64 " steps %3d calls %13" PRIu64 " killed%s\n", c.name, most, count,
+		totals.killed - killed, failures ? "  FAILED" : "");
 	fflush(stdout);
 	case_done(c.name, failures);
 }
@@ -189,7 +200,8 @@ static uint64_t die_behind(const struct birth_case *c, uint64_t step, uint64_t *
 	void *addr = NULL;
 
 	if (ashmem_create("born", BYTES(BIRTH_PAGES), 0, &area) < 0 ||
-		(c->mapped && ashmem_map(area, 0, BYTES(BIRTH_PAGES), PROT_READ, MAP_SHARED, &addr) < 0))
+		(c->mapped &&
+			ashmem_map(area, 0, BYTES(BIRTH_PAGES), PROT_READ, MAP_SHARED, &addr) < 0))
 		die("no area");
 	stage->finished = 0;
 	victim_take(&victim, start_child(c, die_early));

@@ -2,16 +2,17 @@
 /*
  * The cases: areas to begin with, and one operation each.
  *
- * A spread area has the ranges 4i+0 .. 4i+2, their ages in mixed order; made in descending or ascending order of pages, its leaves
- * are full or hold 42 and 28. Every seventh range was purged, some were then merged with live pages (D1), some
- * ranges are pinned entries (range.h). The supervisor made all of this, so another process than the one that dies.
+ * A spread area has the ranges 4i+0 .. 4i+2, their ages in mixed order; made in descending or
+ * ascending order of pages, its leaves are full or hold 42 and 28. Every seventh range was purged,
+ * some were then merged with live pages (D1), some ranges are pinned entries (range.h). The
+ * supervisor made all of this, so another process than the one that dies.
  */
 #include <unistd.h>
 
 #include "crash.h"
 #include "base/sys.h"
 
-#define PAGES(n) ((uint64_t)(n) * sys_page_size())
+#define PAGES(n) ((uint64_t)(n)*sys_page_size())
 
 static struct ashmem_area *handle(struct world *world, int a)
 {
@@ -31,8 +32,8 @@ static void pin(struct world *world, int a, uint32_t first, uint32_t pages)
 			*page_word(&world->area[a], page) = pattern(a, page);
 }
 
-static void unpin_with(struct world *world, int a, uint32_t first, uint32_t pages, uint32_t priority,
-	uint32_t order)
+static void unpin_with(struct world *world, int a, uint32_t first, uint32_t pages,
+	uint32_t priority, uint32_t order)
 {
 	if (ashmem_unpin_with(handle(world, a), PAGES(first), PAGES(pages), priority, order) != 0)
 		die("unpin_with while building");
@@ -136,7 +137,10 @@ static void neighbours(struct world *world)
 		unpin(world, 0, 2 * (i * 29 % ranges), i % 3 ? 2 : 1);
 }
 
-/* Neighbours in the order of pages, in two leaves: a purge makes one note longer and longer. One page between them is pinned. */
+/*
+ * Neighbours in the order of pages, in two leaves: a purge makes one note longer and longer. One
+ * page between them is pinned.
+ */
 static void row(struct world *world)
 {
 	for (uint32_t page = 0; page + 4 < world->area[0].pages; page += page % 3 ? 2 : 1)
@@ -212,9 +216,18 @@ static void losses_far(struct world *world)
 	unpin(world, 0, 2000, 20);
 }
 
-#define PIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_PIN, 0, f, k, 0, 0, 0}, g}
-#define UNPIN_WITH_AT(n, b, p, f, k, u, o) {n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o, 0}, 0}
-#define UNPIN_AT(n, b, p, f, k, g) {n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0, 0}, g}
+#define PIN_AT(n, b, p, f, k, g)                          \
+	{                                                 \
+		n, b, p, 1, {OP_PIN, 0, f, k, 0, 0, 0}, g \
+	}
+#define UNPIN_WITH_AT(n, b, p, f, k, u, o)                       \
+	{                                                        \
+		n, b, p, 1, {OP_UNPIN_WITH, 0, f, k, u, o, 0}, 0 \
+	}
+#define UNPIN_AT(n, b, p, f, k, g)                          \
+	{                                                   \
+		n, b, p, 1, {OP_UNPIN, 0, f, k, 0, 0, 0}, g \
+	}
 
 const struct crash_case crash_cases[] = {
 	PIN_AT("pin of one whole range", one, 32, 2, 28, 0),
@@ -259,15 +272,19 @@ const struct crash_case crash_cases[] = {
 	UNPIN_AT("first unpin after a fork", one, 32, 0, 8, COLD),
 	UNPIN_AT("unpin, contended", one, 32, 0, 8, CONTENDED),
 	UNPIN_WITH_AT("first unpin of all, to go first", nothing, 32, 4, 5, 0, ASHMEM_ORDER_LIFO),
-	UNPIN_WITH_AT("unpin of a former range, to go last", entries, 200, 16, 3, 7, ASHMEM_ORDER_FIFO),
-	UNPIN_WITH_AT("unpin with a priority that merges several", ranked, 60, 2, 14, 3, ASHMEM_ORDER_LIFO),
+	UNPIN_WITH_AT("unpin of a former range, to go last", entries, 200, 16, 3, 7,
+		ASHMEM_ORDER_FIFO),
+	UNPIN_WITH_AT("unpin with a priority that merges several", ranked, 60, 2, 14, 3,
+		ASHMEM_ORDER_LIFO),
 	PIN_AT("pin that splits a range with a priority", ranked, 60, 6, 1, 0),
 	{"pin_lost of one purged range", losses, 40, 1, {OP_PIN_LOST, 0, 2, 3, 0, 0, 0}, 0},
 	{"pin_lost over several purged ranges", losses, 40, 1, {OP_PIN_LOST, 0, 3, 29, 0, 0, 0}, 0},
-	{"pin_lost in a large area", losses_far, 4200, 1, {OP_PIN_LOST, 0, 61, 4100, 0, 0, 0}, SLOW},
+	{"pin_lost in a large area", losses_far, 4200, 1, {OP_PIN_LOST, 0, 61, 4100, 0, 0, 0},
+		SLOW},
 	{"purge in a large area", losses_far, 4200, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
 	{"unpin that exceeds a budget", several, 60, 3, {OP_UNPIN_WITHIN, 0, 52, 6, 0, 0, 68}, 0},
-	{"unpin that exceeds a budget with nothing else", nothing, 32, 1, {OP_UNPIN_WITHIN, 0, 4, 9, 0, 0, 5}, 0},
+	{"unpin that exceeds a budget with nothing else", nothing, 32, 1,
+		{OP_UNPIN_WITHIN, 0, 4, 9, 0, 0, 5}, 0},
 	{"a limit on what is unpinned", several, 60, 3, {OP_SET_LIMIT, 0, 0, 30, 0, 0, 0}, 0},
 	{"status", spread, 200, 1, {OP_STATUS, 0, 79, 2, 0, 0, 0}, 0},
 	{"find_unpinned", spread, 200, 1, {OP_FIND, 0, 79, 1, 0, 0, 0}, 0},
@@ -275,13 +292,17 @@ const struct crash_case crash_cases[] = {
 	{"purge of one range", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
 	{"purge of a merged range", merged, 40, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, 0},
 	{"purge of everything", merged, 40, 1, {OP_PURGE_ALL, 0, 0, 0, 0, 0, 0}, 0},
-	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0, 0}, SLOW},
-	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0, 0}, 0},
-	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0, 0}, SLOW},
+	{"purge of a range longer than a piece", long_range, 1100, 1, {OP_SHRINK, 0, 0, 4, 0, 0, 0},
+		SLOW},
+	{"purge of two that make two pieces", two_pieces, 740, 1, {OP_SHRINK, 0, 0, 301, 0, 0, 0},
+		0},
+	{"purge of more ranges than notes", neighbours, 150, 1, {OP_SHRINK, 0, 0, 110, 0, 0, 0},
+		SLOW},
 	{"purge of neighbours in order", row, 80, 1, {OP_SHRINK, 0, 0, 62, 0, 0, 0}, SLOW},
 	{"shrink over several areas", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0, 0}, 0},
 	{"purge_all over several areas", several, 60, 3, {OP_PURGE_ALL, 0, 0, 0, 0, 0, 0}, SLOW},
-	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0, 0}, 0},
+	{"shrink over several areas and priorities", ranked, 60, 3, {OP_SHRINK, 0, 0, 40, 0, 0, 0},
+		0},
 	{"purge of one range, contended", one, 32, 1, {OP_SHRINK, 0, 0, 1, 0, 0, 0}, CONTENDED},
 	{"shrink told to a subscriber", several, 60, 3, {OP_SHRINK, 0, 0, 30, 0, 0, 0}, NOTICED},
 	{"counts of the process and of an area", several, 60, 3, {OP_COUNT, 0, 0, 0, 0, 0, 0}, 0},
@@ -305,14 +326,18 @@ const struct crash_case crash_cases[] = {
 	{"release of a whole range", one_exported, 32, 1, {OP_RELEASE, 0, 0, 32, 0, 0, 0}, 0},
 	{"release of a range's middle", one_exported, 32, 1, {OP_RELEASE, 0, 8, 8, 0, 0, 0}, 0},
 	{"release of a range's end", one_exported, 32, 1, {OP_RELEASE, 0, 20, 12, 0, 0, 0}, 0},
-	{"hold over several purged ranges", losses_exported, 40, 1, {OP_HOLD, 0, 3, 29, 0, 0, 0}, 0},
-	{"release over several purged ranges", losses_exported, 40, 1, {OP_RELEASE, 0, 3, 29, 0, 0, 0}, 0},
+	{"hold over several purged ranges", losses_exported, 40, 1, {OP_HOLD, 0, 3, 29, 0, 0, 0},
+		0},
+	{"release over several purged ranges", losses_exported, 40, 1,
+		{OP_RELEASE, 0, 3, 29, 0, 0, 0}, 0},
 	{"release of everything", losses_exported, 40, 1, {OP_RELEASE, 0, 0, 40, 0, 0, 0}, 0},
 	{"release over many ranges", spread, 200, 1, {OP_RELEASE, 0, 9, 120, 0, 0, 0}, SLOW},
-	{"release of what is lost still", losses_exported, 40, 1, {OP_RELEASE_LOST, 0, 3, 29, 0, 0, 0}, 0},
+	{"release of what is lost still", losses_exported, 40, 1,
+		{OP_RELEASE_LOST, 0, 3, 29, 0, 0, 0}, 0},
 	{"first export_read_only", merged, 40, 1, {OP_EXPORT, 0, 0, 0, 0, 0, 0}, 0},
 	{"pin of a reader", exported, 40, 1, {OP_READER_PIN, 0, 2, 20, 0, 0, 0}, 0},
-	{"pin_lost of a reader", losses_exported, 40, 1, {OP_READER_PIN_LOST, 0, 3, 29, 0, 0, 0}, 0},
+	{"pin_lost of a reader", losses_exported, 40, 1, {OP_READER_PIN_LOST, 0, 3, 29, 0, 0, 0},
+		0},
 	{"unpin of a reader", exported, 40, 1, {OP_READER_UNPIN, 0, 2, 20, 0, 0, 0}, 0},
 	{NULL, NULL, 0, 0, {OP_CREATE, 0, 0, 0, 0, 0, 0}, 0},
 };

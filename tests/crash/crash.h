@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A crash at every instruction of the public API on memfd areas: what the parts of the program share.
+ * A crash at every instruction of the public API on memfd areas: what the parts of the program
+ * share.
  *
- *   world     the areas a case works on (originals), twins of them to judge on (copies), and images of their contents
- *   stepper   a child one instruction at a time, what the kernel would do at its death, and its real death
+ *   world     the areas a case works on (originals), twins of them to judge on (copies), and images
+ *             of their contents
+ *   stepper   a child one instruction at a time, what the kernel would do at its death, and its
+ *             real death
  *   naive     what the contract says of range lists, as the simplest program that says it
  *   judge     is the state that a dead process left behind one that the others can live with?
  *   cases     operations, and the areas they are done on
  *   run       one case: every step judged, some steps killed for real, the recovery crashed as well
  *
- * The supervisor has no handle of the originals, only descriptors and a plain mapping: the child that is stepped imports them,
- * and its death is nobody else's business. It judges on the copies, with handles that are as old as the case (a survivor
- * with its memories) and with fresh ones. After a real death a fresh process judges the originals.
+ * The supervisor has no handle of the originals, only descriptors and a plain mapping: the child
+ * that is stepped imports them, and its death is nobody else's business. It judges on the copies,
+ * with handles that are as old as the case (a survivor with its memories) and with fresh ones.
+ * After a real death a fresh process judges the originals.
  */
 #ifndef TESTS_CRASH_H
 #define TESTS_CRASH_H
@@ -34,10 +38,15 @@ struct list {
 	unsigned char lost[PAGES_MAX]; /* page by page: freed by a purge, and not pinned since */
 };
 
-/* A key that the operation itself gave, without its stamp: which one exactly depends on the clock. */
+/*
+ * A key that the operation itself gave, without its stamp: which one exactly depends on the clock.
+ */
 #define NEW_KEY(key) (((key) | ((UINT64_C(1) << KEY_CLASS_SHIFT) - 1)) - 1)
 
-/* Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was purged. */
+/*
+ * Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was
+ * purged.
+ */
 int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
 int naive_pin(struct list *list, uint32_t first, uint32_t pages);
 int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
@@ -59,7 +68,7 @@ enum op_kind {
 	OP_UNPIN_WITHIN, /* a budget of the process, whose limit is `limit` pages */
 	OP_SHRINK,
 	OP_PURGE_ALL,
-	OP_SET_LIMIT,    /* of unpinned pages: `pages` of them may stay */
+	OP_SET_LIMIT, /* of unpinned pages: `pages` of them may stay */
 	OP_FIND,
 	OP_STATS,
 	OP_READ,
@@ -76,9 +85,9 @@ enum op_kind {
 	OP_RELEASE,
 	OP_RELEASE_LOST,
 	OP_EXPORT,
-	OP_COUNT,        /* what a process asks of all areas */
-	OP_POPULATE,     /* map, populate, unmap */
-	OP_READER_PIN,   /* through a read-only handle */
+	OP_COUNT,      /* what a process asks of all areas */
+	OP_POPULATE,   /* map, populate, unmap */
+	OP_READER_PIN, /* through a read-only handle */
 	OP_READER_PIN_LOST,
 	OP_READER_UNPIN,
 };
@@ -86,7 +95,7 @@ enum op_kind {
 struct op {
 	enum op_kind kind;
 	int area;
-	uint32_t first, pages; /* OP_SHRINK: `pages` is how many; OP_READ and OP_SEEK: bytes */
+	uint32_t first, pages;    /* OP_SHRINK: `pages` is how many; OP_READ and OP_SEEK: bytes */
 	uint32_t priority, order; /* OP_UNPIN_WITH */
 	uint32_t limit;           /* OP_UNPIN_WITHIN */
 };
@@ -102,8 +111,9 @@ struct world;
 
 struct crash_case {
 	const char *name;
-	void (*build)(struct world *world); /* makes the originals what they are before the operation */
-	uint32_t pages;                     /* of each area */
+	/* makes the originals what they are before the operation */
+	void (*build)(struct world *world);
+	uint32_t pages; /* of each area */
 	int areas;
 	struct op op;
 	int flags;
@@ -173,7 +183,8 @@ struct stage {
 	int64_t result;
 	uint32_t finished;
 	uint32_t locked, release; /* of the process that holds the lock in a contended case */
-	uint32_t refill_area, refill_first, refill_pages; /* pinned and not written again yet, storm.c */
+	/* pinned and not written again yet, storm.c */
+	uint32_t refill_area, refill_first, refill_pages;
 	uint64_t rounds;
 };
 
@@ -181,18 +192,18 @@ extern struct stage *stage;
 
 struct victim {
 	pid_t pid;
-	uint64_t steps, skipped;        /* instructions; calls into the vdso that counted as one */
-	int in_call;                    /* the next instruction is a system call */
-	int was_call;                   /* the last one was */
+	uint64_t steps, skipped; /* instructions; calls into the vdso that counted as one */
+	int in_call;             /* the next instruction is a system call */
+	int was_call;            /* the last one was */
 	int finished;
-	uintptr_t head;                 /* of its robust list */
+	uintptr_t head; /* of its robust list */
 	long futex_offset;
-	uintptr_t known_pending;        /* what the last translation was of */
+	uintptr_t known_pending; /* what the last translation was of */
 	int pending_area;
 };
 
 void stepper_prepare(void); /* once a process that steps */
-void stepper_check(void); /* exits with 77 if it does not work here */
+void stepper_check(void);   /* exits with 77 if it does not work here */
 /* In a child: where stepping begins and ends. */
 void stop_before(void);
 void stop_behind(void);
@@ -211,19 +222,25 @@ int wait_for(pid_t pid); /* its wait status */
 
 /* -- judge.c -- */
 
-/* What may be found after a death: all as before, all as after, and for purges what lies between. */
+/*
+ * What may be found after a death: all as before, all as after, and for purges what lies between.
+ */
 struct verdict_rules {
 	const struct crash_case *c;
 	struct list before[AREAS_MAX], after[AREAS_MAX];
 	uint64_t last_stamp[AREAS_MAX]; /* before: what is larger was given by the operation */
 	uint64_t position, position_after;
 	uint32_t prot, prot_after;
-	int seen_after; /* what was once done stays done */
+	int seen_after;    /* what was once done stays done */
 	uint32_t released; /* by a release: pages up to here */
 };
 
-void rules_make(struct verdict_rules *rules, const struct crash_case *c, const struct world *originals);
-/* Let others go on in a world whose locks are free or marked. `fresh_first`: who comes first. 0: all is well. */
+void rules_make(struct verdict_rules *rules, const struct crash_case *c,
+	const struct world *originals);
+/*
+ * Let others go on in a world whose locks are free or marked. `fresh_first`: who comes first. 0:
+ * all is well.
+ */
 int judge(struct world *world, struct verdict_rules *rules, int fresh_first);
 /* Invariants alone, when nobody knows which operation it was. */
 int judge_storm(struct world *world);
@@ -241,7 +258,8 @@ struct totals {
 	uint64_t passed, failed, skipped; /* cases */
 	uint64_t points, states;          /* steps; states that differed and were judged */
 	uint64_t killed, again;           /* real deaths; steps of recoveries */
-	uint64_t vdso;                    /* of all steps, those that were a whole call into the vdso */
+	/* of all steps, those that were a whole call into the vdso */
+	uint64_t vdso;
 };
 
 extern struct totals totals;

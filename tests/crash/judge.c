@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verdict on what a dead process has left behind. Others take the locks, which must be free or marked: nobody waits. Then
- *   - every list is valid, and has what it had before the operation or what it has after it; what was once done stays done;
- *   - a purge may be half done: marks in order of age, freed pages marked, counts of live pages right;
+ * The verdict on what a dead process has left behind. Others take the locks, which must be free or
+ * marked: nobody waits. Then
+ *   - every list is valid, and has what it had before the operation or what it has after it; what
+ *     was once done stays done;
+ *   - a purge may be half done: marks in order of age, freed pages marked, counts of live pages
+ *     right;
  *   - pinned pages have their data, freed ones carry a mark;
- *   - a fresh process and one with memories see the same, and random operations end as the naive lists say.
+ *   - a fresh process and one with memories see the same, and random operations end as the naive
+ *     lists say.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,7 +46,8 @@ static int read_list(struct control_map *map, struct list *list)
 	}
 	uint32_t start, end;
 	memset(list->lost, 0, sizeof(list->lost));
-	for (page = 0; page < map->list.pages && control_next_lost(map, page, map->list.pages - 1, &start, &end);
+	for (page = 0; page < map->list.pages &&
+		control_next_lost(map, page, map->list.pages - 1, &start, &end);
 		page = end)
 		memset(list->lost + start, 1, end - start);
 	control_unlock(map, 0);
@@ -90,7 +95,8 @@ static void forget_new_stamps(struct list *list, uint64_t last_stamp)
 
 /* -- before and after -- */
 
-void rules_make(struct verdict_rules *rules, const struct crash_case *c, const struct world *originals)
+void rules_make(struct verdict_rules *rules, const struct crash_case *c,
+	const struct world *originals)
 {
 	const struct control *first = originals->area[0].control;
 
@@ -119,22 +125,27 @@ static const char *first_difference(const struct list *a, const struct list *b)
 
 	for (uint32_t i = 0; i < a->count || i < b->count; i++) {
 		struct range none = {.start = 0};
-		struct range x = i < a->count ? a->range[i] : none, y = i < b->count ? b->range[i] : none;
+		struct range x = i < a->count ? a->range[i] : none,
+			     y = i < b->count ? b->range[i] : none;
 		if (memcmp(&x, &y, sizeof(x)) == 0)
 			continue;
-		snprintf(text, sizeof(text), "entry %u: %u+%u live %u flags %u stamp %" PRIu64
-			", not %u+%u live %u flags %u stamp %" PRIu64, i, x.start, x.pages, x.live, x.flags,
-			x.stamp, y.start, y.pages, y.live, y.flags, y.stamp);
+		snprintf(text, sizeof(text),
+			"entry %u: %u+%u live %u flags %u stamp %" PRIu64
+			", not %u+%u live %u flags %u stamp %" PRIu64,
+			i, x.start, x.pages, x.live, x.flags, x.stamp, y.start, y.pages, y.live,
+			y.flags, y.stamp);
 		return text;
 	}
 	return "the same";
 }
 
-static int check_whole_or_nothing_of_others(const struct verdict_rules *rules, const struct world *world)
+static int check_whole_or_nothing_of_others(const struct verdict_rules *rules,
+	const struct world *world)
 {
 	for (int other = 0; other < world->areas; other++)
 		if (other != rules->c->op.area && !lists_equal(&now[other], &rules->before[other]))
-			return complain("area %d, which the operation is not about, has changed: %s", other,
+			return complain(
+				"area %d, which the operation is not about, has changed: %s", other,
 				first_difference(&now[other], &rules->before[other]));
 	return 0;
 }
@@ -159,8 +170,8 @@ static int check_whole_or_nothing(struct verdict_rules *rules, const struct worl
 }
 
 /*
- * A release goes from range to range, each whole or not at all: left of some place the pages are renewed, right of it they are not
- * yet. A mark that stays costs a rebuild, and no more.
+ * A release goes from range to range, each whole or not at all: left of some place the pages are
+ * renewed, right of it they are not yet. A mark that stays costs a rebuild, and no more.
  */
 static int check_release(struct verdict_rules *rules, const struct world *world)
 {
@@ -174,7 +185,8 @@ static int check_release(struct verdict_rules *rules, const struct world *world)
 			naive_release(&list, op->first, upto - op->first, NEW_KEY(op_key(op, 0)));
 		if (lists_equal(&now[op->area], &list) && upto >= rules->released) {
 			rules->released = upto;
-			rules->seen_after |= !lists_equal(&list, &rules->before[op->area]) && lists_equal(&list, &rules->after[op->area]);
+			rules->seen_after |= !lists_equal(&list, &rules->before[op->area]) &&
+				lists_equal(&list, &rules->after[op->area]);
 			return check_whole_or_nothing_of_others(rules, world);
 		}
 		if (upto >= end)
@@ -192,7 +204,8 @@ static int check_release(struct verdict_rules *rules, const struct world *world)
 static void lose_again(struct world *world, const struct op *op, const struct list *list)
 {
 	for (uint32_t page = op->first; page < op->first + op->pages; page++)
-		if (list->lost[page] && *page_word(&world->area[op->area], page) == pattern(op->area, page))
+		if (list->lost[page] &&
+			*page_word(&world->area[op->area], page) == pattern(op->area, page))
 			*page_word(&world->area[op->area], page) = 0;
 }
 
@@ -204,8 +217,9 @@ static int was_touched(const struct range *before, const struct range *now)
 }
 
 /*
- * Marks grow, live counts fall, and nothing else changes; what is touched is older than what is not. purge_all takes one area
- * after the other, as all of them go: there the order is each area's own.
+ * Marks grow, live counts fall, and nothing else changes; what is touched is older than what is
+ * not. purge_all takes one area after the other, as all of them go: there the order is each area's
+ * own.
  */
 static int check_purge_order(const struct verdict_rules *rules, const struct world *world)
 {
@@ -222,13 +236,15 @@ static int check_purge_order(const struct verdict_rules *rules, const struct wor
 		for (uint32_t i = 0; i < before->count; i++) {
 			const struct range *was = &before->range[i], *is = &now[a].range[i];
 			const struct range *limit = &rules->after[a].range[i];
-			if (was->start != is->start || was->pages != is->pages || was->stamp != is->stamp ||
-				is->live > was->live || (was->flags & ~is->flags))
+			if (was->start != is->start || was->pages != is->pages ||
+				was->stamp != is->stamp || is->live > was->live ||
+				(was->flags & ~is->flags))
 				return complain("area %d: a purge has changed a range: %s", a,
 					first_difference(&now[a], before));
 			int touched = was_touched(was, is);
 			if (touched && !was_touched(was, limit))
-				return complain("area %d range %u: purged, and should not be", a, was->start);
+				return complain("area %d range %u: purged, and should not be", a,
+					was->start);
 			if (touched && was->stamp > newest_touched)
 				newest_touched = was->stamp;
 			if (!touched && was->live && was->stamp < oldest_left)
@@ -238,7 +254,8 @@ static int check_purge_order(const struct verdict_rules *rules, const struct wor
 			return complain("area %d: not purged in order of age", a);
 	}
 	if (newest_touched > oldest_left && rules->c->op.kind != OP_PURGE_ALL)
-		return complain("not in order of age: one of %" PRIu64 " was purged before one of %" PRIu64,
+		return complain("not in order of age: one of %" PRIu64
+				" was purged before one of %" PRIu64,
 			newest_touched, oldest_left);
 	return 0;
 }
@@ -250,7 +267,8 @@ static int check_rest_can_go(struct world *world, struct list *lists)
 	int64_t got;
 
 	if (ashmem_shrink_count() != count)
-		return complain("shrink_count says %" PRIu64 ", not %" PRIu64, ashmem_shrink_count(), count);
+		return complain("shrink_count says %" PRIu64 ", not %" PRIu64,
+			ashmem_shrink_count(), count);
 	got = ashmem_shrink(UINT64_MAX);
 	if (got != (int64_t)count)
 		return complain("a shrink frees %" PRId64 " pages, not %" PRIu64, got, count);
@@ -282,7 +300,8 @@ static int check_lists(struct verdict_rules *rules, const struct world *world)
 		return check_unpin_within(rules, world);
 	if (op->kind == OP_RELEASE)
 		return check_release(rules, world);
-	return op_is_purge(op) ? check_purge_order(rules, world) : check_whole_or_nothing(rules, world);
+	return op_is_purge(op) ? check_purge_order(rules, world)
+			       : check_whole_or_nothing(rules, world);
 }
 
 /* -- all of it -- */
@@ -308,7 +327,8 @@ static int check_locks(const struct world *world)
 {
 	for (int a = 0; a < world->areas; a++)
 		if (world->area[a].control->lock & LOCK_TID)
-			return complain("area %d: the lock is held by %u, who is dead, and not marked", a,
+			return complain(
+				"area %d: the lock is held by %u, who is dead, and not marked", a,
 				world->area[a].control->lock & LOCK_TID);
 	return 0;
 }
@@ -325,7 +345,8 @@ static int look_from_both_sides(struct world *world, const struct verdict_rules 
 			if (r < 0)
 				return r;
 			if (round == 1 && !lists_equal(&now[a], &again[a]))
-				return complain("a survivor and a fresh process see different ranges");
+				return complain(
+					"a survivor and a fresh process see different ranges");
 		}
 	if (rules)
 		for (int a = 0; a < world->areas; a++)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program of `make check-crash`: deaths at random moments, then every case, and areas that are not born yet, by two workers.
+ * The program of `make check-crash`: deaths at random moments, then every case, and areas that are
+ * not born yet, by two workers.
  *
  *   crash [NAME...]    only cases whose name begins so
- * DEEP=1 in the environment does more of everything that is sampled; CRASH_SEED repeats a run. Exit: 0, 1, or 77 if
- * ptrace is not allowed.
+ * DEEP=1 in the environment does more of everything that is sampled; CRASH_SEED repeats a run.
+ * Exit: 0, 1, or 77 if ptrace is not allowed.
  */
 #include <inttypes.h>
 #include <sched.h>
@@ -183,11 +184,14 @@ int main(int argc, char **argv)
 	run_workers(argc, argv);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	printf("crash: %" PRIu64 " kill points (%" PRIu64 " steps of operations, %" PRIu64
-	       " of recoveries, %" PRIu64 " real kills), %" PRIu64 " different states judged, %ld s\n",
+	       " of recoveries, %" PRIu64 " real kills), %" PRIu64
+	       " different states judged, %ld s\n",
 		totals.points + totals.again + totals.killed, totals.points, totals.again,
 		totals.killed, totals.states, (long)(end.tv_sec - begin.tv_sec));
-	printf("crash: every step one instruction, libc's too, but for %" PRIu64 " calls into the vdso\n", totals.vdso);
-	printf("crash: %" PRIu64 " passed, %" PRIu64 " failed, %" PRIu64 " skipped\n", totals.passed,
-		totals.failed, totals.skipped);
+	printf("crash: every step one instruction, libc's too, but for %" PRIu64
+	       " calls into the vdso\n",
+		totals.vdso);
+	printf("crash: %" PRIu64 " passed, %" PRIu64 " failed, %" PRIu64 " skipped\n",
+		totals.passed, totals.failed, totals.skipped);
 	return totals.failed != 0 || totals.passed == 0;
 }

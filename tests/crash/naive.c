@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Range lists by the contract's rules 10 to 14 and D1, as the simplest program that says it: an array in order, every rule a loop
- * over it. It uses nothing of the library but the struct. Unlike tests/support/model.c it starts from any list,
- * with more ranges than a tree node holds.
+ * Range lists by the contract's rules 10 to 14 and D1, as the simplest program that says it: an
+ * array in order, every rule a loop over it. It uses nothing of the library but the struct. Unlike
+ * tests/support/model.c it starts from any list, with more ranges than a tree node holds.
  */
 #include <string.h>
 
@@ -120,7 +120,8 @@ int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t ke
 		insert_part(list, &range, range.start, first);
 		insert_part(list, &range, (uint32_t)end, end_of(&range));
 		fresh.start = range.start > first ? range.start : first;
-		fresh.pages = (uint32_t)((end_of(&range) < end ? end_of(&range) : end) - fresh.start);
+		fresh.pages =
+			(uint32_t)((end_of(&range) < end ? end_of(&range) : end) - fresh.start);
 		fresh.live = fresh.pages;
 		fresh.flags = 0;
 		fresh.stamp = key;
@@ -135,7 +136,8 @@ int naive_release(struct list *list, uint32_t first, uint32_t pages, uint64_t ke
 int naive_look(const struct list *list, uint32_t first, uint32_t pages)
 {
 	for (uint32_t i = 0; i < list->count; i++)
-		if (overlaps(&list->range[i], first, pages) && (list->range[i].flags & RANGE_PURGED))
+		if (overlaps(&list->range[i], first, pages) &&
+			(list->range[i].flags & RANGE_PURGED))
 			return ASHMEM_WAS_PURGED;
 	return ASHMEM_NOT_PURGED;
 }

@@ -14,14 +14,15 @@ int op_is_purge(const struct op *op)
 
 int op_is_reader(const struct op *op)
 {
-	return op->kind == OP_READER_PIN || op->kind == OP_READER_PIN_LOST || op->kind == OP_READER_UNPIN;
+	return op->kind == OP_READER_PIN || op->kind == OP_READER_PIN_LOST ||
+		op->kind == OP_READER_UNPIN;
 }
 
 /* The program's budget: so many pages may be unpinned. */
 static int limit_to(uint32_t pages)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits),
-		.unpinned_bytes = pages * (uint64_t)sys_page_size()};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = pages * (uint64_t)sys_page_size()};
 
 	return ashmem_budget_set_limits(ashmem_budget_process(), &limits);
 }
@@ -44,14 +45,16 @@ void op_prepare(const struct crash_case *c, struct world *world)
 		return;
 	ashmem_hold(world->area[0].handle, 0, 0);
 	/* Who releases has rebuilt what was lost. */
-	for (uint32_t page = c->op.first; c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)
+	for (uint32_t page = c->op.first;
+		c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)
 		if (*page_word(&world->area[0], page) == 0)
 			*page_word(&world->area[0], page) = pattern(0, page);
 }
 
 uint64_t op_key(const struct op *op, uint64_t stamp)
 {
-	return op->kind == OP_UNPIN_WITH ? key_of(op->priority, op->order, stamp) : key_of_stamp(stamp);
+	return op->kind == OP_UNPIN_WITH ? key_of(op->priority, op->order, stamp)
+					 : key_of_stamp(stamp);
 }
 
 /* A life of its own: nobody else sees this area. */
@@ -103,7 +106,9 @@ static int64_t count_all(struct ashmem_area *area)
 		r = ashmem_budget_get_usage(ashmem_budget_process(), &usage);
 	if (r == 0)
 		r = ashmem_get_name(area, name, sizeof(name));
-	return r < 0 ? r : ashmem_get_size(area) == 0 || ashmem_get_prot(area) < 0 || ashmem_shrink_count() == UINT64_MAX;
+	return r < 0 ? r
+		     : ashmem_get_size(area) == 0 || ashmem_get_prot(area) < 0 ||
+			ashmem_shrink_count() == UINT64_MAX;
 }
 
 /* Calls that leave the ranges alone. */
@@ -116,7 +121,8 @@ static int64_t run_other(const struct op *op, struct world *world)
 
 	switch (op->kind) {
 	case OP_FIND:
-		return ashmem_find_unpinned(area, op->first * (uint64_t)sys_page_size(), NULL, NULL, NULL);
+		return ashmem_find_unpinned(area, op->first * (uint64_t)sys_page_size(), NULL, NULL,
+			NULL);
 	case OP_STATS:
 		return ashmem_area_get_stats(area, &stats);
 	case OP_READ:

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One case. First every step of the operation is judged, on copies, as if the child had been killed behind it: states that do not
- * differ from the last are judged with it. Then the child is killed for real, behind some steps at random and around every
- * system call, and a fresh process judges the originals. Then, for some of the states that need recovery, a child recovers from
- * them, and every step of the recovery is judged in turn.
+ * One case. First every step of the operation is judged, on copies, as if the child had been killed
+ * behind it: states that do not differ from the last are judged with it. Then the child is killed
+ * for real, behind some steps at random and around every system call, and a fresh process judges
+ * the originals. Then, for some of the states that need recovery, a child recovers from them, and
+ * every step of the recovery is judged in turn.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -107,7 +108,7 @@ static void keep_crash(struct run *run)
 {
 	const struct control *control = run->copies.area[run->c->op.area].control;
 	int worth = control->ranges.journal_count || control->ranges.intent.active ||
-		    control->purge_count;
+		control->purge_count;
 
 	if (!worth || run->wanted == 0)
 		return;
@@ -179,7 +180,8 @@ static void judge_every_step(struct run *run, const char *what)
 
 static int is_locked(const struct area *area)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = (off_t)area->data_bytes};
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = (off_t)area->data_bytes};
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", area->fd);
@@ -202,7 +204,10 @@ static void judge_originals(void *argument)
 			complain("a fresh process cannot import area %d", a);
 			_exit(1);
 		}
-	/* Nobody is there who could hold pages: neither the dead one's locks nor its purge's are left. */
+	/*
+	 * Nobody is there who could hold pages: neither the dead one's locks nor its purge's are
+	 * left.
+	 */
 	for (int a = 0; a < run->originals.areas; a++)
 		if (is_locked(&run->originals.area[a])) {
 			complain("area %d: pages are locked still", a);
@@ -257,7 +262,8 @@ static void crash_again(struct run *run, struct crash *crash)
 	char what[60];
 
 	recovery = *run->c;
-	recovery.op = (struct op){.kind = OP_STATUS, .area = run->c->op.area, .first = 0, .pages = 1};
+	recovery.op =
+		(struct op){.kind = OP_STATUS, .area = run->c->op.area, .first = 0, .pages = 1};
 	recovery.flags = 0;
 	image_put(&run->originals, &run->before);
 	victim_start(victim, &recovery, &run->originals, &run->copies);
@@ -312,7 +318,8 @@ static void check_end(struct run *run)
 	memcpy(lists, run->rules.before, sizeof(lists));
 	int64_t expected = op_naive(&c->op, lists, c->areas);
 	if (stage->result != expected)
-		run->failures += complain("it answers %" PRId64 ", not %" PRId64, stage->result, expected) < 0;
+		run->failures += complain("it answers %" PRId64 ", not %" PRId64, stage->result,
+					 expected) < 0;
 	if (!op_is_purge(&c->op) && !run->rules.seen_after &&
 		!lists_equal(&lists[c->op.area], &run->rules.before[c->op.area]))
 		run->failures += complain("it ended, and nothing was done") < 0;

@@ -2,12 +2,14 @@
 /*
  * A child one machine instruction at a time (ptrace), and what the kernel does at a thread's death.
  *
- * Every instruction is a step, those of libc as well, but calls into the vdso (reading the clock) run through as one: nothing of
- * the shared memory is touched there. The memory looks after a step as it does if the child is killed then, but for what the kernel
- * itself changes: it looks at the word that list_op_pending of the thread's robust list names, and marks it if it
- * has the thread's id. victim_pending() says which word that is, from the child's own registers of the kernel.
+ * Every instruction is a step, those of libc as well, but calls into the vdso (reading the clock)
+ * run through as one: nothing of the shared memory is touched there. The memory looks after a step
+ * as it does if the child is killed then, but for what the kernel itself changes: it looks at the
+ * word that list_op_pending of the thread's robust list names, and marks it if it has the thread's
+ * id. victim_pending() says which word that is, from the child's own registers of the kernel.
  *
- * Code lies at the same addresses here and in the child, because the child is forked: so instructions can be read here.
+ * Code lies at the same addresses here and in the child, because the child is forked: so
+ * instructions can be read here.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -49,7 +51,8 @@ pid_t spawn(void (*fn)(void *argument), void *argument)
 	pid_t child;
 
 	fflush(NULL);
-	for (int tries = 0; (child = fork()) < 0; tries++) { /* others may have used up the processes */
+	/* others may have used up the processes */
+	for (int tries = 0; (child = fork()) < 0; tries++) {
 		if (tries == 100)
 			die("fork");
 		usleep(100000);
@@ -153,7 +156,10 @@ void victim_take(struct victim *victim, pid_t pid)
 	if (syscall(SYS_get_robust_list, pid, &head, &size) < 0)
 		die("get_robust_list");
 	victim->head = (uintptr_t)head;
-	/* The list lies in the thread's own memory, so the same address holds the same constant here. */
+	/*
+	 * The list lies in the thread's own memory, so the same address holds the same constant
+	 * here.
+	 */
 	victim->futex_offset = head ? ((struct sys_robust_head *)head)->futex_offset : 0;
 	victim->pending_area = NONE;
 	look_at_next(victim);
@@ -214,7 +220,8 @@ static int skip_vdso(struct victim *victim, uintptr_t pc)
 	uintptr_t sp = (uintptr_t)ptrace(PTRACE_PEEKUSER, victim->pid, REGISTER(rsp), 0);
 	uintptr_t back = (uintptr_t)ptrace(PTRACE_PEEKDATA, victim->pid, (void *)sp, 0);
 	long code = ptrace(PTRACE_PEEKTEXT, victim->pid, (void *)back, 0);
-	if (ptrace(PTRACE_POKETEXT, victim->pid, (void *)back, (void *)((code & ~0xffL) | 0xcc)) < 0)
+	if (ptrace(PTRACE_POKETEXT, victim->pid, (void *)back, (void *)((code & ~0xffL) | 0xcc)) <
+		0)
 		return 1;
 	ptrace(PTRACE_CONT, victim->pid, 0, 0);
 	int alive = stepped(victim);
@@ -275,13 +282,14 @@ static int area_at(pid_t pid, uintptr_t address, const struct world *world)
 		uint64_t offset;
 		unsigned major, minor;
 		unsigned long inode;
-		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %" SCNx64 " %x:%x %lu", &start, &end,
-			    &offset, &major, &minor, &inode) != 6 ||
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %" SCNx64 " %x:%x %lu", &start,
+			    &end, &offset, &major, &minor, &inode) != 6 ||
 			address < start || address >= end)
 			continue;
 		for (int a = 0; a < world->areas; a++) {
 			const struct area *area = &world->area[a];
-			uint64_t place = (uint64_t)((unsigned char *)&area->control->lock - area->base);
+			uint64_t place =
+				(uint64_t)((unsigned char *)&area->control->lock - area->base);
 			if (area->inode == inode && address - start + offset == place)
 				found = a;
 		}
@@ -318,7 +326,8 @@ static void trace_me(void *argument)
 
 void stepper_prepare(void)
 {
-	stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	stage = mmap(NULL, sizeof(*stage), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		0);
 	if (stage == MAP_FAILED)
 		die("mmap");
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deaths at random moments: a child works on several areas as fast as it can, until it is killed, wherever it is; often that is
- * within a system call, freeing pages. A fresh process then judges by the invariants alone and goes on. Two
- * children work at the same time, so that locks are contended, and one dies.
+ * Deaths at random moments: a child works on several areas as fast as it can, until it is killed,
+ * wherever it is; often that is within a system call, freeing pages. A fresh process then judges by
+ * the invariants alone and goes on. Two children work at the same time, so that locks are
+ * contended, and one dies.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -17,7 +18,10 @@ enum { STORM_PAGES = 700, STORM_AREAS = 2 };
 
 static struct world areas;
 
-/* Unpin and purge, mostly much at a time: most of the time goes into freeing. It says what it has pinned until it is written. */
+/*
+ * Unpin and purge, mostly much at a time: most of the time goes into freeing. It says what it has
+ * pinned until it is written.
+ */
 static void work(void *argument)
 {
 	struct world *world = argument;
@@ -92,8 +96,8 @@ void run_storm(void)
 		failures += wait_for(spawn(judge_areas, &areas)) != 0;
 		totals.killed++;
 	}
-	printf("%-44s %7" PRIu64 " operations, %d deaths at random moments%s\n", "storm", stage->rounds, rounds,
-		failures ? "  FAILED" : "");
+	printf("%-44s %7" PRIu64 " operations, %d deaths at random moments%s\n", "storm",
+		stage->rounds, rounds, failures ? "  FAILED" : "");
 	fflush(stdout);
 	case_done("storm", failures);
 	world_drop(&areas);

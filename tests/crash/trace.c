@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Life after a death: random operations on areas and on the naive lists, which must agree, and what data may look like.
+ * Life after a death: random operations on areas and on the naive lists, which must agree, and what
+ * data may look like.
  *
  * Pages that a pin reports as purged are written again, as a user of the library would do.
  */
@@ -9,8 +10,12 @@
 #include "crash.h"
 #include "base/sys.h"
 
-/* What the data of one range may be: what is lost is gone, and nothing else; and no more is there than it says it has live. */
-static int check_range(const struct world *world, int a, const struct range *range, const unsigned char *lost)
+/*
+ * What the data of one range may be: what is lost is gone, and nothing else; and no more is there
+ * than it says it has live.
+ */
+static int check_range(const struct world *world, int a, const struct range *range,
+	const unsigned char *lost)
 {
 	uint32_t there = 0;
 
@@ -24,10 +29,12 @@ static int check_range(const struct world *world, int a, const struct range *ran
 		there += word != 0;
 	}
 	if (!(range->flags & RANGE_PURGED) && there < range->pages)
-		return complain("area %d range %u+%u: %u of its pages were freed, and it is not marked",
-			a, range->start, range->pages, range->pages - there);
+		return complain(
+			"area %d range %u+%u: %u of its pages were freed, and it is not marked", a,
+			range->start, range->pages, range->pages - there);
 	if (there > range->live)
-		return complain("area %d range %u+%u: %u pages are there, but only %u count as live", a,
+		return complain(
+			"area %d range %u+%u: %u pages are there, but only %u count as live", a,
 			range->start, range->pages, there, range->live);
 	return 0;
 }
@@ -45,19 +52,25 @@ int check_data(const struct world *world, const struct list *lists, const struct
 				page += lists[a].range[i++].pages;
 				continue;
 			}
-			int is_exempt = exempt && (exempt->kind == OP_PIN || exempt->kind == OP_PIN_LOST) && exempt->area == a &&
-					page >= exempt->first && page - exempt->first < exempt->pages;
+			int is_exempt = exempt &&
+				(exempt->kind == OP_PIN || exempt->kind == OP_PIN_LOST) &&
+				exempt->area == a && page >= exempt->first &&
+				page - exempt->first < exempt->pages;
 			if (is_exempt)
 				*page_word(area, page) = pattern(a, page);
 			else if (*page_word(area, page) != pattern(a, page))
-				return complain("area %d page %u: pinned, and its data are gone", a, page);
+				return complain("area %d page %u: pinned, and its data are gone", a,
+					page);
 			page++;
 		}
 	}
 	return 0;
 }
 
-/* Whether the naive lists do not tell which range a shrink takes first: both halves of a split one have one age. */
+/*
+ * Whether the naive lists do not tell which range a shrink takes first: both halves of a split one
+ * have one age.
+ */
 static int oldest_is_ambiguous(const struct list *lists, int areas)
 {
 	const struct range *oldest = NULL;
@@ -87,7 +100,8 @@ static struct op random_op(const struct world *world, const struct list *lists)
 
 	op.first = random_below(area->pages);
 	op.pages = 1 + random_below(random_below(8) ? 6 : area->pages);
-	if (list->count && random_below(3) == 0) { /* exactly a range, or what is left or right of one */
+	/* exactly a range, or what is left or right of one */
+	if (list->count && random_below(3) == 0) {
 		const struct range *range = &list->range[random_below(list->count)];
 		op.first = range->start;
 		op.pages = range->pages;
@@ -96,7 +110,11 @@ static struct op random_op(const struct world *world, const struct list *lists)
 		op.pages = area->pages - op.first;
 	op.priority = random_below(8);
 	op.order = random_below(2);
-	op.kind = choice < 6 ? OP_PIN : choice < 10 ? OP_UNPIN : choice < 12 ? OP_UNPIN_WITH : choice < 14 ? OP_STATUS : OP_SHRINK;
+	op.kind = choice < 6  ? OP_PIN
+		: choice < 10 ? OP_UNPIN
+		: choice < 12 ? OP_UNPIN_WITH
+		: choice < 14 ? OP_STATUS
+			      : OP_SHRINK;
 	if (op.kind == OP_SHRINK) {
 		op.pages = 1 + random_below(4);
 		if (oldest_is_ambiguous(lists, world->areas) || random_below(16) == 0)
@@ -124,8 +142,9 @@ int trace_agrees(struct world *world, struct list *lists, int rounds)
 		struct op op = random_op(world, lists);
 		int64_t got = op_run(&op, world), expected = follow(&op, world, lists);
 		if (got != expected)
-			return complain("afterwards, round %d: operation %d on area %d pages %u+%u says %" PRId64
-					", not %" PRId64, i, (int)op.kind, op.area, op.first, op.pages, got, expected);
+			return complain("afterwards, round %d: operation %d on area %d pages %u+%u "
+					"says %" PRId64 ", not %" PRId64,
+				i, (int)op.kind, op.area, op.first, op.pages, got, expected);
 		if (op.kind == OP_PIN && got == ASHMEM_WAS_PURGED)
 			for (uint32_t page = op.first; page < op.first + op.pages; page++)
 				*page_word(&world->area[op.area], page) = pattern(op.area, page);
@@ -133,6 +152,7 @@ int trace_agrees(struct world *world, struct list *lists, int rounds)
 	read_lists(world, now);
 	for (int a = 0; a < world->areas; a++)
 		if (!lists_equal(&now[a], &lists[a]))
-			return complain("afterwards: area %d has other ranges than the naive list", a);
+			return complain("afterwards: area %d has other ranges than the naive list",
+				a);
 	return check_data(world, lists, NULL);
 }

@@ -2,9 +2,10 @@
 /*
  * The areas of a case, and images of what is in them.
  *
- * An image has the control blocks byte for byte and of each page of data its first word, which is pattern() or, once the page
- * was purged, 0. A control block's id stays each area's own. Putting an image back takes an area back in time, which no living
- * process is prepared for: so what the handles remember of the list is made void, and then looked up again.
+ * An image has the control blocks byte for byte and of each page of data its first word, which is
+ * pattern() or, once the page was purged, 0. A control block's id stays each area's own. Putting an
+ * image back takes an area back in time, which no living process is prepared for: so what the
+ * handles remember of the list is made void, and then looked up again.
  */
 #include <string.h>
 #include <stdlib.h>
@@ -50,7 +51,8 @@ static void area_make(struct area *area, int number, uint32_t pages)
 	area->control_bytes = (size_t)status.st_size - area->data_bytes;
 	area->device = status.st_dev;
 	area->inode = status.st_ino;
-	area->base = mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, area->fd, 0);
+	area->base =
+		mmap(NULL, (size_t)status.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, area->fd, 0);
 	if (area->base == MAP_FAILED)
 		die("mmap");
 	area->control =
@@ -87,7 +89,8 @@ void world_drop(struct world *world)
 {
 	world_close(world);
 	for (int a = 0; a < world->areas; a++) {
-		munmap(world->area[a].base, world->area[a].data_bytes + world->area[a].control_bytes);
+		munmap(world->area[a].base,
+			world->area[a].data_bytes + world->area[a].control_bytes);
 		close(world->area[a].fd);
 	}
 	close(world->sockets[0]);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two copies of the library in one process that share areas: one is libashmem.so, the other one the static archive, hidden
- * in a shared object. Nobody arranges for this; a program and one of its plugins come to it.
+ * Two copies of the library in one process that share areas: one is libashmem.so, the other one the
+ * static archive, hidden in a shared object. Nobody arranges for this; a program and one of its
+ * plugins come to it.
  *
- * To each other they are like two processes, with three things in common: thread ids, which are in the locks; the threads'
- * robust list; and open file descriptions, to which locks on ranges belong. The tests are about these.
+ * To each other they are like two processes, with three things in common: thread ids, which are in
+ * the locks; the threads' robust list; and open file descriptions, to which locks on ranges belong.
+ * The tests are about these.
  *
- * Each test runs in a child of its own. Prints PASS or FAIL for each, and `N passed, N failed, N skipped`.
+ * Each test runs in a child of its own. Prints PASS or FAIL for each, and `N passed, N failed, N
+ * skipped`.
  */
 #define _GNU_SOURCE 1
 #include "copies.h"
@@ -36,10 +39,10 @@ static void fail(int line, const char *what, long long got)
 }
 
 #define expect(condition) ((condition) ? (void)0 : fail(__LINE__, #condition, 0))
-#define expect_eq(got, want)                                  \
-	do {                                                  \
-		long long value_ = (long long)(got);          \
-		if (value_ != (long long)(want))              \
+#define expect_eq(got, want)                                       \
+	do {                                                       \
+		long long value_ = (long long)(got);               \
+		if (value_ != (long long)(want))                   \
 			fail(__LINE__, #got " == " #want, value_); \
 	} while (0)
 
@@ -56,7 +59,9 @@ static struct pair pair_of(int first)
 	void *addr;
 
 	expect_eq(pair.a->create("shared", PAGES * page, 0, &pair.in_a), 0);
-	expect_eq(pair.a->map(pair.in_a, 0, PAGES * page, PROT_READ | PROT_WRITE, MAP_SHARED, &addr), 0);
+	expect_eq(pair.a->map(pair.in_a, 0, PAGES * page, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  &addr),
+		0);
 	expect_eq(pair.b->import(pair.a->fd(pair.in_a), &pair.in_b), 0);
 	pair.bytes = addr;
 	memset(pair.bytes, 'x', PAGES * page);
@@ -101,7 +106,10 @@ static void pins_and_purges_are_seen_by_both(int first)
 	expect_eq(pair.bytes[page], 'x');
 }
 
-/* The locks of one copy keep out the other, which has the same process and a duplicate of the same descriptor. */
+/*
+ * The locks of one copy keep out the other, which has the same process and a duplicate of the same
+ * descriptor.
+ */
 static void holds_keep_out_the_other_copy(int first)
 {
 	struct pair pair = pair_of(first);
@@ -113,12 +121,16 @@ static void holds_keep_out_the_other_copy(int first)
 	expect_eq(pair.a->shrink(100), 0);
 	expect_eq(pair.b->shrink(100), 0);
 	expect_eq(pair.a->release(pair.in_a, 0, 4 * page, 0), 0);
-	expect_eq(pair.a->shrink(100) + pair.b->shrink(100), 0); /* the other's hold of two pages of it */
+	/* the other's hold of two pages of it */
+	expect_eq(pair.a->shrink(100) + pair.b->shrink(100), 0);
 	expect_eq(pair.b->release(pair.in_b, 2 * page, 4 * page, 0), 0);
 	expect_eq(pair.a->shrink(100), 8);
 }
 
-/* A copy that has the area writable already answers with that handle; so this one has it read-only alone. */
+/*
+ * A copy that has the area writable already answers with that handle; so this one has it read-only
+ * alone.
+ */
 static void read_only_pins_keep_out_the_other_copy(int first)
 {
 	struct pair pair = pair_of(first);
@@ -137,7 +149,10 @@ static void read_only_pins_keep_out_the_other_copy(int first)
 	close(fd);
 }
 
-/* Closing a file in a process ends its record locks, and close() in one copy must not end what the other holds. */
+/*
+ * Closing a file in a process ends its record locks, and close() in one copy must not end what the
+ * other holds.
+ */
 static void closing_in_one_copy_leaves_the_others_holds(int first)
 {
 	struct pair pair = pair_of(first);
@@ -309,7 +324,10 @@ static void turn_for_ever(struct pair *pair)
 	}
 }
 
-/* One robust list serves both copies' locks: wherever a process is killed, the next one finds the lock. */
+/*
+ * One robust list serves both copies' locks: wherever a process is killed, the next one finds the
+ * lock.
+ */
 static void the_killed_leave_the_locks_of_both_copies(int first)
 {
 	struct pair pair = pair_of(first);
@@ -336,7 +354,10 @@ static const struct {
 	const char *name;
 	void (*run)(int first);
 } TESTS[] = {
-#define TEST(name) {#name, name}
+#define TEST(name)          \
+	{                   \
+#name, name \
+	}
 	TEST(each_copy_has_its_own_areas),
 	TEST(pins_and_purges_are_seen_by_both),
 	TEST(holds_keep_out_the_other_copy),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A copy of the library, as a table of its functions: copy.c makes one, and is linked once with libashmem.so and once,
- * hidden in a shared object of its own, with libashmem.a.
+ * A copy of the library, as a table of its functions: copy.c makes one, and is linked once with
+ * libashmem.so and once, hidden in a shared object of its own, with libashmem.a.
  */
 #ifndef TESTS_CROSS_COPIES_H
 #define TESTS_CROSS_COPIES_H
@@ -10,12 +10,13 @@
 
 struct copy {
 	const char *name;
-	int (*create)(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
+	int (*create)(const char *name, uint64_t size_bytes, uint32_t flags,
+		struct ashmem_area **area);
 	void (*close)(struct ashmem_area *area);
 	int (*set_name)(struct ashmem_area *area, const char *name);
 	int (*get_name)(const struct ashmem_area *area, char *buf, size_t buf_size);
-	int (*map)(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags,
-		void **addr);
+	int (*map)(struct ashmem_area *area, uint64_t offset, size_t length, int prot,
+		int map_flags, void **addr);
 	int (*unmap)(void *addr, size_t length);
 	int (*pin)(struct ashmem_area *area, uint64_t offset, uint64_t length);
 	int (*unpin)(struct ashmem_area *area, uint64_t offset, uint64_t length);

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a program without what Linux got after 4.14, by a seccomp filter that answers as that kernel would:
- * ENOSYS for system calls that it had not, EINVAL for flags and commands that it did not know.
+ * Runs a program without what Linux got after 4.14, by a seccomp filter that answers as that kernel
+ * would: ENOSYS for system calls that it had not, EINVAL for flags and commands that it did not
+ * know.
  *
- *     linux_4_14 PROGRAM [ARGUMENT...]      status of the program; 77 if filters are not allowed here
- *     linux_4_14 --check                    looks, under the filter, whether it does what it says; 0 or 1
+ *     linux_4_14 PROGRAM [ARGUMENT...]      status of the program; 77 if filters are not allowed
+ *                                           here
+ *     linux_4_14 --check                    looks, under the filter, whether it does what it says;
+ *                                           0 or 1
  *
- * /proc/pressure (4.20) is hidden too, where a mount namespace can be had. What a filter can't do: let a flag be ignored
- * as old kernels ignored MAP_FIXED_NOREPLACE (4.17), and take files out of cgroups.
+ * /proc/pressure (4.20) is hidden too, where a mount namespace can be had. What a filter can't do:
+ * let a flag be ignored as old kernels ignored MAP_FIXED_NOREPLACE (4.17), and take files out of
+ * cgroups.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -27,7 +31,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The last system call of 4.14, by which numbers it can be told: new ones were only ever added behind. */
+/*
+ * The last system call of 4.14, by which numbers it can be told: new ones were only ever added
+ * behind.
+ */
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
 #define LAST_CALL 332 /* statx */
@@ -44,11 +51,11 @@
 #define NEW_SEALS (0x10u | 0x20u) /* F_SEAL_FUTURE_WRITE: 5.1, F_SEAL_EXEC: 6.3 */
 #define NEW_ADVICE 20u            /* MADV_COLD: 5.4; what is above is newer, but for poisoning */
 #define ADVICE_POISON 100u
-#define MAP_TYPE_VALIDATE 0x3u /* MAP_SHARED_VALIDATE: 4.15 */
-#define DONTUNMAP 4u           /* MREMAP_DONTUNMAP: 5.7 */
-#define ID_OF_FD 3u            /* P_PIDFD of waitid: 5.4 */
-#define INSECURE 4u            /* GRND_INSECURE: 5.6 */
-#define LOCK_PI2 13u           /* FUTEX_LOCK_PI2: 5.14 */
+#define MAP_TYPE_VALIDATE 0x3u   /* MAP_SHARED_VALIDATE: 4.15 */
+#define DONTUNMAP 4u             /* MREMAP_DONTUNMAP: 5.7 */
+#define ID_OF_FD 3u              /* P_PIDFD of waitid: 5.4 */
+#define INSECURE 4u              /* GRND_INSECURE: 5.6 */
+#define LOCK_PI2 13u             /* FUTEX_LOCK_PI2: 5.14 */
 #define NAME_MAPPING 0x53564d41u /* PR_SET_VMA: 5.17 */
 
 #ifdef ARCH
@@ -61,10 +68,13 @@
 #define IS(value, steps_if_not) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, steps_if_not)
 #define HAS(bits, steps_if_not) BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, steps_if_not)
 
-/* The call `nr` with any of `bits` in argument `n` fails with `error`. The call's number is loaded, before and after. */
+/*
+ * The call `nr` with any of `bits` in argument `n` fails with `error`. The call's number is loaded,
+ * before and after.
+ */
 #define REFUSE_BITS(nr, n, bits, error) \
 	IS(nr, 4), LOAD(ARGUMENT(n)), HAS(bits, 1), ANSWER(error), ALLOW
-#define REFUSE_VALUE(nr, n, mask, value, error)                                             \
+#define REFUSE_VALUE(nr, n, mask, value, error)                                                \
 	IS(nr, 5), LOAD(ARGUMENT(n)), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask), IS(value, 1), \
 		ANSWER(error), ALLOW
 
@@ -158,8 +168,8 @@ static int check(void)
 	expect("F_SEAL_GROW", fcntl(fd, ADD_SEALS, F_SEAL_GROW), 0);
 	expect("MADV_DONTNEED", madvise(addr, page, MADV_DONTNEED), 0);
 	expect("MADV_POPULATE_READ", madvise(addr, page, 22), EINVAL);
-	expect("MAP_SHARED_VALIDATE",
-		(long)mmap(NULL, page, PROT_READ, MAP_TYPE_VALIDATE, fd, 0), EINVAL);
+	expect("MAP_SHARED_VALIDATE", (long)mmap(NULL, page, PROT_READ, MAP_TYPE_VALIDATE, fd, 0),
+		EINVAL);
 	expect("close_range", syscall(436, 1000, 1001, 0), ENOSYS);
 	expect("pidfd_open", syscall(434, getpid(), 0), ENOSYS);
 	expect("statx", syscall(SYS_statx, AT_FDCWD, "/", 0, 0, NULL), EFAULT);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies that come and go, in a program that is linked with libashmem.a and exports its functions to all it loads:
+ * Copies that come and go, in a program that is linked with libashmem.a and exports its functions
+ * to all it loads:
  *
  *     loaded LIBASHMEM.SO HIDDEN.SO      (HIDDEN.SO: see copies.h)
  *
- * - A call within libashmem.so must reach libashmem.so, not the program's function of that name: the handles differ.
+ * - A call within libashmem.so must reach libashmem.so, not the program's function of that name:
+ *   the handles differ.
  * - What a copy installed goes with it: a fork after it was unloaded must not call its handlers.
  *
  * Prints PASS or FAIL for each, and `N passed, N failed, N skipped`.
@@ -48,7 +50,8 @@ static void calls_within_the_shared_library_stay_there(void)
 	int ends[2];
 
 	expect(object);
-	int (*create)(const char *, uint64_t, uint32_t, struct ashmem_area **) = function(object, "ashmem_create");
+	int (*create)(const char *, uint64_t, uint32_t, struct ashmem_area **) =
+		function(object, "ashmem_create");
 	int (*send)(int, struct ashmem_area *) = function(object, "ashmem_send");
 	int (*recv)(int, struct ashmem_area **) = function(object, "ashmem_recv");
 	void (*close)(struct ashmem_area *) = function(object, "ashmem_close");
@@ -105,14 +108,18 @@ static void hidden_copy_shows_nothing(void)
 	void *object = dlopen(path_of_hidden, RTLD_NOW | RTLD_GLOBAL);
 
 	expect(object);
-	expect(!dlsym(object, "ashmem_create") || dlsym(object, "ashmem_create") == (void *)ashmem_create);
+	expect(!dlsym(object, "ashmem_create") ||
+		dlsym(object, "ashmem_create") == (void *)ashmem_create);
 }
 
 static const struct {
 	const char *name;
 	void (*run)(void);
 } TESTS[] = {
-#define TEST(name) {#name, name}
+#define TEST(name)          \
+	{                   \
+#name, name \
+	}
 	TEST(calls_within_the_shared_library_stay_there),
 	TEST(fork_after_unloading_works),
 	TEST(hidden_copy_shows_nothing),

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service manager, as far as memory pressure goes (https://systemd.io/PRESSURE/): starts a program with a watch in its
- * environment, tells it of pressure, and ends it.
+ * A service manager, as far as memory pressure goes (https://systemd.io/PRESSURE/): starts a
+ * program with a watch in its environment, tells it of pressure, and ends it.
  *
  *   manager fifo|socket PATH PROGRAM [ARGUMENT...]    PATH is made; the program has to purge
- *   manager file PATH PROGRAM [ARGUMENT...]           PATH is a file of the kernel's, which tells by itself
+ *   manager file PATH PROGRAM [ARGUMENT...]           PATH is a file of the kernel's, which tells
+ *   by itself
  *
- * The program says "watching service" when it is ready and "N pages purged" when it has heard. It is ended by SIGTERM, unless it
- * ends by itself then, and has to exit with 0.
+ * The program says "watching service" when it is ready and "N pages purged" when it has heard. It
+ * is ended by SIGTERM, unless it ends by itself then, and has to exit with 0.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -42,7 +43,8 @@ static int listen_at(const char *path)
 	if (strlen(path) >= sizeof(address.sun_path))
 		fail("path too long");
 	strcpy(address.sun_path, path);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(fd, 1) < 0)
 		fail("socket");
 	return fd;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's calls of libc and the kernel: `check` renames them to these. Each is counted, can be made to fail, and what it
- * hands out is remembered until it is given back.
+ * The library's calls of libc and the kernel: `check` renames them to these. Each is counted, can
+ * be made to fail, and what it hands out is remembered until it is given back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +133,10 @@ static void mapping_put(unsigned char *from, unsigned char *to)
 		}
 }
 
-/* Whatever is held of these bytes is so no more; what lies left and right of them stays. How many bytes it was. */
+/*
+ * Whatever is held of these bytes is so no more; what lies left and right of them stays. How many
+ * bytes it was.
+ */
 static size_t mapping_cut(void *address, size_t bytes)
 {
 	unsigned char *from = address, *to = from + whole_pages(bytes);
@@ -143,7 +146,8 @@ static size_t mapping_cut(void *address, size_t bytes)
 		unsigned char *its_from = mapping[i].address, *its_to = its_from + mapping[i].bytes;
 		if (!its_from || its_to <= from || to <= its_from)
 			continue;
-		unsigned char *cut_from = its_from > from ? its_from : from, *cut_to = its_to < to ? its_to : to;
+		unsigned char *cut_from = its_from > from ? its_from : from,
+			      *cut_to = its_to < to ? its_to : to;
 		found += (size_t)(cut_to - cut_from);
 		mapping[i].address = NULL;
 		mapping_put(its_from, cut_from);
@@ -194,9 +198,9 @@ void held_now(struct held *held)
 
 int held_equal(const struct held *a, const struct held *b)
 {
-	return a->allocations == b->allocations && a->files == b->files && a->mappings == b->mappings &&
-	       a->mapped_bytes == b->mapped_bytes &&
-	       memcmp(a->descriptors, b->descriptors, sizeof(a->descriptors)) == 0;
+	return a->allocations == b->allocations && a->files == b->files &&
+		a->mappings == b->mappings && a->mapped_bytes == b->mapped_bytes &&
+		memcmp(a->descriptors, b->descriptors, sizeof(a->descriptors)) == 0;
 }
 
 const char *held_text(const struct held *held)
@@ -208,7 +212,8 @@ const char *held_text(const struct held *held)
 	which = !which;
 	for (int i = 0; i < 8; i++)
 		descriptors += __builtin_popcountll(held->descriptors[i]);
-	snprintf(text[which], sizeof(text[which]), "%d allocations, %d files, %d mappings of %zu bytes, %d descriptors",
+	snprintf(text[which], sizeof(text[which]),
+		"%d allocations, %d files, %d mappings of %zu bytes, %d descriptors",
 		held->allocations, held->files, held->mappings, held->mapped_bytes, descriptors);
 	return text[which];
 }
@@ -564,7 +569,8 @@ int faulty_timerfd_create(int clock, int flags)
 	return fails(CALL_TIMERFD_CREATE) ? -1 : timerfd_create(clock, flags);
 }
 
-int faulty_timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *old)
+int faulty_timerfd_settime(int fd, int flags, const struct itimerspec *new_value,
+	struct itimerspec *old)
 {
 	return fails(CALL_TIMERFD_SETTIME) ? -1 : timerfd_settime(fd, flags, new_value, old);
 }
@@ -598,7 +604,8 @@ int faulty_pthread_atfork(void (*before)(void), void (*parent)(void), void (*chi
 	return error ? error : pthread_atfork(before, parent, child);
 }
 
-int faulty_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *), void *argument)
+int faulty_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*fn)(void *),
+	void *argument)
 {
 	int error = fails(CALL_PTHREAD_CREATE);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations on areas of the memfd backend: life, memory, pins, purges, statistics. Outputs are preset; an operation that fails
- * and changes one says so in world->touched.
+ * Operations on areas of the memfd backend: life, memory, pins, purges, statistics. Outputs are
+ * preset; an operation that fails and changes one says so in world->touched.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@
 #include "range/tree.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages) * page_bytes())
+#define BYTES(pages) ((pages)*page_bytes())
 
 /* -- what they are done on -- */
 
@@ -112,7 +112,8 @@ static void dead_in_purge(struct world *world)
 	with_ranges(world);
 	struct control_map *map = &((struct memfd_area *)world->area[0]->state)->control;
 	world->bare[0] = 1;
-	if (control_lock(map) < 0 || range_mark_purged(&map->list, 10) < 0 || range_set_live(&map->list, 10, 0) < 0)
+	if (control_lock(map) < 0 || range_mark_purged(&map->list, 10) < 0 ||
+		range_set_live(&map->list, 10, 0) < 0)
 		die("a death");
 	map->shared->purge[0] = (struct control_extent){10, 4};
 	map->shared->purge_count = 1;
@@ -301,7 +302,8 @@ static int64_t do_pin_lost(struct world *world)
 
 static int64_t do_unpin_with(struct world *world)
 {
-	return ashmem_unpin_with(world->area[0], BYTES(5), BYTES(6), ASHMEM_PRIORITY_FIRST, ASHMEM_ORDER_LIFO);
+	return ashmem_unpin_with(world->area[0], BYTES(5), BYTES(6), ASHMEM_PRIORITY_FIRST,
+		ASHMEM_ORDER_LIFO);
 }
 
 static int subscriber, told;
@@ -339,7 +341,8 @@ static int64_t do_shrink_and_tell(struct world *world)
 
 	(void)world;
 	if ((r > 0) != (told > 0))
-		snprintf(notes, sizeof(notes), "a shrink answers %d, and %d notices came", (int)r, told);
+		snprintf(notes, sizeof(notes), "a shrink answers %d, and %d notices came", (int)r,
+			told);
 	return r;
 }
 
@@ -457,8 +460,10 @@ static int64_t do_fork(struct world *world)
 	char name[ASHMEM_NAME_LEN];
 	int r = ashmem_get_name(world->area[0], name, sizeof(name));
 	int is_childs = r == 0 && strcmp(name, "of the child") == 0;
-	if (!WIFEXITED(status) || (WEXITSTATUS(status) == 1) != is_childs || WEXITSTATUS(status) == 4)
-		snprintf(notes, sizeof(notes), "child says %#x, the parent's name is then %s (%d)", (unsigned)status, name, r);
+	if (!WIFEXITED(status) || (WEXITSTATUS(status) == 1) != is_childs ||
+		WEXITSTATUS(status) == 4)
+		snprintf(notes, sizeof(notes), "child says %#x, the parent's name is then %s (%d)",
+			(unsigned)status, name, r);
 	return 0;
 }
 
@@ -476,7 +481,8 @@ const struct fault_case area_cases[] = {
 	{"get_size", "ashmem_get_size", shared, do_get_size, 0},
 	{"set_prot of a newborn", "ashmem_set_prot", newborn, do_set_prot, 0},
 	{"set_prot of a newborn to read", "ashmem_set_prot", newborn, do_set_prot_read, 0},
-	{"set_prot of a mapped area to read", "ashmem_set_prot", mapped, do_set_prot_read, MAY_ESTABLISH},
+	{"set_prot of a mapped area to read", "ashmem_set_prot", mapped, do_set_prot_read,
+		MAY_ESTABLISH},
 	{"set_prot of a shared area", "ashmem_set_prot", shared, do_set_prot, 0},
 	{"set_prot of a shared area to read", "ashmem_set_prot", shared, do_set_prot_read, 0},
 	{"get_prot", "ashmem_get_prot", shared, do_get_prot, 0},
@@ -504,12 +510,14 @@ const struct fault_case area_cases[] = {
 	{"unpin after a death", "ashmem_unpin", dead_in_purge, do_unpin, AFTER_DEATH},
 	{"pin and learn what is lost", "ashmem_pin_lost", shared, do_pin_lost, 0},
 	{"first pin that learns what is lost", "ashmem_pin_lost", mapped, do_pin_lost, 0},
-	{"pin that learns what is lost, after a death", "ashmem_pin_lost", dead_in_purge, do_pin_lost, AFTER_DEATH},
+	{"pin that learns what is lost, after a death", "ashmem_pin_lost", dead_in_purge,
+		do_pin_lost, AFTER_DEATH},
 	{"unpin with a priority", "ashmem_unpin_with", shared, do_unpin_with, 0},
 	{"unpin that purges, for debugging", "ashmem_unpin", debugged, do_unpin, ANY_SUCCESS},
 	{"subscribe, the first call of a process", "ashmem_purge_subscribe", NULL, do_subscribe, 0},
 	{"unsubscribe", "ashmem_purge_unsubscribe", subscribed, do_unsubscribe, NO_RETRY},
-	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"register a backend", "ashmem_backend_register", nothing, do_register, NO_RETRY},
 	{"debug modes", "ashmem_debug_set", nothing, do_debug, 0},
 	{"first status", "ashmem_get_pin_status", mapped, do_status, 0},
@@ -520,15 +528,20 @@ const struct fault_case area_cases[] = {
 	{"statistics of an area", "ashmem_area_get_stats", shared, do_stats, 0},
 	{"statistics of the process", "ashmem_process_get_stats", shared, do_process_stats, 0},
 	{"shrink", "ashmem_shrink", with_ranges, do_shrink, MARKS_MAY_STAY},
-	{"shrink over several areas", "ashmem_shrink", several, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
-	{"shrink of a long range", "ashmem_shrink", long_range, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
-	{"shrink with readers", "ashmem_shrink", with_readers, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
-	{"shrink after a death", "ashmem_shrink", dead_in_purge, do_shrink, MARKS_MAY_STAY | AFTER_DEATH},
+	{"shrink over several areas", "ashmem_shrink", several, do_shrink,
+		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink of a long range", "ashmem_shrink", long_range, do_shrink,
+		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink with readers", "ashmem_shrink", with_readers, do_shrink,
+		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrink after a death", "ashmem_shrink", dead_in_purge, do_shrink,
+		MARKS_MAY_STAY | AFTER_DEATH},
 	{"shrink_count", "ashmem_shrink_count", several, do_shrink_count, 0},
 	{"purge_all", "ashmem_purge_all", several, do_purge_all, MARKS_MAY_STAY | PART_MAY_BE_DONE},
 	{"purge_all with readers", "ashmem_purge_all", with_readers, do_purge_all, MARKS_MAY_STAY},
 	{"select", "ashmem_backend_select", NULL, do_select, 0},
-	{"first map of a newborn that a child shares", "ashmem_map", born, do_map, PART_MAY_BE_DONE | MAY_ESTABLISH},
+	{"first map of a newborn that a child shares", "ashmem_map", born, do_map,
+		PART_MAY_BE_DONE | MAY_ESTABLISH},
 	{"fork with a newborn", "fork", newborn, do_fork, NO_RETRY | ANY_SUCCESS},
 	{"fork with a mapped area", "fork", mapped, do_fork, NO_RETRY | ANY_SUCCESS},
 	{"fork with holds", "fork", with_readers, do_fork, NO_RETRY},

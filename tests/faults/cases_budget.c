@@ -9,7 +9,7 @@
 #include "faults.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages) * page_bytes())
+#define BYTES(pages) ((pages)*page_bytes())
 
 /* -- what they are done on -- */
 
@@ -25,16 +25,19 @@ static void ranges(struct world *world)
 /* Nine pages are unpinned, and as many may be. */
 static void in_budget(struct world *world)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = BYTES(9)};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = BYTES(9)};
 
 	ranges(world);
-	if (ashmem_budget_create(&limits, &world->budget) < 0 || ashmem_budget_add(world->budget, world->area[0]) < 0)
+	if (ashmem_budget_create(&limits, &world->budget) < 0 ||
+		ashmem_budget_add(world->budget, world->area[0]) < 0)
 		die("a budget");
 }
 
 static void beside_budget(struct world *world)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
 
 	ranges(world);
 	if (ashmem_budget_create(&limits, &world->budget) < 0)
@@ -73,7 +76,8 @@ static void with_shrinker(struct world *world)
 
 static int64_t do_create(struct world *world)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
 	struct ashmem_budget *budget = UNTOUCHED;
 	int r = ashmem_budget_create(&limits, &budget);
 
@@ -102,7 +106,8 @@ static int64_t do_close(struct world *world)
 
 static int64_t do_set_limits(struct world *world)
 {
-	struct ashmem_budget_options limits = {.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
 
 	return ashmem_budget_set_limits(world->budget, &limits);
 }
@@ -156,7 +161,8 @@ static int64_t do_shrink(struct world *world)
 
 	(void)world;
 	if (r >= 0 && (uint64_t)r < before - cached_pages)
-		snprintf(notes, sizeof(notes), "the cache freed more than the %d pages that are told", (int)r);
+		snprintf(notes, sizeof(notes),
+			"the cache freed more than the %d pages that are told", (int)r);
 	return r;
 }
 
@@ -177,17 +183,23 @@ static int64_t do_populate(struct world *world)
 const struct fault_case budget_cases[] = {
 	{"budget: create", "ashmem_budget_create", ranges, do_create, 0},
 	{"budget: create, the first call of a process", "ashmem_budget_create", NULL, do_create, 0},
-	{"budget: add and purge", "ashmem_budget_add", beside_budget, do_add, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"budget: add and purge", "ashmem_budget_add", beside_budget, do_add,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"budget: remove", "ashmem_budget_remove", in_budget, do_remove, NO_RETRY},
 	{"budget: close", "ashmem_budget_close", in_budget, do_close, NO_RETRY},
-	{"budget: lower limits", "ashmem_budget_set_limits", in_budget, do_set_limits, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"budget: lower limits", "ashmem_budget_set_limits", in_budget, do_set_limits,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"budget: usage", "ashmem_budget_get_usage", in_budget, do_usage, 0},
 	{"budget: usage of the process", "ashmem_budget_process", ranges, do_process_usage, 0},
-	{"budget: unpin over it", "ashmem_unpin", in_budget, do_unpin_over, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"budget: unpin over it", "ashmem_unpin", in_budget, do_unpin_over,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"shrinker: register", "ashmem_shrinker_register", ranges, do_register, 0},
-	{"shrinker: register, the first call of a process", "ashmem_shrinker_register", NULL, do_register, 0},
-	{"shrinker: unregister", "ashmem_shrinker_unregister", with_shrinker, do_unregister, NO_RETRY},
-	{"shrinker: shrink", "ashmem_shrink", with_shrinker, do_shrink, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"shrinker: register, the first call of a process", "ashmem_shrinker_register", NULL,
+		do_register, 0},
+	{"shrinker: unregister", "ashmem_shrinker_unregister", with_shrinker, do_unregister,
+		NO_RETRY},
+	{"shrinker: shrink", "ashmem_shrink", with_shrinker, do_shrink,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"shrinker: statistics", "ashmem_shrinker_get_stats", with_shrinker, do_shrinker_stats, 0},
 	{"populate", "ashmem_populate", ranges, do_populate, 0},
 	{NULL, NULL, NULL, NULL, 0},

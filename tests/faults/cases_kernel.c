@@ -10,7 +10,7 @@
 #include "faults.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages) * page_bytes())
+#define BYTES(pages) ((pages)*page_bytes())
 
 static void nothing(struct world *world)
 {
@@ -212,8 +212,12 @@ static int64_t do_select(struct world *world)
 }
 
 const struct fault_case kernel_cases[] = {
-	/* If the driver cannot be asked now, the first area may come from memfd: that is what "auto" means. */
-	{"driver: create, the first call of a process", "ashmem_create", nothing, do_create, ANY_SUCCESS},
+	/*
+	 * If the driver cannot be asked now, the first area may come from memfd: that is what
+	 * "auto" means.
+	 */
+	{"driver: create, the first call of a process", "ashmem_create", nothing, do_create,
+		ANY_SUCCESS},
 	{"driver: create", "ashmem_create", newborn, do_create, 0},
 	{"driver: close", "ashmem_close", mapped, do_close, NO_RETRY},
 	{"driver: set_name", "ashmem_set_name", newborn, do_set_name, 0},

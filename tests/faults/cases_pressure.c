@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations on watches of memory pressure. A /proc and cgroups made of plain files stand in for the system's; plain files tell no events, so
- * a FIFO and a socket are the sources that do.
+ * Operations on watches of memory pressure. A /proc and cgroups made of plain files stand in for
+ * the system's; plain files tell no events, so a FIFO and a socket are the sources that do.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +68,8 @@ static void cgroup(int version)
 
 static void begin(const char *wanted)
 {
-	static const char *const directories[] = {"proc", "proc/self", "proc/pressure", "cg", "cg/job"};
+	static const char *const directories[] = {
+		"proc", "proc/self", "proc/pressure", "cg", "cg/job"};
 
 	ashmem_backend_select("memfd");
 	for (int i = 0; i < 5; i++)
@@ -240,10 +241,15 @@ static int64_t do_run_and_purge(struct world *world)
 {
 	int r = ashmem_pressure_run(world->pressure);
 
-	for (int tries = 0; r == 0 && tries < 2000 && ashmem_shrink_count() > 0 && !(fault.hits > 0 && (fault.error == EIO || fault.error & FAULT_ALWAYS)); tries++)
+	for (int tries = 0; r == 0 && tries < 2000 && ashmem_shrink_count() > 0 &&
+		!(fault.hits > 0 && (fault.error == EIO || fault.error & FAULT_ALWAYS));
+		tries++)
 		usleep(1000);
 	fault_disarm();
-	/* A source that cannot be read is lost, and nothing helps where the kernel never frees anything. */
+	/*
+	 * A source that cannot be read is lost, and nothing helps where the kernel never frees
+	 * anything.
+	 */
 	int is_lost = fault.hits > 0 && (fault.error == EIO || (fault.error & FAULT_ALWAYS));
 	if (ashmem_shrink_count() > 0 && !is_lost)
 		snprintf(notes, sizeof(notes), "the thread purges no more");
@@ -281,16 +287,23 @@ const struct fault_case pressure_cases[] = {
 	{"pressure: open of headroom, version 1", "ashmem_pressure_open", headroom_1, do_open, 0},
 	{"pressure: open of headroom, version 2", "ashmem_pressure_open", headroom_2, do_open, 0},
 	{"pressure: open of a service's FIFO", "ashmem_pressure_open", service_fifo, do_open, 0},
-	{"pressure: open of a service's socket", "ashmem_pressure_open", service_socket, do_open, 0},
+	{"pressure: open of a service's socket", "ashmem_pressure_open", service_socket, do_open,
+		0},
 	{"pressure: open of auto", "ashmem_pressure_open", automatic, do_open, ANY_SUCCESS},
-	{"pressure: dispatch and purge", "ashmem_pressure_dispatch", watched_headroom, do_dispatch, PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
-	{"pressure: dispatch of an event", "ashmem_pressure_dispatch", watched_fifo, do_dispatch, PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
-	{"pressure: dispatch of auto", "ashmem_pressure_dispatch", watched_automatic, do_dispatch, PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
+	{"pressure: dispatch and purge", "ashmem_pressure_dispatch", watched_headroom, do_dispatch,
+		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
+	{"pressure: dispatch of an event", "ashmem_pressure_dispatch", watched_fifo, do_dispatch,
+		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
+	{"pressure: dispatch of auto", "ashmem_pressure_dispatch", watched_automatic, do_dispatch,
+		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
 	{"pressure: run", "ashmem_pressure_run", watched_headroom, do_run, MARKS_MAY_STAY},
-	{"pressure: the thread", "ashmem_pressure_run", watched_headroom, do_run_and_purge, OTHER_THREADS | MARKS_MAY_STAY | ANY_SUCCESS},
+	{"pressure: the thread", "ashmem_pressure_run", watched_headroom, do_run_and_purge,
+		OTHER_THREADS | MARKS_MAY_STAY | ANY_SUCCESS},
 	{"pressure: stop", "ashmem_pressure_stop", running, do_stop, MARKS_MAY_STAY | ANY_SUCCESS},
-	{"pressure: close", "ashmem_pressure_close", running, do_close, NO_RETRY | MARKS_MAY_STAY | ANY_SUCCESS},
-	{"pressure: subscribe, fd, explain", "ashmem_pressure_subscribe", watched_headroom, do_subscribe, 0},
+	{"pressure: close", "ashmem_pressure_close", running, do_close,
+		NO_RETRY | MARKS_MAY_STAY | ANY_SUCCESS},
+	{"pressure: subscribe, fd, explain", "ashmem_pressure_subscribe", watched_headroom,
+		do_subscribe, 0},
 	{"pressure: fd", "ashmem_pressure_fd", watched_headroom, do_fd, 0},
 	{"pressure: explain", "ashmem_pressure_explain", watched_headroom, do_explain, 0},
 	{NULL, NULL, NULL, NULL, 0},

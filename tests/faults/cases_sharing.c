@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Operations that share areas of the memfd backend: descriptors, sockets, seals, holds, peers that cannot write. */
+/*
+ * Operations that share areas of the memfd backend: descriptors, sockets, seals, holds, peers that
+ * cannot write.
+ */
 #include <sys/mman.h>
 #include <errno.h>
 #include <string.h>
@@ -9,7 +12,7 @@
 #include "faults.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages) * page_bytes())
+#define BYTES(pages) ((pages)*page_bytes())
 
 static void peer_fd(struct world *world, enum peer_area kind)
 {
@@ -120,11 +123,16 @@ static void sent_a_socket(struct world *world)
 		struct cmsghdr align;
 	} control;
 	struct iovec io = {.iov_base = "A", .iov_len = 1};
-	struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr message = {.msg_iov = &io,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
 
 	newborn(world);
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	*header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	*header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS};
 	memcpy(CMSG_DATA(header), &world->sockets[0], sizeof(int));
 	if (sendmsg(world->sockets[0], &message, 0) != 1)
 		die("sendmsg");
@@ -222,8 +230,10 @@ const struct fault_case sharing_cases[] = {
 	{"fd of a newborn", "ashmem_fd", newborn, do_fd, 0},
 	{"fd of a newborn without write", "ashmem_fd", newborn_without_write, do_fd, 0},
 	{"fd of a mapped area", "ashmem_fd", mapped, do_fd, MAY_ESTABLISH},
-	{"export_read_only of a newborn", "ashmem_export_read_only", newborn, do_export, MAY_MATERIALISE},
-	{"export_read_only of a mapped area", "ashmem_export_read_only", mapped, do_export, MAY_ESTABLISH},
+	{"export_read_only of a newborn", "ashmem_export_read_only", newborn, do_export,
+		MAY_MATERIALISE},
+	{"export_read_only of a mapped area", "ashmem_export_read_only", mapped, do_export,
+		MAY_ESTABLISH},
 	{"export_read_only", "ashmem_export_read_only", established, do_export, 0},
 	{"export_read_only of a reader", "ashmem_export_read_only", reader, do_export, 0},
 	{"seal of a newborn", "ashmem_seal", newborn, do_seal, MAY_MATERIALISE},
@@ -235,7 +245,8 @@ const struct fault_case sharing_cases[] = {
 	{"import of a sealed area", "ashmem_import", sealed_fd, do_import, 0},
 	{"import of a plain memfd", "ashmem_import", plain_fd, do_import, 0},
 	{"send of a newborn", "ashmem_send", newborn, do_send, MAY_MATERIALISE},
-	{"send of a newborn without write", "ashmem_send", newborn_without_write, do_send, MAY_MATERIALISE},
+	{"send of a newborn without write", "ashmem_send", newborn_without_write, do_send,
+		MAY_MATERIALISE},
 	{"send", "ashmem_send", established, do_send, 0},
 	{"recv", "ashmem_recv", sent, do_recv, NO_RETRY},
 	{"recv of what is no area", "ashmem_recv", sent_a_socket, do_recv_strange, NO_RETRY},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A driver made of memfds: enough of /dev/ashmem (contract, section 1) for the kernel backend to find it and to work with it. Its state is the
- * process's own. What it answers was taken from the contract; tests/vm compares the backend with a real one.
+ * A driver made of memfds: enough of /dev/ashmem (contract, section 1) for the kernel backend to
+ * find it and to work with it. Its state is the process's own. What it answers was taken from the
+ * contract; tests/vm compares the backend with a real one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,7 +67,8 @@ void driver_mapped(int fd)
 {
 	struct driver_file *file = file_of(fd);
 
-	if (file && !file->materialised && ftruncate(fd, (off_t)((file->size + 4095) & ~4095ull)) == 0)
+	if (file && !file->materialised &&
+		ftruncate(fd, (off_t)((file->size + 4095) & ~4095ull)) == 0)
 		file->materialised = 1;
 }
 
@@ -80,7 +82,8 @@ int64_t driver_limit(int fd, int64_t offset, size_t length)
 	return (int64_t)(length < left ? length : left);
 }
 
-static int ask_range(struct driver_file *file, unsigned long request, const struct kernel_range *range)
+static int ask_range(struct driver_file *file, unsigned long request,
+	const struct kernel_range *range)
 {
 	uint64_t page = page_bytes(), size = (file->size + page - 1) / page * page;
 	uint64_t length = range->length_bytes ? range->length_bytes : size - range->offset_bytes;
@@ -89,7 +92,8 @@ static int ask_range(struct driver_file *file, unsigned long request, const stru
 	if (!file->materialised || range->offset_bytes % page || length % page ||
 		range->offset_bytes + length > size)
 		return -EINVAL;
-	for (uint64_t at = range->offset_bytes / page; at < (range->offset_bytes + length) / page; at++) {
+	for (uint64_t at = range->offset_bytes / page; at < (range->offset_bytes + length) / page;
+		at++) {
 		answer |= request == KERNEL_PIN ? file->purged[at] : file->unpinned[at];
 		if (request == KERNEL_UNPIN)
 			file->unpinned[at] = 1;
@@ -162,7 +166,8 @@ void driver_describe(int fd, char *text, size_t size)
 		return;
 	for (int at = 0; at < FILE_PAGES; at++)
 		picture[at] = file->purged[at] ? 'P' : file->unpinned[at] ? 'U' : '.';
-	snprintf(text, size, "driver: name '%s' size %llu mask %lu %s %s position %lld\n", file->name,
-		(unsigned long long)file->size, file->prot, file->materialised ? "materialised" : "new", picture,
+	snprintf(text, size, "driver: name '%s' size %llu mask %lu %s %s position %lld\n",
+		file->name, (unsigned long long)file->size, file->prot,
+		file->materialised ? "materialised" : "new", picture,
 		(long long)lseek(fd, 0, SEEK_CUR));
 }

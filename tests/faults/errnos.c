@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which failures are plausible for a call: those of its manual page that can come without a mistake of the library's (nothing left,
- * interrupted, forbidden by a sandbox), and those of a kernel that does not have it. And which errors the public headers name, which
- * `check` reads from their @retval lines.
+ * Which failures are plausible for a call: those of its manual page that can come without a mistake
+ * of the library's (nothing left, interrupted, forbidden by a sandbox), and those of a kernel that
+ * does not have it. And which errors the public headers name, which `check` reads from their
+ * @retval lines.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static const struct {
 	[CALL_GETSOCKOPT] = {"getsockopt", {EBADF, ENOTSOCK}},
 	[CALL_SETSOCKOPT] = {"setsockopt", {ENOTSOCK, ENOMEM}},
 	[CALL_SEND] = {"send", {EAGAIN, EINTR, EPIPE, ENOBUFS, FAULT_SHORT}},
-	[CALL_SENDMSG] = {"sendmsg", {EAGAIN, EINTR, EPIPE, ENOBUFS, ENOMEM, ECONNRESET, ETOOMANYREFS}},
+	[CALL_SENDMSG] = {"sendmsg",
+		{EAGAIN, EINTR, EPIPE, ENOBUFS, ENOMEM, ECONNRESET, ETOOMANYREFS}},
 	[CALL_RECVMSG] = {"recvmsg", {EAGAIN, EINTR, ECONNRESET, ENOMEM, FAULT_CUT}},
 	[CALL_EPOLL_CREATE] = {"epoll_create1", {EMFILE, ENFILE, ENOMEM}},
 	[CALL_EPOLL_CTL] = {"epoll_ctl", {ENOMEM, ENOSPC}},
@@ -41,7 +43,8 @@ static const struct {
 	[CALL_TIMERFD_SETTIME] = {"timerfd_settime", {EINVAL}},
 	[CALL_POLL] = {"poll", {EINTR, ENOMEM}},
 	[CALL_PIPE] = {"pipe2", {EMFILE, ENFILE}},
-	[CALL_FALLOCATE] = {"fallocate", {EINTR, ENOSPC, EIO, EPERM, ENOMEM, EOPNOTSUPP, NOT_THERE(EOPNOTSUPP)}},
+	[CALL_FALLOCATE] = {"fallocate",
+		{EINTR, ENOSPC, EIO, EPERM, ENOMEM, EOPNOTSUPP, NOT_THERE(EOPNOTSUPP)}},
 	[CALL_FCHMOD] = {"fchmod", {EPERM}},
 	[CALL_FSTAT] = {"fstat", {ENOMEM}},
 	[CALL_FSTATFS] = {"fstatfs", {ENOMEM, EIO, NOT_THERE(ENOSYS)}},
@@ -71,7 +74,8 @@ static const struct {
 	[CALL_OTHER_FCNTL] = {"fcntl", {EINVAL}},
 	[CALL_IOCTL] = {"ioctl", {EINTR}},
 	[CALL_IOCTL_PIN] = {"ioctl of a pin", {EINTR, ENOMEM}},
-	[CALL_MEMFD_CREATE] = {"memfd_create", {EMFILE, ENFILE, ENOMEM, EPERM, EACCES, EINVAL, NOT_THERE(ENOSYS)}},
+	[CALL_MEMFD_CREATE] = {"memfd_create",
+		{EMFILE, ENFILE, ENOMEM, EPERM, EACCES, EINVAL, NOT_THERE(ENOSYS)}},
 	[CALL_FUTEX] = {"futex", {EINTR, EAGAIN, ETIMEDOUT, NOT_THERE(ENOSYS)}},
 	[CALL_GET_ROBUST_LIST] = {"get_robust_list", {EPERM, NOT_THERE(ENOSYS)}},
 	[CALL_SET_ROBUST_LIST] = {"set_robust_list", {NOT_THERE(ENOSYS)}},
@@ -102,7 +106,8 @@ const char *error_text(int error)
 	case FAULT_CUT:
 		return "the descriptor cut off";
 	default:
-		snprintf(text[which], sizeof(text[which]), "%s%s", strerrorname_np(error & ~FAULT_ALWAYS),
+		snprintf(text[which], sizeof(text[which]), "%s%s",
+			strerrorname_np(error & ~FAULT_ALWAYS),
 			error & FAULT_ALWAYS ? " from now on" : "");
 		return text[which];
 	}
@@ -123,7 +128,8 @@ int is_documented(const char *function, int64_t error)
 	const char *name = error == -ENOTSUP ? "ENOTSUP" : strerrorname_np((int)-error);
 
 	for (int i = 0; name && documented[i].function; i++)
-		if (strcmp(documented[i].function, function) == 0 && strcmp(documented[i].error, name) == 0)
+		if (strcmp(documented[i].function, function) == 0 &&
+			strcmp(documented[i].error, name) == 0)
 			return 1;
 	return 0;
 }

@@ -7,10 +7,12 @@
  *   driver    a driver made of memfds, for the kernel backend
  *   world     areas to work on, described as text; a peer process that describes them too
  *   cases     one operation each, and what it is done on
- *   main      each case: once without a fault, then for every call and every plausible failure of it
+ *   main      each case: once without a fault, then for every call and every plausible failure of
+ *             it
  *
- * The library's objects are linked with their calls of libc renamed (`check`), so that nothing but the library's own calls
- * is counted. Every run is a process of its own, forked from one that never called the library.
+ * The library's objects are linked with their calls of libc renamed (`check`), so that nothing but
+ * the library's own calls is counted. Every run is a process of its own, forked from one that never
+ * called the library.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
@@ -95,15 +97,17 @@ enum call {
 
 struct fault {
 	uint32_t armed;
-	uint32_t threads; /* 1: calls of other threads than the one that armed it, and not its own */
-	enum call kind;   /* which call is to fail: of this kind, */
-	uint32_t at;      /* this one, from 0; FAULTS_NEVER: none */
+	/* 1: calls of other threads than the one that armed it, and not its own */
+	uint32_t threads;
+	enum call kind; /* which call is to fail: of this kind, */
+	uint32_t at;    /* this one, from 0; FAULTS_NEVER: none */
 	int error;
 	uint32_t count[CALLS]; /* calls so far */
 	uint32_t calls;        /* of all kinds */
 	uint32_t hits;
 	enum call log[4096];
-	char wrong[200]; /* misuse: closing what is not open, freeing what is not allocated; "" for none */
+	/* misuse: closing what is not open, freeing what is not allocated; "" for none */
+	char wrong[200];
 };
 
 #define FAULTS_NEVER UINT32_MAX
@@ -139,11 +143,13 @@ int is_documented(const char *function, int64_t error);
 
 /* Whether there is a driver behind /dev/ashmem. */
 extern int driver_present;
-int driver_open(const char *path);      /* a descriptor, or -1 with errno, or -2: not the driver's path */
+/* a descriptor, or -1 with errno, or -2: not the driver's path */
+int driver_open(const char *path);
 int driver_owns(int fd);
 int driver_ioctl(int fd, unsigned long request, unsigned long argument);
 void driver_mapped(int fd);
-int64_t driver_limit(int fd, int64_t offset, size_t length); /* bytes that can be read there, or -errno */
+/* bytes that can be read there, or -errno */
+int64_t driver_limit(int fd, int64_t offset, size_t length);
 void driver_describe(int fd, char *text, size_t size);
 
 /* -- world.c -- */
@@ -191,14 +197,16 @@ void die(const char *what) __attribute__((noreturn));
 /* -- cases.c, cases_sharing.c, cases_pressure.c, cases_budget.c, cases_kernel.c -- */
 
 enum {
-	MARKS_MAY_STAY = 1,    /* pages that could not be freed keep the purge mark: a false alarm, no more */
-	OTHER_THREADS = 2,     /* the calls of the thread that the operation started */
-	NEW_THREAD = 4,        /* on a thread that never called the library */
-	NO_RETRY = 8,          /* it can be done once */
-	ANY_SUCCESS = 16,      /* a success may have another result than without a fault */
-	LOCKS_MAY_STAY = 64,   /* locks that could not be ended go with the next call */
-	AFTER_DEATH = 256,     /* it recovers what a dead process left behind */
-	MAY_ESTABLISH = 128,   /* its state is written into the file and mapped, which nobody else can see */
+	/* pages that could not be freed keep the purge mark: a false alarm, no more */
+	MARKS_MAY_STAY = 1,
+	OTHER_THREADS = 2,   /* the calls of the thread that the operation started */
+	NEW_THREAD = 4,      /* on a thread that never called the library */
+	NO_RETRY = 8,        /* it can be done once */
+	ANY_SUCCESS = 16,    /* a success may have another result than without a fault */
+	LOCKS_MAY_STAY = 64, /* locks that could not be ended go with the next call */
+	AFTER_DEATH = 256,   /* it recovers what a dead process left behind */
+	/* its state is written into the file and mapped, which nobody else can see */
+	MAY_ESTABLISH = 128,
 	MAY_MATERIALISE = 512, /* it materialises first, and stays so, which the header says */
 	PART_MAY_BE_DONE = 32, /* it goes on with the other areas and tells the error at the end */
 };
@@ -210,7 +218,8 @@ struct fault_case {
 	int flags;
 };
 
-extern const struct fault_case area_cases[], sharing_cases[], pressure_cases[], budget_cases[], kernel_cases[];
+extern const struct fault_case area_cases[], sharing_cases[], pressure_cases[], budget_cases[],
+	kernel_cases[];
 
 /* What an operation found wrong by itself; "" for nothing. */
 extern char notes[400];

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program of `make check-faults`: every case once without a fault, then again for each call that the library made in it and each
- * plausible failure of that call, each time in a process of its own.
+ * The program of `make check-faults`: every case once without a fault, then again for each call
+ * that the library made in it and each plausible failure of that call, each time in a process of
+ * its own.
  *
- * After a failure: the error is one that the header names; outputs, descriptors, mappings, allocations and all that can be seen of the
- * areas, also by a peer, are as before; and done again, it ends as it does without a fault. After a success: the result and the state are those
- * without a fault. And then everything can be closed, and nothing is left.
+ * After a failure: the error is one that the header names; outputs, descriptors, mappings,
+ * allocations and all that can be seen of the areas, also by a peer, are as before; and done again,
+ * it ends as it does without a fault. After a success: the result and the state are those without a
+ * fault. And then everything can be closed, and nothing is left.
  *
  *   faults [NAME...]   only cases whose name begins so
  */
@@ -30,8 +32,8 @@ enum { TEXT = 16384, CALLS_MAX = 4096, COMPLAINTS_MAX = 5 };
 
 /* What a run says, and what later runs compare with. */
 struct report {
-	int64_t clean;             /* the result without a fault */
-	char clean_state[TEXT];    /* and the state then */
+	int64_t clean;          /* the result without a fault */
+	char clean_state[TEXT]; /* and the state then */
 	int64_t result;
 	uint32_t hits, count;
 	enum call log[CALLS_MAX];
@@ -42,7 +44,8 @@ struct report {
 static struct report *report;
 char notes[400], fake_root[64];
 
-static uint64_t cases_passed, cases_failed, faults_injected, failures_seen, successes_seen, sites, not_reached;
+static uint64_t cases_passed, cases_failed, faults_injected, failures_seen, successes_seen, sites,
+	not_reached;
 static uint8_t kinds_seen[CALLS];
 
 static void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -52,7 +55,8 @@ static void complain(const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(report->complaint + length, sizeof(report->complaint) - length, format, arguments);
+	vsnprintf(report->complaint + length, sizeof(report->complaint) - length, format,
+		arguments);
 	va_end(arguments);
 }
 
@@ -139,12 +143,17 @@ static void check_pinned_data(struct world *world)
 {
 	for (int i = 0; i < AREAS; i++)
 		for (uint64_t page = 0; world->base[i] && page < PAGES; page++)
-			if (ashmem_get_pin_status(world->area[i], page * page_bytes(), page_bytes()) == ASHMEM_IS_PINNED &&
-				*(uint64_t *)(void *)(world->base[i] + page * page_bytes()) != page + 1)
-				complain("    page %" PRIu64 " of area %d is pinned, and its data are gone\n", page, i);
+			if (ashmem_get_pin_status(world->area[i], page * page_bytes(),
+				    page_bytes()) == ASHMEM_IS_PINNED &&
+				*(uint64_t *)(void *)(world->base[i] + page * page_bytes()) !=
+					page + 1)
+				complain("    page %" PRIu64
+					 " of area %d is pinned, and its data are gone\n",
+					page, i);
 }
 
-static void check_failure(struct run *run, const struct held *held_before, char *before, char *after)
+static void check_failure(struct run *run, const struct held *held_before, char *before,
+	char *after)
 {
 	const struct fault_case *c = run->c;
 	struct held held;
@@ -170,21 +179,27 @@ static void check_failure(struct run *run, const struct held *held_before, char 
 	if ((c->flags & MAY_MATERIALISE) || (c->flags & PART_MAY_BE_DONE && c->flags & NO_RETRY))
 		memcpy(held.descriptors, held_before->descriptors, sizeof(held.descriptors));
 	/* After a death the state is recovered meanwhile, or not. */
-	if (!(c->flags & (PART_MAY_BE_DONE | MAY_ESTABLISH | MAY_MATERIALISE)) && !run->world.bare[0] && strcmp(before, after) != 0)
+	if (!(c->flags & (PART_MAY_BE_DONE | MAY_ESTABLISH | MAY_MATERIALISE)) &&
+		!run->world.bare[0] && strcmp(before, after) != 0)
 		complain_difference("the state is not as before:", before, after);
 	if (!held_equal(held_before, &held))
-		complain("    before it held %s, now %s\n", held_text(held_before), held_text(&held));
+		complain("    before it held %s, now %s\n", held_text(held_before),
+			held_text(&held));
 	if (c->flags & NO_RETRY)
 		return;
 	int64_t again = do_it(run, FAULTS_NEVER);
 	run->world.bare[0] = 0;
 	world_describe(&run->world, after, TEXT);
-	if (again != report->clean && !(c->flags & (ANY_SUCCESS | PART_MAY_BE_DONE | MARKS_MAY_STAY)))
-		complain("    done again it answers %" PRId64 ", not %" PRId64 "\n", again, report->clean);
+	if (again != report->clean &&
+		!(c->flags & (ANY_SUCCESS | PART_MAY_BE_DONE | MARKS_MAY_STAY)))
+		complain("    done again it answers %" PRId64 ", not %" PRId64 "\n", again,
+			report->clean);
 	else if (again < 0)
 		complain("    done again it fails with %s\n", error_text((int)-again));
-	if (!(c->flags & (ANY_SUCCESS | PART_MAY_BE_DONE | MARKS_MAY_STAY)) && strcmp(after, report->clean_state) != 0)
-		complain_difference("done again it leaves another state:", report->clean_state, after);
+	if (!(c->flags & (ANY_SUCCESS | PART_MAY_BE_DONE | MARKS_MAY_STAY)) &&
+		strcmp(after, report->clean_state) != 0)
+		complain_difference("done again it leaves another state:", report->clean_state,
+			after);
 }
 
 static void check_success(struct run *run, char *after)
@@ -195,9 +210,14 @@ static void check_success(struct run *run, char *after)
 	memcpy(expected, report->clean_state, sizeof(expected));
 	if (c->flags & ANY_SUCCESS)
 		return;
-	if (run->result != report->clean && !((c->flags & AFTER_DEATH) && (c->flags & MARKS_MAY_STAY)))
-		complain("    answers %" PRId64 ", without a fault %" PRId64 "\n", run->result, report->clean);
-	/* Who does not own the file cannot change its mode, which keeps other users off: it goes on without. */
+	if (run->result != report->clean &&
+		!((c->flags & AFTER_DEATH) && (c->flags & MARKS_MAY_STAY)))
+		complain("    answers %" PRId64 ", without a fault %" PRId64 "\n", run->result,
+			report->clean);
+	/*
+	 * Who does not own the file cannot change its mode, which keeps other users off: it goes on
+	 * without.
+	 */
 	if ((c->flags & MARKS_MAY_STAY) || (fault.kind == CALL_FCHMOD && run->error == EPERM))
 		return;
 	if (fault.kind == CALL_CLOCK_GETTIME) {
@@ -214,12 +234,14 @@ static void check_success(struct run *run, char *after)
 	if ((c->flags & LOCKS_MAY_STAY) && fault.kind == CALL_OFD_SETLK) {
 		/* With the next one they are gone. */
 		if (ashmem_hold(run->world.area[0], 0, page_bytes()) < 0 ||
-			ashmem_release(run->world.area[0], 0, page_bytes(), ASHMEM_RELEASE_LOST) < 0)
+			ashmem_release(run->world.area[0], 0, page_bytes(), ASHMEM_RELEASE_LOST) <
+				0)
 			complain("    then a hold or release fails\n");
 		world_describe(&run->world, after, TEXT);
 	}
 	if (strcmp(after, expected) != 0)
-		complain_difference("it leaves another state than without a fault:", expected, after);
+		complain_difference("it leaves another state than without a fault:", expected,
+			after);
 }
 
 static void judge(struct run *run, const struct held *held_before, char *before, int clean)
@@ -267,7 +289,8 @@ static void be_run(struct run *run)
 	/* A mapping that the kernel refused to end stays. */
 	int munmap_failed = fault.hits > 0 && fault.kind == CALL_MUNMAP && held_last.mappings == 1;
 	if (!held_equal(&held_first, &held_last) && !munmap_failed)
-		complain("    with all closed it holds %s, at first %s\n", held_text(&held_last), held_text(&held_first));
+		complain("    with all closed it holds %s, at first %s\n", held_text(&held_last),
+			held_text(&held_first));
 	if (fault.wrong[0])
 		complain("    the library %s\n", fault.wrong);
 	if (notes[0])
@@ -276,7 +299,10 @@ static void be_run(struct run *run)
 	_exit(0);
 }
 
-/* 1: all is well; 0: the fault was not reached; -1: something is wrong, and report->complaint says what. */
+/*
+ * 1: all is well; 0: the fault was not reached; -1: something is wrong, and report->complaint says
+ * what.
+ */
 static int start(const struct fault_case *c, enum call kind, uint32_t at, int error)
 {
 	struct run run = {.c = c, .kind = kind, .at = at, .error = error};
@@ -322,8 +348,9 @@ static int try_errors(const struct fault_case *c, enum call kind, uint32_t at, i
 		if (r > 0)
 			continue;
 		if ((*complaints)++ < COMPLAINTS_MAX)
-			printf("  %s: %s number %u: %s; answers %" PRId64 "\n%s", c->name, call_name(kind), at + 1,
-				error_text(*error), report->result, report->complaint);
+			printf("  %s: %s number %u: %s; answers %" PRId64 "\n%s", c->name,
+				call_name(kind), at + 1, error_text(*error), report->result,
+				report->complaint);
 	}
 	return injected;
 }
@@ -349,7 +376,8 @@ static void run_case(const struct fault_case *c)
 		printf("  %s: makes no calls, so nothing is recovered\n", c->name);
 	sites += count;
 	faults_injected += (uint64_t)injected;
-	printf("%-48s %4u calls %5d faults%s\n", c->name, count, injected, complaints ? "  FAILED" : "");
+	printf("%-48s %4u calls %5d faults%s\n", c->name, count, injected,
+		complaints ? "  FAILED" : "");
 	cases_passed += complaints == 0;
 	cases_failed += complaints != 0;
 }
@@ -376,8 +404,10 @@ int main(int argc, char **argv)
 	struct timespec begin, end;
 	int kinds = 0;
 
-	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	snprintf(fake_root, sizeof(fake_root), "%s/ashmem-faults-XXXXXX", directory && strlen(directory) < 30 ? directory : "/tmp");
+	report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		0);
+	snprintf(fake_root, sizeof(fake_root), "%s/ashmem-faults-XXXXXX",
+		directory && strlen(directory) < 30 ? directory : "/tmp");
 	if (report == MAP_FAILED || !mkdtemp(fake_root))
 		die("setting up");
 	signal(SIGPIPE, SIG_IGN);
@@ -392,10 +422,11 @@ int main(int argc, char **argv)
 	nftw(fake_root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	for (int kind = 0; kind < CALLS; kind++)
 		kinds += kinds_seen[kind];
-	printf("faults: %" PRIu64 " operations, %" PRIu64 " call sites of %d kinds, %" PRIu64 " faults injected: %" PRIu64
-	       " errors answered, %" PRIu64 " overcome; %" PRIu64 " not reached, %ld s\n",
-		cases_passed + cases_failed, sites, kinds, faults_injected, failures_seen, successes_seen, not_reached,
-		(long)(end.tv_sec - begin.tv_sec));
+	printf("faults: %" PRIu64 " operations, %" PRIu64 " call sites of %d kinds, %" PRIu64
+	       " faults injected: %" PRIu64 " errors answered, %" PRIu64 " overcome; %" PRIu64
+	       " not reached, %ld s\n",
+		cases_passed + cases_failed, sites, kinds, faults_injected, failures_seen,
+		successes_seen, not_reached, (long)(end.tv_sec - begin.tv_sec));
 	printf("%" PRIu64 " passed, %" PRIu64 " failed, 0 skipped\n", cases_passed, cases_failed);
 	return cases_failed != 0 || faults_injected == 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Areas to work on, and all that can be seen of them, as text: by who holds them, with the library's internals, and by a peer process through
- * the public interface. The peer is forked before anything else and has a library of its own; it also makes the areas that cases import.
+ * Areas to work on, and all that can be seen of them, as text: by who holds them, with the
+ * library's internals, and by a peer process through the public interface. The peer is forked
+ * before anything else and has a library of its own; it also makes the areas that cases import.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -128,7 +129,11 @@ static void say_locks(struct text *text, int fd, uint64_t pages)
 			.l_start = (off_t)(page * page_bytes()),
 			.l_len = (off_t)page_bytes()};
 		int r = fcntl(own, F_OFD_GETLK, &lock);
-		say(text, "%c", r < 0 ? '?' : lock.l_type == F_UNLCK ? '.' : lock.l_type == F_RDLCK ? 'R' : 'W');
+		say(text, "%c",
+			r < 0                            ? '?'
+				: lock.l_type == F_UNLCK ? '.'
+				: lock.l_type == F_RDLCK ? 'R'
+							 : 'W');
 	}
 	say(text, "\n");
 	if (own >= 0)
@@ -149,20 +154,24 @@ static void say_from_outside(struct text *text, int fd)
 	if (r < 0)
 		return;
 	ashmem_get_name(area, name, sizeof(name));
-	say(text, " '%s' size %" PRIu64 " mask %d", name, ashmem_get_size(area), ashmem_get_prot(area));
+	say(text, " '%s' size %" PRIu64 " mask %d", name, ashmem_get_size(area),
+		ashmem_get_prot(area));
 	if (ashmem_area_get_stats(area, &stats) == 0)
-		say(text, " stats %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, stats.unpinned_ranges,
-			stats.unpinned_pages, stats.evictable_pages, stats.purged_pages, stats.pins_found_purged);
+		say(text, " stats %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+			stats.unpinned_ranges, stats.unpinned_pages, stats.evictable_pages,
+			stats.purged_pages, stats.pins_found_purged);
 	say(text, " ranges");
 	while (ashmem_find_unpinned(area, offset + length, &offset, &length, &state) > 0)
-		say(text, " %" PRIu64 "+%" PRIu64 "/%c", offset / page_bytes(), length / page_bytes(),
-			state & ASHMEM_RANGE_PURGED ? 'P' : 'U');
+		say(text, " %" PRIu64 "+%" PRIu64 "/%c", offset / page_bytes(),
+			length / page_bytes(), state & ASHMEM_RANGE_PURGED ? 'P' : 'U');
 	say(text, " status ");
 	for (uint64_t page = 0; page < PAGES; page++)
-		say(text, "%d", ashmem_get_pin_status(area, page * page_bytes(), page_bytes()) == 1);
+		say(text, "%d",
+			ashmem_get_pin_status(area, page * page_bytes(), page_bytes()) == 1);
 	say(text, " data");
 	for (uint64_t page = 0; page < PAGES; page++)
-		if (ashmem_pread(area, &word, sizeof(word), page * page_bytes()) == (int64_t)sizeof(word))
+		if (ashmem_pread(area, &word, sizeof(word), page * page_bytes()) ==
+			(int64_t)sizeof(word))
 			say(text, " %" PRIu64, word);
 	say_locks(text, fd, PAGES);
 	ashmem_close(area);
@@ -175,7 +184,8 @@ static void say_ranges(struct text *text, struct control_map *map)
 	int count = 0;
 	uint32_t page = 0;
 
-	while (count < 64 && page < map->list.pages && range_find(&map->list, page, &range[count]) > 0) {
+	while (count < 64 && page < map->list.pages &&
+		range_find(&map->list, page, &range[count]) > 0) {
 		page = range[count].start + range[count].pages;
 		count++;
 	}
@@ -183,8 +193,8 @@ static void say_ranges(struct text *text, struct control_map *map)
 		int rank = 0;
 		for (int j = 0; j < count; j++)
 			rank += range[j].stamp < range[i].stamp;
-		say(text, " %u+%u live %u flags %c age %d;", range[i].start, range[i].pages, range[i].live,
-			range[i].flags & RANGE_PURGED ? 'P' : 'U', rank);
+		say(text, " %u+%u live %u flags %c age %d;", range[i].start, range[i].pages,
+			range[i].live, range[i].flags & RANGE_PURGED ? 'P' : 'U', rank);
 	}
 	say(text, " valid %d\n", range_validate(&map->list));
 }
@@ -198,9 +208,11 @@ static void say_control(struct text *text, struct memfd_area *area)
 		say(text, " cannot be locked\n");
 		return;
 	}
-	say(text, " position %" PRIu64 " mask %u damaged %u notes %u sealed %u purged %" PRIu64 " found %" PRIu64 "\n ",
-		control->position, control->prot, control->damaged, control->purge_count, control->sealed,
-		control->purged_pages, control->pins_found_purged);
+	say(text,
+		" position %" PRIu64 " mask %u damaged %u notes %u sealed %u purged %" PRIu64
+		" found %" PRIu64 "\n ",
+		control->position, control->prot, control->damaged, control->purge_count,
+		control->sealed, control->purged_pages, control->pins_found_purged);
 	say_ranges(text, map);
 	if (map->writable)
 		control_unlock(map, 0);
@@ -220,10 +232,11 @@ static void say_memfd(struct text *text, struct memfd_area *area, int bare)
 		/* Not what MFD_NOEXEC_SEAL brings, which not every kernel has. */
 		say(text, ", file of %jd bytes, mode %o, seals %d", (intmax_t)status.st_size,
 			status.st_mode & 0666, fcntl(area->fd, F_GET_SEALS) & 0x1f);
-	say(text, "%s\n keeps %u", area->read_only_fd >= 0 ? ", read-only descriptor" : "", area->keeps.count);
+	say(text, "%s\n keeps %u", area->read_only_fd >= 0 ? ", read-only descriptor" : "",
+		area->keeps.count);
 	for (uint32_t i = 0; i < area->keeps.count; i++)
-		say(text, " %" PRIu64 "-%" PRIu64 " %u %u", area->keeps.at[i].start, area->keeps.at[i].end,
-			area->keeps.at[i].pinned, area->keeps.at[i].holds);
+		say(text, " %" PRIu64 "-%" PRIu64 " %u %u", area->keeps.at[i].start,
+			area->keeps.at[i].end, area->keeps.at[i].pinned, area->keeps.at[i].holds);
 	say(text, "\n");
 	if (!memfd_is_established(area) || area->plain || bare)
 		return;
@@ -231,21 +244,25 @@ static void say_memfd(struct text *text, struct memfd_area *area, int bare)
 	say(text, "%s\n", ask_peer(area->fd));
 }
 
-static void say_area(struct text *text, struct ashmem_area *area, const unsigned char *base, int bare)
+static void say_area(struct text *text, struct ashmem_area *area, const unsigned char *base,
+	int bare)
 {
 	char name[ASHMEM_NAME_LEN] = "?", driver[600] = "";
 
 	ashmem_get_name(area, name, sizeof(name));
-	say(text, "area of %s: '%s' size %" PRIu64 " mask %d, reference %u\n", ashmem_backend_name(area), name,
-		ashmem_get_size(area), ashmem_get_prot(area), area->refs);
+	say(text, "area of %s: '%s' size %" PRIu64 " mask %d, reference %u\n",
+		ashmem_backend_name(area), name, ashmem_get_size(area), ashmem_get_prot(area),
+		area->refs);
 	if (strcmp(ashmem_backend_name(area), "memfd") == 0) {
 		say_memfd(text, area->state, bare);
 	} else {
 		driver_describe(((struct kernel_area *)area->state)->fd, driver, sizeof(driver));
 		say(text, "%s", driver);
 	}
-	for (uint64_t page = 0; base && page < PAGES && page < ashmem_get_size(area) / page_bytes(); page++)
-		say(text, " %" PRIu64, *(const uint64_t *)(const void *)(base + page * page_bytes()));
+	for (uint64_t page = 0; base && page < PAGES && page < ashmem_get_size(area) / page_bytes();
+		page++)
+		say(text, " %" PRIu64,
+			*(const uint64_t *)(const void *)(base + page * page_bytes()));
 	say(text, "\n");
 }
 
@@ -260,7 +277,8 @@ static int has_areas(const struct world *world)
 void world_describe(struct world *world, char *buffer, size_t size)
 {
 	/* Without the sums, which would ask the areas: a bare one shall be found as it is. */
-	struct ashmem_process_stats stats = {.struct_size = offsetof(struct ashmem_process_stats, size_pages)};
+	struct ashmem_process_stats stats = {
+		.struct_size = offsetof(struct ashmem_process_stats, size_pages)};
 	struct ashmem_pressure_status status = {.struct_size = sizeof(status)};
 	struct text text = {buffer, size};
 
@@ -273,15 +291,21 @@ void world_describe(struct world *world, char *buffer, size_t size)
 		say(&text, "mapped %zu\n", world->mapped_bytes);
 	if (has_areas(world)) /* or this would be the first call of the process */
 		ashmem_process_get_stats(&stats);
-	say(&text, "process: areas %" PRIu64 " evictable %" PRIu64 " purged %" PRIu64 "\n", stats.areas,
-		stats.evictable_pages, stats.purged_pages);
+	say(&text, "process: areas %" PRIu64 " evictable %" PRIu64 " purged %" PRIu64 "\n",
+		stats.areas, stats.evictable_pages, stats.purged_pages);
 	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
 	if (world->budget && ashmem_budget_get_usage(world->budget, &usage) == 0)
-		say(&text, "budget: areas %" PRIu64 " unpinned %" PRIu64 " of %" PRIu64 " all %" PRIu64 " of %" PRIu64 "\n",
-			usage.areas, usage.unpinned_bytes, usage.unpinned_limit_bytes, usage.all_bytes, usage.all_limit_bytes);
+		say(&text,
+			"budget: areas %" PRIu64 " unpinned %" PRIu64 " of %" PRIu64 " all %" PRIu64
+			" of %" PRIu64 "\n",
+			usage.areas, usage.unpinned_bytes, usage.unpinned_limit_bytes,
+			usage.all_bytes, usage.all_limit_bytes);
 	if (world->pressure && ashmem_pressure_get_status(world->pressure, &status) == 0)
-		say(&text, "pressure: source %s level %" PRIu64 " lost %" PRIu64 " purged %" PRIu64 "\n",
-			ashmem_pressure_source(world->pressure), status.level, status.lost_sources, status.purged_pages);
+		say(&text,
+			"pressure: source %s level %" PRIu64 " lost %" PRIu64 " purged %" PRIu64
+			"\n",
+			ashmem_pressure_source(world->pressure), status.level, status.lost_sources,
+			status.purged_pages);
 }
 
 /* -- the peer -- */

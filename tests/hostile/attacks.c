@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The attacks by name: each writes one thing that a control block must not hold, at places and with values of chance, or uses a system call
- * that a holder of the descriptor can use.
+ * The attacks by name: each writes one thing that a control block must not hold, at places and with
+ * values of chance, or uses a system call that a holder of the descriptor can use.
  */
 #include "hostile.h"
 
@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 /* Write, and remember what was there. */
-#define PUT(e, place, value)                                                                       \
-	do {                                                                                       \
-		touch(e, &(place), sizeof(place));                                                 \
-		__atomic_store_n(&(place), (__typeof__(place))(value), __ATOMIC_RELAXED);          \
+#define PUT(e, place, value)                                                              \
+	do {                                                                              \
+		touch(e, &(place), sizeof(place));                                        \
+		__atomic_store_n(&(place), (__typeof__(place))(value), __ATOMIC_RELAXED); \
 	} while (0)
 
 static void touch(struct enemy *e, void *place, unsigned size)
@@ -74,7 +74,8 @@ void enemy_map(struct enemy *e, int fd, uint64_t data_bytes, uint64_t seed)
 		e->inner[e->inner_count++] = 0;
 	if (e->leaf_count == 0)
 		e->leaf[e->leaf_count++] = 0;
-	e->used = CONTROL_BYTES + (RANGE_JOURNAL_SLOTS + (size_t)e->root->nodes_used + 8) * RANGE_NODE_BYTES;
+	e->used = CONTROL_BYTES +
+		(RANGE_JOURNAL_SLOTS + (size_t)e->root->nodes_used + 8) * RANGE_NODE_BYTES;
 	if (e->used > e->bytes)
 		e->used = e->bytes;
 	e->image = malloc(e->used);
@@ -86,9 +87,13 @@ int enemy_rage(struct enemy *e, const struct attack *attack)
 {
 	for (;;) {
 		attack->strike(e);
-		for (uint64_t n = roll(&e->dice, 4) ? roll(&e->dice, 300) : roll(&e->dice, 20000); n > 0; n--)
+		for (uint64_t n = roll(&e->dice, 4) ? roll(&e->dice, 300) : roll(&e->dice, 20000);
+			n > 0; n--)
 			__asm__ volatile("" ::: "memory");
-		/* Let the victims go on as if nothing had happened, as a rule: else they give up early. */
+		/*
+		 * Let the victims go on as if nothing had happened, as a rule: else they give up
+		 * early.
+		 */
 		if (roll(&e->dice, 8))
 			enemy_undo(e);
 		e->touched_count = 0;
@@ -146,10 +151,11 @@ static struct range_child *a_child(struct enemy *e)
 /* A number at the edge of something. */
 static uint32_t edge(struct enemy *e)
 {
-	const uint32_t liked[] = {0, 1, 2, 3, LEAF_MAX, LEAF_MAX + 1, INNER_MAX, INNER_MAX + 1, RANGE_MAX_HEIGHT - 1,
-		RANGE_MAX_HEIGHT, RANGE_JOURNAL_SLOTS, RANGE_JOURNAL_SLOTS + 1, CONTROL_PURGE_SLOTS,
-		CONTROL_PURGE_SLOTS + 1, 0x7fffffff, 0x80000000, UINT32_MAX - 1, UINT32_MAX, e->list.max_nodes - 1,
-		e->list.max_nodes, e->list.max_nodes + 1, e->list.pages - 1, e->list.pages, e->list.pages + 1,
+	const uint32_t liked[] = {0, 1, 2, 3, LEAF_MAX, LEAF_MAX + 1, INNER_MAX, INNER_MAX + 1,
+		RANGE_MAX_HEIGHT - 1, RANGE_MAX_HEIGHT, RANGE_JOURNAL_SLOTS,
+		RANGE_JOURNAL_SLOTS + 1, CONTROL_PURGE_SLOTS, CONTROL_PURGE_SLOTS + 1, 0x7fffffff,
+		0x80000000, UINT32_MAX - 1, UINT32_MAX, e->list.max_nodes - 1, e->list.max_nodes,
+		e->list.max_nodes + 1, e->list.pages - 1, e->list.pages, e->list.pages + 1,
 		(uint32_t)roll_bits(&e->dice), (uint32_t)roll(&e->dice, e->list.pages)};
 
 	return liked[roll(&e->dice, sizeof(liked) / sizeof(liked[0]))];
@@ -157,8 +163,9 @@ static uint32_t edge(struct enemy *e)
 
 static uint64_t long_edge(struct enemy *e)
 {
-	const uint64_t liked[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, INT64_MAX, (uint64_t)INT64_MAX + 1, e->data_bytes,
-		e->data_bytes - 1, sys_now_ns() + 3600000000000u, sys_now_ns() + 500000, edge(e), roll_bits(&e->dice)};
+	const uint64_t liked[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, INT64_MAX,
+		(uint64_t)INT64_MAX + 1, e->data_bytes, e->data_bytes - 1,
+		sys_now_ns() + 3600000000000u, sys_now_ns() + 500000, edge(e), roll_bits(&e->dice)};
 
 	return liked[roll(&e->dice, sizeof(liked) / sizeof(liked[0]))];
 }
@@ -202,7 +209,8 @@ static void lock_freed(struct enemy *e)
 
 static void lock_dead_and_owned(struct enemy *e)
 {
-	PUT(e, e->control->lock, LOCK_DEAD | e->stranger_tid | (roll(&e->dice, 2) ? LOCK_WAITERS : 0));
+	PUT(e, e->control->lock,
+		LOCK_DEAD | e->stranger_tid | (roll(&e->dice, 2) ? LOCK_WAITERS : 0));
 }
 
 static void lock_random(struct enemy *e)
@@ -244,7 +252,8 @@ static void position_anywhere(struct enemy *e)
 
 static void stamp_in_the_future(struct enemy *e)
 {
-	PUT(e, e->control->last_stamp, sys_now_ns() + (roll(&e->dice, 2) ? 900000 : UINT64_C(1) << roll(&e->dice, 63)));
+	PUT(e, e->control->last_stamp,
+		sys_now_ns() + (roll(&e->dice, 2) ? 900000 : UINT64_C(1) << roll(&e->dice, 63)));
 }
 
 static void changes_running(struct enemy *e)
@@ -273,8 +282,9 @@ static void trailer_version(struct enemy *e)
 
 static void trailer_size(struct enemy *e)
 {
-	const uint64_t sizes[] = {0, e->data_bytes + 1, e->data_bytes / 2, UINT64_MAX, UINT64_MAX - 4095, control_max_size(),
-		control_max_size() + 1, UINT64_C(1) << 63, e->data_bytes + sys_page_size()};
+	const uint64_t sizes[] = {0, e->data_bytes + 1, e->data_bytes / 2, UINT64_MAX,
+		UINT64_MAX - 4095, control_max_size(), control_max_size() + 1, UINT64_C(1) << 63,
+		e->data_bytes + sys_page_size()};
 
 	PUT(e, e->control->id.size_bytes, sizes[roll(&e->dice, sizeof(sizes) / sizeof(sizes[0]))]);
 }
@@ -308,7 +318,8 @@ static void trailer_control_pages(struct enemy *e)
 
 static void notes_too_many(struct enemy *e)
 {
-	const uint32_t counts[] = {CONTROL_PURGE_SLOTS + 1, CONTROL_PURGE_SLOTS * 2, 0x10000, 0x7fffffff, UINT32_MAX};
+	const uint32_t counts[] = {
+		CONTROL_PURGE_SLOTS + 1, CONTROL_PURGE_SLOTS * 2, 0x10000, 0x7fffffff, UINT32_MAX};
 
 	PUT(e, e->control->purge_count, counts[roll(&e->dice, sizeof(counts) / sizeof(counts[0]))]);
 	owner_dies(e);
@@ -316,10 +327,12 @@ static void notes_too_many(struct enemy *e)
 
 static void notes_beyond_the_area(struct enemy *e)
 {
-	uint32_t slot = (uint32_t)roll(&e->dice, CONTROL_PURGE_SLOTS), start = e->list.pages - (uint32_t)roll(&e->dice, 9);
+	uint32_t slot = (uint32_t)roll(&e->dice, CONTROL_PURGE_SLOTS),
+		 start = e->list.pages - (uint32_t)roll(&e->dice, 9);
 
 	PUT(e, e->control->purge[slot].start, roll(&e->dice, 4) ? start : UINT32_MAX);
-	PUT(e, e->control->purge[slot].pages, roll(&e->dice, 4) ? 1 + e->list.pages - start : UINT32_MAX);
+	PUT(e, e->control->purge[slot].pages,
+		roll(&e->dice, 4) ? 1 + e->list.pages - start : UINT32_MAX);
 	PUT(e, e->control->purge_count, slot + 1);
 	owner_dies(e);
 }
@@ -369,7 +382,8 @@ static void root_nodes_used_dead(struct enemy *e)
 
 static void root_free_head(struct enemy *e)
 {
-	PUT(e, e->root->free_head, roll(&e->dice, 2) ? edge(e) : e->leaf[roll(&e->dice, e->leaf_count)] + 1);
+	PUT(e, e->root->free_head,
+		roll(&e->dice, 2) ? edge(e) : e->leaf[roll(&e->dice, e->leaf_count)] + 1);
 }
 
 static void free_list_in_a_circle(struct enemy *e)
@@ -438,7 +452,9 @@ static void intent_of_chance(struct enemy *e)
 	uint32_t first = (uint32_t)roll(&e->dice, e->list.pages);
 
 	PUT(e, intent->first, roll(&e->dice, 4) ? first : edge(e));
-	PUT(e, intent->last, roll(&e->dice, 4) ? first + (uint32_t)roll(&e->dice, e->list.pages - first) : edge(e));
+	PUT(e, intent->last,
+		roll(&e->dice, 4) ? first + (uint32_t)roll(&e->dice, e->list.pages - first)
+				  : edge(e));
 	PUT(e, intent->with_count, roll(&e->dice, 4) ? roll(&e->dice, 4) : edge(e));
 	for (uint32_t i = 0; i < 3; i++) {
 		PUT(e, intent->with[i].start, roll(&e->dice, 2) ? first + 2 * i : edge(e));
@@ -493,7 +509,8 @@ static void child_of_itself(struct enemy *e)
 	uint32_t index = e->inner[roll(&e->dice, e->inner_count)];
 	struct range_node *node = any_node(e, index);
 
-	PUT(e, node->child[roll(&e->dice, INNER_MAX)].node, roll(&e->dice, 2) ? index : e->root->root);
+	PUT(e, node->child[roll(&e->dice, INNER_MAX)].node,
+		roll(&e->dice, 2) ? index : e->root->root);
 }
 
 static void children_aliased(struct enemy *e)
@@ -511,7 +528,8 @@ static void child_starts(struct enemy *e)
 {
 	struct range_child *child = a_child(e);
 
-	PUT(e, child->start, roll(&e->dice, 2) ? edge(e) : child->start + (uint32_t)roll(&e->dice, 9) - 4);
+	PUT(e, child->start,
+		roll(&e->dice, 2) ? edge(e) : child->start + (uint32_t)roll(&e->dice, 9) - 4);
 }
 
 static void child_ages(struct enemy *e)
@@ -530,7 +548,8 @@ static void keys(struct enemy *e)
 	struct range_node *node = roll(&e->dice, 2) ? a_leaf(e) : an_inner(e);
 
 	for (int i = 0; i < 4; i++)
-		PUT(e, node->key[roll(&e->dice, NODE_KEYS)], roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
+		PUT(e, node->key[roll(&e->dice, NODE_KEYS)],
+			roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
 }
 
 /* Those of inner nodes are derived. */
@@ -539,7 +558,8 @@ static void child_keys_dead(struct enemy *e)
 	struct range_node *node = an_inner(e);
 
 	for (int i = 0; i < 4 && node->level > 0; i++)
-		PUT(e, node->key[roll(&e->dice, NODE_KEYS)], roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
+		PUT(e, node->key[roll(&e->dice, NODE_KEYS)],
+			roll(&e->dice, 2) ? edge(e) : roll(&e->dice, e->list.pages));
 	owner_dies(e);
 }
 
@@ -571,7 +591,8 @@ static void range_marks(struct enemy *e)
 {
 	uint32_t *key;
 	struct range_entry *entry = an_entry(e, &key);
-	const uint32_t marks[] = {LIVE_FRESH, LIVE_PINNED, LIVE_PINNED - 1, 0, entry->pages, entry->pages + 1};
+	const uint32_t marks[] = {
+		LIVE_FRESH, LIVE_PINNED, LIVE_PINNED - 1, 0, entry->pages, entry->pages + 1};
 
 	PUT(e, entry->live, marks[roll(&e->dice, sizeof(marks) / sizeof(marks[0]))]);
 }
@@ -602,7 +623,8 @@ static void next_free_marks(struct enemy *e)
 /* Words of the bitmap, with those behind the last page that a range could have. */
 static uint64_t lost_words(const struct enemy *e)
 {
-	return e->list.pages > CONTROL_LOST_INLINE ? (e->list.pages + 63) / 64 + 8 : CONTROL_LOST_INLINE / 64;
+	return e->list.pages > CONTROL_LOST_INLINE ? (e->list.pages + 63) / 64 + 8
+						   : CONTROL_LOST_INLINE / 64;
 }
 
 static uint64_t *a_lost_word(struct enemy *e)
@@ -614,7 +636,9 @@ static void lost_of_chance(struct enemy *e)
 {
 	for (int i = 0; i < 8; i++) {
 		uint64_t *word = a_lost_word(e);
-		PUT(e, *word, roll(&e->dice, 2) ? roll_bits(&e->dice) << 4 : UINT64_C(1) << roll(&e->dice, 64));
+		PUT(e, *word,
+			roll(&e->dice, 2) ? roll_bits(&e->dice) << 4
+					  : UINT64_C(1) << roll(&e->dice, 64));
 	}
 }
 
@@ -646,13 +670,18 @@ static void lost_everywhere_dead(struct enemy *e)
 static void lost_between_two_reads(struct enemy *e)
 {
 	for (int round = 0; round < 20; round++) {
-		uint64_t *word = a_lost_word(e), bits = round % 2 ? UINT64_C(0x5555555555555555) : ~UINT64_C(0x5555555555555555);
+		uint64_t *word = a_lost_word(e),
+			 bits = round % 2 ? UINT64_C(0x5555555555555555)
+					  : ~UINT64_C(0x5555555555555555);
 		for (int i = 0; i < 50; i++)
 			__atomic_store_n(word, i % 2 ? bits : i % 3 ? 0 : ~bits, __ATOMIC_RELAXED);
 	}
 }
 
-/* Marked, with live pages, and all lost; not marked, and lost; marked, without live pages, and none lost. */
+/*
+ * Marked, with live pages, and all lost; not marked, and lost; marked, without live pages, and none
+ * lost.
+ */
 static void lost_against_counts(struct enemy *e)
 {
 	for (int i = 0; i < 6; i++) {
@@ -678,7 +707,8 @@ static void lost_against_counts_dead(struct enemy *e)
 static void random_words(struct enemy *e)
 {
 	for (uint64_t n = 1 + roll(&e->dice, 12); n > 0; n--) {
-		uint32_t *word = (void *)(e->base + e->bytes - e->used + 4 * roll(&e->dice, e->used / 4));
+		uint32_t *word =
+			(void *)(e->base + e->bytes - e->used + 4 * roll(&e->dice, e->used / 4));
 		PUT(e, *word, roll(&e->dice, 2) ? edge(e) : roll_bits(&e->dice));
 	}
 }
@@ -686,7 +716,8 @@ static void random_words(struct enemy *e)
 static void random_words_of_the_root(struct enemy *e)
 {
 	for (uint64_t n = 1 + roll(&e->dice, 4); n > 0; n--) {
-		uint32_t *word = (uint32_t *)(void *)e->control + roll(&e->dice, sizeof(*e->root) / 4 + 40);
+		uint32_t *word =
+			(uint32_t *)(void *)e->control + roll(&e->dice, sizeof(*e->root) / 4 + 40);
 		PUT(e, *word, roll(&e->dice, 2) ? edge(e) : roll_bits(&e->dice));
 	}
 }
@@ -694,7 +725,8 @@ static void random_words_of_the_root(struct enemy *e)
 static void random_bytes(struct enemy *e)
 {
 	for (uint64_t n = 1 + roll(&e->dice, 64); n > 0; n--) {
-		unsigned char *byte = e->base + e->bytes - 1 - roll(&e->dice, roll(&e->dice, 4) ? e->used : e->bytes);
+		unsigned char *byte = e->base + e->bytes - 1 -
+			roll(&e->dice, roll(&e->dice, 4) ? e->used : e->bytes);
 		PUT(e, *byte, roll_bits(&e->dice));
 	}
 }
@@ -732,7 +764,8 @@ static void write_file(struct enemy *e)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (unsigned char)roll_bits(&e->dice);
-	must(pwrite(e->fd, bytes, 1 + roll(&e->dice, sizeof(bytes)), (off_t)(e->data_bytes + at)) > 0);
+	must(pwrite(e->fd, bytes, 1 + roll(&e->dice, sizeof(bytes)), (off_t)(e->data_bytes + at)) >
+		0);
 }
 
 static void resize(struct enemy *e)

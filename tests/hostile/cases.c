@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cases: every attack once, on an area at rest, and again and again beside victims in several threads and processes; and those that need
- * a scene of their own. Each runs in a process of its own, which main.c gives a time limit.
+ * The cases: every attack once, on an area at rest, and again and again beside victims in several
+ * threads and processes; and those that need a scene of their own. Each runs in a process of its
+ * own, which main.c gives a time limit.
  */
 #include "hostile.h"
 
@@ -47,11 +48,13 @@ static int attach(struct peer *peer, struct party *party)
 	int r = ashmem_import(peer->fd, &area);
 
 	if (r < 0)
-		must(r == -EUCLEAN || r == -EPROTO || r == -EPERM || r == -ETIMEDOUT || r == -EFBIG);
+		must(r == -EUCLEAN || r == -EPROTO || r == -EPERM || r == -ETIMEDOUT ||
+			r == -EFBIG);
 	*party = party_of(peer->target, peer->seed);
 	party->area = area;
 	party->fd = peer->fd;
-	party->is_reader = peer->is_reader || peer->target->is_sealable; /* who imports a sealed area has it read-only */
+	/* who imports a sealed area has it read-only */
+	party->is_reader = peer->is_reader || peer->target->is_sealable;
 	return r;
 }
 
@@ -127,7 +130,8 @@ static void check_lost(struct control_map *map)
 		if (!control_next_lost(map, (uint32_t)at, map->list.pages - 1, &start, &end))
 			break;
 		for (uint32_t page = start; page < end; page++)
-			must(range_find(&map->list, page, &range) == 1 && range.start <= page && (range.flags & RANGE_PURGED));
+			must(range_find(&map->list, page, &range) == 1 && range.start <= page &&
+				(range.flags & RANGE_PURGED));
 	}
 }
 
@@ -242,11 +246,13 @@ static void suffer(struct target *target, const struct rage *rage, uint64_t seed
 {
 	struct worker workers[WORKERS];
 	pid_t attacker = start_process(rage_main, (void *)(uintptr_t)rage);
-	struct peer writer = {target, target->fd, 0, seed + 10, ms}, reader = {target, target->read_only, 1, seed + 11, ms};
+	struct peer writer = {target, target->fd, 0, seed + 10, ms},
+		    reader = {target, target->read_only, 1, seed + 11, ms};
 	pid_t peers[] = {start_process(peer_main, &writer), start_process(peer_main, &reader)};
 
 	for (unsigned i = 0; i < WORKERS; i++) {
-		workers[i] = (struct worker){.party = party_of(target, seed + i), .ms = ms, .uses_bystanders = i == 0};
+		workers[i] = (struct worker){
+			.party = party_of(target, seed + i), .ms = ms, .uses_bystanders = i == 0};
 		workers[i].party.threads = WORKERS;
 		must(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) == 0);
 	}
@@ -264,7 +270,8 @@ void run_during(const struct attack *attack, uint64_t seed, unsigned ms)
 
 	guards_begin();
 	bystanders_make();
-	target_make(&target, (int)(seed % 2), attack->flags & ATTACK_SEALABLE ? ASHMEM_CREATE_ALLOW_SEAL : 0);
+	target_make(&target, (int)(seed % 2),
+		attack->flags & ATTACK_SEALABLE ? ASHMEM_CREATE_ALLOW_SEAL : 0);
 	struct rage rage = {attack, &target, seed, sys_gettid(), (uint32_t)stranger};
 	suffer(&target, &rage, seed, ms);
 	bystanders_check();
@@ -274,7 +281,8 @@ void run_during(const struct attack *attack, uint64_t seed, unsigned ms)
 
 /* -- scenes of their own -- */
 
-static void begin(struct target *target, struct party *party, struct enemy *enemy, int many, uint64_t seed)
+static void begin(struct target *target, struct party *party, struct enemy *enemy, int many,
+	uint64_t seed)
 {
 	guards_begin();
 	bystanders_make();
@@ -309,8 +317,8 @@ static void stopped_owner(uint64_t seed)
 	int64_t digest = ranges_digest(target.area);
 	pid_t owner = start_process(stop_with_the_lock, &target);
 	must(waitpid(owner, &status, WUNTRACED) == owner && WIFSTOPPED(status));
-	static const char *const waiting[] = {"pin", "unpin", "get_pin_status", "hold", "read", "seek", "set_prot",
-		"find_unpinned", "area_get_stats"};
+	static const char *const waiting[] = {"pin", "unpin", "get_pin_status", "hold", "read",
+		"seek", "set_prot", "find_unpinned", "area_get_stats"};
 	for (unsigned i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++) {
 		uint64_t begun = sys_now_ns();
 		must(use(&party, waiting[i]) == -ETIMEDOUT);
@@ -320,7 +328,8 @@ static void stopped_owner(uint64_t seed)
 	must(use(&party, "get_name") == 0);
 	must(use(&party, "map") == 0);
 	must(import_elsewhere(&target, target.fd, 0, seed) == -ETIMEDOUT);
-	must(import_elsewhere(&target, target.read_only, 1, seed) == 0); /* what needs the lock times out */
+	/* what needs the lock times out */
+	must(import_elsewhere(&target, target.read_only, 1, seed) == 0);
 	bystanders_check();
 	/* It goes on, and all is well. */
 	must(kill(owner, SIGCONT) == 0);
@@ -340,7 +349,8 @@ static int hold_again_and_again(void *argument)
 
 	for (;;) {
 		uint32_t free_word = 0;
-		for (uint64_t n = 0; !lock_try(&enemy->control->lock, &free_word, LOCK_TID - 5); n++)
+		for (uint64_t n = 0; !lock_try(&enemy->control->lock, &free_word, LOCK_TID - 5);
+			n++)
 			free_word = 0;
 		sleep_ms((unsigned)(SYS_TIMEOUT_NS / 1000000 * 3 / 4));
 		__atomic_store_n(&enemy->control->lock, 0, __ATOMIC_RELAXED);
@@ -390,15 +400,16 @@ static void many_areas_locked(uint64_t seed)
 }
 
 /*
- * A budget makes a call purge until its limit is kept. One area is locked for ever, and claims much; in another one, each time that a page is
- * freed, there is another.
+ * A budget makes a call purge until its limit is kept. One area is locked for ever, and claims
+ * much; in another one, each time that a page is freed, there is another.
  */
 static void give_one_more(void *argument)
 {
 	struct enemy *enemy = argument;
 	struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[0]);
 
-	range_store(leaf, 0, &(struct range){.pages = 1, .live = 1, .stamp = key_of_stamp(sys_now_ns())});
+	range_store(leaf, 0,
+		&(struct range){.pages = 1, .live = 1, .stamp = key_of_stamp(sys_now_ns())});
 	leaf->count = 1;
 	enemy->root->root = enemy->leaf[0];
 	enemy->root->height = 0;
@@ -455,7 +466,10 @@ static int renew_ranges(void *argument)
 	return 0;
 }
 
-/* At the moment at which it matters: each time pages are freed, the state is as it was before the purge. */
+/*
+ * At the moment at which it matters: each time pages are freed, the state is as it was before the
+ * purge.
+ */
 static void restore_before_punch(void *argument)
 {
 	enemy_restore(argument);
@@ -493,7 +507,10 @@ static void purge_against_renewal(uint64_t seed)
 	bystanders_check();
 }
 
-/* The same with a read lock on everything, so that nothing can be freed and each range is passed over. */
+/*
+ * The same with a read lock on everything, so that nothing can be freed and each range is passed
+ * over.
+ */
 static void purge_past_renewal(uint64_t seed)
 {
 	struct target target;
@@ -558,7 +575,8 @@ static int use_without_right(void *argument)
 
 	(void)argument;
 	if (geteuid() == 0)
-		must(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0);
+		must(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0 &&
+			prctl(PR_SET_DUMPABLE, 1) == 0);
 	must(ashmem_create("target", 16 * target.page, 0, &target.area) == 0);
 	target.fd = fcntl(ashmem_fd(target.area), F_DUPFD_CLOEXEC, 0);
 	party = party_of(&target, 1);
@@ -578,7 +596,10 @@ static void mode_without_rights(uint64_t seed)
 	join_process(start_process(use_without_right, NULL));
 }
 
-/* An area's trailer in a memfd of huge pages, whose pages can be missing: nothing to map. Nothing is tested where there are none. */
+/*
+ * An area's trailer in a memfd of huge pages, whose pages can be missing: nothing to map. Nothing
+ * is tested where there are none.
+ */
 static void huge_pages(uint64_t seed)
 {
 	uint64_t huge = 2 << 20, page = sys_page_size(), pages = 0, bytes = 1;
@@ -587,18 +608,23 @@ static void huge_pages(uint64_t seed)
 	(void)seed;
 	while (pages < (1 << 22) && bytes % huge != 0) {
 		pages += huge / page;
-		bytes = (range_nodes_needed(pages) + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES;
+		bytes = (range_nodes_needed(pages) + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES +
+			CONTROL_BYTES;
 		bytes = (bytes + page - 1) / page * page;
 	}
 	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
 	if (bytes % huge != 0 || fd < 0 || ftruncate(fd, (off_t)(pages * page + bytes)) < 0)
 		return;
-	unsigned char *last = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)(pages * page + bytes - huge));
+	unsigned char *last = mmap(NULL, huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		(off_t)(pages * page + bytes - huge));
 	if (last == MAP_FAILED)
 		return;
 	struct control_id *id = (void *)(last + huge - sizeof(*id));
-	*id = (struct control_id){.size_bytes = pages * page, .page_size = (uint32_t)page, .version = CONTROL_VERSION,
-		.byte_order = 0x01020304, .control_pages = (uint32_t)(bytes / page)};
+	*id = (struct control_id){.size_bytes = pages * page,
+		.page_size = (uint32_t)page,
+		.version = CONTROL_VERSION,
+		.byte_order = 0x01020304,
+		.control_pages = (uint32_t)(bytes / page)};
 	memcpy(id->magic, "ashmem\r\n", 8);
 	must(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0);
 	must(ashmem_import(fd, &area) == -EPROTO);
@@ -632,8 +658,8 @@ static void nodes_that_take_no_memory(uint64_t seed)
 }
 
 /*
- * A tree of eight levels, each node's children all the one node below: a number of ways that no call comes to the end of. The leaf has pinned
- * entries and, if `old`, a range.
+ * A tree of eight levels, each node's children all the one node below: a number of ways that no
+ * call comes to the end of. The leaf has pinned entries and, if `old`, a range.
  */
 static void build_maze(struct enemy *enemy, int old)
 {
@@ -666,13 +692,15 @@ static void build_maze(struct enemy *enemy, int old)
 
 static void maze_of_nodes(uint64_t seed)
 {
-	static const char *const through[] = {"pin", "unpin", "get_pin_status", "find_unpinned", "hold", "shrink", "purge_all"};
+	static const char *const through[] = {
+		"pin", "unpin", "get_pin_status", "find_unpinned", "hold", "shrink", "purge_all"};
 	struct target target;
 	struct enemy enemy;
 
 	guards_begin();
 	bystanders_make();
-	target_make_huge(&target, (uint64_t)1 << 31); /* so that there could be hundreds of millions of nodes */
+	/* so that there could be hundreds of millions of nodes */
+	target_make_huge(&target, (uint64_t)1 << 31);
 	enemy_map(&enemy, target.fd, target.pages * target.page, seed);
 	must(sys_lock_range(target.fd, SYS_LOCK_NONE, 0, 0) == 0);
 	struct party party = party_of(&target, seed);
@@ -698,7 +726,10 @@ static void maze_of_nodes(uint64_t seed)
 	bystanders_check();
 }
 
-/* Every second page of a large area is lost: a pin tells it, page by page, and asks the kernel for no more than pages of the bitmap. */
+/*
+ * Every second page of a large area is lost: a pin tells it, page by page, and asks the kernel for
+ * no more than pages of the bitmap.
+ */
 static void bitmap_full_of_losses(uint64_t seed)
 {
 	enum { PAGES = 1 << 24 };
@@ -720,11 +751,13 @@ static void bitmap_full_of_losses(uint64_t seed)
 			leaf->entry[i].live = 0; /* marked as purged */
 	uint64_t begun = sys_now_ns(), before = seeks;
 	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_WAS_PURGED);
-	must(count == 3 && lost[1].offset == 2 * target.page && lost[2].offset + lost[2].length == (PAGES - 1) * target.page);
+	must(count == 3 && lost[1].offset == 2 * target.page &&
+		lost[2].offset + lost[2].length == (PAGES - 1) * target.page);
 	if (seeks - before > PAGES / 8 / target.page + 8)
 		fail("%" PRIu64 " system calls to read the bitmap", seeks - before);
 	must(sys_now_ns() - begun < SLACK_NS);
-	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_NOT_PURGED && count == 0);
+	must(ashmem_pin_lost(target.area, 0, 0, lost, 3, &count) == ASHMEM_NOT_PURGED &&
+		count == 0);
 	/* The same for a recovery, which forgets them all. */
 	memset(enemy.lost, 0x55, PAGES / 8);
 	enemy.control->lock = LOCK_DEAD;
@@ -732,7 +765,10 @@ static void bitmap_full_of_losses(uint64_t seed)
 	must(ashmem_get_pin_status(target.area, 0, 0) == ASHMEM_IS_PINNED);
 	must(seeks - before <= PAGES / 8 / target.page + 8);
 	must(sys_now_ns() - begun < SLACK_NS);
-	check_lost(&(struct control_map){.list = enemy.list, .lost = enemy.lost, .fd = target.fd, .data_bytes = enemy.data_bytes,
+	check_lost(&(struct control_map){.list = enemy.list,
+		.lost = enemy.lost,
+		.fd = target.fd,
+		.data_bytes = enemy.data_bytes,
 		.page_shift = (uint32_t)__builtin_ctzll(target.page)});
 	bystanders_check();
 }
@@ -744,7 +780,10 @@ static void *shrink_until_told(void *argument)
 	return NULL;
 }
 
-/* A reader with a great many locks makes each look for locks slow: pins do not wait for a whole purge. */
+/*
+ * A reader with a great many locks makes each look for locks slow: pins do not wait for a whole
+ * purge.
+ */
 static void locks_that_take_long(uint64_t seed)
 {
 	struct target target;

@@ -2,8 +2,9 @@
 /*
  * Guards around what the library maps, and memory of our own to look after.
  *
- * The linker sends the library's mmap and munmap here (--wrap). A mapping of a file gets a megabyte before and behind it that nobody may touch,
- * so an index that leaves the area faults there instead of meeting something by chance.
+ * The linker sends the library's mmap and munmap here (--wrap). A mapping of a file gets a megabyte
+ * before and behind it that nobody may touch, so an index that leaves the area faults there instead
+ * of meeting something by chance.
  */
 #include "hostile.h"
 
@@ -52,7 +53,8 @@ void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (room == MAP_FAILED)
 		return room;
-	void *mapped = __real_mmap64(room + GUARD_BYTES, length, prot, flags | MAP_FIXED, fd, offset);
+	void *mapped =
+		__real_mmap64(room + GUARD_BYTES, length, prot, flags | MAP_FIXED, fd, offset);
 	if (mapped == MAP_FAILED || !guarded_swap(NULL, mapped)) {
 		__real_munmap(room, inside + 2 * GUARD_BYTES);
 		return MAP_FAILED;
@@ -63,7 +65,8 @@ void *__wrap_mmap64(void *addr, size_t length, int prot, int flags, int fd, off_
 int __wrap_munmap(void *addr, size_t length)
 {
 	if (guarded_swap(addr, NULL))
-		return __real_munmap((char *)addr - GUARD_BYTES, whole_pages(length) + 2 * GUARD_BYTES);
+		return __real_munmap((char *)addr - GUARD_BYTES,
+			whole_pages(length) + 2 * GUARD_BYTES);
 	return __real_munmap(addr, length);
 }
 

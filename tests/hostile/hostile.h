@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hostile-peer test: attackers who hold an area's writable descriptor write anything into its control block, at any time, or use
- * system calls against it, while victims call every public function, under the address and undefined-behaviour sanitizers.
+ * The hostile-peer test: attackers who hold an area's writable descriptor write anything into its
+ * control block, at any time, or use system calls against it, while victims call every public
+ * function, under the address and undefined-behaviour sanitizers.
  *
- * What must hold whatever the attacker does: no crash, no sanitizer report, every call back within its bound with an answer that its
- * documentation names, no access outside the area, other areas of the same process untouched and usable.
+ * What must hold whatever the attacker does: no crash, no sanitizer report, every call back within
+ * its bound with an answer that its documentation names, no access outside the area, other areas of
+ * the same process untouched and usable.
  *
- * Built with the library's sources and a shorter wait for peers (SYS_TIMEOUT_NS), so that bounds can be seen to hold in little time.
+ * Built with the library's sources and a shorter wait for peers (SYS_TIMEOUT_NS), so that bounds
+ * can be seen to hold in little time.
  */
 #ifndef TESTS_HOSTILE_H
 #define TESTS_HOSTILE_H
@@ -37,10 +40,10 @@ uint64_t roll_bits(struct dice *dice);
 
 /* Say what is wrong, and end this process as failed. */
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-#define must(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			fail("%s:%d: %s", __FILE__, __LINE__, #condition);                         \
+#define must(condition)                                                    \
+	do {                                                               \
+		if (!(condition))                                          \
+			fail("%s:%d: %s", __FILE__, __LINE__, #condition); \
 	} while (0)
 
 /* A child that dies with its parent and ends with fn's return; fn's answer is its exit status. */
@@ -52,7 +55,10 @@ void sleep_ms(unsigned ms);
 
 /* -- guards.c -- */
 
-/* Memory of our own that nothing may change; the mappings that the library makes lie between pages that nobody may touch. */
+/*
+ * Memory of our own that nothing may change; the mappings that the library makes lie between pages
+ * that nobody may touch.
+ */
 void guards_begin(void);
 void guards_check(void);
 /* Called each time the library is about to free pages, if set. */
@@ -75,12 +81,18 @@ struct target {
 	int is_sealable;
 };
 
-/* With many ranges the tree has two levels above its leaves; marks, pinned entries and partly purged ranges are among them. */
+/*
+ * With many ranges the tree has two levels above its leaves; marks, pinned entries and partly
+ * purged ranges are among them.
+ */
 void target_make(struct target *target, int many_ranges, uint32_t flags);
 /* A sparse area of so many pages with a few ranges. */
 void target_make_huge(struct target *target, uint64_t pages);
 
-/* Other areas of the same process, that nothing may happen to: one is only looked at, one is used all the time. */
+/*
+ * Other areas of the same process, that nothing may happen to: one is only looked at, one is used
+ * all the time.
+ */
 void bystanders_make(void);
 void bystanders_use(struct dice *dice);
 /* Check every page of data and state; `purges`: unpinned pages may have been purged meanwhile. */
@@ -98,7 +110,7 @@ struct enemy {
 	struct range_root *root;
 	struct range_list list; /* where nodes and journal lie */
 	unsigned char *base, *image;
-	uint64_t *lost; /* the bitmap of lost pages */
+	uint64_t *lost;     /* the bitmap of lost pages */
 	size_t bytes, used; /* of the mapping; of its end that is in use, which `image` has */
 	uint64_t data_bytes;
 	uint32_t inner[NODES_MAX], inner_count, leaf[NODES_MAX], leaf_count;
@@ -158,7 +170,10 @@ void use_for(struct party *party, unsigned ms);
 int64_t use(struct party *party, const char *call);
 /* All ranges as find_unpinned tells them, as a number; -1 if that fails. */
 int64_t ranges_digest(struct ashmem_area *area);
-/* What /proc says of memory for those who watch for pressure: that there is hardly any. Before there are victims. */
+/*
+ * What /proc says of memory for those who watch for pressure: that there is hardly any. Before
+ * there are victims.
+ */
 void victims_prepare(void);
 
 /* -- cases.c -- */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds: see kinds.h. Areas are made by the library; files that are nearly areas are copies of one. */
+/*
+ * The kinds: see kinds.h. Areas are made by the library; files that are nearly areas are copies of
+ * one.
+ */
 #include "kinds.h"
 
 #include <ashmem/ashmem.h>
@@ -119,7 +122,8 @@ int forged_area(uint64_t pages)
 	close(area);
 	id.size_bytes = pages * page;
 	fd = memfd(bytes, 0);
-	if (fd >= 0 && pwrite(fd, &id, sizeof(id), (off_t)(bytes - sizeof(id))) != (ssize_t)sizeof(id))
+	if (fd >= 0 &&
+		pwrite(fd, &id, sizeof(id), (off_t)(bytes - sizeof(id))) != (ssize_t)sizeof(id))
 		return -1;
 	return fd;
 }
@@ -136,9 +140,11 @@ static int forged_and_resized(off_t by)
 	struct stat status;
 
 	if (fd < 0 || fstat(fd, &status) < 0 ||
-		pread(fd, &id, sizeof(id), status.st_size - (off_t)sizeof(id)) != (ssize_t)sizeof(id) ||
+		pread(fd, &id, sizeof(id), status.st_size - (off_t)sizeof(id)) !=
+			(ssize_t)sizeof(id) ||
 		ftruncate(fd, status.st_size + by) < 0 ||
-		pwrite(fd, &id, sizeof(id), status.st_size + by - (off_t)sizeof(id)) != (ssize_t)sizeof(id) ||
+		pwrite(fd, &id, sizeof(id), status.st_size + by - (off_t)sizeof(id)) !=
+			(ssize_t)sizeof(id) ||
 		fcntl(fd, F_ADD_SEALS, SIZE_SEALS) < 0)
 		return -1;
 	return fd;
@@ -160,7 +166,9 @@ static int forged_with(size_t offset, const void *bytes, size_t count)
 	struct stat status;
 
 	if (fd < 0 || fstat(fd, &status) < 0 ||
-		pwrite(fd, bytes, count, status.st_size - (off_t)sizeof(struct control) + (off_t)offset) != (ssize_t)count ||
+		pwrite(fd, bytes, count,
+			status.st_size - (off_t)sizeof(struct control) + (off_t)offset) !=
+			(ssize_t)count ||
 		fcntl(fd, F_ADD_SEALS, SIZE_SEALS) < 0)
 		return -1;
 	return fd;
@@ -312,7 +320,8 @@ const struct kind kinds[] = {
 	{"a forged area that is too short", a_forged_area_too_short, -EUCLEAN},
 	{"a forged area of no size", a_forged_area_of_no_size, -EUCLEAN},
 	{"a forged area of another version", a_forged_area_of_another_version, -EPROTO},
-	{"a forged area with a mask that is none", a_forged_area_with_a_mask_that_is_none, -EUCLEAN},
+	{"a forged area with a mask that is none", a_forged_area_with_a_mask_that_is_none,
+		-EUCLEAN},
 	{"an area that is locked", an_area_that_is_locked, -ETIMEDOUT},
 	{"a pipe to read", a_pipe_to_read, -EINVAL},
 	{"a pipe to write", a_pipe_to_write, -EBADF},
@@ -339,7 +348,8 @@ int send_kinds(int socket_fd, const int *fds, unsigned count, unsigned bytes)
 		char bytes[CMSG_SPACE(253 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec io = {.iov_base = (void *)(uintptr_t)payload, .iov_len = bytes < 16 ? bytes : 16};
+	struct iovec io = {
+		.iov_base = (void *)(uintptr_t)payload, .iov_len = bytes < 16 ? bytes : 16};
 	struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1};
 
 	if (count > 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of every kind that a peer can send, and what ashmem_recv() must answer: for the cases of sockets.c, and the fuzzer.
+ * Descriptors of every kind that a peer can send, and what ashmem_recv() must answer: for the cases
+ * of sockets.c, and the fuzzer.
  */
 #ifndef TESTS_HOSTILE_KINDS_H
 #define TESTS_HOSTILE_KINDS_H

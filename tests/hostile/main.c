@@ -4,8 +4,9 @@
  *
  * usage: hostile [--seed N] [--ms N] [--rounds N] [--list] [NAME...]
  *
- * NAME chooses cases whose name contains it; --ms is how long each attack goes on beside victims; --seed repeats a run as far as chance
- * goes (processes and threads come in another order each time). Ends with `N passed, N failed, N skipped`.
+ * NAME chooses cases whose name contains it; --ms is how long each attack goes on beside victims;
+ * --seed repeats a run as far as chance goes (processes and threads come in another order each
+ * time). Ends with `N passed, N failed, N skipped`.
  */
 #include "hostile.h"
 
@@ -136,7 +137,8 @@ static void run_case(struct plan *plan, enum kind kind, unsigned index)
 	/* A case has the same seed whatever else is run. */
 	uint64_t seed = plan->seed * 1000003 + index * 8 + kind;
 
-	snprintf(case_name, sizeof(case_name), forms[kind], kind == SPECIAL ? specials[index].name : attacks[index].name);
+	snprintf(case_name, sizeof(case_name), forms[kind],
+		kind == SPECIAL ? specials[index].name : attacks[index].name);
 	if (!is_chosen(plan, case_name))
 		return;
 	if (plan->is_list) {
@@ -165,7 +167,8 @@ static void run_case(struct plan *plan, enum kind kind, unsigned index)
 	}
 	plan->failed++;
 	printf("FAILED: %s: %s (status %#x); again: --seed %" PRIu64 " '%s'\n", case_name,
-		status == -1 ? "no end within its time" : "see above", (unsigned)status, plan->seed, case_name);
+		status == -1 ? "no end within its time" : "see above", (unsigned)status, plan->seed,
+		case_name);
 }
 
 int main(int argc, char **argv)

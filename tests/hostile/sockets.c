@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What a peer can send over a socket: descriptors of every kind, none, and too many. Nothing of it may stay open, or wait. */
+/*
+ * What a peer can send over a socket: descriptors of every kind, none, and too many. Nothing of it
+ * may stay open, or wait.
+ */
 #include "hostile.h"
 
 #include <dirent.h>
@@ -125,15 +128,21 @@ void no_room_for_descriptors(uint64_t seed)
 			int r = ashmem_recv(ends[1], &area);
 			limit.rlim_cur = limit.rlim_max;
 			must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-			int want = room == 0 ? -EMFILE : count > 1 ? -EBADMSG : room == 1 ? -EMFILE : 0;
+			int want = room == 0 ? -EMFILE
+				: count > 1  ? -EBADMSG
+				: room == 1  ? -EMFILE
+					     : 0;
 			if (r != want)
-				fail("%u descriptors with room for %u: %d, not %d", count, room, r, want);
+				fail("%u descriptors with room for %u: %d, not %d", count, room, r,
+					want);
 			ashmem_close(area);
 			must(open_descriptors() == before);
 		}
 }
 
-/* The last close of a TCP socket waits, if it has data that nobody takes and its maker wants that. */
+/*
+ * The last close of a TCP socket waits, if it has data that nobody takes and its maker wants that.
+ */
 void a_socket_that_lingers(uint64_t seed)
 {
 	static const char block[65536];
@@ -144,7 +153,8 @@ void a_socket_that_lingers(uint64_t seed)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	(void)seed;
-	if (listener < 0 || bind(listener, (struct sockaddr *)&place, length) < 0 || listen(listener, 1) < 0 ||
+	if (listener < 0 || bind(listener, (struct sockaddr *)&place, length) < 0 ||
+		listen(listener, 1) < 0 ||
 		getsockname(listener, (struct sockaddr *)&place, &length) < 0 ||
 		connect(fd, (struct sockaddr *)&place, length) < 0)
 		return; /* nothing is tested where there is no network */

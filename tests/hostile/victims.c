@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What victims do: every public function, with good arguments. Each answer must be one that the headers name for the call, and come within the
- * bound that docs/security.md tells, which the table below has in units of SYS_TIMEOUT_NS.
+ * What victims do: every public function, with good arguments. Each answer must be one that the
+ * headers name for the call, and come within the bound that docs/security.md tells, which the table
+ * below has in units of SYS_TIMEOUT_NS.
  */
 #include "hostile.h"
 
@@ -34,7 +35,10 @@ static int64_t call_pin(struct party *p)
 	return ashmem_pin(p->area, offset, length);
 }
 
-/* What is told to be lost lies within the range, in order, whatever the bitmap says at which moment. */
+/*
+ * What is told to be lost lies within the range, in order, whatever the bitmap says at which
+ * moment.
+ */
 static int64_t call_pin_lost(struct party *p)
 {
 	enum { EXTENTS = 12 };
@@ -53,7 +57,8 @@ static int64_t call_pin_lost(struct party *p)
 	must(count <= capacity && (r == ASHMEM_WAS_PURGED || count == 0));
 	at = offset;
 	for (uint32_t i = 0; i < count; i++) {
-		must(lost[i].offset >= at && lost[i].length > 0 && (lost[i].offset | lost[i].length) % p->page == 0);
+		must(lost[i].offset >= at && lost[i].length > 0 &&
+			(lost[i].offset | lost[i].length) % p->page == 0);
 		at = lost[i].offset + lost[i].length;
 	}
 	must(at <= (length ? offset + length : p->pages * p->page));
@@ -73,7 +78,8 @@ static int64_t call_unpin_with(struct party *p)
 	uint64_t offset, length;
 
 	draw(p, &offset, &length);
-	return ashmem_unpin_with(p->area, offset, length, (uint32_t)roll(&p->dice, 8), (uint32_t)roll(&p->dice, 2));
+	return ashmem_unpin_with(p->area, offset, length, (uint32_t)roll(&p->dice, 8),
+		(uint32_t)roll(&p->dice, 2));
 }
 
 static int64_t call_status(struct party *p)
@@ -92,7 +98,8 @@ static int64_t call_hold(struct party *p)
 	int r = ashmem_hold(p->area, offset, length);
 	if (r < 0)
 		return r;
-	int released = ashmem_release(p->area, offset, length, roll(&p->dice, 2) ? 0 : ASHMEM_RELEASE_LOST);
+	int released = ashmem_release(p->area, offset, length,
+		roll(&p->dice, 2) ? 0 : ASHMEM_RELEASE_LOST);
 	/* Another thread of this handle may have released the same pages. */
 	return released < 0 && released != -EINVAL ? released : r;
 }
@@ -108,7 +115,8 @@ static int64_t call_hold_purged(struct party *p)
 		r = ashmem_purge_all() < 0 ? 0 : ashmem_hold(p->area, offset, length);
 	if (r <= 0)
 		return r;
-	int released = ashmem_release(p->area, offset, length, roll(&p->dice, 4) ? 0 : ASHMEM_RELEASE_LOST);
+	int released = ashmem_release(p->area, offset, length,
+		roll(&p->dice, 4) ? 0 : ASHMEM_RELEASE_LOST);
 	return released < 0 && released != -EINVAL ? released : r;
 }
 
@@ -144,7 +152,8 @@ static int64_t call_map(struct party *p)
 
 static int64_t call_populate(struct party *p)
 {
-	uint64_t first = roll(&p->dice, p->pages), count = 1 + roll(&p->dice, p->pages - first < 40 ? p->pages - first : 40);
+	uint64_t first = roll(&p->dice, p->pages),
+		 count = 1 + roll(&p->dice, p->pages - first < 40 ? p->pages - first : 40);
 	void *addr = NULL;
 	int r = ashmem_map(p->area, first * p->page, count * p->page, PROT_READ, MAP_SHARED, &addr);
 
@@ -172,7 +181,8 @@ static int64_t call_pread(struct party *p)
 {
 	unsigned char bytes[64];
 
-	int64_t got = ashmem_pread(p->area, bytes, sizeof(bytes), roll(&p->dice, p->pages * p->page + 100));
+	int64_t got = ashmem_pread(p->area, bytes, sizeof(bytes),
+		roll(&p->dice, p->pages * p->page + 100));
 	must(got <= (int64_t)sizeof(bytes));
 	return got;
 }
@@ -181,7 +191,8 @@ static int64_t call_seek(struct party *p)
 {
 	static const int whences[] = {SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE};
 
-	return ashmem_seek(p->area, (int64_t)roll(&p->dice, p->pages * p->page) - (roll(&p->dice, 4) ? 0 : 5000),
+	return ashmem_seek(p->area,
+		(int64_t)roll(&p->dice, p->pages * p->page) - (roll(&p->dice, 4) ? 0 : 5000),
 		whences[roll(&p->dice, 5)]);
 }
 
@@ -223,7 +234,8 @@ static int64_t call_set_prot(struct party *p)
 
 static int64_t call_find(struct party *p)
 {
-	uint64_t from = roll(&p->dice, 2) ? 0 : roll(&p->dice, p->pages * p->page), offset = 0, length = 0, steps = 0;
+	uint64_t from = roll(&p->dice, 2) ? 0 : roll(&p->dice, p->pages * p->page), offset = 0,
+		 length = 0, steps = 0;
 	uint32_t state = 0;
 	int64_t r;
 
@@ -286,7 +298,8 @@ static int64_t call_budget(struct party *p)
 	int64_t r = ashmem_unpin(p->area, offset, length);
 	must(ashmem_budget_get_usage(budget, &usage) == 0);
 	/* An area counts for no more than its pages, whatever it says. */
-	must(usage.areas <= 1 && usage.unpinned_bytes <= p->pages * p->page && usage.all_bytes <= p->pages * p->page);
+	must(usage.areas <= 1 && usage.unpinned_bytes <= p->pages * p->page &&
+		usage.all_bytes <= p->pages * p->page);
 	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
 	limits.unpinned_bytes = limits.all_bytes = 0;
 	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
@@ -309,8 +322,11 @@ static int64_t scan_cache(void *userdata, uint64_t pages)
 static int64_t call_shrinker(struct party *p)
 {
 	uint64_t scanned = 0;
-	struct ashmem_shrinker_options options = {.struct_size = sizeof(options), .name = "cache",
-		.count = count_cache, .scan = scan_cache, .userdata = &scanned};
+	struct ashmem_shrinker_options options = {.struct_size = sizeof(options),
+		.name = "cache",
+		.count = count_cache,
+		.scan = scan_cache,
+		.userdata = &scanned};
 	struct ashmem_shrinker *shrinker = NULL;
 
 	must(ashmem_shrinker_register(&options, &shrinker) == 0);
@@ -327,7 +343,8 @@ static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, u
 
 	if (area != p->area)
 		return;
-	must(length > 0 && (offset | length) % p->page == 0 && offset + length <= p->pages * p->page);
+	must(length > 0 && (offset | length) % p->page == 0 &&
+		offset + length <= p->pages * p->page);
 	ashmem_pin(area, offset, length);
 	ashmem_unpin_with(area, offset, length, ASHMEM_PRIORITY_LAST, ASHMEM_ORDER_FIFO);
 }
@@ -378,7 +395,8 @@ void victims_prepare(void)
 /* Memory is always short here: each dispatch purges, and unpins meanwhile. */
 static int64_t call_pressure(struct party *p)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof(options), .source = "available"};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof(options), .source = "available"};
 	struct ashmem_pressure *pressure = NULL;
 	uint64_t offset, length;
 
@@ -498,7 +516,8 @@ static const struct {
 	{"export_read_only", call_export, 2, 0, {DAMAGE, EACCES, ENOTSUP}, {NO_ERROR}},
 	{"seal", call_seal, 1, 0, {DAMAGE, EPERM}, {EACCES}},
 	{"import", call_import, 1, 0, {DAMAGE, EPERM, EPROTO, EFBIG}, {NO_ERROR}},
-	{"send, recv", call_send, 2, 0, {DAMAGE, EPERM, EPROTO, EFBIG, EACCES, ENOTSUP}, {NO_ERROR}},
+	{"send, recv", call_send, 2, 0, {DAMAGE, EPERM, EPROTO, EFBIG, EACCES, ENOTSUP},
+		{NO_ERROR}},
 	{"create, close", call_create, 0, 0, {NO_ERROR}, {NO_ERROR}},
 };
 enum { CALLS = sizeof(calls) / sizeof(calls[0]) };
@@ -521,8 +540,10 @@ static int64_t make_call(struct party *p, unsigned which)
 	p->calls++;
 	p->timeouts += r == -ETIMEDOUT;
 	p->damages += r == -EUCLEAN;
-	if (r < 0 && !is_among(calls[which].errors, r) && !(p->is_reader && is_among(calls[which].reader, r)))
-		fail("%s%s answers %" PRId64, p->is_reader ? "a reader's " : "", calls[which].name, r);
+	if (r < 0 && !is_among(calls[which].errors, r) &&
+		!(p->is_reader && is_among(calls[which].reader, r)))
+		fail("%s%s answers %" PRId64, p->is_reader ? "a reader's " : "", calls[which].name,
+			r);
 	if (took > (uint64_t)calls[which].waits * queue * SYS_TIMEOUT_NS + SLACK_NS)
 		fail("%s took %" PRIu64 " ms", calls[which].name, took / 1000000);
 	return r;
@@ -542,7 +563,8 @@ void use_for(struct party *p, unsigned ms)
 
 	/* Pins are most of what a cache does. */
 	while (sys_now_ns() < end)
-		make_call(p, (unsigned)(roll(&p->dice, 2) ? roll(&p->dice, 4) : roll(&p->dice, CALLS)));
+		make_call(p,
+			(unsigned)(roll(&p->dice, 2) ? roll(&p->dice, 4) : roll(&p->dice, CALLS)));
 }
 
 int64_t use(struct party *p, const char *call)

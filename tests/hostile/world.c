@@ -95,7 +95,8 @@ static int is_zero(const unsigned char *data, uint64_t index)
 	return 1;
 }
 
-static void make_bystander(const char *name, uint64_t pages, struct ashmem_area **area, unsigned char **data)
+static void make_bystander(const char *name, uint64_t pages, struct ashmem_area **area,
+	unsigned char **data)
 {
 	void *mapped = NULL;
 
@@ -133,7 +134,8 @@ void bystanders_use(struct dice *dice)
 	must(r == ASHMEM_NOT_PURGED || r == ASHMEM_WAS_PURGED);
 	for (uint64_t i = first; i < first + count; i++) {
 		if (!is_filled(busy.data, i) && r == ASHMEM_NOT_PURGED)
-			fail("a bystander's page %d was not purged, and is not what it was", (int)i);
+			fail("a bystander's page %d was not purged, and is not what it was",
+				(int)i);
 		fill(busy.data, i);
 	}
 	must(ashmem_get_pin_status(busy.area, 0, 0) == ASHMEM_IS_PINNED);

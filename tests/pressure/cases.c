@@ -5,7 +5,9 @@
 #include "pressure/watch.h"
 
 /* What a plan has unless it says otherwise. */
-#define PLAN .limit_mib = 96, .fill_mib = 1024, .range_kib = 256, .areas = 1, .processes = 1, .threads = 1
+#define PLAN                                                                             \
+	.limit_mib = 96, .fill_mib = 1024, .range_kib = 256, .areas = 1, .processes = 1, \
+	.threads = 1
 
 #pragma GCC diagnostic ignored "-Woverride-init"
 #ifdef __clang__
@@ -23,9 +25,11 @@ const struct plan plans[] = {
 	{PLAN, .name = "two-processes", .relief = RELIEF_THREAD, .processes = 2},
 	{PLAN, .name = "four-threads", .relief = RELIEF_THREAD, .threads = 4},
 	{PLAN, .name = "file-pages", .relief = RELIEF_THREAD, .file_mib = 128},
-	{PLAN, .name = "small-limit", .relief = RELIEF_THREAD, .limit_mib = 16, .range_kib = 64, .fill_mib = 512},
+	{PLAN, .name = "small-limit", .relief = RELIEF_THREAD, .limit_mib = 16, .range_kib = 64,
+		.fill_mib = 512},
 	{PLAN, .name = "nested", .relief = RELIEF_THREAD, .nested = 1},
-	{PLAN, .name = "pulses", .relief = RELIEF_THREAD, .set_mib = 64, .pulse_mib = 48, .range_kib = 64},
+	{PLAN, .name = "pulses", .relief = RELIEF_THREAD, .set_mib = 64, .pulse_mib = 48,
+		.range_kib = 64},
 };
 
 const int plan_count = sizeof plans / sizeof plans[0];

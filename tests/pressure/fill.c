@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process under the limit: makes areas of the size of all its data, fills range after range and unpins each when it is full.
- * Of every eight ranges it uses an older one again: pins it, compares every word if the answer is that it was not purged, fills
- * it anew if it was. A plan can add processes, threads, a file that is read, other memory that comes and goes.
+ * The process under the limit: makes areas of the size of all its data, fills range after range and
+ * unpins each when it is full. Of every eight ranges it uses an older one again: pins it, compares
+ * every word if the answer is that it was not purged, fills it anew if it was. A plan can add
+ * processes, threads, a file that is read, other memory that comes and goes.
  *
- * A range belongs to whoever set its `in_use`; pins are a state and not a count, so two at a time would spoil each other's.
+ * A range belongs to whoever set its `in_use`; pins are a state and not a count, so two at a time
+ * would spoil each other's.
  */
 #include "pressure/watch.h"
 
@@ -32,7 +34,10 @@ struct filler {
 	struct ashmem_pressure *pressure;
 	uint64_t range_bytes;
 	uint32_t ranges, in_area, workers;
-	struct { struct ashmem_area *area; unsigned char *base; } areas[AREAS_MAX];
+	struct {
+		struct ashmem_area *area;
+		unsigned char *base;
+	} areas[AREAS_MAX];
 	int file_fd;
 };
 
@@ -70,7 +75,8 @@ static struct ashmem_area *area_of(const struct filler *f, uint32_t range, uint6
 
 static uint64_t *words_of(const struct filler *f, uint32_t range)
 {
-	return (uint64_t *)(f->areas[range / f->in_area].base + range % f->in_area * f->range_bytes);
+	return (uint64_t *)(f->areas[range / f->in_area].base +
+		range % f->in_area * f->range_bytes);
 }
 
 /* Never 0, as a purged page reads, and never that of another place. */
@@ -138,7 +144,8 @@ static void pulse(struct worker *w, uint32_t step)
 	if (!all || w->number != 0)
 		return;
 	if (!w->pulse && step / (all / grain) % 2 == 1) {
-		w->pulse = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		w->pulse =
+			mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		must(w->pulse == MAP_FAILED ? -errno : 0, "mmap");
 		w->pulse_bytes = 0;
 	}
@@ -275,14 +282,17 @@ static void make_areas(struct filler *f)
 	for (uint32_t i = 0; i < f->plan->areas; i++) {
 		void *base;
 		must(ashmem_create("pressure", bytes, 0, &f->areas[i].area), "create");
-		must(ashmem_map(f->areas[i].area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &base), "map");
+		must(ashmem_map(f->areas[i].area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			     &base),
+			"map");
 		f->areas[i].base = base;
 	}
 }
 
 static void begin_relief(struct filler *f)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = f->plan->source};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = f->plan->source};
 
 	if (f->plan->relief == RELIEF_NONE)
 		return;
@@ -343,16 +353,21 @@ static pid_t start_process(struct filler *f, uint32_t number)
 	_exit(FILL_OK);
 }
 
-void fill_run(const struct plan *plan, const struct group *group, struct score *score, const char *file)
+void fill_run(const struct plan *plan, const struct group *group, struct score *score,
+	const char *file)
 {
 	static struct filler f;
 	pid_t children[WORKERS_MAX];
 	int status, peers_ok = 1;
 
-	f = (struct filler){.plan = plan, .group = group, .score = score,
-		.range_bytes = (uint64_t)plan->range_kib << 10, .file_fd = -1};
+	f = (struct filler){.plan = plan,
+		.group = group,
+		.score = score,
+		.range_bytes = (uint64_t)plan->range_kib << 10,
+		.file_fd = -1};
 	f.workers = plan->processes * plan->threads;
-	f.ranges = (uint32_t)((plan->set_mib ? plan->set_mib : plan->fill_mib) * MIB / f.range_bytes);
+	f.ranges =
+		(uint32_t)((plan->set_mib ? plan->set_mib : plan->fill_mib) * MIB / f.range_bytes);
 	f.in_area = (f.ranges + plan->areas - 1) / plan->areas;
 	if (f.ranges > RANGES_MAX || plan->areas > AREAS_MAX || f.workers > WORKERS_MAX)
 		must(-E2BIG, plan->name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The limit that a run is under. A cgroup of our own is made inside the one we are in, and removed afterwards.
+ * The limit that a run is under. A cgroup of our own is made inside the one we are in, and removed
+ * afterwards.
  */
 #include "pressure/watch.h"
 
@@ -111,10 +112,13 @@ const char *group_obstacle(enum place place)
 	int version = place == PLACE_V1 ? 1 : 2, fd;
 
 	if (place == PLACE_GUEST)
-		return getenv("PRESSURE_WHOLE_SYSTEM") ? NULL : "only in a virtual machine may all memory be filled";
+		return getenv("PRESSURE_WHOLE_SYSTEM")
+			? NULL
+			: "only in a virtual machine may all memory be filled";
 	own_directory(version, directory, sizeof directory);
 	if (!directory[0])
-		return version == 1 ? "no memory controller of cgroup version 1" : "no cgroup version 2";
+		return version == 1 ? "no memory controller of cgroup version 1"
+				    : "no cgroup version 2";
 	if (version == 2) {
 		fd = open_text(directory, "cgroup.subtree_control");
 		if (fd < 0)
@@ -147,8 +151,9 @@ static void make_guest(struct group *group)
 
 static void set_limit(const struct group *group, const char *directory)
 {
-	static const char *const names[] = {
-		[PLACE_V1] = "memory.limit_in_bytes", [PLACE_MAX] = "memory.max", [PLACE_HIGH] = "memory.high"};
+	static const char *const names[] = {[PLACE_V1] = "memory.limit_in_bytes",
+		[PLACE_MAX] = "memory.max",
+		[PLACE_HIGH] = "memory.high"};
 
 	must(write_number(directory, names[group->place], group->limit_bytes), names[group->place]);
 }
@@ -159,24 +164,28 @@ void group_make(struct group *group, enum place place, const struct plan *plan)
 	char parent[PATH_MAX / 2];
 	int version = place == PLACE_V1 ? 1 : 2;
 
-	*group = (struct group){.place = place, .limit_bytes = plan->limit_mib * MIB, .stat_fd = -1};
+	*group =
+		(struct group){.place = place, .limit_bytes = plan->limit_mib * MIB, .stat_fd = -1};
 	if (place == PLACE_GUEST) {
 		make_guest(group);
 		return;
 	}
 	own_directory(version, parent, sizeof parent);
 	if (plan->nested) {
-		snprintf(group->outer, sizeof group->outer, "%s/ashmem-pressure-%d.%d", parent, getpid(), ++serial);
+		snprintf(group->outer, sizeof group->outer, "%s/ashmem-pressure-%d.%d", parent,
+			getpid(), ++serial);
 		must(mkdir(group->outer, 0755) < 0 ? -errno : 0, group->outer);
 		if (version == 2)
-			must(write_text(group->outer, "cgroup.subtree_control", "+memory"), "subtree_control");
+			must(write_text(group->outer, "cgroup.subtree_control", "+memory"),
+				"subtree_control");
 	}
 	snprintf(group->path, sizeof group->path, "%s/ashmem-pressure-%d.%d",
 		plan->nested ? group->outer : parent, getpid(), ++serial);
 	must(mkdir(group->path, 0755) < 0 ? -errno : 0, group->path);
 	const char *limited = plan->nested ? group->outer : group->path;
 	set_limit(group, limited);
-	group->usage_fd = open_text(limited, version == 1 ? "memory.usage_in_bytes" : "memory.current");
+	group->usage_fd =
+		open_text(limited, version == 1 ? "memory.usage_in_bytes" : "memory.current");
 	group->stat_fd = open_text(limited, "memory.stat");
 	must(group->usage_fd, "usage");
 	must(group->stat_fd, "memory.stat");
@@ -217,8 +226,8 @@ uint64_t group_used(const struct group *group, int with_files)
 		return used;
 	read_text(group->stat_fd, text, sizeof text);
 	files = group->place == PLACE_V1
-			? number_of(text, "total_inactive_file ") + number_of(text, "total_active_file ")
-			: number_of(text, "inactive_file ") + number_of(text, "active_file ");
+		? number_of(text, "total_inactive_file ") + number_of(text, "total_active_file ")
+		: number_of(text, "inactive_file ") + number_of(text, "active_file ");
 	return used - (files < used ? files : used);
 }
 

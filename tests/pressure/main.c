@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fills caches under real limits and prints a table: which source acted, how long shortage lasted, how much was purged
- * against how much had to be, how often the kernel killed.
+ * Fills caches under real limits and prints a table: which source acted, how long shortage lasted,
+ * how much was purged against how much had to be, how often the kernel killed.
  *
- *   pressure [--place v1|max|high|guest] [--runs N] [--divide N] [--explain] [--file FILE] [CASE...]
+ *   pressure [--place v1|max|high|guest] [--runs N] [--divide N] "
+		      "[--explain] [--file FILE]
+ *   [CASE...]
  *
- * --divide fills an N-th (for emulated processors). FILE is one of 128 MiB on a disk, for the case that reads it.
+ * --divide fills an N-th (for emulated processors). FILE is one of 128 MiB on a disk, for the case
+ * that reads it.
  *
- * A case passes if every run finished, without a kill and with every byte that pin() said was kept, and less than twice as much was
- * purged as an ideal cache would have.
+ * A case passes if every run finished, without a kill and with every byte that pin() said was kept,
+ * and less than twice as much was purged as an ideal cache would have.
  * `nobody-purges` passes if every run was killed (under memory.high: did not get on).
  */
 #include "pressure/watch.h"
@@ -29,7 +32,8 @@
 #include <ashmem/pressure.h>
 
 #define PATIENCE_SECONDS 300
-#define STALLED_SECONDS 10 /* how long the counter-proof is given under memory.high, which kills nobody */
+/* how long the counter-proof is given under memory.high, which kills nobody */
+#define STALLED_SECONDS 10
 #define OVER_PURGE_MAX 2.0
 
 static const char *const place_names[PLACES] = {"v1", "max", "high", "guest"};
@@ -54,7 +58,8 @@ static int await(pid_t child, int seconds, int *late)
 	int status;
 
 	*late = 0;
-	for (int64_t left_ms = seconds * 1000; waitpid(child, &status, WNOHANG) == 0; left_ms -= 5) {
+	for (int64_t left_ms = seconds * 1000; waitpid(child, &status, WNOHANG) == 0;
+		left_ms -= 5) {
 		if (left_ms <= 0) {
 			*late = 1;
 			kill(child, SIGKILL);
@@ -120,7 +125,8 @@ static void run_once(const struct plan *plan, enum place place, struct sum *sum)
 	drop_file_pages();
 	group_make(&group, place, plan);
 	kills = group_oom_kills(&group);
-	patience = plan->relief == RELIEF_NONE && place == PLACE_HIGH ? STALLED_SECONDS : PATIENCE_SECONDS;
+	patience = plan->relief == RELIEF_NONE && place == PLACE_HIGH ? STALLED_SECONDS
+								      : PATIENCE_SECONDS;
 	fflush(NULL);
 	child = fork();
 	must(child < 0 ? -errno : 0, "fork");
@@ -137,8 +143,9 @@ static void run_once(const struct plan *plan, enum place place, struct sum *sum)
 		sum->stalled++;
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == FILL_OK)
 		sum->finished++;
-	else if (kills > 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
-				      (WIFEXITED(status) && WEXITSTATUS(status) == FILL_PEER)))
+	else if (kills > 0 &&
+		((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+			(WIFEXITED(status) && WEXITSTATUS(status) == FILL_PEER)))
 		sum->killed++;
 	else
 		sum->broken++;
@@ -172,15 +179,18 @@ static int is_good(const struct plan *plan, enum place place, const struct sum *
 	if (plan->relief == RELIEF_NONE && place == PLACE_HIGH)
 		return sum->stalled + sum->killed == runs && sum->failures > 0;
 	if (plan->relief == RELIEF_NONE)
-		return sum->killed == runs && sum->kills > 0 && (place == PLACE_GUEST || sum->failures > 0);
-	return sum->finished == runs && sum->kills == 0 && sum->wrong == 0 && sum->kept > 0 && sum->lost > 0 &&
-	       sum->needed[IDEAL_LIMIT] > 0 && over_purge(sum, IDEAL_LIMIT) < OVER_PURGE_MAX;
+		return sum->killed == runs && sum->kills > 0 &&
+			(place == PLACE_GUEST || sum->failures > 0);
+	return sum->finished == runs && sum->kills == 0 && sum->wrong == 0 && sum->kept > 0 &&
+		sum->lost > 0 && sum->needed[IDEAL_LIMIT] > 0 &&
+		over_purge(sum, IDEAL_LIMIT) < OVER_PURGE_MAX;
 }
 
 static void print_head(void)
 {
-	printf("%-6s%-15s%5s  %-24s%9s%9s%7s%8s%8s%7s%7s%7s%7s\n", "limit", "case", "runs", "source", "relief ms",
-		"worst ms", "least", "purged", "needed", "over", "over-r", "kills", "s/run");
+	printf("%-6s%-15s%5s  %-24s%9s%9s%7s%8s%8s%7s%7s%7s%7s\n", "limit", "case", "runs",
+		"source", "relief ms", "worst ms", "least", "purged", "needed", "over", "over-r",
+		"kills", "s/run");
 }
 
 /* The one that was chosen, and what made it purge: events, free bytes, or both. */
@@ -190,9 +200,9 @@ static const char *source_of(const struct sum *sum)
 	int tells_free = !strcmp(sum->source, "headroom") || !strcmp(sum->source, "available");
 
 	snprintf(text, sizeof text, "%s%s", sum->source[0] ? sum->source : "-",
-		sum->headroom_purges == 0 || tells_free	 ? ""
-		: sum->headroom_purges == sum->purges ? " (free bytes)"
-						      : " + free bytes");
+		sum->headroom_purges == 0 || tells_free       ? ""
+			: sum->headroom_purges == sum->purges ? " (free bytes)"
+							      : " + free bytes");
 	return text;
 }
 
@@ -201,20 +211,23 @@ static void print_row(const struct plan *plan, enum place place, struct sum *sum
 	double mib = (double)sysconf(_SC_PAGESIZE) / (double)MIB / runs;
 
 	qsort(sum->relief_ns, sum->relief_count, sizeof *sum->relief_ns, compare);
-	printf("%-6s%-15s%5d  %-24s%9.2f%9.1f%7.1f%8.0f%8.0f%7.2f%7.2f%7" PRIu64 "%7.1f\n", place_names[place],
-		plan->name, runs, source_of(sum), milliseconds(sum, sum->relief_count / 2),
+	printf("%-6s%-15s%5d  %-24s%9.2f%9.1f%7.1f%8.0f%8.0f%7.2f%7.2f%7" PRIu64 "%7.1f\n",
+		place_names[place], plan->name, runs, source_of(sum),
+		milliseconds(sum, sum->relief_count / 2),
 		milliseconds(sum, sum->relief_count ? sum->relief_count - 1 : 0),
-		sum->finished ? (double)sum->least_free / (double)MIB : 0, (double)sum->purged * mib,
-		(double)sum->needed[IDEAL_LIMIT] * mib, over_purge(sum, IDEAL_LIMIT),
-		over_purge(sum, IDEAL_RESERVE), sum->kills, (double)sum->duration_ns / 1e9 / runs);
+		sum->finished ? (double)sum->least_free / (double)MIB : 0,
+		(double)sum->purged * mib, (double)sum->needed[IDEAL_LIMIT] * mib,
+		over_purge(sum, IDEAL_LIMIT), over_purge(sum, IDEAL_RESERVE), sum->kills,
+		(double)sum->duration_ns / 1e9 / runs);
 }
 
 static void print_details(const struct sum *sum)
 {
-	printf("%s%" PRIu64 " dispatches, %" PRIu64 " events, %" PRIu64 " purges (%" PRIu64 " by free bytes, %" PRIu64
-	       " of those in unpin); kept %" PRIu64 ", lost %" PRIu64 ", limit hit %" PRIu64 "\n",
-		sum->explanation, sum->dispatches, sum->events, sum->purges, sum->headroom_purges, sum->unpin_purges,
-		sum->kept, sum->lost, sum->failures);
+	printf("%s%" PRIu64 " dispatches, %" PRIu64 " events, %" PRIu64 " purges (%" PRIu64
+	       " by free bytes, %" PRIu64 " of those in unpin); kept %" PRIu64 ", lost %" PRIu64
+	       ", limit hit %" PRIu64 "\n",
+		sum->explanation, sum->dispatches, sum->events, sum->purges, sum->headroom_purges,
+		sum->unpin_purges, sum->kept, sum->lost, sum->failures);
 }
 
 static void run_case(const struct plan *plan, enum place place)
@@ -229,10 +242,10 @@ static void run_case(const struct plan *plan, enum place place)
 	passed += good;
 	failed += !good;
 	if (!good)
-		printf("FAIL %s %s: %d finished, %d killed, %d stalled, %d otherwise; kept %" PRIu64 " lost %" PRIu64
-		       " wrong %" PRIu64 "; limit hit %" PRIu64 "\n",
-			place_names[place], plan->name, sum.finished, sum.killed, sum.stalled, sum.broken,
-			sum.kept, sum.lost, sum.wrong, sum.failures);
+		printf("FAIL %s %s: %d finished, %d killed, %d stalled, %d otherwise; kept %" PRIu64
+		       " lost %" PRIu64 " wrong %" PRIu64 "; limit hit %" PRIu64 "\n",
+			place_names[place], plan->name, sum.finished, sum.killed, sum.stalled,
+			sum.broken, sum.kept, sum.lost, sum.wrong, sum.failures);
 	if (want_explain)
 		print_details(&sum);
 	fflush(stdout);
@@ -317,7 +330,8 @@ int main(int argc, char **argv)
 	int at = parse(argc, argv, &places);
 
 	if (!at || !places) {
-		fputs("usage: pressure --place v1|max|high|guest [--runs N] [--divide N] [--explain] [--file FILE] "
+		fputs("usage: pressure --place v1|max|high|guest [--runs N] [--divide N] "
+		      "[--explain] [--file FILE] "
 		      "[CASE...]\n",
 			stderr);
 		return 2;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory pressure for real: a process under a limit fills a cache of purgeable memory that is many times as large, and must
- * neither die nor read a wrong byte. Part by part:
+ * Memory pressure for real: a process under a limit fills a cache of purgeable memory that is many
+ * times as large, and must neither die nor read a wrong byte. Part by part:
  *
  *   main.c    options, one child a run, what the runs of a case amount to, the table
  *   cases.c   what there is to try
@@ -41,17 +41,17 @@ enum relief {
 struct plan {
 	const char *name;
 	enum relief relief;
-	const char *source;  /* NULL: "auto" */
-	uint32_t limit_mib;  /* of the cgroup; a guest has what it has */
-	uint32_t fill_mib;   /* new data in all */
-	uint32_t range_kib;  /* how much is filled and unpinned at a time */
-	uint32_t areas;      /* the cache is spread over so many */
-	uint32_t processes;  /* which share the areas */
-	uint32_t threads;    /* that fill, in each of them */
-	uint32_t file_mib;   /* a file of this size is read over and over beside it */
-	uint32_t pulse_mib;  /* other memory that comes and goes, so much at its height */
-	uint32_t nested;     /* the limit is that of the cgroup around */
-	uint32_t set_mib;    /* not one range after the other: so much is used over and over */
+	const char *source; /* NULL: "auto" */
+	uint32_t limit_mib; /* of the cgroup; a guest has what it has */
+	uint32_t fill_mib;  /* new data in all */
+	uint32_t range_kib; /* how much is filled and unpinned at a time */
+	uint32_t areas;     /* the cache is spread over so many */
+	uint32_t processes; /* which share the areas */
+	uint32_t threads;   /* that fill, in each of them */
+	uint32_t file_mib;  /* a file of this size is read over and over beside it */
+	uint32_t pulse_mib; /* other memory that comes and goes, so much at its height */
+	uint32_t nested;    /* the limit is that of the cgroup around */
+	uint32_t set_mib;   /* not one range after the other: so much is used over and over */
 };
 
 extern const struct plan plans[];
@@ -61,7 +61,8 @@ extern const int plan_count;
 
 struct group {
 	enum place place;
-	char outer[PATH_MAX], path[PATH_MAX + 64]; /* of the cgroups; outer is empty if the limit is the inner one's */
+	/* of the cgroups; outer is empty if the limit is the inner one's */
+	char outer[PATH_MAX], path[PATH_MAX + 64];
 	uint64_t limit_bytes;
 	int usage_fd, stat_fd;
 };
@@ -80,14 +81,22 @@ uint64_t group_failures(const struct group *group);
 
 /* -- what is written down -- */
 
-/* A cache that knows how much it may use, and forgets what was least recently used when the next range does not fit. */
+/*
+ * A cache that knows how much it may use, and forgets what was least recently used when the next
+ * range does not fit.
+ */
 struct ideal {
 	uint64_t room_pages, pages, purged_pages;
 	uint32_t newest, oldest; /* 1 + place; 0: none */
-	struct { uint32_t older, newer; uint8_t is_in; } ranges[RANGES_MAX];
+	struct {
+		uint32_t older, newer;
+		uint8_t is_in;
+	} ranges[RANGES_MAX];
 };
 
-/* To the last page of the limit; and the library's way, which keeps free what pressure begins at. */
+/*
+ * To the last page of the limit; and the library's way, which keeps free what pressure begins at.
+ */
 enum { IDEAL_LIMIT, IDEAL_RESERVE, IDEALS };
 
 struct score {
@@ -125,7 +134,8 @@ uint64_t score_now_ns(void);
 enum { FILL_OK, FILL_WRONG, FILL_PEER, FILL_SETUP };
 
 /* Never returns; exits with one of the above. */
-void fill_run(const struct plan *plan, const struct group *group, struct score *score, const char *file);
+void fill_run(const struct plan *plan, const struct group *group, struct score *score,
+	const char *file);
 
 /* Prints what failed and exits with FILL_SETUP. */
 void must(int64_t result, const char *what);

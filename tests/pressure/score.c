@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is written down about a run, in memory that the parent made, so that it neither counts against the limit nor
- * goes with a killed child.
+ * What is written down about a run, in memory that the parent made, so that it neither counts
+ * against the limit nor goes with a killed child.
  *
- * How much purging was needed is what an ideal cache would have purged for the same uses in the same order: one that knows what else
- * is in the limit, fills it to the last page, and forgets what was least recently used when, and only when, the next range does
- * not fit. A second one keeps free what the library means to keep free: the difference of the two is the price of that reserve.
+ * How much purging was needed is what an ideal cache would have purged for the same uses in the
+ * same order: one that knows what else is in the limit, fills it to the last page, and forgets what
+ * was least recently used when, and only when, the next range does not fit. A second one keeps free
+ * what the library means to keep free: the difference of the two is the price of that reserve.
  */
 #include "pressure/watch.h"
 
@@ -29,8 +30,8 @@ uint64_t score_now_ns(void)
 
 struct score *score_make(void)
 {
-	struct score *score =
-		mmap(NULL, sizeof *score, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct score *score = mmap(NULL, sizeof *score, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pthread_mutexattr_t attributes;
 
 	must(score == MAP_FAILED ? -errno : 0, "mmap");
@@ -64,8 +65,7 @@ void score_begin(struct score *score, const struct group *group, uint64_t range_
 	score->base_bytes = group_used(group, 1);
 	score->ideal[IDEAL_LIMIT].room_pages = (group->limit_bytes - score->base_bytes) / page;
 	score->ideal[IDEAL_RESERVE].room_pages =
-		(group->limit_bytes - score->base_bytes -
-			reserve(group)) / page;
+		(group->limit_bytes - score->base_bytes - reserve(group)) / page;
 	score->least_free_bytes = group->limit_bytes;
 	score->begin_ns = score_now_ns();
 }

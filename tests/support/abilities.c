@@ -46,7 +46,8 @@ void skip_without_wiping_on_fork(void)
 
 	expect(memory != MAP_FAILED);
 	*memory = 7;
-	wiped = madvise(memory, length, MADV_WIPEONFORK) == 0 && status_of(tell_first_byte, memory) == 0;
+	wiped = madvise(memory, length, MADV_WIPEONFORK) == 0 &&
+		status_of(tell_first_byte, memory) == 0;
 	munmap(memory, length);
 	if (!wiped)
 		contract_skip("memory is not wiped in children here (qemu-user?)");
@@ -85,7 +86,8 @@ static void map_over_the_limit(void *unused)
 	(void)unused;
 	if (setrlimit(RLIMIT_AS, &limit) < 0)
 		_exit(1);
-	_exit(mmap(NULL, (size_t)256 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	_exit(mmap(NULL, (size_t)256 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		MAP_FAILED);
 }
 
 void skip_without_address_space_limit(void)
@@ -110,7 +112,8 @@ void skip_without_far_mappings(void)
 	if (addr != MAP_FAILED)
 		munmap(addr, length);
 	if (!shown)
-		contract_skip("mappings behind 4 GiB show other pages here (qemu-user for 32 bits?)");
+		contract_skip(
+			"mappings behind 4 GiB show other pages here (qemu-user for 32 bits?)");
 }
 
 void skip_without_shared_validate(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What some tests need of the system, found out by trying, whatever the system is: emulators of user programs lack
- * much of it, and so do old kernels. Each ends the test as skipped, with the reason, if it is not there.
- * See also skip_without_owner_death() in locks.h.
+ * What some tests need of the system, found out by trying, whatever the system is: emulators of
+ * user programs lack much of it, and so do old kernels. Each ends the test as skipped, with the
+ * reason, if it is not there. See also skip_without_owner_death() in locks.h.
  */
 #ifndef TESTS_SUPPORT_ABILITIES_H
 #define TESTS_SUPPORT_ABILITIES_H

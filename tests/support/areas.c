@@ -69,7 +69,7 @@ int pages_hold(const struct view *view, uint64_t first, uint64_t count, int byte
 	size_t length = (size_t)(count * page_bytes());
 
 	return length == 0 ||
-	       (bytes[0] == (unsigned char)byte && memcmp(bytes, bytes + 1, length - 1) == 0);
+		(bytes[0] == (unsigned char)byte && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
 void unpin_pages(struct ashmem_area *area, uint64_t first, uint64_t count)

@@ -67,8 +67,8 @@ static void describe(intmax_t value, char *text, size_t text_size)
 		snprintf(text, text_size, "%jd", value);
 }
 
-void contract_expect_eq(
-	const char *file, int line, const char *expression, intmax_t got, intmax_t want)
+void contract_expect_eq(const char *file, int line, const char *expression, intmax_t got,
+	intmax_t want)
 {
 	char got_text[64];
 	char want_text[64];
@@ -80,8 +80,8 @@ void contract_expect_eq(
 	contract_fail(file, line, "%s is %s, not %s", expression, got_text, want_text);
 }
 
-void contract_expect_str(
-	const char *file, int line, const char *expression, const char *got, const char *want)
+void contract_expect_str(const char *file, int line, const char *expression, const char *got,
+	const char *want)
 {
 	if (got == NULL || strcmp(got, want) != 0)
 		contract_fail(file, line, "%s is \"%s\", not \"%s\"", expression,

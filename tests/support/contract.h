@@ -52,8 +52,8 @@ extern "C" {
 /* Set in children, whose failures must end them by _exit() and nothing else. */
 extern int contract_in_child;
 
-__attribute__((noreturn, format(printf, 3, 4))) void contract_fail(
-	const char *file, int line, const char *format, ...);
+__attribute__((noreturn, format(printf, 3, 4))) void contract_fail(const char *file, int line,
+	const char *format, ...);
 
 /* End the test as skipped; not from a child. The reason is printed and the skip is counted. */
 __attribute__((noreturn)) void contract_skip(const char *reason);
@@ -61,10 +61,10 @@ __attribute__((noreturn)) void contract_skip(const char *reason);
 /* The same, under valgrind alone. */
 void contract_skip_under_valgrind(const char *reason);
 
-void contract_expect_eq(
-	const char *file, int line, const char *expression, intmax_t got, intmax_t want);
-void contract_expect_str(
-	const char *file, int line, const char *expression, const char *got, const char *want);
+void contract_expect_eq(const char *file, int line, const char *expression, intmax_t got,
+	intmax_t want);
+void contract_expect_str(const char *file, int line, const char *expression, const char *got,
+	const char *want);
 
 #ifdef __cplusplus
 }

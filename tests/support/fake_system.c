@@ -101,8 +101,10 @@ int64_t fake_read(const char *name, void *bytes, uint64_t size)
 void fake_cgroup(int version, const char *path)
 {
 	/* As on a system that has both: other hierarchies around it, and names that look alike. */
-	fake_write("proc/self/cgroup", version == 1 ? "5:memory_not:/x\n4:cpu,memory:%s\n1:name=systemd:/x\n0::/none\n"
-						    : "1:name=systemd:/x\n0::%s\n", path);
+	fake_write("proc/self/cgroup",
+		version == 1 ? "5:memory_not:/x\n4:cpu,memory:%s\n1:name=systemd:/x\n0::/none\n"
+			     : "1:name=systemd:/x\n0::%s\n",
+		path);
 	fake_write("proc/self/mountinfo",
 		"20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 		"30 20 0:30 / %s/cg%d rw,nosuid shared:9 - %s cgroup %s\n",
@@ -125,7 +127,8 @@ void fake_clock_step(uint64_t milliseconds)
 
 struct ashmem_pressure *fake_open(const char *source)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source, .reserve_percent = 25};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = source, .reserve_percent = 25};
 	struct ashmem_pressure *pressure = NULL;
 
 	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
@@ -135,7 +138,8 @@ struct ashmem_pressure *fake_open(const char *source)
 
 int fake_open_answer(const char *source)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof options, .source = source, .reserve_percent = 25};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = source, .reserve_percent = 25};
 	struct ashmem_pressure *pressure = NULL;
 	int answer = ashmem_pressure_open(&options, &pressure);
 

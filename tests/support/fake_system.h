@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A /proc and cgroups made of plain files, and a clock that the test moves, for the tests of memory pressure. Plain files tell no
- * events, which is as on kernels that know no triggers: levels come from looking.
+ * A /proc and cgroups made of plain files, and a clock that the test moves, for the tests of memory
+ * pressure. Plain files tell no events, which is as on kernels that know no triggers: levels come
+ * from looking.
  */
 #ifndef TESTS_SUPPORT_FAKE_SYSTEM_H
 #define TESTS_SUPPORT_FAKE_SYSTEM_H

@@ -53,8 +53,8 @@ uint64_t test_seed(const char *what)
 static int is_documented(int64_t result)
 {
 	return result >= 0 || result == -EUCLEAN || result == -ETIMEDOUT || result == -EINVAL ||
-	       result == -EACCES || result == -ENOTSUP || result == -EBADF || result == -EPERM ||
-	       result == -ENXIO || result == -EOVERFLOW;
+		result == -EACCES || result == -ENOTSUP || result == -EBADF || result == -EPERM ||
+		result == -ENXIO || result == -EOVERFLOW;
 }
 
 int damage_reports;
@@ -94,9 +94,9 @@ static int exercise_reading(struct ashmem_area *area)
 	char bytes[64];
 
 	return note("seek", ashmem_seek(area, 0, SEEK_SET)) ||
-	       note("seek for data", ashmem_seek(area, 0, SEEK_DATA)) ||
-	       note("read", ashmem_read(area, bytes, sizeof bytes)) ||
-	       note("pread", ashmem_pread(area, bytes, sizeof bytes, page_bytes()));
+		note("seek for data", ashmem_seek(area, 0, SEEK_DATA)) ||
+		note("read", ashmem_read(area, bytes, sizeof bytes)) ||
+		note("pread", ashmem_pread(area, bytes, sizeof bytes, page_bytes()));
 }
 
 /* However the list is knotted, a walk as area.h describes it comes to an end. */
@@ -123,10 +123,10 @@ static int exercise_pins(struct ashmem_area *area)
 	uint64_t page = page_bytes();
 
 	return note("status", ashmem_get_pin_status(area, 0, 0)) ||
-	       note("pin", ashmem_pin(area, page, page)) ||
-	       note("unpin", ashmem_unpin(area, 0, 2 * page)) ||
-	       note("unpin", ashmem_unpin(area, 4 * page, page)) || walk_ranges(area) ||
-	       note("pin", ashmem_pin(area, 0, 0)) || note("unpin", ashmem_unpin(area, 0, 0));
+		note("pin", ashmem_pin(area, page, page)) ||
+		note("unpin", ashmem_unpin(area, 0, 2 * page)) ||
+		note("unpin", ashmem_unpin(area, 4 * page, page)) || walk_ranges(area) ||
+		note("pin", ashmem_pin(area, 0, 0)) || note("unpin", ashmem_unpin(area, 0, 0));
 }
 
 static int exercise_purging(struct ashmem_area *area)
@@ -136,8 +136,8 @@ static int exercise_purging(struct ashmem_area *area)
 
 	(void)ashmem_shrink_count();
 	return note("shrink", ashmem_shrink(1)) || note("purge_all", ashmem_purge_all()) ||
-	       note("stats", ashmem_area_get_stats(area, &stats)) ||
-	       note("process stats", ashmem_process_get_stats(&process));
+		note("stats", ashmem_area_get_stats(area, &stats)) ||
+		note("process stats", ashmem_process_get_stats(&process));
 }
 
 int exercise_area(struct ashmem_area *area)
@@ -148,7 +148,7 @@ int exercise_area(struct ashmem_area *area)
 	if (ashmem_get_name(area, name, sizeof name) == 0)
 		expect(memchr(name, '\0', sizeof name) != NULL);
 	return note("get_prot", ashmem_get_prot(area)) || touch_all(area) ||
-	       exercise_reading(area) || exercise_pins(area) || exercise_purging(area) ||
-	       note("set_prot", ashmem_set_prot(area, PROT_RW)) ||
-	       note("set_prot", ashmem_set_prot(area, PROT_READ));
+		exercise_reading(area) || exercise_pins(area) || exercise_purging(area) ||
+		note("set_prot", ashmem_set_prot(area, PROT_RW)) ||
+		note("set_prot", ashmem_set_prot(area, PROT_READ));
 }

@@ -91,7 +91,9 @@ static void absorb(struct model_area *area, int into, int range)
 	area->ranges[range].in_use = 0;
 }
 
-/* What is purged first has the smallest: by priority, then last-in-first-out ones, then the others. */
+/*
+ * What is purged first has the smallest: by priority, then last-in-first-out ones, then the others.
+ */
 static uint64_t rank_of(uint64_t age, unsigned priority, int lifo)
 {
 	return ((uint64_t)priority * 2 + !lifo) << 56 | (lifo ? ((uint64_t)1 << 55) - age : age);

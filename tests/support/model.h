@@ -7,11 +7,11 @@
  * library.
  *
  * Rules 9 to 16 and D1, D2, D6 of the contract. Ages are drawn from one counter for all areas of a
- * model, so the order of calls is the order of ages; with priorities an age is a rank. Arguments are pages, but for model_check(),
- * which judges bytes.
+ * model, so the order of calls is the order of ages; with priorities an age is a rank. Arguments
+ * are pages, but for model_check(), which judges bytes.
  *
- * What a purge could free of a range are its pages that were not lost. With `forgets_merged` set the model is the driver of
- * D1: a range with a purge mark is not on the LRU.
+ * What a purge could free of a range are its pages that were not lost. With `forgets_merged` set
+ * the model is the driver of D1: a range with a purge mark is not on the LRU.
  */
 #ifndef TESTS_SUPPORT_MODEL_H
 #define TESTS_SUPPORT_MODEL_H

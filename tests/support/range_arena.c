@@ -57,7 +57,7 @@ struct range_list *arena_add_view(struct arena *arena)
 	map_parts(arena, view);
 	view->list = (struct range_list){
 		.root = (struct range_root *)(view->part[ROOT] + arena->part_bytes[ROOT] -
-					      sizeof(struct range_root)),
+			sizeof(struct range_root)),
 		.journal_top = view->part[JOURNAL] + RANGE_JOURNAL_SLOTS * RANGE_NODE_BYTES,
 		.nodes_top = view->part[NODES] + arena->part_bytes[NODES],
 		.max_nodes = (uint32_t)(arena->part_bytes[NODES] / RANGE_NODE_BYTES),
@@ -78,9 +78,9 @@ struct arena *arena_make(uint32_t pages)
 	arena->part_bytes[ROOT] = round_up(sizeof(struct range_root));
 	arena->fd = sys_memfd_create("range-arena");
 	expect(arena->fd >= 0);
-	expect_eq(
-		ftruncate(arena->fd, (off_t)(arena->part_bytes[NODES] + arena->part_bytes[JOURNAL] +
-					     arena->part_bytes[ROOT])),
+	expect_eq(ftruncate(arena->fd,
+			  (off_t)(arena->part_bytes[NODES] + arena->part_bytes[JOURNAL] +
+				  arena->part_bytes[ROOT])),
 		0);
 	arena->list = arena_add_view(arena);
 	return arena;
@@ -178,7 +178,8 @@ const char *list_text(struct range_list *list)
 		if (r <= 0)
 			break;
 		append(text, "%s%" PRIu32 "-%" PRIu32 "@%" PRIu64, text[0] ? " " : "", range.start,
-			range.start + range.pages - 1, range.stamp % (UINT64_C(1) << KEY_CLASS_SHIFT));
+			range.start + range.pages - 1,
+			range.stamp % (UINT64_C(1) << KEY_CLASS_SHIFT));
 		if (range.flags & RANGE_PURGED)
 			append(text, "p%" PRIu32, range.live);
 		page = (uint64_t)range.start + range.pages;
@@ -189,7 +190,7 @@ const char *list_text(struct range_list *list)
 int ranges_equal(const struct range *a, const struct range *b)
 {
 	return a->start == b->start && a->pages == b->pages && a->live == b->live &&
-	       a->flags == b->flags && a->stamp == b->stamp;
+		a->flags == b->flags && a->stamp == b->stamp;
 }
 
 uint64_t list_read(struct range_list *list, struct range *ranges, uint64_t limit)

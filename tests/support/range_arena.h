@@ -51,8 +51,8 @@ int arena_differs(const struct arena *a, const struct arena *b);
 
 /*
  * The list as text: "2-5@7 8-8@9p0" are the pages 2 to 5, unpinned at stamp 7, and the purged page
- * 8 with 0 live pages; of keys (key.h) the lower bits. At most some hundred ranges; the answer is static, and stays until the
- * fourth call from then.
+ * 8 with 0 live pages; of keys (key.h) the lower bits. At most some hundred ranges; the answer is
+ * static, and stays until the fourth call from then.
  */
 const char *list_text(struct range_list *list);
 

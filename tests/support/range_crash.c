@@ -153,8 +153,8 @@ static struct arena *copy_of(const struct arena *from)
 	return copy;
 }
 
-void crash_everywhere(
-	struct arena *before, void (*operate)(struct range_list *list), uint64_t again_every)
+void crash_everywhere(struct arena *before, void (*operate)(struct range_list *list),
+	uint64_t again_every)
 {
 	struct arena *after = copy_of(before);
 	uint64_t steps;

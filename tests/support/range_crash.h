@@ -16,7 +16,7 @@
  * Crash `operate` everywhere; it must not draw random numbers. `before` is given up. After every
  * `again_every` stores (0: never) the recovery is crashed everywhere as well.
  */
-void crash_everywhere(
-	struct arena *before, void (*operate)(struct range_list *list), uint64_t again_every);
+void crash_everywhere(struct arena *before, void (*operate)(struct range_list *list),
+	uint64_t again_every);
 
 #endif

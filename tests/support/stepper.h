@@ -6,7 +6,10 @@
 #ifndef TESTS_SUPPORT_STEPPER_H
 #define TESTS_SUPPORT_STEPPER_H
 
-/* Tests that step take this header for contract.h: they are Criterion tests only (see the Makefile's CONTRACT_SRC). */
+/*
+ * Tests that step take this header for contract.h: they are Criterion tests only (see the
+ * Makefile's CONTRACT_SRC).
+ */
 #include "support/contract.h"
 
 #include <stdint.h>

@@ -61,8 +61,8 @@ void stress_map_areas(struct stress_worker *worker)
 	for (int i = 0; i < STRESS_AREAS; i++) {
 		size_t bytes = (size_t)ashmem_get_size(worker->area[i]);
 		void *base = NULL;
-		int r = ashmem_map(
-			worker->area[i], 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &base);
+		int r = ashmem_map(worker->area[i], 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			&base);
 		if (r < 0)
 			stress_fail("map answers %d", r);
 		worker->base[i] = base;
@@ -155,8 +155,8 @@ static void complain(struct stress_worker *worker, int area, uint32_t page, cons
 }
 
 /* A page is pinned now that was in another state; `result` is what the pin said. */
-static void check_pinned(
-	struct stress_worker *worker, int area, uint32_t page, uint32_t was, int result)
+static void check_pinned(struct stress_worker *worker, int area, uint32_t page, uint32_t was,
+	int result)
 {
 	struct stress_page *record = &worker->pages[area][page];
 	int whole = holds(worker, area, page, record->value);
@@ -188,8 +188,8 @@ static void pin(struct stress_worker *worker, int area, uint32_t first, uint32_t
 		if (was[page] == STRESS_UNPINNED)
 			set_state(&worker->pages[area][page], STRESS_IN_DOUBT);
 	}
-	r = ashmem_pin(
-		worker->area[area], offset_of(worker, first), (last - first + 1) * page_size());
+	r = ashmem_pin(worker->area[area], offset_of(worker, first),
+		(last - first + 1) * page_size());
 	if (r != ASHMEM_NOT_PURGED && r != ASHMEM_WAS_PURGED)
 		stress_fail("pin answers %d", r);
 	for (uint32_t page = first; page <= last; page++)
@@ -202,8 +202,8 @@ static void unpin(struct stress_worker *worker, int area, uint32_t first, uint32
 
 	for (uint32_t page = first; page <= last; page++)
 		set_state(&worker->pages[area][page], STRESS_IN_DOUBT);
-	r = ashmem_unpin(
-		worker->area[area], offset_of(worker, first), (last - first + 1) * page_size());
+	r = ashmem_unpin(worker->area[area], offset_of(worker, first),
+		(last - first + 1) * page_size());
 	if (r != 0)
 		stress_fail("unpin answers %d", r);
 	for (uint32_t page = first; page <= last; page++)
@@ -214,8 +214,8 @@ static void unpin(struct stress_worker *worker, int area, uint32_t first, uint32
 static void ask(struct stress_worker *worker, int area, uint32_t first, uint32_t last)
 {
 	int want = ASHMEM_IS_PINNED;
-	int r = ashmem_get_pin_status(
-		worker->area[area], offset_of(worker, first), (last - first + 1) * page_size());
+	int r = ashmem_get_pin_status(worker->area[area], offset_of(worker, first),
+		(last - first + 1) * page_size());
 
 	for (uint32_t page = first; page <= last; page++)
 		if (worker->pages[area][page].state == STRESS_UNPINNED)
@@ -292,8 +292,8 @@ static void make_and_close(struct stress_worker *worker)
 	uint64_t bytes = (1 + stress_random(worker, 5)) * page_size();
 
 	stress_expect(ashmem_create("short life", bytes, 0, &area) == 0);
-	stress_expect(
-		ashmem_map(area, 0, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &base) == 0);
+	stress_expect(ashmem_map(area, 0, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      &base) == 0);
 	*(uint32_t *)base = 1;
 	stress_expect(ashmem_unpin(area, 0, 0) == 0);
 	if (stress_random(worker, 2))

@@ -44,8 +44,8 @@ static int toy_probe(void *userdata)
 	return toy_probe_result;
 }
 
-static int toy_create(
-	void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
+static int toy_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+	void **state)
 {
 	struct toy_area *area = calloc(1, sizeof *area);
 	int slot = 0;
@@ -170,8 +170,9 @@ static int toy_get_fd(void *state)
 	fd = memfd_create("toy", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)((area->size_bytes + page_size() - 1) / page_size() *
-				  page_size())) != 0) {
+	if (ftruncate(fd,
+		    (off_t)((area->size_bytes + page_size() - 1) / page_size() * page_size())) !=
+		0) {
 		close(fd);
 		return -ENOMEM;
 	}
@@ -179,16 +180,16 @@ static int toy_get_fd(void *state)
 	return fd;
 }
 
-static int toy_map(
-	void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
+static int toy_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr)
 {
 	int fd = toy_get_fd(state);
 	void *base;
 
 	if (fd < 0)
 		return fd;
-	base = mmap(
-		map_flags & MAP_FIXED ? *addr : NULL, length, prot, map_flags, fd, (off_t)offset);
+	base = mmap(map_flags & MAP_FIXED ? *addr : NULL, length, prot, map_flags, fd,
+		(off_t)offset);
 	if (base == MAP_FAILED)
 		return -errno;
 	*addr = base;
@@ -309,8 +310,8 @@ static int64_t toy_purge_all(void *userdata)
 	return TOY_PURGE_ALL_PAGES;
 }
 
-static int toy_find_unpinned(
-	void *state, uint64_t from, uint64_t *offset, uint64_t *length, uint32_t *range_state)
+static int toy_find_unpinned(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
+	uint32_t *range_state)
 {
 	struct toy_area *area = state;
 	uint64_t page = from / page_size();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer over the control block: the input picks a valid state, then is a sequence of writes into it and of calls. Every answer must be one
- * that is documented, an innocent area beside it stays as it was, and the sanitizers see the rest. One thread: what changes between two
- * reads of one call is for the programs in the directory above.
+ * libFuzzer over the control block: the input picks a valid state, then is a sequence of writes
+ * into it and of calls. Every answer must be one that is documented, an innocent area beside it
+ * stays as it was, and the sanitizers see the rest. One thread: what changes between two reads of
+ * one call is for the programs in the directory above.
  *
  *   byte 0        the state to begin with
  *   records of 8  kind, then for a write: where (region, offset or node and offset), width, value
@@ -69,7 +70,8 @@ static void keep(struct state *state, struct ashmem_area *area)
 	must(state->fd >= 0 && fstat(state->fd, &status) == 0);
 	ashmem_close(area);
 	state->bytes = (size_t)((uint64_t)status.st_size - state->pages * page);
-	state->base = mmap(NULL, state->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, state->fd, (off_t)(state->pages * page));
+	state->base = mmap(NULL, state->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, state->fd,
+		(off_t)(state->pages * page));
 	must(state->base != MAP_FAILED);
 	unsigned char *top = state->base + state->bytes - CONTROL_BYTES;
 	state->control = (void *)top;
@@ -80,7 +82,9 @@ static void keep(struct state *state, struct ashmem_area *area)
 		.max_nodes = (uint32_t)range_nodes_needed(state->pages),
 		.pages = (uint32_t)state->pages,
 	};
-	state->used = CONTROL_BYTES + (RANGE_JOURNAL_SLOTS + (size_t)state->control->ranges.nodes_used + 4) * RANGE_NODE_BYTES;
+	state->used = CONTROL_BYTES +
+		(RANGE_JOURNAL_SLOTS + (size_t)state->control->ranges.nodes_used + 4) *
+			RANGE_NODE_BYTES;
 	if (state->used > state->bytes)
 		state->used = state->bytes;
 }
@@ -97,7 +101,8 @@ static void leave_transaction(struct state *state)
 {
 	must(tree_descend_anew(&state->list, 7) == 0);
 	for (uint32_t level = 0; level <= state->list.path.height; level++)
-		must(tree_touch(&state->list, state->list.path.at[level].index, state->list.path.at[level].count) == 0);
+		must(tree_touch(&state->list, state->list.path.at[level].index,
+			     state->list.path.at[level].count) == 0);
 	state->list.path.at[0].node->count = 3;
 	state->control->lock = LOCK_DEAD;
 }
@@ -159,7 +164,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	for (unsigned i = 0; i < STATES; i++)
 		make_state(&states[i], i);
 	must(ashmem_create("innocent", INNOCENT_PAGES * page, 0, &innocent) == 0);
-	must(ashmem_map(innocent, 0, INNOCENT_PAGES * page, PROT_READ | PROT_WRITE, MAP_SHARED, &addr) == 0);
+	must(ashmem_map(innocent, 0, INNOCENT_PAGES * page, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     &addr) == 0);
 	innocent_data = addr;
 	memset(innocent_data, 0x5a, INNOCENT_PAGES * page);
 	must(ashmem_get_pin_status(innocent, 0, 0) == ASHMEM_IS_PINNED);
@@ -212,7 +218,8 @@ static void write_record(struct state *state, const uint8_t *record)
 		at -= (offset % (RANGE_JOURNAL_SLOTS * RANGE_NODE_BYTES) + 4) & ~3u;
 		break;
 	default: {
-		uint32_t nodes = (uint32_t)(state->used - CONTROL_BYTES) / RANGE_NODE_BYTES - RANGE_JOURNAL_SLOTS;
+		uint32_t nodes = (uint32_t)(state->used - CONTROL_BYTES) / RANGE_NODE_BYTES -
+			RANGE_JOURNAL_SLOTS;
 		struct range_node *node = tree_node(&state->list, offset / 256 % nodes);
 		at = (unsigned char *)node + offset % 256 * 4;
 	}
@@ -222,7 +229,8 @@ static void write_record(struct state *state, const uint8_t *record)
 
 static void check(int64_t r)
 {
-	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EINVAL || r == -EACCES || r == -EPERM || r == -ENXIO);
+	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EINVAL || r == -EACCES ||
+		r == -EPERM || r == -ENXIO);
 }
 
 static void check_found(struct ashmem_area *area, uint64_t from, uint64_t pages)
@@ -243,7 +251,8 @@ static void attach(const struct state *state)
 
 	must(fstat(state->fd, &status) == 0);
 	int r = control_attach(&map, state->fd, &status);
-	must(r == 0 || r == CONTROL_NONE || r == -EUCLEAN || r == -EPROTO || r == -EPERM || r == -ETIMEDOUT);
+	must(r == 0 || r == CONTROL_NONE || r == -EUCLEAN || r == -EPROTO || r == -EPERM ||
+		r == -ETIMEDOUT);
 	if (r != 0)
 		return;
 	must(range_validate(&map.list) == 0);
@@ -252,7 +261,8 @@ static void attach(const struct state *state)
 
 static void call_record(struct state *state, struct ashmem_area *area, const uint8_t *record)
 {
-	uint64_t first = number_at(record + 2, 2) % state->pages, count = 1 + number_at(record + 4, 2) % (state->pages - first);
+	uint64_t first = number_at(record + 2, 2) % state->pages,
+		 count = 1 + number_at(record + 4, 2) % (state->pages - first);
 	uint64_t offset = first * page, length = count * page;
 	struct ashmem_area_stats stats = {.struct_size = sizeof(stats)};
 	unsigned char bytes[40];
@@ -336,7 +346,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 9)
 		return 0;
 	struct state *state = &states[data[0] % STATES];
-	must(ashmem_import(state->fd, &area) == 0); /* recovers, if the state is one of a dead owner */
+	/* recovers, if the state is one of a dead owner */
+	must(ashmem_import(state->fd, &area) == 0);
 	if (data[0] & 0x80)
 		restore(state); /* the first call recovers */
 	data++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer over what reads text from outside when memory pressure is watched: base64 of MEMORY_PRESSURE_WRITE, /proc/self/cgroup, mountinfo,
- * meminfo, files of PSI and of cgroups, which all lie in a directory of our own here.
+ * libFuzzer over what reads text from outside when memory pressure is watched: base64 of
+ * MEMORY_PRESSURE_WRITE, /proc/self/cgroup, mountinfo, meminfo, files of PSI and of cgroups, which
+ * all lie in a directory of our own here.
  *
  *   byte 0  which file or text; the rest is what it holds. The others hold what they should.
  */
@@ -27,7 +28,8 @@ static const struct {
 	{"proc/self/cgroup", "3:cpu,memory:/a\n0::/a\n"},
 	{"proc/self/mountinfo", NULL},
 	{"proc/meminfo", "MemTotal: 2000000 kB\nMemAvailable: 1000000 kB\n"},
-	{"proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00 total=2\n"},
+	{"proc/pressure/memory",
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=5\nfull avg10=0.00 total=2\n"},
 	{"cg2/a/memory.pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"},
 	{"cg2/a/memory.max", "100000000\n"},
 	{"cg2/a/memory.high", "max\n"},
@@ -35,7 +37,8 @@ static const struct {
 	{"cg2/a/memory.stat", "anon 5\nfile 100\nshmem 50\ninactive_file 10\n"},
 	{"cg1/a/memory.limit_in_bytes", "100000000\n"},
 	{"cg1/a/memory.usage_in_bytes", "90000000\n"},
-	{"cg1/a/memory.stat", "total_inactive_file 10\ntotal_active_file 10\nhierarchical_memory_limit 5\n"},
+	{"cg1/a/memory.stat",
+		"total_inactive_file 10\ntotal_active_file 10\nhierarchical_memory_limit 5\n"},
 };
 enum { FILES = sizeof(files) / sizeof(files[0]) };
 
@@ -74,7 +77,8 @@ static void remove_all(void)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	static const char *const directories[] = {"proc", "proc/self", "proc/pressure", "cg1", "cg1/a", "cg2", "cg2/a"};
+	static const char *const directories[] = {
+		"proc", "proc/self", "proc/pressure", "cg1", "cg1/a", "cg2", "cg2/a"};
 
 	(void)argc, (void)argv;
 	strcpy(root, "/tmp/ashmem-fuzz-XXXXXX");
@@ -84,7 +88,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		make_directory(directories[i]);
 	snprintf(proc, sizeof(proc), "%s/proc", root);
 	snprintf(mountinfo, sizeof(mountinfo),
-		"30 25 0:26 / %s/cg2 rw shared:4 - cgroup2 none rw\n31 25 0:27 / %s/cg1 rw - cgroup none rw,memory\n",
+		"30 25 0:26 / %s/cg2 rw shared:4 - cgroup2 none rw\n"
+		"31 25 0:27 / %s/cg1 rw - cgroup none rw,memory\n",
 		root, root);
 	pressure_proc = proc;
 	for (unsigned i = 0; i < FILES; i++)
@@ -118,7 +123,8 @@ static void watch(const char *source)
 		return;
 	}
 	int level = ashmem_pressure_dispatch(pressure);
-	must(level == -ENODEV || (level >= ASHMEM_PRESSURE_NONE && level <= ASHMEM_PRESSURE_CRITICAL));
+	must(level == -ENODEV ||
+		(level >= ASHMEM_PRESSURE_NONE && level <= ASHMEM_PRESSURE_CRITICAL));
 	must(ashmem_pressure_get_status(pressure, &status) == 0);
 	must(ashmem_pressure_explain(pressure, text, sizeof(text)) >= 0);
 	ashmem_pressure_close(pressure);
@@ -126,7 +132,8 @@ static void watch(const char *source)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const sources[] = {"cgroup-psi", "system-psi", "cgroup-event", "headroom", "available", NULL};
+	static const char *const sources[] = {
+		"cgroup-psi", "system-psi", "cgroup-event", "headroom", "available", NULL};
 
 	if (size < 2)
 		return 0;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libFuzzer over what a peer can send to ashmem_recv(): the input is a socket and a sequence of messages with descriptors of every kind
- * (kinds.h), areas that the input itself forges among them. Every answer must be documented, and no descriptor may stay open.
+ * libFuzzer over what a peer can send to ashmem_recv(): the input is a socket and a sequence of
+ * messages with descriptors of every kind (kinds.h), areas that the input itself forges among them.
+ * Every answer must be documented, and no descriptor may stay open.
  *
- *   byte 0     type of the socket, what the receiver has asked it for, how many descriptors are free
- *   messages   1: count of descriptors, bytes of payload; then a byte for each descriptor: its kind, or a forged area, which takes 8 more:
- *              seals, pages, where to write what
+ *   byte 0     type of the socket, what the receiver has asked it for, how many descriptors are
+ *              free
+ *   messages   1: count of descriptors, bytes of payload; then a byte for each descriptor: its
+ *              kind, or a forged area, which takes 8 more: seals, pages, where to write what
  */
 #include "fuzz.h"
 
@@ -58,22 +60,28 @@ static void spoil(int fd, struct input *input)
 	uint8_t value = take(input), where = take(input), far = take(input);
 
 	must(fstat(fd, &status) == 0);
-	uint64_t back = far & 0x80 ? (far & 0x7f) * UINT64_C(256) + where + 1 : (uint64_t)where % sizeof(struct control_id) + 1;
+	uint64_t back = far & 0x80 ? (far & 0x7f) * UINT64_C(256) + where + 1
+				   : (uint64_t)where % sizeof(struct control_id) + 1;
 	if (back <= (uint64_t)status.st_size)
 		must(pwrite(fd, &value, 1, status.st_size - (off_t)back) == 1);
 }
 
 static int forge(struct input *input)
 {
-	static const int seals[] = {0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW,
-		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, F_SEAL_SEAL};
+	static const int seals[] = {0, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW,
+		F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL, F_SEAL_SEAL};
 	uint8_t how = take(input), pages = take(input);
 	int fd = forged_area(1 + (how & 0x80 ? pages * UINT64_C(64) : pages % 8));
 	struct stat status;
 
 	must(fd >= 0 && fstat(fd, &status) == 0);
 	if ((how & 0x60) == 0x60) /* cut, or longer */
-		must(ftruncate(fd, status.st_size + ((int)pages - 128) * (how & 0x10 ? 1 : (off_t)sys_page_size())) == 0 || errno == EINVAL);
+		must(ftruncate(fd,
+			     status.st_size +
+				     ((int)pages - 128) *
+					     (how & 0x10 ? 1 : (off_t)sys_page_size())) == 0 ||
+			errno == EINVAL);
 	for (unsigned i = 0; i < (how >> 3 & 3u); i++)
 		spoil(fd, input);
 	fcntl(fd, F_ADD_SEALS, seals[how & 7]);
@@ -86,9 +94,11 @@ static void use(struct ashmem_area *area)
 	char name[ASHMEM_NAME_LEN], byte;
 	int r = ashmem_pin(area, 0, 0);
 
-	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EACCES || r == -EMFILE || r == -EINVAL);
+	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EACCES || r == -EMFILE ||
+		r == -EINVAL);
 	r = ashmem_unpin(area, 0, 0);
-	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EACCES || r == -ENOTSUP || r == -EINVAL);
+	must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT || r == -EACCES || r == -ENOTSUP ||
+		r == -EINVAL);
 	must(ashmem_get_name(area, name, sizeof(name)) == 0);
 	must(size == 0 || ashmem_pread(area, &byte, 1, size - 1) >= 0);
 	r = ashmem_get_prot(area);
@@ -100,8 +110,9 @@ static void receive(int socket_fd, int is_tight)
 	struct ashmem_area *area = NULL;
 	int r = ashmem_recv(socket_fd, &area);
 
-	must(r == 0 || r == -EINVAL || r == -EBADF || r == -EPERM || r == -EPROTO || r == -EUCLEAN || r == -EFBIG ||
-		r == -EBADMSG || r == -ECONNRESET || r == -EAGAIN || r == -ETIMEDOUT || (is_tight && (r == -EMFILE || r == -ENOMEM)));
+	must(r == 0 || r == -EINVAL || r == -EBADF || r == -EPERM || r == -EPROTO ||
+		r == -EUCLEAN || r == -EFBIG || r == -EBADMSG || r == -ECONNRESET || r == -EAGAIN ||
+		r == -ETIMEDOUT || (is_tight && (r == -EMFILE || r == -ENOMEM)));
 	must((area != NULL) == (r == 0));
 	if (area)
 		use(area);

@@ -161,8 +161,8 @@ struct actor {
 /* What a range of bytes means for pin, unpin and status. */
 enum range_class { RANGE_WRONG, RANGE_EMPTY, RANGE_GOOD, RANGE_OVER_32_BITS, RANGE_NOT_MODELLED };
 
-enum range_class range_classify(
-	uint64_t size_bytes, uint64_t offset, uint64_t length, uint64_t *first, uint64_t *count);
+enum range_class range_classify(uint64_t size_bytes, uint64_t offset, uint64_t length,
+	uint64_t *first, uint64_t *count);
 
 /* Random numbers, the same everywhere for the same seed (SplitMix64). */
 uint64_t random_next(uint64_t *state);

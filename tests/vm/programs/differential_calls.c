@@ -18,8 +18,8 @@
 
 /* -- ranges -- */
 
-enum range_class range_classify(
-	uint64_t size_bytes, uint64_t offset, uint64_t length, uint64_t *first, uint64_t *count)
+enum range_class range_classify(uint64_t size_bytes, uint64_t offset, uint64_t length,
+	uint64_t *first, uint64_t *count)
 {
 	uint64_t page = page_size_bytes(), end = (size_bytes + page - 1) / page * page;
 
@@ -44,10 +44,13 @@ static int is_range_call(const struct op *op)
 static int needs_write_access(const struct op *op)
 {
 	return op->kind == SET_PROT || op->kind == READ || op->kind == SEEK ||
-	       op->kind == SEEK_DATA_HOLE;
+		op->kind == SEEK_DATA_HOLE;
 }
 
-/* A read-only peer of memfd pins by locks, which the area's state does not show: nothing to compare. */
+/*
+ * A read-only peer of memfd pins by locks, which the area's state does not show: nothing to
+ * compare.
+ */
 static int is_pin(const struct op *op)
 {
 	return op->kind == PIN || op->kind == UNPIN || op->kind == PIN_EACH;
@@ -80,8 +83,8 @@ static int leaves_out(const struct actor *actor, const struct op *op)
 		return actor->world->is_kernel ? 0 : LEFT_OUT;
 	if (!is_range_call(op) || !handle->area || !actor->world->materialised[op->area])
 		return 0;
-	switch (range_classify(
-		ashmem_get_size(handle->area), op->offset, op->length, &first, &count)) {
+	switch (range_classify(ashmem_get_size(handle->area), op->offset, op->length, &first,
+		&count)) {
 	case RANGE_NOT_MODELLED:
 		return NOT_MODELLED;
 	case RANGE_OVER_32_BITS:
@@ -102,8 +105,8 @@ static void perform_create(struct actor *actor, const struct op *op, struct resu
 		result->value = NOT_THERE;
 		return;
 	}
-	result->value = ashmem_create(
-		trace_names[op->other], op->offset, (uint32_t)op->flags, &handle->area);
+	result->value = ashmem_create(trace_names[op->other], op->offset, (uint32_t)op->flags,
+		&handle->area);
 	if (result->value < 0)
 		return;
 	*handle = (struct handle){.area = handle->area, .refs = 1};

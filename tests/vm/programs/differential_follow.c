@@ -87,7 +87,10 @@ static void follow_map(struct state *state, const struct op *op)
 	state->area[op->area].materialised = 1;
 	/* Reading a private mapping takes memory for holes on memfd, and none on the driver. */
 	state->area[op->area].memory_unsure |= mapping->is_private;
-	/* Under a mask without READ the driver's mapping can never be read (L1), and MAP_POPULATE finds nothing to do. */
+	/*
+	 * Under a mask without READ the driver's mapping can never be read (L1), and MAP_POPULATE
+	 * finds nothing to do.
+	 */
 	if ((op->flags & MAP_POPULATE) && !(mapping->mask & PROT_READ))
 		state->area[op->area].memory_unsure = 1;
 }
@@ -100,8 +103,8 @@ static uint32_t mixed(uint32_t contents, uint32_t with)
 }
 
 /* A page that a private mapping writes becomes its own, copied from what it showed until then. */
-static void follow_own_page(
-	struct mapping_state *mapping, const struct page_state *page, uint64_t index, int whole)
+static void follow_own_page(struct mapping_state *mapping, const struct page_state *page,
+	uint64_t index, int whole)
 {
 	if (index >= MODEL_PAGES)
 		return;
@@ -146,7 +149,7 @@ static void follow_purge(struct state *state, const struct state *before)
 
 			for (int w = 0; w < 2; w++) {
 				freed[w] = state->model[w].area[a].freed[page] !=
-					   before->model[w].area[a].freed[page];
+					before->model[w].area[a].freed[page];
 				if (freed[w])
 					to->contents[w] = 0;
 			}

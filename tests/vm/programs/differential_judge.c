@@ -38,8 +38,8 @@ static int area_of(const struct state *state, const struct op *op)
 }
 
 /* The bytes of the area that an operation read, if it answered `value`; 0 if none. */
-static uint64_t bytes_read(
-	const struct state *state, const struct op *op, int64_t value, uint64_t *offset)
+static uint64_t bytes_read(const struct state *state, const struct op *op, int64_t value,
+	uint64_t *offset)
 {
 	if (op->kind == LOOK)
 		*offset = mapping_of(state, op)->offset + op->offset;
@@ -107,8 +107,8 @@ static void consult_each(struct state *state, const struct op *op, struct expect
 
 		for (uint64_t page = 0; page < pages; page++) {
 			int r = op->kind == PIN_EACH
-					? model_pin(&state->model[w], op->area, page, 1)
-					: model_status(&state->model[w], op->area, page, 1);
+				? model_pin(&state->model[w], op->area, page, 1)
+				: model_status(&state->model[w], op->area, page, 1);
 			answers[page] = (unsigned char)r;
 			expected->value[w] += r;
 		}
@@ -143,8 +143,8 @@ static void consult(struct state *state, const struct op *op, struct expected *e
 }
 
 /* Whether what was read is zeroes or not, as the pages that it is from: 0 if not. */
-static int zeroes_are_right(
-	const struct state *state, const struct op *op, const struct result *result, int w)
+static int zeroes_are_right(const struct state *state, const struct op *op,
+	const struct result *result, int w)
 {
 	const struct area_state *area = &state->area[area_of(state, op)];
 	uint64_t page = page_size_bytes(), offset = 0, first = 0;
@@ -205,7 +205,7 @@ static int can_seek(const struct state *state, const struct op *op)
 	const struct actor_state *actor = &state->actor[op->actor];
 
 	return state->area[op->area].materialised && actor->refs[op->area] > 0 &&
-	       !actor->read_only[op->area];
+		!actor->read_only[op->area];
 }
 
 /* One operation: 1 if something was found. */
@@ -235,7 +235,7 @@ static int judge(struct state *state, const struct op *op, const struct result *
 	if (op->kind == TRANSFER && carried_out(first))
 		state_follow_transfer(state, op, first);
 	else if (op->kind == SEEK_DATA_HOLE && carried_out(first) && can_seek(state, op) &&
-		 op->length <= INT64_MAX)
+		op->length <= INT64_MAX)
 		state->area[op->area].position = (int64_t)op->length;
 	else if (carried_out(first) && carried_out(second) && first->value >= 0)
 		state_follow(state, op, first, &before);

@@ -108,7 +108,7 @@ static int is_used(const struct trace *trace, const struct op *beginning)
 			if (op->actor == beginning->other)
 				return 1;
 		} else if (op->kind != SHRINK && op->kind != SHRINK_COUNT &&
-			   op->kind != PURGE_ALL && op->area == beginning->area) {
+			op->kind != PURGE_ALL && op->area == beginning->area) {
 			return 1;
 		}
 	}
@@ -217,8 +217,8 @@ void lru_trace_settle(struct trace *trace)
 		walk_step(&walk, &trace->op[i]);
 }
 
-static int shows_right_bytes(
-	const struct walk *walk, const struct op *op, const struct result *result)
+static int shows_right_bytes(const struct walk *walk, const struct op *op,
+	const struct result *result)
 {
 	uint64_t page = page_size_bytes();
 	int zeroes = result->data == hash_zeroes((size_t)page);

@@ -78,8 +78,8 @@ static int64_t look_at(const unsigned char *from, uint64_t length, uint64_t *has
 
 /* Each page gets a byte of its own, never 0. */
 /* Not inline: nothing of it may live across the jump. */
-__attribute__((noinline)) static void fill(
-	unsigned char *to, uint64_t from, uint64_t length, uint32_t seed)
+__attribute__((noinline)) static void fill(unsigned char *to, uint64_t from, uint64_t length,
+	uint32_t seed)
 {
 	uint64_t page = page_size_bytes();
 

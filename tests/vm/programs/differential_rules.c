@@ -28,7 +28,7 @@ static int counts_as_the_models(const struct op *op, const struct expected *expe
 	const struct result *first, const struct result *second)
 {
 	return op->kind == PURGE_ALL && expected->value[0] != expected->value[1] &&
-	       first->value == expected->value[0] && second->value == expected->value[1];
+		first->value == expected->value[0] && second->value == expected->value[1];
 }
 
 static const struct area_state *area_read(const struct state *state, const struct op *op)
@@ -65,9 +65,9 @@ static int rule_d1(const struct state *state, const struct op *op, const struct 
 {
 	if (op->kind == PURGE_ALL)
 		return !some_area_is_out_of_reach(state) &&
-		       counts_as_the_models(op, expected, first, second);
+			counts_as_the_models(op, expected, first, second);
 	return !area_read(state, op)->out_of_reach &&
-	       read_a_page_that_differs(state, op, first, second);
+		read_a_page_that_differs(state, op, first, second);
 }
 
 static int rule_l3(const struct state *state, const struct op *op, const struct expected *expected,
@@ -75,9 +75,9 @@ static int rule_l3(const struct state *state, const struct op *op, const struct 
 {
 	if (op->kind == PURGE_ALL)
 		return some_area_is_out_of_reach(state) &&
-		       counts_as_the_models(op, expected, first, second);
+			counts_as_the_models(op, expected, first, second);
 	return area_read(state, op)->out_of_reach &&
-	       read_a_page_that_differs(state, op, first, second);
+		read_a_page_that_differs(state, op, first, second);
 }
 
 static int rule_d3(const struct state *state, const struct op *op, const struct expected *expected,
@@ -91,7 +91,7 @@ static int rule_d3(const struct state *state, const struct op *op, const struct 
 	if (op->kind == CREATE || op->kind == SET_SIZE)
 		return op->offset > ((uint64_t)1 << 32) - page_size_bytes();
 	return range_classify(state->area[op->area].size_bytes, op->offset, op->length, &a, &b) ==
-	       RANGE_OVER_32_BITS;
+		RANGE_OVER_32_BITS;
 }
 
 static int rule_l1(const struct state *state, const struct op *op, const struct expected *expected,
@@ -114,7 +114,7 @@ static int rule_private_writable(const struct state *state, const struct op *op,
 
 	(void)expected;
 	return op->kind == PROTECT && first->value == -EACCES && second->value == 0 &&
-	       mapping->is_private && (beyond_mask & PROT_WRITE);
+		mapping->is_private && (beyond_mask & PROT_WRITE);
 }
 
 /* What the library answers before it asks the backend. */
@@ -123,8 +123,8 @@ static int64_t answer_to_reader(const struct state *state, const struct op *op)
 	uint64_t a, b;
 
 	if (op->kind == PIN || op->kind == UNPIN || op->kind == STATUS) {
-		enum range_class class = range_classify(
-			state->area[op->area].size_bytes, op->offset, op->length, &a, &b);
+		enum range_class class = range_classify(state->area[op->area].size_bytes,
+			op->offset, op->length, &a, &b);
 		if (class == RANGE_WRONG)
 			return -EINVAL;
 		if (class == RANGE_EMPTY)
@@ -142,7 +142,7 @@ static int rule_read_only_import(const struct state *state, const struct op *op,
 {
 	(void)expected;
 	return state->actor[op->actor].read_only[op->area] && first->value == LEFT_OUT &&
-	       second->value == answer_to_reader(state, op);
+		second->value == answer_to_reader(state, op);
 }
 
 static int rule_private(const struct state *state, const struct op *op,
@@ -174,7 +174,7 @@ static int rule_memory_held(const struct state *state, const struct op *op,
 {
 	(void)expected;
 	return op->kind == SEEK_DATA_HOLE && state->area[op->area].memory_unsure &&
-	       (first->value < 0 || first->data == 1) && (second->value < 0 || second->data == 1);
+		(first->value < 0 || first->data == 1) && (second->value < 0 || second->data == 1);
 }
 
 static const struct {
@@ -195,7 +195,9 @@ static const struct {
 		rule_read_only_import},
 	{"private read", "a private mapping need not show what changed in the area after mmap(2)",
 		rule_private},
-	{"holes", "which pages without contents hold memory, after D1, L3, a private mapping, or MAP_POPULATE under a mask without READ",
+	{"holes",
+		"which pages without contents hold memory, after D1, L3, a private mapping, "
+		"or MAP_POPULATE under a mask without READ",
 		rule_memory_held},
 };
 

@@ -39,8 +39,8 @@ static void copy_without(struct trace *to, const struct trace *from, uint32_t fi
 }
 
 /* One round of leaving out pieces of this many operations; how many went. */
-static uint32_t leave_out(
-	struct trace *trace, struct finding *finding, run_trace *run, uint32_t size)
+static uint32_t leave_out(struct trace *trace, struct finding *finding, run_trace *run,
+	uint32_t size)
 {
 	uint32_t before = trace->count, first = trace->count;
 

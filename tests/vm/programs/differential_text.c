@@ -83,17 +83,17 @@ static int describe_outside(const struct op *op, char *text, size_t size)
 		snprintf(text, size, "ashmem_map(a%d, %" PRIu64 ", %" PRIu64 ", %s, %s%s, &m%d)",
 			op->area, op->offset, op->length, prot_text(op->prot, a),
 			flags_text(op->flags, b),
-			op->seed == PLACE_FIXED   ? "|FIXED"
-			: op->seed == PLACE_TAKEN ? "|FIXED_NOREPLACE /* taken */"
-						  : "",
+			op->seed == PLACE_FIXED           ? "|FIXED"
+				: op->seed == PLACE_TAKEN ? "|FIXED_NOREPLACE /* taken */"
+							  : "",
 			op->other);
 		return 1;
 	case UNMAP:
 		snprintf(text, size, "ashmem_unmap(%s)",
-			op->flags == 1   ? "NULL, ..."
-			: op->flags == 2 ? "misaligned, ..."
-			: op->flags == 3 ? "mapping, 0"
-					 : "mapping");
+			op->flags == 1           ? "NULL, ..."
+				: op->flags == 2 ? "misaligned, ..."
+				: op->flags == 3 ? "mapping, 0"
+						 : "mapping");
 		snprintf(text + strlen(text), size - strlen(text), " /* m%d */", op->other);
 		return 1;
 	case PROTECT:
@@ -139,8 +139,8 @@ static void describe_call(const struct op *op, char *text, size_t size)
 		snprintf(text, size, "ashmem_set_name(a%d, %s)", op->area, name_text(op, a));
 		break;
 	case GET_NAME:
-		snprintf(
-			text, size, "ashmem_get_name(a%d, buf, %" PRIu64 ")", op->area, op->length);
+		snprintf(text, size, "ashmem_get_name(a%d, buf, %" PRIu64 ")", op->area,
+			op->length);
 		break;
 	case SET_SIZE:
 		snprintf(text, size, "ashmem_set_size(a%d, %" PRIu64 ")", op->area, op->offset);
@@ -186,9 +186,9 @@ static void describe_range_call(const struct op *op, char *text, size_t size)
 
 	if (op->kind == PIN || op->kind == UNPIN || op->kind == STATUS)
 		snprintf(text, size, "ashmem_%s(%s)",
-			op->kind == PIN     ? "pin"
-			: op->kind == UNPIN ? "unpin"
-					    : "get_pin_status",
+			op->kind == PIN             ? "pin"
+				: op->kind == UNPIN ? "unpin"
+						    : "get_pin_status",
 			range_text(op, a));
 	else if (op->kind == PURGE_ALL)
 		snprintf(text, size, "ashmem_purge_all()");

@@ -29,11 +29,11 @@ int range_pin(struct range_list *list, uint32_t first, uint32_t last)
 	return real_range_pin(list, first, last);
 }
 
-static int is_inside_one(
-	struct range_list *list, uint32_t first, uint32_t last, struct range *range)
+static int is_inside_one(struct range_list *list, uint32_t first, uint32_t last,
+	struct range *range)
 {
 	return range_find(list, first, range) == 1 && range->start <= first &&
-	       end_of(range) >= last;
+		end_of(range) >= last;
 }
 
 #endif

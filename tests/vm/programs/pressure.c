@@ -95,8 +95,8 @@ static int is_lost(int range, int which)
 {
 	unsigned char byte = 1;
 
-	must(ashmem_pread(
-		     area_of(range)->area, &byte, 1, offset_of(range) + (uint64_t)which * page),
+	must(ashmem_pread(area_of(range)->area, &byte, 1,
+		     offset_of(range) + (uint64_t)which * page),
 		"ashmem_pread");
 	return byte == 0;
 }
@@ -220,7 +220,7 @@ static int take_step(int to, int from)
 	char byte = 'm';
 
 	return write(to, &byte, 1) == 1 && poll(&answer, 1, PATIENCE_SECONDS * 1000) == 1 &&
-	       read(from, &byte, 1) == 1;
+		read(from, &byte, 1) == 1;
 }
 
 static int press(void)
