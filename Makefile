@@ -104,10 +104,10 @@ MAN_FILES = $(MANPAGES)
 
 LIB_SRC := $(sort $(wildcard $(TOP)/lib/*/*.c))
 SUPPORT_SRC := $(sort $(wildcard $(TOP)/tests/support/*.c))
-CRITERION_SRC := $(sort $(wildcard $(TOP)/tests/test_*.c))
+CRITERION_SRC := $(sort $(wildcard $(TOP)/tests/test_*.c $(TOP)/tests/*/test_*.c))
 HAS_CXX := $(shell command -v $(firstword $(CXX)) 2>/dev/null)
 CXX_SRC := $(if $(HAS_CXX),$(sort $(wildcard $(TOP)/tests/test_*.cpp)))
-PLAIN_SRC := $(sort $(wildcard $(TOP)/tests/stress_*.c $(TOP)/tests/race_*.c))
+PLAIN_SRC := $(sort $(wildcard $(addprefix $(TOP)/tests/,stress_*.c race_*.c */stress_*.c */race_*.c)))
 # examples/NAME.c, examples/NAME/*.c, or both, make one program.
 EXAMPLE_NAMES := $(sort $(basename $(notdir $(wildcard $(TOP)/examples/*.c))) \
 	$(notdir $(patsubst %/,%,$(dir $(wildcard $(TOP)/examples/*/*.c)))))
@@ -357,6 +357,7 @@ $(CXX_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/tests/libsupport
 $(CRITERION_TESTS): TEST_LIBS := -lcriterion
 $(CRITERION_TESTS) $(PLAIN_TESTS): $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(BUILD)/tests/libsupport.a $(STATIC_OBJ)
 	$(call say,LD,$@)
+	@mkdir -p $(@D)
 	$(Q)$(call link,$< $(TEST_LIBS) $(BUILD)/tests/libsupport.a $(STATIC_OBJ))
 
 # The tests of the interface without Criterion: for the thread sanitizer, and as a static program for other systems.
@@ -545,4 +546,4 @@ help: ## Show this list
 	@echo '  Variables: CC CFLAGS LDFLAGS CROSS_COMPILE WERROR=1 V=1 BUILD=dir PREFIX DESTDIR LIBDIR'
 
 -include $(wildcard $(patsubst %.o,%.d,$(STATIC_OBJ) $(PIC_OBJ) $(SUPPORT_OBJ) $(CONTRACT_OBJ) $(BENCH_OBJ)) \
-	$(BUILD)/obj/tests/*.d $(BUILD)/obj/tools/*.d $(BUILD)/obj/examples/*.d $(BUILD)/obj/examples/*/*.d)
+	$(BUILD)/obj/tests/*.d $(BUILD)/obj/tests/*/*.d $(BUILD)/obj/tools/*.d $(BUILD)/obj/examples/*.d $(BUILD)/obj/examples/*/*.d)
