@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "base/stamp.h"
 
 THREAD_LOCAL struct stamp_clock stamp_clock;

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 
 /* What a thread knows of the processor's time stamp counter, and the last stamp that it gave. */

@@ -14,11 +14,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "handle/backends.h"
 #include "memfd/area.h"
 #include "range/purge_key.h"
-#include "range/tree.h"
 
 static int memfd_probe(void *userdata)
 {

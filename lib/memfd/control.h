@@ -29,6 +29,7 @@
 #include <ashmem/area.h>
 
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/stamp.h"
 #include "range/range.h"
 

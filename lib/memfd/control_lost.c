@@ -19,7 +19,6 @@
 #include "base/sys.h"
 #include "memfd/control.h"
 #include "range/lost_bitmap.h"
-#include "range/tree.h"
 
 /* Pages of data whose bits fill a page. */
 static uint64_t bits_a_page(const struct control_map *map)

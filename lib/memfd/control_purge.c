@@ -22,10 +22,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/control.h"
 #include "purge/notices.h"
-#include "range/tree.h"
 
 /*
  * 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for.

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/shared.h"
 #include "range/tree.h"
 
 struct walk {

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "range/tree.h"
 
 void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count)

@@ -2,7 +2,7 @@
 /* The bitmap of lost pages; see lost_bitmap.h. The caller holds the area's lock to change it. */
 #include "range/lost_bitmap.h"
 
-#include "range/tree.h"
+#include "base/shared.h"
 
 /* The bits of first..last in the word that holds `first`; both are pages. */
 static uint64_t mask_of(uint32_t first, uint32_t last)

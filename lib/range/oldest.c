@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/shared.h"
 #include "range/tree.h"
 
 _Static_assert(RANGE_SWEEP_MAX == LEAF_MAX, "a leaf's ranges fit a sweep");

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/shared.h"
 #include "range/lost_bitmap.h"
 #include "range/purge_key.h"
 #include "range/tree.h"

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/shared.h"
 #include "range/tree.h"
 
 static inline int load_node(const struct range_list *list, uint32_t index, uint32_t level,

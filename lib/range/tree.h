@@ -37,6 +37,7 @@
 
 #include <stddef.h>
 
+#include "base/shared.h"
 #include "range/range.h"
 
 enum {
@@ -87,12 +88,6 @@ _Static_assert(sizeof(struct range_entry) == 16, "shared layout");
 _Static_assert(sizeof(struct range_child) == 16, "shared layout");
 _Static_assert(RANGE_MAX_PAGES < LIVE_PINNED, "no count of pages means something else");
 _Static_assert(sizeof(struct range_node) == RANGE_NODE_BYTES, "shared layout");
-
-/* Load and store of shared memory: once, whatever the compiler would prefer. */
-#define SHARED_LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
-#define SHARED_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
-/* Keeps the compiler from moving stores across: see "Crash safety". */
-#define CRASH_BARRIER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 static inline uint32_t range_last(const struct range *range)
 {
