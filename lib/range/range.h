@@ -31,8 +31,6 @@
  * caches.
  */
 #define RANGE_LARGE_NODES 1024
-/* Entries of a leaf. */
-#define RANGE_SWEEP_MAX 50
 /*
  * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two
  * values mean something else.
@@ -151,20 +149,6 @@ struct range_list {
 	uint32_t fresh;
 };
 
-/* Ranges of one leaf that a sweep found to be the oldest of all, in order of age: see oldest.c. */
-struct range_sweep {
-	uint32_t next, count; /* of `turn` */
-	uint32_t changed;     /* an entry of the leaf is not what the ages above it say */
-	uint64_t evicted;     /* pages that are no longer live, for the totals */
-	/* the oldest age of the leaf but for those that wait for their turn */
-	uint64_t rest_age;
-	uint64_t beside_age[RANGE_MAX_HEIGHT]; /* struct tree_beside */
-	struct {
-		uint64_t stamp;
-		uint32_t slot;
-	} turn[RANGE_SWEEP_MAX];
-};
-
 /* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */
 uint64_t range_nodes_needed(uint64_t pages);
 
@@ -223,36 +207,11 @@ int range_look(struct range_list *list, uint32_t first, uint32_t last);
 
 /* The range that holds `page`, or the first one behind it: 1, or 0 if there is none. */
 int range_find(struct range_list *list, uint32_t page, struct range *found);
-/* The oldest range with live pages: 1, or 0 if there is none. */
-int range_oldest(struct range_list *list, struct range *found);
-/*
- * The oldest range with live pages behind that of this stamp and first page, in the order of
- * (stamp, start): 1, or 0.
- */
-int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start,
-	struct range *found);
+/* The ranges to purge, in order of age: purge_iter.h. Of one of them: */
 /* Mark the range that starts at `start` as purged. Done before its pages are freed. */
 int range_mark_purged(struct range_list *list, uint32_t start);
 /* Say how many pages of the range that starts at `start` are still live. */
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
-
-/*
- * The same for many ranges in order of age, under one hold of the lock: range_sweep_begin(); for
- * each range range_sweep_next(), range_sweep_mark() and range_sweep_set_live(); range_sweep_end().
- * Nothing else changes or searches the list meanwhile. Ages and totals are brought up to date once
- * for all ranges of a leaf, at the end at the latest.
- */
-void range_sweep_begin(struct range_sweep *sweep);
-/* The oldest range with live pages: 1, 0 if there is none, or -EUCLEAN. */
-int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct range *found);
-/*
- * The range that range_sweep_next() found: mark it as purged; say how many pages are live still,
- * which ends its turn.
- */
-void range_sweep_mark(struct range_list *list);
-void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
-	const struct range *found, uint32_t live);
-void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 
 /*
  * Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a

@@ -216,6 +216,14 @@ uint64_t list_read(struct range_list *list, struct range *ranges, uint64_t limit
 
 /* -- checks -- */
 
+int range_oldest(struct range_list *list, struct range *found)
+{
+	struct range_sweep sweep;
+
+	range_sweep_begin(&sweep);
+	return range_sweep_next(list, &sweep, found);
+}
+
 static void expect_oldest(struct range_list *list, uint64_t oldest)
 {
 	struct range range = {.stamp = 0};
