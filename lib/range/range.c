@@ -261,7 +261,8 @@ static int finish_intent(struct range_list *list, uint64_t entries)
 	uint64_t from = first;
 	for (uint32_t i = 0; i < with_count; i++) {
 		struct range range = load_intended(&shared->with[i]);
-		if (!range_is_sane(list, &range, from) || range_last(&range) > last)
+		if (!range_is_sane(list, &range, from) || range_last(&range) > last ||
+			(range.flags & RANGE_PINNED)) /* none is intended to be pinned */
 			return -EUCLEAN;
 		int r = tree_descend(list, range.start);
 		if (r == 0)
