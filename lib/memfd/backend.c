@@ -395,7 +395,7 @@ static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, 
 							page_at(control, offset + length - 1));
 	struct range_list *list = control_list(control);
 	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
-		key_of(priority, order, control_next_stamp(control, clock, now)));
+		purge_key_of(priority, order, control_next_stamp(control, clock, now)));
 	int wants_care = range_wants_care(list);
 	control_unlock(control, r);
 	if (__builtin_expect(wants_care, 0))
@@ -511,8 +511,7 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		 */
 		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
 		uint64_t limit = freed < nr_pages ? newest : unfinished;
-		r = control_purge(&area->control, &area->purge, limit, want, &freed,
-			&unfinished);
+		r = control_purge(&area->control, &area->purge, limit, want, &freed, &unfinished);
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
 				       /*

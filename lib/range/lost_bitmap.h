@@ -14,11 +14,12 @@
 
 #define LOST_WORD_BITS 64u
 
-void lost_set(uint64_t *bits, uint32_t first, uint32_t last);
-void lost_clear(uint64_t *bits, uint32_t first, uint32_t last);
+void lost_bitmap_set(uint64_t *bits, uint32_t first, uint32_t last);
+void lost_bitmap_clear(uint64_t *bits, uint32_t first, uint32_t last);
 /* How many of first..last are lost. */
-uint32_t lost_count(const uint64_t *bits, uint32_t first, uint32_t last);
+uint32_t lost_bitmap_count(const uint64_t *bits, uint32_t first, uint32_t last);
 /* The first of first..last that is lost (`is_lost` 1) or not (0): 1, or 0 if there is none. */
-int lost_find(const uint64_t *bits, uint32_t first, uint32_t last, int is_lost, uint32_t *found);
+int lost_bitmap_find(const uint64_t *bits, uint32_t first, uint32_t last, int is_lost,
+	uint32_t *found);
 
 #endif /* ASHMEM_LIB_RANGE_LOST_BITMAP_H */

@@ -326,7 +326,8 @@ static struct range part_of(const struct range_list *list, const struct range *r
 	uint32_t live = min_u32(range->live, pages);
 
 	if (live > 0 && list->lost && (range->flags & RANGE_PURGED))
-		live = min_u32(live, pages - lost_count(list->lost, start, start + pages - 1));
+		live = min_u32(live,
+			pages - lost_bitmap_count(list->lost, start, start + pages - 1));
 	return (struct range){
 		.start = start,
 		.pages = pages,
@@ -491,7 +492,7 @@ static int release_part(struct range_list *list, const struct range *range, uint
 	with[count] = (struct range){
 		.start = first,
 		.pages = last - first + 1,
-		.stamp = key_renew(range->stamp, stamp),
+		.stamp = purge_key_renew(range->stamp, stamp),
 	};
 	with[count].live = with[count].pages;
 	count++;

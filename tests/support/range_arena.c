@@ -179,7 +179,7 @@ const char *list_text(struct range_list *list)
 			break;
 		append(text, "%s%" PRIu32 "-%" PRIu32 "@%" PRIu64, text[0] ? " " : "", range.start,
 			range.start + range.pages - 1,
-			range.stamp % (UINT64_C(1) << KEY_CLASS_SHIFT));
+			range.stamp % (UINT64_C(1) << PURGE_KEY_CLASS_SHIFT));
 		if (range.flags & RANGE_PURGED)
 			append(text, "p%" PRIu32, range.live);
 		page = (uint64_t)range.start + range.pages;
