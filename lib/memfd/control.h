@@ -31,6 +31,7 @@
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/stamp.h"
+#include "range/hints.h"
 #include "range/purge_iter.h"
 #include "range/range.h"
 

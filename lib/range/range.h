@@ -27,11 +27,6 @@
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
 /*
- * A list of so many nodes, which some ten thousand ranges have, does not fit the processor's nearer
- * caches.
- */
-#define RANGE_LARGE_NODES 1024
-/*
  * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two
  * values mean something else.
  */
@@ -109,17 +104,6 @@ struct tree_path {
 	} at[RANGE_MAX_HEIGHT];
 };
 
-/*
- * In which leaves pages were found: guesses of a process, for what can be done about a search ahead
- * of it. See tree.c. Small numbers, because the hints compete with the nodes for the processor's
- * cache; more leaves have more pages than hints can tell apart.
- */
-#define RANGE_HINTS 65536u
-struct range_hints {
-	uint16_t leaf[RANGE_HINTS]; /* 0: not known */
-	int32_t score;              /* how often they were right lately */
-};
-
 /* What one process knows of a list: where its memory is, and the way to the leaf used last. */
 struct range_list {
 	struct range_root *root;
@@ -137,7 +121,7 @@ struct range_list {
 	struct tree_path path;
 	uint64_t path_low, path_high;
 	uint64_t path_version;
-	struct range_hints *hints; /* NULL: none */
+	struct range_hints *hints; /* hints.h; NULL: none */
 	uint32_t hint_shift;       /* a hint is for so many pages, as a power of two */
 	/* the leaf that range_fetch() has fetched for the next search; 0: none */
 	uint32_t fetched;
@@ -151,36 +135,6 @@ struct range_list {
 
 /* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */
 uint64_t range_nodes_needed(uint64_t pages);
-
-/*
- * A large list is faster if its user takes care of its memory: range_wants_care() says when, after
- * a change. `fresh` is for it to see which memory is in use now, and to clear. range_give_hints()
- * takes memory for hints, zeroed, or NULL if there is none to be had. Lists of several threads can
- * share them.
- */
-static inline int range_is_large(const struct range_list *list)
-{
-	return __atomic_load_n(&list->root->nodes_used, __ATOMIC_RELAXED) >= RANGE_LARGE_NODES;
-}
-
-static inline int range_wants_care(const struct range_list *list)
-{
-	return range_is_large(list) && (list->fresh || !list->hints_asked);
-}
-void range_give_hints(struct range_list *list, struct range_hints *hints);
-
-/*
- * Have what a pin of `page` will look at fetched from memory, as far as the hints tell. Nothing is
- * changed and nothing of the list is looked at, so the lock need not be held yet, and waiting for
- * it and for memory is one.
- */
-void range_fetch_hinted(struct range_list *list, uint32_t page);
-
-static inline void range_fetch(struct range_list *list, uint32_t page)
-{
-	if (__builtin_expect(list->hints != NULL, 0))
-		range_fetch_hinted(list, page);
-}
 
 /*
  * Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0.
