@@ -14,8 +14,8 @@
 
 /* What a thread knows of the time, and the last stamp that it gave. */
 struct stamp_clock {
-	uint64_t last_stamp;
 	struct stamp_counter counter;
+	uint64_t last_stamp;
 };
 
 extern THREAD_LOCAL struct stamp_clock stamp_clock;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/shared.h"
+#include "range/edit.h"
 #include "range/tree.h"
 
 struct walk {

@@ -363,9 +363,6 @@ static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i)
 	return i ? SHARED_LOAD(node->child[i].start) : 0;
 }
 
-/* Write the keys of an inner node's children from `from` on. */
-void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count);
-
 /*
  * Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts
  * the entries. 0 or -EUCLEAN.
