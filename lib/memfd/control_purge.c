@@ -2,22 +2,25 @@
 /*
  * Purging under the lock of one area (contract rules 14 and 16).
  *
- * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3.
- * take it off the LRU;
- * 4. free the pages, and say that they are lost (control_lost.c); 5. forget the note. Dead after 1:
- *    a marked range with live pages, purged later. Dead after 2: recovery frees
- * the pages. The lock is held throughout, so that no pin returns while pages of its range are being
- * freed.
+ * The order of steps makes a crash harmless:
+ *   1. mark the range as purged;
+ *   2. note its pages in `purge`;
+ *   3. take it off the LRU: no live pages;
+ *   4. free the pages, and record that they are lost (control_lost.c);
+ *   5. forget the note.
+ * A process that dies after 1 leaves a marked range with live pages, which a later purge takes. If
+ * it dies after 2, recovery frees the pages. The lock is held throughout, so that no pin returns
+ * while pages of its range are being freed.
  *
- * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces:
- * `cursor` says how far, and its live count falls as it goes. A pin between two pieces takes what
- * it wants of the rest and is told that it was purged.
+ * One hold of the lock frees at most about PIECE_PAGES. A longer range is freed in pieces: `cursor`
+ * in the control block says how far, and the live count falls with each. A pin between two pieces
+ * takes what it wants of the rest and finds the purge mark.
  *
- * If there are peers who pin by locks on the file (`has_readers`), the write lock on the whole
- * range comes before 1 and is kept until 5. If it is refused, somebody holds pages of the range,
- * and it is passed over. All this happens under the area's lock, so it does no harm that the
- * descriptor's locks are shared with processes that have a duplicate of it; what a dead one leaves
- * behind is unlocked by recovery.
+ * If there are peers that pin by locks on the file (`has_readers`), the write lock on the whole
+ * range comes before 1 and is kept until 5. If it is refused, a peer holds pages of the range, and
+ * the range is passed over. All this happens under the area's lock, so it does no harm that the
+ * descriptor's locks are shared with processes that have a duplicate of it. Recovery unlocks what a
+ * dead process has left locked.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,18 +30,16 @@
 #include "memfd/control.h"
 #include "purge/notices.h"
 
-/*
- * 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for.
- */
+/* 2 MiB of 4 KiB pages: freeing them takes about 0.4 ms, for which a pin may have to wait. */
 #define PIECE_PAGES 512u
 
 /*
  * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a
- * reader can take a great many. What a waiting pin has to wait for stays about this, and one lock.
+ * reader can take a great many. A waiting pin waits for about this long, and for one lock.
  */
 #define READERS_NS 2000000u
 
-/* What one hold of the lock has collected. */
+/* What one hold of the lock takes. */
 struct batch {
 	struct control_extent extent[CONTROL_PURGE_SLOTS]; /* pages to free */
 	uint32_t extents;
@@ -53,7 +54,7 @@ struct batch {
 	int locked; /* some of the data, against readers */
 };
 
-/* How many pages of the range are freed already, from its start on. */
+/* How many pages of the range were freed already, from its start on. */
 static uint32_t pages_done(const struct control *control, const struct range *range)
 {
 	uint32_t done = SHARED_LOAD(control->cursor_done);
@@ -65,8 +66,8 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 }
 
 /*
- * Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were
- * unpinned in order, make its note longer.
+ * Note pages that are going to be freed. Pages next to the last ones, as of ranges that were
+ * unpinned in order, make the last note longer.
  */
 static void note(struct control *control, struct batch *batch, uint32_t start, uint32_t pages)
 {
@@ -97,8 +98,8 @@ static void move_cursor(struct control *control, const struct range *range, uint
 }
 
 /*
- * Take the oldest range, or a piece of it, into the batch. This is what each range of a purge
- * costs, but for the freeing.
+ * Take the oldest range, or a piece of it, into the batch. Each range of a purge costs this and the
+ * freeing.
  */
 static int take(struct control_map *map, struct batch *batch, uint64_t *unfinished)
 {
@@ -156,8 +157,8 @@ static int free_pages(struct control_map *map, struct batch *batch)
 }
 
 /*
- * The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at
- * the worst.
+ * The kernel refused to free the pages, so they are still live. They stay marked, which at worst
+ * costs a rebuild.
  */
 static void put_back(struct control_map *map, const struct batch *batch)
 {
@@ -166,7 +167,7 @@ static void put_back(struct control_map *map, const struct batch *batch)
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
-/* Keep readers away from a range: 1, or 0 if one holds pages of it. */
+/* Keep readers away from the range: 1, or 0 if one holds pages of it. */
 static int exclude_readers(struct control_map *map, struct batch *batch)
 {
 	const struct range *range = &batch->iter.range;
@@ -182,7 +183,7 @@ static int exclude_readers(struct control_map *map, struct batch *batch)
 }
 
 /*
- * Take ranges into the batch. 1 if some were taken or passed over and there may be more, 0 if not,
+ * Take ranges into the batch: 1 if some were taken or passed over and there may be more, 0 if not,
  * or a negative errno.
  */
 static int collect(struct control_map *map, uint64_t nr_pages, struct batch *batch,

@@ -23,8 +23,8 @@ static struct range load_intended(const struct range *shared)
 }
 
 /*
- * Carry out the intent; doing it over ends the same. It erases so many entries at the most: each
- * round one or more.
+ * Carry out the intent; doing it over ends the same. The list has `entries` entries: each round
+ * erases one or more, so the loop ends.
  */
 static int finish_intent(struct range_list *list, uint64_t entries)
 {
@@ -37,7 +37,7 @@ static int finish_intent(struct range_list *list, uint64_t entries)
 	if (first > last || last >= list->pages || with_count > 3)
 		return -EUCLEAN;
 	while ((count = span_locate(list, first, last, &moved, &path)) > 0) {
-		if ((uint64_t)count > entries) /* somebody puts in new ones */
+		if ((uint64_t)count > entries) /* a peer inserts new ones meanwhile */
 			return -EUCLEAN;
 		entries -= (uint64_t)count;
 		int r = tree_edit(list, path, (uint32_t)count, NULL, 0);
@@ -50,7 +50,7 @@ static int finish_intent(struct range_list *list, uint64_t entries)
 	for (uint32_t i = 0; i < with_count; i++) {
 		struct range range = load_intended(&shared->with[i]);
 		if (!range_is_sane(list, &range, from) || range_last(&range) > last ||
-			(range.flags & RANGE_PINNED)) /* none is intended to be pinned */
+			(range.flags & RANGE_PINNED)) /* no intent inserts one */
 			return -EUCLEAN;
 		int r = tree_descend(list, range.start);
 		if (r == 0)
@@ -81,7 +81,7 @@ int intent_replace(struct range_list *list, struct span *span, uint32_t first, u
 	struct range_intent *intent = &list->root->intent;
 
 	/*
-	 * What a pin leaves on the right may start behind the leaf's bound, although the range
+	 * What a pin leaves on the right may start after the leaf's bound, although the range
 	 * began before it.
 	 */
 	if (!span->many_leaves && with_count <= 2 &&

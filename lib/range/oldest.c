@@ -47,7 +47,7 @@ static void wait_for_turn(struct range_sweep *sweep, uint64_t stamp, uint32_t sl
 	sweep->turn[at].slot = slot;
 }
 
-/* Go to the leaf with the oldest range, and see which of its ranges come before all others. */
+/* Go to the leaf with the oldest range, and find which of its ranges come before all others. */
 static int enter_leaf(struct range_list *list, struct range_sweep *sweep)
 {
 	struct tree_path *path = &list->path;
@@ -105,10 +105,7 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 	}
 	list->path.at[0].slot = sweep->turn[sweep->next].slot;
 	struct range range = range_load(list->path.at[0].node, list->path.at[0].slot);
-	/*
-	 * It may not be what it was when the sweep came here: memory is shared with who does not
-	 * care for locks.
-	 */
+	/* A peer that ignores the lock may have changed it since the sweep entered the leaf. */
 	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
 		return -EUCLEAN;
 	*found = range;

@@ -40,9 +40,9 @@ struct purge_progress {
 };
 
 /*
- * Whether the purge has done all that a list can give it, every page freed and every range passed
- * over, twice. Then somebody makes work as fast as it is done. This bounds a purge, whatever the
- * shared state says.
+ * Whether the purge has done more than all that a list can hold, every page freed and every range
+ * passed over, twice. Then a peer unpins as fast as the purge frees. This bounds a purge, whatever
+ * the shared state says.
  */
 static inline int purge_has_done_enough(const struct purge_progress *progress,
 	const struct range_list *list)

@@ -7,7 +7,7 @@
  * and makes no system call. It speaks of page numbers only. All of it lives in index-addressed
  * memory without pointers, because several processes map it at different addresses, and it trusts
  * nothing that it reads there: every index and count is loaded once, checked, then used, and every
- * loop is bounded. Damage is answered with -EUCLEAN.
+ * loop is bounded. Where a call finds damage, it returns -EUCLEAN.
  *
  * The caller holds the area's lock around every call, except the range_peek_ functions.
  */
@@ -33,26 +33,26 @@
 #define RANGE_MAX_PAGES (UINT32_MAX - 2)
 
 /*
- * What is called a stamp here and above is what ranges are ordered by, the key of purge_key.h: the
- * time of the unpin with priority and order. "Older" is a smaller key. This layer only compares,
- * and asks purge_key.h for the key of what is made fresh.
+ * A stamp, here and above, is what ranges are ordered by: the key of purge_key.h, made of the time
+ * of the unpin, its priority and its order. "Older" means a smaller key. This layer only compares
+ * keys, and asks purge_key.h for the key of what is made fresh.
  */
 
-/* The answer of an empty list to "how old is the oldest evictable range". */
+/* Instead of the stamp of the oldest evictable range, where there is none. */
 #define RANGE_NO_STAMP UINT64_MAX
 
 /* flags of a range */
 #define RANGE_PURGED 1u
 /*
- * Pinned again, and no longer in the list; the entry stays where it is, because caches unpin the
- * same range again: then nothing needs to move. It goes when another unpin overlaps it or when its
- * leaf is full. Callers never see one.
+ * Pinned again, and no longer in the list. The entry stays where it is, because caches unpin the
+ * same range again, and then nothing needs to move. It is removed when another unpin overlaps it
+ * or when its leaf is full. Callers never see one.
  */
 #define RANGE_PINNED 2u
 
 /*
- * One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not
- * evictable.
+ * One unpinned range. `live` is an upper bound of its pages that were not purged; 0 means that the
+ * range is not evictable.
  */
 struct range {
 	uint32_t start;
@@ -62,7 +62,7 @@ struct range {
 	uint64_t stamp;
 } __attribute__((aligned(8)));
 
-/* A change of several leaves, written down so that whoever finds it unfinished can finish it. */
+/* A change of several leaves, written down so that recovery can finish it. */
 struct range_intent {
 	uint32_t active; /* 0, or 1: erase what overlaps first..last, then insert `with` */
 	uint32_t first;
@@ -73,7 +73,7 @@ struct range_intent {
 
 /*
  * The root, in shared memory. All zeroes is an empty list. What every call needs comes first, in
- * one cache line (memfd/control.h).
+ * one cache line.
  */
 struct range_root {
 	uint32_t root;       /* node index */
@@ -112,7 +112,7 @@ struct range_list {
 	uint32_t max_nodes;
 	uint32_t pages; /* pages of the area */
 	/*
-	 * lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: nobody knows
+	 * lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: not known
 	 */
 	const uint64_t *lost;
 	uint32_t freed_count;
@@ -142,24 +142,23 @@ uint64_t range_nodes_needed(uint64_t pages);
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);
 int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /*
- * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. What the
- * ranges have left and right of these pages stays. Range by range, each wholly or not at all: after
- * a crash, those that were not reached still have their marks.
+ * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. The parts of
+ * the ranges left and right of these pages stay. Each range changes wholly or not at all: after a
+ * crash, those that were not reached still have their marks.
  */
 int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 
 /*
- * What first..last holds, RANGE_SEEN_ marks or-ed. Also without the lock: writes nothing and comes
- * to an end whatever changes meanwhile, but the answer is then worth nothing
- * (memfd/control_read.c).
+ * What first..last holds, RANGE_SEEN_ marks or-ed. May be called without the lock: it writes
+ * nothing and ends whatever changes meanwhile; but if something did, the result means nothing.
  */
 #define RANGE_SEEN_UNPINNED 1
 #define RANGE_SEEN_PURGED 2
 int range_look(struct range_list *list, uint32_t first, uint32_t last);
 
-/* The range that holds `page`, or the first one behind it: 1, or 0 if there is none. */
+/* The range that holds `page`, or the first one after it: 1, or 0 if there is none. */
 int range_find(struct range_list *list, uint32_t page, struct range *found);
 /* The ranges to purge, in order of age: purge_iter.h. Of one of them: */
 /* Mark the range that starts at `start` as purged. Done before its pages are freed. */
@@ -174,8 +173,7 @@ int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
 uint64_t range_peek_oldest(const struct range_list *list);
 uint64_t range_peek_evictable(const struct range_list *list);
 /*
- * Unpinned pages that are not evictable; at most the list's pages, and a guess while others change
- * it.
+ * Unpinned pages that are not evictable. At most the list's pages; a guess while others change it.
  */
 uint64_t range_peek_purged(const struct range_list *list);
 

@@ -18,7 +18,7 @@ struct span {
 	uint32_t in_leaf;         /* how many entries lie in the path's leaf */
 	int many_leaves;          /* one edit of the path's leaf will not do */
 	uint64_t entries, count;  /* of all, and of those that are ranges */
-	uint64_t next_page;       /* behind the last entry */
+	uint64_t next_page;       /* after the last entry */
 	struct range left, right; /* the first range and the last */
 	uint64_t pages, live;     /* sums over the ranges */
 	uint32_t flags;           /* of all ranges, or-ed */

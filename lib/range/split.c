@@ -9,9 +9,9 @@
 #include "range/edit.h"
 
 /*
- * How many entries of a full node and one more, at `slot`, the left node keeps: those before it, so
- * that entries that come in order, ascending or descending, leave full nodes behind; but neither
- * node may be poor.
+ * Of the entries of a full node and one more, at `slot`, how many the left node keeps: those before
+ * the new one, so that entries that come in order, ascending or descending, leave full nodes. But
+ * neither node may have too few.
  */
 static uint32_t split_point(const struct tree_path *path, uint32_t level, uint32_t slot)
 {

@@ -78,7 +78,7 @@ static inline uint32_t descend_through(struct range_list *list, uint32_t level, 
 
 	assert(slot < path->at[level].count && path->at[level].count <= INNER_MAX);
 	path->at[level].slot = slot;
-	/* cppcheck takes child_slot() to answer 50; the assertion says why it does not. */
+	/* cppcheck thinks that child_slot() can return 50; the assertion says why it cannot. */
 	if (slot > 0)
 		/* cppcheck-suppress arrayIndexOutOfBoundsCond */
 		list->path_low = SHARED_LOAD(node->child[slot].start);
@@ -127,23 +127,23 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 static uint32_t oldest_child(const struct range_node *node, uint32_t count, uint64_t *beside_age,
 	uint64_t *beside_rank)
 {
-	uint64_t oldest = UINT64_MAX, before = UINT64_MAX, behind = UINT64_MAX;
+	uint64_t oldest = UINT64_MAX, before = UINT64_MAX, after = UINT64_MAX;
 	uint32_t slot = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t rank = SHARED_LOAD(node->child[i].age) - 1;
 		if (rank < oldest) {
 			before = oldest;
-			behind = UINT64_MAX;
+			after = UINT64_MAX;
 			oldest = rank;
 			slot = i;
-		} else if (i > 0 && rank < behind) {
-			behind = rank;
+		} else if (i > 0 && rank < after) {
+			after = rank;
 		}
 	}
-	*beside_age = (before < behind ? before : behind) + 1;
+	*beside_age = (before < after ? before : after) + 1;
 	/* Of two with one rank, the first has its turn first. */
-	*beside_rank = before <= behind ? before - 1 : behind;
+	*beside_rank = before <= after ? before - 1 : after;
 	return slot;
 }
 

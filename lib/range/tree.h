@@ -139,10 +139,10 @@ static inline uint32_t two_keys(const uint32_t *key, uint32_t page)
 }
 
 /*
- * How many of a node's sorted keys are at or before `page`. Every eighth key tells in which eight
- * the place is, then those are looked at: no branch whose way cannot be predicted, and no vectors,
- * which emulated processors are slow at. The last eight may overlap those before. Whatever the keys
- * are, the answer is at most `count`.
+ * How many of a node's sorted keys are at or before `page`. Every eighth key says in which eight
+ * the place is, then those are looked at: no branch that cannot be predicted, and no vectors, which
+ * emulated processors are slow at. The last eight may overlap those before. Whatever the keys
+ * are, the result is at most `count`.
  */
 static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t page)
 {
@@ -156,7 +156,7 @@ static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t 
 	if (from > keys - 8)
 		from = keys - 8;
 	key += from;
-	/* A bit for each; the lowest that is not set is the first key behind the page. */
+	/* A bit for each; the lowest that is not set is the first key after the page. */
 	uint32_t low = two_keys(key, page) + 4 * two_keys(key + 2, page);
 	uint32_t high = two_keys(key + 4, page) + 4 * two_keys(key + 6, page);
 	uint32_t found = from + (uint32_t)__builtin_ctz(~(low + 16 * high));
@@ -206,7 +206,7 @@ struct tree_beside {
 /* Set list->path to the leaf with the oldest range of all, as far as the ages tell. */
 int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside);
 /*
- * Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the
+ * Move to the first slot of the next leaf, or after the last slot of the one before: 1, 0 at the
  * end, or -EUCLEAN.
  */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
