@@ -263,10 +263,11 @@ CONTRACT_TEST(control_crash, while_unpinning)
 
 static void purge_up_to_10(struct control_map *map)
 {
+	struct purge_progress progress = {.work_done = 0};
 	uint64_t freed = 0, unfinished;
 
 	expect_eq(control_lock(map), 0);
-	int r = control_purge(map, 10, ALL, &freed, &unfinished);
+	int r = control_purge(map, &progress, 10, ALL, &freed, &unfinished);
 	expect(r >= 0);
 	control_unlock(map, r);
 }
@@ -280,12 +281,13 @@ CONTRACT_TEST(control_crash, while_purging)
 
 static void purge_all(struct control_map *map)
 {
+	struct purge_progress progress = {.work_done = 0};
 	uint64_t freed = 0, unfinished;
 	int r;
 
 	do {
 		expect_eq(control_lock(map), 0);
-		r = control_purge(map, UINT64_MAX, ALL, &freed, &unfinished);
+		r = control_purge(map, &progress, UINT64_MAX, ALL, &freed, &unfinished);
 		expect(r >= 0);
 		control_unlock(map, r);
 	} while (r > 0);
@@ -300,10 +302,11 @@ CONTRACT_TEST(control_crash, while_purging_everything)
 
 static void purge_one_piece(struct control_map *map)
 {
+	struct purge_progress progress = {.work_done = 0};
 	uint64_t freed = 0, unfinished;
 
 	expect_eq(control_lock(map), 0);
-	int r = control_purge(map, UINT64_MAX, 1, &freed, &unfinished);
+	int r = control_purge(map, &progress, UINT64_MAX, 1, &freed, &unfinished);
 	expect(r >= 0);
 	control_unlock(map, r);
 }

@@ -29,12 +29,12 @@ static void expect_same(uint32_t first, uint32_t last)
 
 	for (page = first; page <= last; page++)
 		count += (uint32_t)model[page];
-	expect_eq(lost_count(bits, first, last), count);
+	expect_eq(lost_bitmap_count(bits, first, last), count);
 	for (is_lost = 0; is_lost < 2; is_lost++) {
 		for (page = first; page <= last && model[page] != is_lost; page++)
 			;
 		found = 77777;
-		expect_eq(lost_find(bits, first, last, is_lost, &found), page <= last);
+		expect_eq(lost_bitmap_find(bits, first, last, is_lost, &found), page <= last);
 		expect_eq(found, page <= last ? page : 77777);
 	}
 }
@@ -43,9 +43,9 @@ static void change(uint32_t first, uint32_t last, int is_lost)
 {
 	memset(model + first, is_lost, last - first + 1);
 	if (is_lost)
-		lost_set(bits, first, last);
+		lost_bitmap_set(bits, first, last);
 	else
-		lost_clear(bits, first, last);
+		lost_bitmap_clear(bits, first, last);
 }
 
 CONTRACT_TEST(lost_bits, borders_of_words_are_met)
@@ -99,10 +99,10 @@ CONTRACT_TEST(lost_bits, largest_page_number_ends_the_loops)
 		 *base = (uint64_t *)((uintptr_t)&word - (uintptr_t)(UINT32_MAX / 64) * 8);
 	uint32_t found = 0;
 
-	lost_set(base, UINT32_MAX - 3, UINT32_MAX);
-	expect_eq(lost_count(base, UINT32_MAX - 63, UINT32_MAX), 4);
-	expect_eq(lost_find(base, UINT32_MAX - 63, UINT32_MAX, 1, &found), 1);
+	lost_bitmap_set(base, UINT32_MAX - 3, UINT32_MAX);
+	expect_eq(lost_bitmap_count(base, UINT32_MAX - 63, UINT32_MAX), 4);
+	expect_eq(lost_bitmap_find(base, UINT32_MAX - 63, UINT32_MAX, 1, &found), 1);
 	expect_eq(found, UINT32_MAX - 3);
-	lost_clear(base, UINT32_MAX, UINT32_MAX);
-	expect_eq(lost_count(base, UINT32_MAX - 63, UINT32_MAX), 3);
+	lost_bitmap_clear(base, UINT32_MAX, UINT32_MAX);
+	expect_eq(lost_bitmap_count(base, UINT32_MAX - 63, UINT32_MAX), 3);
 }

@@ -152,7 +152,7 @@ static uint64_t released(const struct range *before, uint64_t count, uint32_t fi
 		after[made++] = (struct range){.start = start,
 			.pages = until - start + 1,
 			.live = until - start + 1,
-			.stamp = key_renew(range.stamp, stamp)};
+			.stamp = purge_key_renew(range.stamp, stamp)};
 		if (end > until) {
 			part = range;
 			part.start = until + 1;
@@ -184,8 +184,8 @@ enum { FIRST = ASHMEM_PRIORITY_FIRST, FIFO = ASHMEM_ORDER_FIFO };
 CONTRACT_TEST(range_held, release_renews_what_it_covers_and_nothing_else)
 {
 	begin(64);
-	unpin(10, 29, key_of(FIRST, FIFO, 1));
-	unpin(40, 49, key_of(FIRST, FIFO, 2));
+	unpin(10, 29, purge_key_of(FIRST, FIFO, 1));
+	unpin(40, 49, purge_key_of(FIRST, FIFO, 2));
 	purge(10, 0);
 	release_and_compare(0, 9, 3);
 	release_and_compare(15, 20, 4);
@@ -200,12 +200,12 @@ CONTRACT_TEST(range_held, release_keeps_priority_and_order)
 	begin(64);
 	for (uint32_t class = 0; class < 16; class ++) {
 		struct range range;
-		unpin(4 * class, 4 * class + 2, key_of(class / 2, class % 2, 10 + class));
+		unpin(4 * class, 4 * class + 2, purge_key_of(class / 2, class % 2, 10 + class));
 		release_and_compare(4 * class + 1, 4 * class + 1, 100 + class);
 		expect_eq(range_find(list, 4 * class + 1, &range), 1);
-		expect_eq(range.stamp, key_of(class / 2, class % 2, 100 + class));
+		expect_eq(range.stamp, purge_key_of(class / 2, class % 2, 100 + class));
 		expect_eq(range_find(list, 4 * class + 2, &range), 1);
-		expect_eq(range.stamp, key_of(class / 2, class % 2, 10 + class));
+		expect_eq(range.stamp, purge_key_of(class / 2, class % 2, 10 + class));
 	}
 }
 

@@ -288,6 +288,20 @@ CONTRACT_TEST(range_hostile, what_recovery_accepts_is_valid)
 	end();
 }
 
+/* It would count in the totals, and a pinned entry must not. */
+CONTRACT_TEST(range_hostile, an_intent_to_insert_what_is_pinned_is_refused)
+{
+	begin("pinned intent");
+	damaged->list->root->intent = (struct range_intent){
+		.active = 1,
+		.last = 10,
+		.with_count = 1,
+		.with = {{.start = 2, .pages = 3, .live = 3, .flags = RANGE_PINNED}},
+	};
+	expect_eq(range_recover(damaged->list), -EUCLEAN);
+	end();
+}
+
 /* -- and what a single word can do, each word of the root with each nasty value -- */
 
 CONTRACT_TEST(range_hostile, no_sweep_is_impressed_by_damage_on_its_way)

@@ -17,6 +17,7 @@
 
 #include "area/debug.h"
 #include "base/fork.h"
+#include "base/shared.h"
 #include "base/sys.h"
 #include "purge/areas.h"
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "base/fork.h"
+#include "base/shared.h"
 #include "base/sys.h"
 
 static int started;                 /* atomic; the handlers are there, once or more */

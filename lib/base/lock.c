@@ -19,6 +19,7 @@
 #include <pthread.h>
 
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/sys.h"
 
 /* Tries before sleeping: a critical section takes tens of nanoseconds, a sleep microseconds. */

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 
 /* How long lock_acquire() waits at the most. */

@@ -36,26 +36,6 @@ struct sys_robust_head {
 };
 
 /*
- * musl loads no library that needs static TLS by dlopen; glibc keeps a reserve for it, and it is
- * faster.
- */
-#ifdef __GLIBC__
-#define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
-#else
-#define THREAD_LOCAL __thread
-#endif
-
-/*
- * Fences between threads. The thread sanitizer knows none and warns; what they order is in shared
- * memory, which it does not see.
- */
-#if defined(__SANITIZE_THREAD__)
-#define FENCE(order) __atomic_signal_fence(order)
-#else
-#define FENCE(order) __atomic_thread_fence(order)
-#endif
-
-/*
  * A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has
  * that (6.3). -ENODEV if there are none, or they are forbidden.
  */

@@ -203,6 +203,6 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 
 uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns)
 {
-	return key_of(priority < ASHMEM_PRIORITY_LAST ? priority : ASHMEM_PRIORITY_LAST,
+	return purge_key_of(priority < ASHMEM_PRIORITY_LAST ? priority : ASHMEM_PRIORITY_LAST,
 		order ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO, stamp_ns);
 }

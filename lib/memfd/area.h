@@ -35,6 +35,7 @@ struct memfd_area {
 	 */
 	int read_only_fd;
 	struct control_map control;
+	struct purge_progress purge; /* of the purge under way over all areas */
 
 	pthread_mutex_t keeping; /* guards the next three: readers.c */
 	int lock_fd;             /* the description that holds the locks; -1: none; can be `fd` */

@@ -14,11 +14,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "handle/backends.h"
 #include "memfd/area.h"
 #include "range/purge_key.h"
-#include "range/tree.h"
 
 static int memfd_probe(void *userdata)
 {
@@ -395,7 +395,7 @@ static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, 
 							page_at(control, offset + length - 1));
 	struct range_list *list = control_list(control);
 	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
-		key_of(priority, order, control_next_stamp(control, clock, now)));
+		purge_key_of(priority, order, control_next_stamp(control, clock, now)));
 	int wants_care = range_wants_care(list);
 	control_unlock(control, r);
 	if (__builtin_expect(wants_care, 0))
@@ -443,13 +443,9 @@ static int is_purgeable(struct memfd_area *area)
 		!SHARED_LOAD(area->control.shared->sealed);
 }
 
-/*
- * Whether this purge has done all that an area can give it, every page freed and every range passed
- * over, twice. Then somebody makes work as fast as we do it; the next purge may go on.
- */
-static int is_tired(const struct memfd_area *area)
+static int has_done_enough(const struct memfd_area *area)
 {
-	return area->control.attended > 2 * (uint64_t)area->control.list.pages;
+	return purge_has_done_enough(&area->purge, &area->control.list);
 }
 
 static uint64_t memfd_evictable(void *state)
@@ -479,10 +475,9 @@ static int memfd_oldest(void *state, uint64_t *key)
 {
 	struct memfd_area *area = state;
 
-	if (!is_purgeable(area) || is_tired(area))
+	if (!is_purgeable(area) || has_done_enough(area))
 		return 0;
-	uint64_t oldest = area->control.passed_over ? area->control.next_stamp
-						    : range_peek_oldest(&area->control.list);
+	uint64_t oldest = purge_peek_oldest(&area->purge, &area->control.list);
 	if (oldest == RANGE_NO_STAMP)
 		return 0;
 	*key = oldest;
@@ -493,10 +488,8 @@ static void memfd_begin_purge(void *state)
 {
 	struct memfd_area *area = state;
 
-	if (is_purgeable(area)) {
-		area->control.passed_over = 0;
-		area->control.attended = 0;
-	}
+	if (is_purgeable(area))
+		area->purge = (struct purge_progress){.work_done = 0};
 }
 
 static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
@@ -518,14 +511,14 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		 */
 		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
 		uint64_t limit = freed < nr_pages ? newest : unfinished;
-		r = control_purge(&area->control, limit, want, &freed, &unfinished);
+		r = control_purge(&area->control, &area->purge, limit, want, &freed, &unfinished);
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
 				       /*
 		 * Nothing freed, but not at the end: the ranges that were passed over were too many
 		 * for one go.
 		 */
-	} while (r > 0 && !is_tired(area) &&
+	} while (r > 0 && !has_done_enough(area) &&
 		(unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
 	if (freed == 0)
 		lock_use_patience(begun_ns);

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/control.h"
-#include "range/tree.h"
 
 static const unsigned char magic[8] = {'a', 's', 'h', 'm', 'e', 'm', '\r', '\n'};
 #define BYTE_ORDER_MARK 0x01020304u

@@ -29,7 +29,10 @@
 #include <ashmem/area.h>
 
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/stamp.h"
+#include "range/hints.h"
+#include "range/purge_iter.h"
 #include "range/range.h"
 
 #define CONTROL_VERSION 3
@@ -119,19 +122,7 @@ struct control_map {
 	uint64_t size_bytes;
 	uint64_t data_bytes; /* size_bytes rounded up to pages */
 	uint64_t serial[2];
-	/*
-	 * Where a purge goes on behind the ranges that it had to pass over because somebody holds
-	 * them.
-	 */
-	int passed_over;       /* there are such */
-	uint64_t passed_stamp; /* the last of them, by stamp and first page */
-	uint32_t passed_start;
-	uint64_t next_stamp; /* of the oldest range behind, or RANGE_NO_STAMP */
-	int no_huge;         /* atomic: the kernel has no huge pages for the nodes */
-	/*
-	 * pages freed and ranges passed over by this purge: what bounds it, whatever the state says
-	 */
-	uint64_t attended;
+	int no_huge; /* atomic: the kernel has no huge pages for the nodes */
 };
 
 /*
@@ -241,11 +232,11 @@ static inline int control_unlock(struct control_map *map, int result)
  * freed; `*unfinished` is the stamp of a range that was begun and not finished, or RANGE_NO_STAMP.
  * 0 if there was nothing to do, 1 if there was, or a negative errno.
  *
- * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow,
- * until `passed_over` is cleared.
+ * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow
+ * with the same `progress`, which is all zeroes when a purge begins.
  */
-int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
-	uint64_t *unfinished);
+int control_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
+	uint64_t nr_pages, uint64_t *freed, uint64_t *unfinished);
 
 /*
  * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees

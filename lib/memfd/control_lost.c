@@ -19,7 +19,6 @@
 #include "base/sys.h"
 #include "memfd/control.h"
 #include "range/lost_bitmap.h"
-#include "range/tree.h"
 
 /* Pages of data whose bits fill a page. */
 static uint64_t bits_a_page(const struct control_map *map)
@@ -35,14 +34,14 @@ static int is_in_pages(const struct control_map *map)
 /* Set those of first..last that are within the area. */
 void control_set_lost(struct control_map *map, uint32_t first, uint32_t last)
 {
-	lost_set(map->lost, first, last);
+	lost_bitmap_set(map->lost, first, last);
 }
 
 /* The bits from `first` on, whole pages of them; else by hand, if the kernel refuses. */
 static void clear_pages(struct control_map *map, uint64_t first, uint64_t end)
 {
 	if (sys_punch(map->fd, map->data_bytes + first / 8, (end - first) / 8) < 0)
-		lost_clear(map->lost, (uint32_t)first, (uint32_t)(end - 1));
+		lost_bitmap_clear(map->lost, (uint32_t)first, (uint32_t)(end - 1));
 }
 
 void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
@@ -51,14 +50,14 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
 	uint64_t from = (first + a_page - 1) / a_page * a_page, to = end / a_page * a_page;
 
 	if (!is_in_pages(map) || from >= to) {
-		lost_clear(map->lost, first, last);
+		lost_bitmap_clear(map->lost, first, last);
 		return;
 	}
 	if (from > first)
-		lost_clear(map->lost, first, (uint32_t)(from - 1));
+		lost_bitmap_clear(map->lost, first, (uint32_t)(from - 1));
 	clear_pages(map, from, to);
 	if (to < end)
-		lost_clear(map->lost, (uint32_t)to, last);
+		lost_bitmap_clear(map->lost, (uint32_t)to, last);
 }
 
 /*
@@ -91,12 +90,13 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 			return 0;
 		uint64_t to = may_ask ? at / a_page * a_page + a_page - 1 : last;
 		to = to < last ? to : last;
-		if (lost_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
+		if (lost_bitmap_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
 			/*
 			 * Behind the first one in any case: a peer may clear its bit now, and the
 			 * caller must get on.
 			 */
-			if (*start == last || !lost_find(map->lost, *start + 1, last, 0, end))
+			if (*start == last ||
+				!lost_bitmap_find(map->lost, *start + 1, last, 0, end))
 				*end = last + 1;
 			return 1;
 		}

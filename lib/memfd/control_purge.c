@@ -2,43 +2,44 @@
 /*
  * Purging under the lock of one area (contract rules 14 and 16).
  *
- * Order that makes a crash harmless: 1. mark the range as purged; 2. note its pages in `purge`; 3.
- * take it off the LRU;
- * 4. free the pages, and say that they are lost (control_lost.c); 5. forget the note. Dead after 1:
- *    a marked range with live pages, purged later. Dead after 2: recovery frees
- * the pages. The lock is held throughout, so that no pin returns while pages of its range are being
- * freed.
+ * The order of steps makes a crash harmless:
+ *   1. mark the range as purged;
+ *   2. note its pages in `purge`;
+ *   3. take it off the LRU: no live pages;
+ *   4. free the pages, and record that they are lost (control_lost.c);
+ *   5. forget the note.
+ * A process that dies after 1 leaves a marked range with live pages, which a later purge takes. If
+ * it dies after 2, recovery frees the pages. The lock is held throughout, so that no pin returns
+ * while pages of its range are being freed.
  *
- * One hold of the lock frees about PIECE_PAGES at the most. A longer range is freed in pieces:
- * `cursor` says how far, and its live count falls as it goes. A pin between two pieces takes what
- * it wants of the rest and is told that it was purged.
+ * One hold of the lock frees at most about PIECE_PAGES. A longer range is freed in pieces: `cursor`
+ * in the control block says how far, and the live count falls with each. A pin between two pieces
+ * takes what it wants of the rest and finds the purge mark.
  *
- * If there are peers who pin by locks on the file (`has_readers`), the write lock on the whole
- * range comes before 1 and is kept until 5. If it is refused, somebody holds pages of the range,
- * and it is passed over. All this happens under the area's lock, so it does no harm that the
- * descriptor's locks are shared with processes that have a duplicate of it; what a dead one leaves
- * behind is unlocked by recovery.
+ * If there are peers that pin by locks on the file (`has_readers`), the write lock on the whole
+ * range comes before 1 and is kept until 5. If it is refused, a peer holds pages of the range, and
+ * the range is passed over. All this happens under the area's lock, so it does no harm that the
+ * descriptor's locks are shared with processes that have a duplicate of it. Recovery unlocks what a
+ * dead process has left locked.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/control.h"
 #include "purge/notices.h"
-#include "range/tree.h"
 
-/*
- * 2 MiB of 4 KiB pages: about 0.4 ms of freeing, which is what a waiting pin may have to wait for.
- */
+/* 2 MiB of 4 KiB pages: freeing them takes about 0.4 ms, for which a pin may have to wait. */
 #define PIECE_PAGES 512u
 
 /*
  * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a
- * reader can take a great many. What a waiting pin has to wait for stays about this, and one lock.
+ * reader can take a great many. A waiting pin waits for about this long, and for one lock.
  */
 #define READERS_NS 2000000u
 
-/* What one hold of the lock has collected. */
+/* What one hold of the lock takes. */
 struct batch {
 	struct control_extent extent[CONTROL_PURGE_SLOTS]; /* pages to free */
 	uint32_t extents;
@@ -47,13 +48,13 @@ struct batch {
 		uint32_t start;
 		uint32_t live; /* as it was */
 	} range[PIECE_PAGES];
-	struct range_sweep sweep;
+	struct purge_iter iter;
 	uint64_t pages;
 	uint64_t freed;
 	int locked; /* some of the data, against readers */
 };
 
-/* How many pages of the range are freed already, from its start on. */
+/* How many pages of the range were freed already, from its start on. */
 static uint32_t pages_done(const struct control *control, const struct range *range)
 {
 	uint32_t done = SHARED_LOAD(control->cursor_done);
@@ -65,8 +66,8 @@ static uint32_t pages_done(const struct control *control, const struct range *ra
 }
 
 /*
- * Note pages that are going to be freed. Neighbours of the last ones, as ranges are that were
- * unpinned in order, make its note longer.
+ * Note pages that are going to be freed. Pages next to the last ones, as of ranges that were
+ * unpinned in order, make the last note longer.
  */
 static void note(struct control *control, struct batch *batch, uint32_t start, uint32_t pages)
 {
@@ -96,35 +97,17 @@ static void move_cursor(struct control *control, const struct range *range, uint
 	SHARED_STORE(control->cursor_done, done);
 }
 
-/* Mark the range that next_oldest() found. */
-static int mark(struct control_map *map, const struct range *range)
-{
-	if (map->passed_over)
-		return range_mark_purged(control_list(map), range->start);
-	range_sweep_mark(control_list(map));
-	return 0;
-}
-
-static int set_live(struct control_map *map, struct batch *batch, const struct range *range,
-	uint32_t live)
-{
-	if (map->passed_over)
-		return range_set_live(control_list(map), range->start, live);
-	range_sweep_set_live(control_list(map), &batch->sweep, range, live);
-	return 0;
-}
-
 /*
- * Take the oldest range, or a piece of it, into the batch. This is what each range of a purge
- * costs, but for the freeing.
+ * Take the oldest range, or a piece of it, into the batch. Each range of a purge costs this and the
+ * freeing.
  */
-static int take(struct control_map *map, const struct range *range, struct batch *batch,
-	uint64_t *unfinished)
+static int take(struct control_map *map, struct batch *batch, uint64_t *unfinished)
 {
+	const struct range *range = &batch->iter.range;
 	uint32_t done = pages_done(map->shared, range), rest = range->pages - done;
 	uint32_t room = PIECE_PAGES - (uint32_t)batch->pages, pages = rest < room ? rest : room;
 	uint32_t live = range->live < rest - pages ? range->live : rest - pages;
-	int r = mark(map, range);
+	int r = purge_iter_mark(&batch->iter);
 
 	if (r < 0)
 		return r;
@@ -134,11 +117,11 @@ static int take(struct control_map *map, const struct range *range, struct batch
 	note(map->shared, batch, range->start + done, pages);
 	if (pages < rest)
 		move_cursor(map->shared, range, done + pages);
-	r = set_live(map, batch, range, live);
+	r = purge_iter_set_live(&batch->iter, live);
 	if (r < 0)
 		return r;
 	batch->pages += pages;
-	map->attended += pages;
+	batch->iter.progress->work_done += pages;
 	batch->freed += range->live - live;
 	*unfinished = live ? range->stamp : RANGE_NO_STAMP;
 	return 0;
@@ -174,8 +157,8 @@ static int free_pages(struct control_map *map, struct batch *batch)
 }
 
 /*
- * The kernel refused to free them: they are live still. They stay marked, which costs a rebuild at
- * the worst.
+ * The kernel refused to free the pages, so they are still live. They stay marked, which at worst
+ * costs a rebuild.
  */
 static void put_back(struct control_map *map, const struct batch *batch)
 {
@@ -184,17 +167,11 @@ static void put_back(struct control_map *map, const struct batch *batch)
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
-/* The next range to purge. */
-static int next_oldest(struct control_map *map, struct range_sweep *sweep, struct range *range)
+/* Keep readers away from the range: 1, or 0 if one holds pages of it. */
+static int exclude_readers(struct control_map *map, struct batch *batch)
 {
-	if (!map->passed_over)
-		return range_sweep_next(control_list(map), sweep, range);
-	return range_oldest_after(control_list(map), map->passed_stamp, map->passed_start, range);
-}
+	const struct range *range = &batch->iter.range;
 
-/* Keep readers away from a range: 1, or 0 if one holds pages of it. */
-static int exclude_readers(struct control_map *map, const struct range *range, struct batch *batch)
-{
 	if (!SHARED_LOAD(map->shared->has_readers))
 		return 1;
 	if (sys_lock_range(map->fd, SYS_LOCK_WRITE, (uint64_t)range->start << map->page_shift,
@@ -202,23 +179,16 @@ static int exclude_readers(struct control_map *map, const struct range *range, s
 		batch->locked = 1;
 		return 1;
 	}
-	/* from here on ranges are looked for one by one */
-	range_sweep_end(control_list(map), &batch->sweep);
-	map->passed_over = 1;
-	map->attended++;
-	map->passed_stamp = range->stamp;
-	map->passed_start = range->start;
 	return 0;
 }
 
 /*
- * Take ranges into the batch. 1 if some were taken or passed over and there may be more, 0 if not,
+ * Take ranges into the batch: 1 if some were taken or passed over and there may be more, 0 if not,
  * or a negative errno.
  */
-static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, struct batch *batch,
+static int collect(struct control_map *map, uint64_t nr_pages, struct batch *batch,
 	uint64_t *unfinished)
 {
-	struct range range;
 	unsigned passed = 0;
 	uint64_t end_ns = SHARED_LOAD(map->shared->has_readers) ? sys_now_ns() + READERS_NS : 0;
 
@@ -226,14 +196,15 @@ static int collect(struct control_map *map, uint64_t newest, uint64_t nr_pages, 
 	while (batch->extents < CONTROL_PURGE_SLOTS && passed < CONTROL_PURGE_SLOTS &&
 		batch->pages < PIECE_PAGES && batch->freed < nr_pages &&
 		!(end_ns && passed + batch->ranges > 0 && sys_now_ns() > end_ns)) {
-		int r = next_oldest(map, &batch->sweep, &range);
-		if (r <= 0 || range.stamp > newest)
-			return r < 0 ? r : 0;
-		if (!exclude_readers(map, &range, batch)) {
+		int r = purge_iter_next(&batch->iter);
+		if (r <= 0)
+			return r;
+		if (!exclude_readers(map, batch)) {
+			purge_iter_pass_over(&batch->iter);
 			passed++;
 			continue;
 		}
-		r = take(map, &range, batch, unfinished);
+		r = take(map, batch, unfinished);
 		if (r < 0)
 			return r;
 	}
@@ -261,37 +232,24 @@ static int finish(struct control_map *map, struct batch *batch)
 	return 1;
 }
 
-/* Learn the age of the oldest range behind those passed over. */
-static int look_behind_passed(struct control_map *map)
-{
-	struct range range;
-	int r = range_oldest_after(control_list(map), map->passed_stamp, map->passed_start, &range);
-
-	map->next_stamp = r > 0 ? range.stamp : RANGE_NO_STAMP;
-	return r < 0 ? r : 0;
-}
-
-int control_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
-	uint64_t *unfinished)
+int control_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
+	uint64_t nr_pages, uint64_t *freed, uint64_t *unfinished)
 {
 	struct batch batch;
 
 	batch.extents = batch.ranges = 0;
 	batch.pages = batch.freed = 0;
 	batch.locked = 0;
-	range_sweep_begin(&batch.sweep);
 	*unfinished = RANGE_NO_STAMP;
-	int r = collect(map, newest, nr_pages, &batch, unfinished);
-	range_sweep_end(control_list(map), &batch.sweep);
+	purge_iter_begin(&batch.iter, control_list(map), progress, newest);
+	int r = collect(map, nr_pages, &batch, unfinished);
+	int ended = purge_iter_end(&batch.iter);
+	/* What was noted is freed, whatever the search for the next range has met. */
 	if (r >= 0 && batch.ranges > 0)
 		r = finish(map, &batch);
 	if (batch.locked)
 		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
 	if (r > 0)
 		*freed += batch.freed;
-	if (r >= 0 && map->passed_over) {
-		int found = look_behind_passed(map);
-		r = found < 0 ? found : r;
-	}
-	return r;
+	return r >= 0 && ended < 0 ? ended : r;
 }

@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/shared.h"
 #include "memfd/control.h"
-#include "range/tree.h"
 
 #define SPINS 100
 #define PAUSE_NS 50000

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/area.h"
-#include "range/tree.h"
 
 int memfd_seal(void *state)
 {

@@ -22,10 +22,10 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/stamp.h"
 #include "base/sys.h"
 #include "memfd/area.h"
-#include "range/tree.h"
 
 #define PAUSE_NS 100000
 

@@ -10,9 +10,9 @@
 
 #include <ashmem/stats.h>
 
+#include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/area.h"
-#include "range/tree.h"
 
 #define BLOCK_BYTES 512 /* stat(2): whatever st_blksize says */
 

@@ -19,6 +19,7 @@
 
 #include "area/around.h"
 #include "base/fork.h"
+#include "base/shared.h"
 #include "base/sys.h"
 #include "pressure/relief.h"
 

@@ -13,6 +13,7 @@
 
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/shared.h"
 #include "base/structs.h"
 #include "base/sys.h"
 #include "handle/backends.h"

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "base/fork.h"
+#include "base/shared.h"
 #include "base/sys.h"
 #include "handle/handle.h"
 #include "purge/notices.h"

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/fork.h"
+#include "base/shared.h"
 #include "base/structs.h"
 #include "base/sys.h"
 #include "purge/areas.h"

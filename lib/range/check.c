@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/shared.h"
+#include "range/edit.h"
 #include "range/tree.h"
 
 struct walk {

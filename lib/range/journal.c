@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/shared.h"
 #include "range/tree.h"
 
 /* Leaves and inner nodes alike. */

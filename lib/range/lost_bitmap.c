@@ -2,7 +2,7 @@
 /* The bitmap of lost pages; see lost_bitmap.h. The caller holds the area's lock to change it. */
 #include "range/lost_bitmap.h"
 
-#include "range/tree.h"
+#include "base/shared.h"
 
 /* The bits of first..last in the word that holds `first`; both are pages. */
 static uint64_t mask_of(uint32_t first, uint32_t last)
@@ -19,7 +19,7 @@ static uint64_t next_word(uint32_t page)
 	return ((uint64_t)page / LOST_WORD_BITS + 1) * LOST_WORD_BITS;
 }
 
-void lost_set(uint64_t *bits, uint32_t first, uint32_t last)
+void lost_bitmap_set(uint64_t *bits, uint32_t first, uint32_t last)
 {
 	for (uint64_t page = first; page <= last; page = next_word((uint32_t)page)) {
 		uint64_t *word = &bits[page / LOST_WORD_BITS];
@@ -27,7 +27,7 @@ void lost_set(uint64_t *bits, uint32_t first, uint32_t last)
 	}
 }
 
-void lost_clear(uint64_t *bits, uint32_t first, uint32_t last)
+void lost_bitmap_clear(uint64_t *bits, uint32_t first, uint32_t last)
 {
 	for (uint64_t page = first; page <= last; page = next_word((uint32_t)page)) {
 		uint64_t *word = &bits[page / LOST_WORD_BITS];
@@ -35,7 +35,7 @@ void lost_clear(uint64_t *bits, uint32_t first, uint32_t last)
 	}
 }
 
-uint32_t lost_count(const uint64_t *bits, uint32_t first, uint32_t last)
+uint32_t lost_bitmap_count(const uint64_t *bits, uint32_t first, uint32_t last)
 {
 	uint32_t count = 0;
 
@@ -47,7 +47,8 @@ uint32_t lost_count(const uint64_t *bits, uint32_t first, uint32_t last)
 	return count;
 }
 
-int lost_find(const uint64_t *bits, uint32_t first, uint32_t last, int is_lost, uint32_t *found)
+int lost_bitmap_find(const uint64_t *bits, uint32_t first, uint32_t last, int is_lost,
+	uint32_t *found)
 {
 	for (uint64_t page = first; page <= last; page = next_word((uint32_t)page)) {
 		uint64_t word = SHARED_LOAD(bits[page / LOST_WORD_BITS]);

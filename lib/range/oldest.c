@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest ranges, and what a purge does to them: mark them, and say how many of their pages are
- * live.
+ * The oldest ranges, leaf by leaf: the sweep of a purge.
  *
  * A purge takes ranges in order of age, and ranges that were unpinned one after the other often lie
  * side by side. A sweep goes down to the leaf with the oldest range and learns on the way how old
  * the oldest range outside of that leaf is. What is older in the leaf has its turn without another
- * search. Marks and live counts are stored one by one, in the order that a crash needs
- * (memfd/control_purge.c). Ages and totals are derived, so they can wait: they follow once, when
- * the sweep leaves the leaf. The way up takes no look at other nodes, because the age of all that
- * lies beside the path is known.
+ * search. Marks and live counts are stored one by one. Ages and totals are derived, so they can
+ * wait: they follow once, when the sweep leaves the leaf. The way up needs no look at other nodes,
+ * because the age of all that lies beside the path is known.
  *
  * Cost of a range: O(log n) for the first of a leaf; for the others the sorting, which takes a step
  * each if they lie in order.
@@ -20,69 +18,11 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/shared.h"
+#include "range/oldest.h"
 #include "range/tree.h"
 
 _Static_assert(RANGE_SWEEP_MAX == LEAF_MAX, "a leaf's ranges fit a sweep");
-
-/* -- one range -- */
-
-int range_oldest(struct range_list *list, struct range *found)
-{
-	struct range_sweep sweep;
-
-	range_sweep_begin(&sweep);
-	return range_sweep_next(list, &sweep, found);
-}
-
-/* Set list->path to the range that starts at `start`. */
-static int find_start(struct range_list *list, uint32_t start, struct range *found)
-{
-	struct tree_path *path = &list->path;
-
-	/* Mostly range_oldest() has just been there. */
-	if (!tree_path_holds(list, start) || path->at[0].slot >= path->at[0].count ||
-		start_at(path) != start) {
-		int r = tree_descend(list, start);
-		if (r < 0)
-			return r;
-		if (path->at[0].slot == 0)
-			return -EUCLEAN;
-		path->at[0].slot--;
-	}
-	*found = range_load(path->at[0].node, path->at[0].slot);
-	if (found->start != start || (found->flags & RANGE_PINNED))
-		return -EUCLEAN;
-	return 0;
-}
-
-int range_mark_purged(struct range_list *list, uint32_t start)
-{
-	struct range range;
-	int r = find_start(list, start, &range);
-
-	if (r < 0)
-		return r;
-	mark_entry(entry_at(&list->path));
-	return 0;
-}
-
-int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
-{
-	struct range was;
-	int r = find_start(list, start, &was);
-
-	if (r < 0)
-		return r;
-	if (live > was.pages)
-		return -EUCLEAN;
-	SHARED_STORE(entry_at(&list->path)->live, live);
-	CRASH_BARRIER();
-	change_totals(list->root, (uint64_t)live - was.live, 0, 0);
-	tree_age_changed(list, &list->path, range_age(&was), age_of(live, was.stamp));
-	return 0;
-}
-
-/* -- many ranges -- */
 
 void range_sweep_begin(struct range_sweep *sweep)
 {
@@ -107,7 +47,7 @@ static void wait_for_turn(struct range_sweep *sweep, uint64_t stamp, uint32_t sl
 	sweep->turn[at].slot = slot;
 }
 
-/* Go to the leaf with the oldest range, and see which of its ranges come before all others. */
+/* Go to the leaf with the oldest range, and find which of its ranges come before all others. */
 static int enter_leaf(struct range_list *list, struct range_sweep *sweep)
 {
 	struct tree_path *path = &list->path;
@@ -165,10 +105,7 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 	}
 	list->path.at[0].slot = sweep->turn[sweep->next].slot;
 	struct range range = range_load(list->path.at[0].node, list->path.at[0].slot);
-	/*
-	 * It may not be what it was when the sweep came here: memory is shared with who does not
-	 * care for locks.
-	 */
+	/* A peer that ignores the lock may have changed it since the sweep entered the leaf. */
 	if ((range.flags & RANGE_PINNED) || !range.live || !range_is_sane(list, &range, 0))
 		return -EUCLEAN;
 	*found = range;

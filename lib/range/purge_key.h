@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The key of an unpinned range: what goes first in a purge. The smaller one does, in an area and
- * over all areas.
+ * The key of an unpinned range, which decides the order of purging: the smallest key is purged
+ * first, in an area and over all areas.
  *
  *   63..61 priority   60 first-in-first-out   59..0 the stamp, or for last-in-first-out what is
  *          left of the largest
  *
- * So a lower priority goes first whatever its age, and within one priority all ranges of
- * last-in-first-out, newest first, before those of first-in-first-out, oldest first. The range list
- * and everything above it compare keys and know nothing of this.
+ * So a lower priority is purged first, whatever its age. Within one priority all ranges of
+ * last-in-first-out come first, newest first, then those of first-in-first-out, oldest first. The
+ * range list and everything above it only compare keys.
  *
- * Stamps (control_next_stamp) are nanoseconds of CLOCK_MONOTONIC; 60 bits hold 36 years. Later ones
- * all count as the last of them: their order is lost, nothing else. No key is as large as
- * RANGE_NO_STAMP, or as the ages that the tree makes of keys.
+ * Stamps are nanoseconds of CLOCK_MONOTONIC; 60 bits hold 36 years. Later stamps all count as the
+ * last of them, so their order is lost, and nothing else. Every key is smaller than RANGE_NO_STAMP,
+ * and leaves room for the ages that the tree makes of keys.
  */
 #ifndef ASHMEM_LIB_RANGE_PURGE_KEY_H
 #define ASHMEM_LIB_RANGE_PURGE_KEY_H
@@ -21,30 +21,30 @@
 
 #include <ashmem/area.h>
 
-#define KEY_CLASS_SHIFT 60
-#define KEY_STAMP_MAX ((UINT64_C(1) << KEY_CLASS_SHIFT) - 4)
+#define PURGE_KEY_CLASS_SHIFT 60
+#define PURGE_KEY_STAMP_MAX ((UINT64_C(1) << PURGE_KEY_CLASS_SHIFT) - 4)
 
-static inline uint64_t key_of(uint32_t priority, uint32_t order, uint64_t stamp)
+static inline uint64_t purge_key_of(uint32_t priority, uint32_t order, uint64_t stamp)
 {
 	uint64_t fifo = order == ASHMEM_ORDER_FIFO,
-		 place = stamp < KEY_STAMP_MAX ? stamp : KEY_STAMP_MAX;
+		 place = stamp < PURGE_KEY_STAMP_MAX ? stamp : PURGE_KEY_STAMP_MAX;
 
-	return ((uint64_t)priority * 2 + fifo) << KEY_CLASS_SHIFT |
-		(fifo ? place : KEY_STAMP_MAX - place);
+	return ((uint64_t)priority * 2 + fifo) << PURGE_KEY_CLASS_SHIFT |
+		(fifo ? place : PURGE_KEY_STAMP_MAX - place);
 }
 
 /* The key of a plain unpin. */
-static inline uint64_t key_of_stamp(uint64_t stamp)
+static inline uint64_t purge_key_of_stamp(uint64_t stamp)
 {
-	return key_of(ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO, stamp);
+	return purge_key_of(ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO, stamp);
 }
 
-/* The key of what was unpinned with `key`, and is as if it were unpinned again at `stamp`. */
-static inline uint64_t key_renew(uint64_t key, uint64_t stamp)
+/* The key of a range unpinned with `key`, as if it were unpinned again at `stamp`. */
+static inline uint64_t purge_key_renew(uint64_t key, uint64_t stamp)
 {
-	uint32_t class = (uint32_t)(key >> KEY_CLASS_SHIFT);
+	uint32_t class = (uint32_t)(key >> PURGE_KEY_CLASS_SHIFT);
 
-	return key_of(class >> 1, class & 1 ? ASHMEM_ORDER_FIFO : ASHMEM_ORDER_LIFO, stamp);
+	return purge_key_of(class >> 1, class & 1 ? ASHMEM_ORDER_FIFO : ASHMEM_ORDER_LIFO, stamp);
 }
 
 #endif /* ASHMEM_LIB_RANGE_PURGE_KEY_H */

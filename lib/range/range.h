@@ -7,7 +7,7 @@
  * and makes no system call. It speaks of page numbers only. All of it lives in index-addressed
  * memory without pointers, because several processes map it at different addresses, and it trusts
  * nothing that it reads there: every index and count is loaded once, checked, then used, and every
- * loop is bounded. Damage is answered with -EUCLEAN.
+ * loop is bounded. Where a call finds damage, it returns -EUCLEAN.
  *
  * The caller holds the area's lock around every call, except the range_peek_ functions.
  */
@@ -27,39 +27,32 @@
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
 /*
- * A list of so many nodes, which some ten thousand ranges have, does not fit the processor's nearer
- * caches.
- */
-#define RANGE_LARGE_NODES 1024
-/* Entries of a leaf. */
-#define RANGE_SWEEP_MAX 50
-/*
  * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two
  * values mean something else.
  */
 #define RANGE_MAX_PAGES (UINT32_MAX - 2)
 
 /*
- * What is called a stamp here and above is what ranges are ordered by, the key of purge_key.h: the
- * time of the unpin with priority and order. "Older" is a smaller key. This layer only compares,
- * and asks purge_key.h for the key of what is made fresh.
+ * A stamp, here and above, is what ranges are ordered by: the key of purge_key.h, made of the time
+ * of the unpin, its priority and its order. "Older" means a smaller key. This layer only compares
+ * keys, and asks purge_key.h for the key of what is made fresh.
  */
 
-/* The answer of an empty list to "how old is the oldest evictable range". */
+/* Instead of the stamp of the oldest evictable range, where there is none. */
 #define RANGE_NO_STAMP UINT64_MAX
 
 /* flags of a range */
 #define RANGE_PURGED 1u
 /*
- * Pinned again, and no longer in the list; the entry stays where it is, because caches unpin the
- * same range again: then nothing needs to move. It goes when another unpin overlaps it or when its
- * leaf is full. Callers never see one.
+ * Pinned again, and no longer in the list. The entry stays where it is, because caches unpin the
+ * same range again, and then nothing needs to move. It is removed when another unpin overlaps it
+ * or when its leaf is full. Callers never see one.
  */
 #define RANGE_PINNED 2u
 
 /*
- * One unpinned range. `live` bounds from above how many of its pages were not purged: 0 means not
- * evictable.
+ * One unpinned range. `live` is an upper bound of its pages that were not purged; 0 means that the
+ * range is not evictable.
  */
 struct range {
 	uint32_t start;
@@ -69,7 +62,7 @@ struct range {
 	uint64_t stamp;
 } __attribute__((aligned(8)));
 
-/* A change of several leaves, written down so that whoever finds it unfinished can finish it. */
+/* A change of several leaves, written down so that recovery can finish it. */
 struct range_intent {
 	uint32_t active; /* 0, or 1: erase what overlaps first..last, then insert `with` */
 	uint32_t first;
@@ -80,7 +73,7 @@ struct range_intent {
 
 /*
  * The root, in shared memory. All zeroes is an empty list. What every call needs comes first, in
- * one cache line (memfd/control.h).
+ * one cache line.
  */
 struct range_root {
 	uint32_t root;       /* node index */
@@ -111,17 +104,6 @@ struct tree_path {
 	} at[RANGE_MAX_HEIGHT];
 };
 
-/*
- * In which leaves pages were found: guesses of a process, for what can be done about a search ahead
- * of it. See tree.c. Small numbers, because the hints compete with the nodes for the processor's
- * cache; more leaves have more pages than hints can tell apart.
- */
-#define RANGE_HINTS 65536u
-struct range_hints {
-	uint16_t leaf[RANGE_HINTS]; /* 0: not known */
-	int32_t score;              /* how often they were right lately */
-};
-
 /* What one process knows of a list: where its memory is, and the way to the leaf used last. */
 struct range_list {
 	struct range_root *root;
@@ -130,7 +112,7 @@ struct range_list {
 	uint32_t max_nodes;
 	uint32_t pages; /* pages of the area */
 	/*
-	 * lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: nobody knows
+	 * lost_bitmap.h: which pages of ranges with a purge mark are not live; NULL: not known
 	 */
 	const uint64_t *lost;
 	uint32_t freed_count;
@@ -139,7 +121,7 @@ struct range_list {
 	struct tree_path path;
 	uint64_t path_low, path_high;
 	uint64_t path_version;
-	struct range_hints *hints; /* NULL: none */
+	struct range_hints *hints; /* hints.h; NULL: none */
 	uint32_t hint_shift;       /* a hint is for so many pages, as a power of two */
 	/* the leaf that range_fetch() has fetched for the next search; 0: none */
 	uint32_t fetched;
@@ -151,52 +133,8 @@ struct range_list {
 	uint32_t fresh;
 };
 
-/* Ranges of one leaf that a sweep found to be the oldest of all, in order of age: see oldest.c. */
-struct range_sweep {
-	uint32_t next, count; /* of `turn` */
-	uint32_t changed;     /* an entry of the leaf is not what the ages above it say */
-	uint64_t evicted;     /* pages that are no longer live, for the totals */
-	/* the oldest age of the leaf but for those that wait for their turn */
-	uint64_t rest_age;
-	uint64_t beside_age[RANGE_MAX_HEIGHT]; /* struct tree_beside */
-	struct {
-		uint64_t stamp;
-		uint32_t slot;
-	} turn[RANGE_SWEEP_MAX];
-};
-
 /* Nodes that hold any list over so many pages; the memory below nodes_top must hold them. */
 uint64_t range_nodes_needed(uint64_t pages);
-
-/*
- * A large list is faster if its user takes care of its memory: range_wants_care() says when, after
- * a change. `fresh` is for it to see which memory is in use now, and to clear. range_give_hints()
- * takes memory for hints, zeroed, or NULL if there is none to be had. Lists of several threads can
- * share them.
- */
-static inline int range_is_large(const struct range_list *list)
-{
-	return __atomic_load_n(&list->root->nodes_used, __ATOMIC_RELAXED) >= RANGE_LARGE_NODES;
-}
-
-static inline int range_wants_care(const struct range_list *list)
-{
-	return range_is_large(list) && (list->fresh || !list->hints_asked);
-}
-void range_give_hints(struct range_list *list, struct range_hints *hints);
-
-/*
- * Have what a pin of `page` will look at fetched from memory, as far as the hints tell. Nothing is
- * changed and nothing of the list is looked at, so the lock need not be held yet, and waiting for
- * it and for memory is one.
- */
-void range_fetch_hinted(struct range_list *list, uint32_t page);
-
-static inline void range_fetch(struct range_list *list, uint32_t page)
-{
-	if (__builtin_expect(list->hints != NULL, 0))
-		range_fetch_hinted(list, page);
-}
 
 /*
  * Rules 9 to 13; first <= last < pages. range_pin: 1 if a range that overlaps was purged, else 0.
@@ -204,55 +142,29 @@ static inline void range_fetch(struct range_list *list, uint32_t page)
 int range_pin(struct range_list *list, uint32_t first, uint32_t last);
 int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /*
- * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. What the
- * ranges have left and right of these pages stays. Range by range, each wholly or not at all: after
- * a crash, those that were not reached still have their marks.
+ * What is unpinned of first..last becomes fresh: not purged, all live, with a new age. The parts of
+ * the ranges left and right of these pages stay. Each range changes wholly or not at all: after a
+ * crash, those that were not reached still have their marks.
  */
 int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 
 /*
- * What first..last holds, RANGE_SEEN_ marks or-ed. Also without the lock: writes nothing and comes
- * to an end whatever changes meanwhile, but the answer is then worth nothing
- * (memfd/control_read.c).
+ * What first..last holds, RANGE_SEEN_ marks or-ed. May be called without the lock: it writes
+ * nothing and ends whatever changes meanwhile; but if something did, the result means nothing.
  */
 #define RANGE_SEEN_UNPINNED 1
 #define RANGE_SEEN_PURGED 2
 int range_look(struct range_list *list, uint32_t first, uint32_t last);
 
-/* The range that holds `page`, or the first one behind it: 1, or 0 if there is none. */
+/* The range that holds `page`, or the first one after it: 1, or 0 if there is none. */
 int range_find(struct range_list *list, uint32_t page, struct range *found);
-/* The oldest range with live pages: 1, or 0 if there is none. */
-int range_oldest(struct range_list *list, struct range *found);
-/*
- * The oldest range with live pages behind that of this stamp and first page, in the order of
- * (stamp, start): 1, or 0.
- */
-int range_oldest_after(struct range_list *list, uint64_t stamp, uint32_t start,
-	struct range *found);
+/* The ranges to purge, in order of age: purge_iter.h. Of one of them: */
 /* Mark the range that starts at `start` as purged. Done before its pages are freed. */
 int range_mark_purged(struct range_list *list, uint32_t start);
 /* Say how many pages of the range that starts at `start` are still live. */
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
-
-/*
- * The same for many ranges in order of age, under one hold of the lock: range_sweep_begin(); for
- * each range range_sweep_next(), range_sweep_mark() and range_sweep_set_live(); range_sweep_end().
- * Nothing else changes or searches the list meanwhile. Ages and totals are brought up to date once
- * for all ranges of a leaf, at the end at the latest.
- */
-void range_sweep_begin(struct range_sweep *sweep);
-/* The oldest range with live pages: 1, 0 if there is none, or -EUCLEAN. */
-int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct range *found);
-/*
- * The range that range_sweep_next() found: mark it as purged; say how many pages are live still,
- * which ends its turn.
- */
-void range_sweep_mark(struct range_list *list);
-void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
-	const struct range *found, uint32_t live);
-void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 
 /*
  * Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a
@@ -261,8 +173,7 @@ void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 uint64_t range_peek_oldest(const struct range_list *list);
 uint64_t range_peek_evictable(const struct range_list *list);
 /*
- * Unpinned pages that are not evictable; at most the list's pages, and a guess while others change
- * it.
+ * Unpinned pages that are not evictable. At most the list's pages; a guess while others change it.
  */
 uint64_t range_peek_purged(const struct range_list *list);
 

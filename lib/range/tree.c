@@ -11,6 +11,9 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/shared.h"
+#include "range/hints.h"
+#include "range/prefetch.h"
 #include "range/tree.h"
 
 static inline int load_node(const struct range_list *list, uint32_t index, uint32_t level,
@@ -45,26 +48,6 @@ static uint32_t child_slot(const struct range_node *node, uint32_t count, uint32
 	return found ? found - 1 : 0; /* key 0 is 0; found is 0 only in damaged memory */
 }
 
-/*
- * Have a node fetched at one go. Of a large tree the lowest two levels are not in the cache, and
- * which line of a node is wanted is known only after a look at its keys: one wait after the other
- * without this.
- * Always inline, and with an effect: gcc takes a function that does nothing but prefetch to have
- * none, and removes its calls.
- */
-static inline __attribute__((always_inline)) void prefetch_node(const struct range_list *list,
-	uint32_t index)
-{
-	const char *node = (const char *)tree_node(list, index);
-
-	if (!node)
-		return;
-#pragma GCC unroll 16
-	for (size_t at = 0; at < RANGE_NODE_BYTES; at += 64)
-		__builtin_prefetch(node + at);
-	__asm__ volatile("");
-}
-
 static inline int step_into(const struct range_list *list, struct tree_path *path, uint32_t level,
 	uint32_t index)
 {
@@ -95,7 +78,7 @@ static inline uint32_t descend_through(struct range_list *list, uint32_t level, 
 
 	assert(slot < path->at[level].count && path->at[level].count <= INNER_MAX);
 	path->at[level].slot = slot;
-	/* cppcheck takes child_slot() to answer 50; the assertion says why it does not. */
+	/* cppcheck thinks that child_slot() can return 50; the assertion says why it cannot. */
 	if (slot > 0)
 		/* cppcheck-suppress arrayIndexOutOfBoundsCond */
 		list->path_low = SHARED_LOAD(node->child[slot].start);
@@ -110,70 +93,8 @@ static void descend_end(struct range_list *list, uint64_t high)
 	list->path_version = SHARED_LOAD(list->root->version);
 }
 
-/*
- * The hints say in which leaf pages were found last, so that it can be fetched while the search is
- * still on its way to it. They are only guesses, which threads change as they like. Where ranges
- * lie too close for them they are wrong more often than right, and then nothing is fetched until
- * they are better.
- */
-#define HINTS_TRUSTED 0
-#define HINTS_BEST 64
-#define HINTS_WORST (-64)
-
-void range_give_hints(struct range_list *list, struct range_hints *hints)
-{
-	uint32_t shift = 0;
-
-	while (list->pages >> shift > RANGE_HINTS)
-		shift++;
-	list->hints = hints;
-	list->hint_shift = shift;
-	list->hints_asked = 1;
-}
-
-/* The hint for a page, or NULL. */
-static uint16_t *hint_for(const struct range_list *list, uint32_t page)
-{
-	return list->hints ? &list->hints->leaf[(page >> list->hint_shift) % RANGE_HINTS] : NULL;
-}
-
-/* The leaf that the hint names is being fetched; 0: none. */
-static inline __attribute__((always_inline)) uint32_t fetch_ahead(const struct range_list *list,
-	const uint16_t *hint)
-{
-	uint32_t leaf = SHARED_LOAD(*hint);
-
-	if (leaf == 0 || SHARED_LOAD(list->hints->score) < HINTS_TRUSTED)
-		return 0;
-	prefetch_node(list, leaf);
-	return leaf;
-}
-
-void range_fetch_hinted(struct range_list *list, uint32_t page)
-{
-	if (page < list->path_low || page >= list->path_high)
-		list->fetched = fetch_ahead(list, hint_for(list, page));
-}
-
-static void learn_hint(const struct range_list *list, uint16_t *hint, uint32_t leaf)
-{
-	uint32_t said = SHARED_LOAD(*hint);
-	int32_t score = SHARED_LOAD(list->hints->score);
-
-	if (said == leaf) {
-		if (score < HINTS_BEST)
-			SHARED_STORE(list->hints->score, score + 1);
-		return;
-	}
-	/* A leaf fetched in vain costs more than one not fetched. */
-	if (said != 0 && score > HINTS_WORST)
-		SHARED_STORE(list->hints->score, score - 2);
-	SHARED_STORE(*hint, leaf <= UINT16_MAX ? (uint16_t)leaf : 0);
-}
-
 int tree_descend_anew(struct range_list *list, uint32_t page)
 {
-	uint16_t *hint = hint_for(list, page);
 	struct tree_path *path = &list->path;
 	uint64_t high = UINT64_MAX;
 	uint32_t index, fetched = list->fetched;
@@ -182,8 +103,8 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 	if (r < 0)
 		return r;
 	list->fetched = 0;
-	if (hint && !fetched)
-		fetched = fetch_ahead(list, hint);
+	if (list->hints && !fetched)
+		fetched = hints_fetch(list, page);
 	for (uint32_t level = path->height;; level--) {
 		if (level <= 1 && index != fetched && range_is_large(list))
 			prefetch_node(list, index);
@@ -197,8 +118,8 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 	}
 	path->at[0].slot = leaf_slot(path->at[0].node, path->at[0].count, page);
 	descend_end(list, high);
-	if (hint)
-		learn_hint(list, hint, path->at[0].index);
+	if (list->hints)
+		hints_learn(list, page, path->at[0].index);
 	return 0;
 }
 
@@ -206,23 +127,23 @@ int tree_descend_anew(struct range_list *list, uint32_t page)
 static uint32_t oldest_child(const struct range_node *node, uint32_t count, uint64_t *beside_age,
 	uint64_t *beside_rank)
 {
-	uint64_t oldest = UINT64_MAX, before = UINT64_MAX, behind = UINT64_MAX;
+	uint64_t oldest = UINT64_MAX, before = UINT64_MAX, after = UINT64_MAX;
 	uint32_t slot = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t rank = SHARED_LOAD(node->child[i].age) - 1;
 		if (rank < oldest) {
 			before = oldest;
-			behind = UINT64_MAX;
+			after = UINT64_MAX;
 			oldest = rank;
 			slot = i;
-		} else if (i > 0 && rank < behind) {
-			behind = rank;
+		} else if (i > 0 && rank < after) {
+			after = rank;
 		}
 	}
-	*beside_age = (before < behind ? before : behind) + 1;
+	*beside_age = (before < after ? before : after) + 1;
 	/* Of two with one rank, the first has its turn first. */
-	*beside_rank = before <= behind ? before - 1 : behind;
+	*beside_rank = before <= after ? before - 1 : after;
 	return slot;
 }
 
@@ -238,7 +159,7 @@ int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside)
 	beside->rank = UINT64_MAX;
 	for (uint32_t level = path->height;; level--) {
 		uint64_t rank;
-		if (path->height > 0) /* a full node, all of which will be looked at */
+		if (range_is_large(list)) /* a full node, all of which will be looked at */
 			prefetch_node(list, index);
 		r = step_into(list, path, level, index);
 		if (r < 0)

@@ -37,6 +37,7 @@
 
 #include <stddef.h>
 
+#include "base/shared.h"
 #include "range/range.h"
 
 enum {
@@ -88,12 +89,6 @@ _Static_assert(sizeof(struct range_child) == 16, "shared layout");
 _Static_assert(RANGE_MAX_PAGES < LIVE_PINNED, "no count of pages means something else");
 _Static_assert(sizeof(struct range_node) == RANGE_NODE_BYTES, "shared layout");
 
-/* Load and store of shared memory: once, whatever the compiler would prefer. */
-#define SHARED_LOAD(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
-#define SHARED_STORE(place, value) __atomic_store_n(&(place), (value), __ATOMIC_RELAXED)
-/* Keeps the compiler from moving stores across: see "Crash safety". */
-#define CRASH_BARRIER() __atomic_signal_fence(__ATOMIC_SEQ_CST)
-
 static inline uint32_t range_last(const struct range *range)
 {
 	return range->start + range->pages - 1;
@@ -144,10 +139,10 @@ static inline uint32_t two_keys(const uint32_t *key, uint32_t page)
 }
 
 /*
- * How many of a node's sorted keys are at or before `page`. Every eighth key tells in which eight
- * the place is, then those are looked at: no branch whose way cannot be predicted, and no vectors,
- * which emulated processors are slow at. The last eight may overlap those before. Whatever the keys
- * are, the answer is at most `count`.
+ * How many of a node's sorted keys are at or before `page`. Every eighth key says in which eight
+ * the place is, then those are looked at: no branch that cannot be predicted, and no vectors, which
+ * emulated processors are slow at. The last eight may overlap those before. Whatever the keys
+ * are, the result is at most `count`.
  */
 static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t page)
 {
@@ -161,7 +156,7 @@ static inline uint32_t count_keys(const uint32_t *key, uint32_t count, uint32_t 
 	if (from > keys - 8)
 		from = keys - 8;
 	key += from;
-	/* A bit for each; the lowest that is not set is the first key behind the page. */
+	/* A bit for each; the lowest that is not set is the first key after the page. */
 	uint32_t low = two_keys(key, page) + 4 * two_keys(key + 2, page);
 	uint32_t high = two_keys(key + 4, page) + 4 * two_keys(key + 6, page);
 	uint32_t found = from + (uint32_t)__builtin_ctz(~(low + 16 * high));
@@ -211,7 +206,7 @@ struct tree_beside {
 /* Set list->path to the leaf with the oldest range of all, as far as the ages tell. */
 int tree_descend_to_oldest(struct range_list *list, struct tree_beside *beside);
 /*
- * Move to the first slot of the next leaf, or behind the last slot of the one before: 1, 0 at the
+ * Move to the first slot of the next leaf, or after the last slot of the one before: 1, 0 at the
  * end, or -EUCLEAN.
  */
 int tree_next_leaf(const struct range_list *list, struct tree_path *path);
@@ -367,9 +362,6 @@ static inline uint32_t tree_key_of(const struct range_node *node, uint32_t i)
 {
 	return i ? SHARED_LOAD(node->child[i].start) : 0;
 }
-
-/* Write the keys of an inner node's children from `from` on. */
-void tree_index_keys(struct range_node *node, uint32_t from, uint32_t count);
 
 /*
  * Check the invariants and restore the derived ones, 6 to 8; no transaction is under way. Counts

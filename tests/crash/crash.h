@@ -41,7 +41,7 @@ struct list {
 /*
  * A key that the operation itself gave, without its stamp: which one exactly depends on the clock.
  */
-#define NEW_KEY(key) (((key) | ((UINT64_C(1) << KEY_CLASS_SHIFT) - 1)) - 1)
+#define NEW_KEY(key) (((key) | ((UINT64_C(1) << PURGE_KEY_CLASS_SHIFT) - 1)) - 1)
 
 /*
  * Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was

@@ -79,10 +79,10 @@ static int read_fresh(const struct area *area, struct list *list)
 /* Whether a key is of an unpin after `stamp`. */
 static int is_newer(uint64_t key, uint64_t stamp)
 {
-	uint64_t renewed = key_renew(key, stamp);
+	uint64_t renewed = purge_key_renew(key, stamp);
 
 	/* The later a last-in-first-out range is unpinned, the smaller its key. */
-	return key >> KEY_CLASS_SHIFT & 1 ? key > renewed : key < renewed;
+	return key >> PURGE_KEY_CLASS_SHIFT & 1 ? key > renewed : key < renewed;
 }
 
 /* Keys that the operation has given count as one. */

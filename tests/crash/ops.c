@@ -53,8 +53,8 @@ void op_prepare(const struct crash_case *c, struct world *world)
 
 uint64_t op_key(const struct op *op, uint64_t stamp)
 {
-	return op->kind == OP_UNPIN_WITH ? key_of(op->priority, op->order, stamp)
-					 : key_of_stamp(stamp);
+	return op->kind == OP_UNPIN_WITH ? purge_key_of(op->priority, op->order, stamp)
+					 : purge_key_of_stamp(stamp);
 }
 
 /* A life of its own: nobody else sees this area. */

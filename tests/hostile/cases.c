@@ -409,7 +409,7 @@ static void give_one_more(void *argument)
 	struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[0]);
 
 	range_store(leaf, 0,
-		&(struct range){.pages = 1, .live = 1, .stamp = key_of_stamp(sys_now_ns())});
+		&(struct range){.pages = 1, .live = 1, .stamp = purge_key_of_stamp(sys_now_ns())});
 	leaf->count = 1;
 	enemy->root->root = enemy->leaf[0];
 	enemy->root->height = 0;

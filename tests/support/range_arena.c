@@ -179,7 +179,7 @@ const char *list_text(struct range_list *list)
 			break;
 		append(text, "%s%" PRIu32 "-%" PRIu32 "@%" PRIu64, text[0] ? " " : "", range.start,
 			range.start + range.pages - 1,
-			range.stamp % (UINT64_C(1) << KEY_CLASS_SHIFT));
+			range.stamp % (UINT64_C(1) << PURGE_KEY_CLASS_SHIFT));
 		if (range.flags & RANGE_PURGED)
 			append(text, "p%" PRIu32, range.live);
 		page = (uint64_t)range.start + range.pages;
@@ -215,6 +215,14 @@ uint64_t list_read(struct range_list *list, struct range *ranges, uint64_t limit
 }
 
 /* -- checks -- */
+
+int range_oldest(struct range_list *list, struct range *found)
+{
+	struct range_sweep sweep;
+
+	range_sweep_begin(&sweep);
+	return range_sweep_next(list, &sweep, found);
+}
 
 static void expect_oldest(struct range_list *list, uint64_t oldest)
 {

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "range/oldest.h"
 #include "range/range.h"
 
 enum { ARENA_PARTS = 3, ARENA_VIEWS = 3 };
@@ -60,6 +61,9 @@ const char *list_text(struct range_list *list);
  * are. */
 uint64_t list_read(struct range_list *list, struct range *ranges, uint64_t limit);
 int ranges_equal(const struct range *a, const struct range *b);
+
+/* The oldest range with live pages: 1, or 0 if there is none. Changes nothing. */
+int range_oldest(struct range_list *list, struct range *found);
 
 /* range_validate(), and what a walk from outside finds agrees with the totals and with the oldest
  * range. */

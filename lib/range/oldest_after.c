@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The oldest range behind a given one in the order of age: for a purge that meets ranges which
- * somebody holds and goes on to the next.
+ * The oldest range after a given one, in the order of age: for a purge that passes over ranges
+ * which somebody holds, and goes on to the next.
  *
- * The ages in inner nodes tell the oldest below, and nothing of the second oldest. So the search
- * goes into every child whose oldest is not behind the given range, and into the best of the
- * others: with h held ranges it looks at O(h log n) nodes. Ranges that a pin has split have one
+ * The ages in inner nodes tell the oldest range below, and nothing of the second oldest. So the
+ * search goes into every child whose oldest range is not after the given one, and into the best of
+ * the others: with h held ranges it looks at O(h log n) nodes. Ranges that a pin has split have one
  * stamp; the first page decides among them. The caller holds the area's lock.
  */
 #include <errno.h>
 
+#include "base/shared.h"
+#include "range/oldest.h"
 #include "range/tree.h"
 
 struct search {
 	const struct range_list *list;
-	uint64_t age;   /* of the range to start behind */
+	uint64_t age;   /* of the given range */
 	uint32_t start; /* its first page */
 	/*
 	 * the first page that the next entry may hold: leaves come in order, so no way leads to one
@@ -56,7 +58,7 @@ static int look_at_leaf(struct search *search, const struct range_node *leaf, ui
 }
 
 /*
- * The child with the oldest range of those that have none at or before the one to start behind, or
+ * The child with the oldest range of those that have none at or before the given one, or
  * `count`.
  */
 static uint32_t best_young_child(const struct search *search, const struct range_node *node,
