@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 
 #include "base/sys.h"
-#include "handle/backends.h"
 #include "kernel/abi.h"
 #include "kernel/area.h"
 

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "handle/backends.h"
 #include "memfd/area.h"
+#include "memfd/backend.h"
 #include "range/purge_key.h"
 #include "range/tree.h"
 
