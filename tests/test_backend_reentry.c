@@ -152,7 +152,8 @@ static int64_t purge_and_ask(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct ashmem_budget_options limits = {.struct_size = sizeof limits, .unpinned_bytes = 1};
 
-	seen.calls++;
+	if (seen.calls++ > 0)
+		return real.purge(state, newest, nr_pages);
 	seen.shrink = ashmem_shrink(1);
 	seen.shrink_count = (int64_t)ashmem_shrink_count();
 	seen.purge_all = ashmem_purge_all();
@@ -209,7 +210,7 @@ CHILD_TEST(purge_within_a_purge_is_refused)
 	/* Nothing of it has changed the library. */
 	unpin_pages(view.area, 0, 4);
 	expect_eq(ashmem_purge_all(), 4);
-	expect_eq(seen.calls, 2);
+	expect_eq(notices, 2);
 	expect_eq(ashmem_purge_unsubscribe(seen.subscription), 0);
 	view_drop(&view);
 }
@@ -257,7 +258,7 @@ static int64_t purge_and_use_areas(void *state, uint64_t newest, uint64_t nr_pag
 	struct view own = view_of_memfd(2);
 
 	unpin_pages(own.area, 0, 2);
-	unpin_pages(inner.area, 0, 4);
+	expect_eq(ashmem_unpin(inner.area, 0, 0), 0);
 	expect_eq(pin_pages(inner.area, 0, 1), ASHMEM_NOT_PURGED);
 	view_drop(&own);
 	return real.purge(state, newest, nr_pages);
@@ -265,19 +266,19 @@ static int64_t purge_and_use_areas(void *state, uint64_t newest, uint64_t nr_pag
 
 CHILD_TEST(purge_can_use_areas)
 {
-	struct ashmem_budget_options limits = {
-		.struct_size = sizeof limits, .unpinned_bytes = page_bytes()};
+	struct ashmem_budget_options limits = {.struct_size = sizeof limits};
 	struct view view;
 
+	limits.unpinned_bytes = 4 * page_bytes();
 	use_toy_that_purges_by(purge_and_use_areas);
-	inner = view_of_memfd(4);
+	inner = view_of_memfd(8);
 	view = view_make(4);
 	unpin_pages(view.area, 0, 4);
 	expect_eq(ashmem_budget_set_limits(ashmem_budget_process(), &limits), 0);
-	expect_eq(ashmem_shrink_count(),
-		3); /* of the inner area: over, and left to the next call */
+	expect_eq(ashmem_shrink(1), 4);
+	expect_eq(ashmem_shrink_count(), 7); /* over, and left to the next call */
 	unpin_pages(inner.area, 0, 1);
-	expect_eq(ashmem_shrink_count() <= 1, 1);
+	expect(ashmem_shrink_count() <= 4);
 	view_drop(&view);
 	view_drop(&inner);
 }
