@@ -96,11 +96,11 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size)
 	int r = area->backend->get_name(area->state, name);
 	if (r < 0)
 		return r;
-	const char *answer = name[0] ? name : ASHMEM_NAME_DEF;
-	size_t length = strlen(answer);
+	const char *shown = name[0] ? name : ASHMEM_NAME_DEF;
+	size_t length = strlen(shown);
 	if (length >= buf_size)
 		return -ERANGE;
-	memcpy(buf, answer, length + 1);
+	memcpy(buf, shown, length + 1);
 	return 0;
 }
 

@@ -144,7 +144,7 @@ uint64_t lock_patience(void);
 /* Use some of it for other waiting, which began then. */
 void lock_use_patience(uint64_t begun_ns);
 
-/* A number that differs between a process and its children; 0 only if it cannot be told. */
+/* A number that differs between a process and its children; 0 only if that cannot be known. */
 uint32_t lock_fork_generation(void);
 
 #endif /* ASHMEM_LIB_BASE_LOCK_H */

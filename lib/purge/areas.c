@@ -2,12 +2,12 @@
 /*
  * Purging over all areas of the process, least recently unpinned first (contract rules 14 and 15).
  *
- * Every area knows the key of its own oldest range, and tells it without its lock. A purge takes a
- * reference to every area and puts them into a pairing heap by that key. The area on top purges,
- * in its own order, what is not younger than the next area's oldest; then its key is read again. So
- * k ranges of n in m areas cost O(m + k (log m + log n)), and nothing is allocated when memory is
- * short. Subscribers are called (notices.h) once the mutex is free. If there are too many notices
- * to remember, that comes in between, and the purge starts anew. An area gives at most twice what
+ * Every area knows the key of its own oldest range, without its lock. A purge takes a reference to
+ * every area and puts them into a pairing heap by that key. The area on top purges, in its own
+ * order, what is not younger than the next area's oldest; then its key is read again. So k ranges
+ * of n in m areas cost O(m + k (log m + log n)), and nothing is allocated when memory is short.
+ * Subscribers are called (notices.h) once the mutex is free. If there are too many notices to
+ * remember, that comes in between, and the purge starts anew. An area gives at most twice what
  * could be freed in it when the purge began, and peers cannot make a purge wait longer for all
  * their areas than a call waits for one: so it ends, whatever they do.
  *

@@ -101,7 +101,7 @@ void budget_settle(struct ashmem_area *area)
 	}
 }
 
-/* Whether so many more pages fit, if all that is unpinned went. The lock is held. */
+/* Whether so many more pages fit, if all that is unpinned were purged. The lock is held. */
 static int fits(const struct ashmem_budget *budget, uint64_t pages)
 {
 	uint64_t limit, pinned;

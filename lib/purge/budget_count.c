@@ -7,9 +7,9 @@
  * each area, and of this moment after budget_recount().
  *
  * Locks: `budgets_mutex` guards budgets and what handles remember for them. It comes after the
- * table's mutex, which a recount holds, and before what a backend takes to answer counts (memfd's mutex,
- * for areas that are not established). An area is asked for its counts with the mutex held: of two
- * threads the later one sees what both have done.
+ * table's mutex, which a recount holds, and before what a backend locks to count (memfd's mutex,
+ * for areas that are not established). An area is counted with the mutex held: of two threads the
+ * later one sees what both have done.
  */
 #include <pthread.h>
 

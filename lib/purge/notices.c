@@ -207,7 +207,10 @@ int ashmem_purge_unsubscribe(int id)
 		r = 0;
 		subscriber->ended = 1;
 		__atomic_fetch_sub(&subscribed, 1, __ATOMIC_RELAXED);
-		/* The last call that returns empties the slot; it may be taken again before we look. */
+		/*
+		 * The last call that returns empties the slot. It may be taken again before we
+		 * look.
+		 */
 		if (subscriber->running == 0)
 			*subscriber = (struct subscriber){.id = 0};
 		while (context_subscribers(NULL) == 0 && subscriber->id == id)
