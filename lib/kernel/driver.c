@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <ashmem/area.h>
+
 #include "base/sys.h"
 #include "kernel/abi.h"
 #include "kernel/area.h"
