@@ -21,7 +21,7 @@
 enum { DEADLINE_S = 20 };
 
 /* Registering cannot be undone, so each test works in a child. */
-#define CHILD_TEST(name)                                                  \
+#define REENTRY_TEST(name)                                                \
 	static void name##_in_child(void);                                \
 	static void name##_with_alarm(__attribute__((unused)) void *none) \
 	{                                                                 \
@@ -72,7 +72,7 @@ static void use_required_operations(void)
 	use_toy();
 }
 
-CHILD_TEST(required_operations_are_enough)
+REENTRY_TEST(required_operations_are_enough)
 {
 	struct view view;
 
@@ -91,7 +91,7 @@ CHILD_TEST(required_operations_are_enough)
 	expect_eq(toy_calls.closes, 1);
 }
 
-CHILD_TEST(optional_operations_have_defaults)
+REENTRY_TEST(optional_operations_have_defaults)
 {
 	struct ashmem_process_stats stats = {.struct_size = sizeof stats};
 	struct ashmem_area *other = NULL;
@@ -123,7 +123,7 @@ CHILD_TEST(optional_operations_have_defaults)
 	view_drop(&view);
 }
 
-CHILD_TEST(required_operations_are_enough_in_debug_modes)
+REENTRY_TEST(required_operations_are_enough_in_debug_modes)
 {
 	struct ashmem_budget_options limits = {
 		.struct_size = sizeof limits, .unpinned_bytes = page_bytes()};
@@ -189,7 +189,7 @@ static void use_toy_that_purges_by(int64_t (*purge)(void *, uint64_t, uint64_t))
 	use_toy();
 }
 
-CHILD_TEST(purge_within_a_purge_is_refused)
+REENTRY_TEST(purge_within_a_purge_is_refused)
 {
 	int notices = 0;
 	struct view view;
@@ -215,7 +215,7 @@ CHILD_TEST(purge_within_a_purge_is_refused)
 	view_drop(&view);
 }
 
-CHILD_TEST(purge_within_a_purge_of_a_budget_is_refused)
+REENTRY_TEST(purge_within_a_purge_of_a_budget_is_refused)
 {
 	struct ashmem_budget_options limits = {
 		.struct_size = sizeof limits, .unpinned_bytes = page_bytes()};
@@ -232,7 +232,7 @@ CHILD_TEST(purge_within_a_purge_of_a_budget_is_refused)
 	view_drop(&view);
 }
 
-CHILD_TEST(shrinkers_are_not_asked_within_a_purge)
+REENTRY_TEST(shrinkers_are_not_asked_within_a_purge)
 {
 	struct ashmem_shrinker_options options = {
 		.struct_size = sizeof options, .count = count_thousand, .scan = free_all};
@@ -264,7 +264,7 @@ static int64_t purge_and_use_areas(void *state, uint64_t newest, uint64_t nr_pag
 	return real.purge(state, newest, nr_pages);
 }
 
-CHILD_TEST(purge_can_use_areas)
+REENTRY_TEST(purge_can_use_areas)
 {
 	struct ashmem_budget_options limits = {.struct_size = sizeof limits};
 	struct view view;
@@ -283,7 +283,7 @@ CHILD_TEST(purge_can_use_areas)
 	view_drop(&inner);
 }
 
-CHILD_TEST(purge_can_use_areas_in_debug_modes)
+REENTRY_TEST(purge_can_use_areas_in_debug_modes)
 {
 	struct view view;
 
@@ -317,7 +317,7 @@ static void close_and_shrink(void *state)
 	real.close(state);
 }
 
-CHILD_TEST(close_is_called_with_no_lock_held)
+REENTRY_TEST(close_is_called_with_no_lock_held)
 {
 	struct view other;
 
@@ -380,7 +380,7 @@ static int64_t purge_and_end_shrinker(void *state, uint64_t newest, uint64_t nr_
 	return real.purge(state, newest, nr_pages);
 }
 
-CHILD_TEST(shrinker_can_end_within_a_purge)
+REENTRY_TEST(shrinker_can_end_within_a_purge)
 {
 	struct ashmem_shrinker_options options = {.struct_size = sizeof options,
 		.count = count_thousand,
@@ -417,7 +417,7 @@ static int pin_and_use_areas(void *state, uint64_t offset, uint64_t length)
 	return real.pin(state, offset, length);
 }
 
-CHILD_TEST(pin_can_use_areas_in_the_trap_mode)
+REENTRY_TEST(pin_can_use_areas_in_the_trap_mode)
 {
 	struct view view;
 
