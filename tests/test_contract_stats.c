@@ -10,6 +10,8 @@
 #include "support/contract.h"
 #include "support/controls.h"
 
+#include "base/context.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
@@ -260,16 +262,17 @@ CONTRACT_TEST(area_stats, given_up_waits_are_counted)
 {
 	struct view view;
 	struct holder holder;
-	struct lock_patience patience = {.left_ns = 0}; /* of five seconds nothing is left */
+	uint64_t patience_ns = 0; /* of five seconds nothing is left */
+	struct context frame = {.patience_ns = &patience_ns};
 	pid_t child;
 
 	NEEDS_COUNTS();
 	view = view_make(4);
 	expect_eq(ashmem_unpin(view.area, 0, page_bytes()), 0);
 	holder = hold_lock_of(view.area, &child);
-	lock_begin_patience(&patience);
+	context_push(&frame);
 	expect_eq(ashmem_pin(view.area, 0, 0), -ETIMEDOUT);
-	lock_end_patience(&patience);
+	context_pop(&frame);
 	child_join(child);
 	gate_drop(&holder.locked);
 	expect_eq(stats_of(view.area).lock_timeouts, 1);

@@ -9,16 +9,16 @@
 
 #include <string.h>
 
-static struct share of(uint64_t count, uint32_t seeks)
+static struct shrink_share of(uint64_t count, uint32_t seeks)
 {
-	return (struct share){.count = count, .seeks = seeks};
+	return (struct shrink_share){.count = count, .seeks = seeks};
 }
 
 CONTRACT_TEST(shares, equal_costs_share_by_count)
 {
-	struct share s[3] = {of(100, 2), of(300, 2), of(0, 2)};
+	struct shrink_share s[3] = {of(100, 2), of(300, 2), of(0, 2)};
 
-	expect_eq(shares_divide(s, 3, 40), 40);
+	expect_eq(shrink_shares_divide(s, 3, 40), 40);
 	expect_eq(s[0].pages, 10);
 	expect_eq(s[1].pages, 30);
 	expect_eq(s[2].pages, 0);
@@ -26,22 +26,22 @@ CONTRACT_TEST(shares, equal_costs_share_by_count)
 
 CONTRACT_TEST(shares, half_the_cost_is_twice_the_share)
 {
-	struct share s[2] = {of(1000, 2), of(1000, 4)};
+	struct shrink_share s[2] = {of(1000, 2), of(1000, 4)};
 
-	expect_eq(shares_divide(s, 2, 300), 300);
+	expect_eq(shrink_shares_divide(s, 2, 300), 300);
 	expect_eq(s[0].pages, 200);
 	expect_eq(s[1].pages, 100);
 }
 
 CONTRACT_TEST(shares, what_costs_nothing_comes_first)
 {
-	struct share s[3] = {of(1000, 1), of(30, 0), of(10, 0)};
+	struct shrink_share s[3] = {of(1000, 1), of(30, 0), of(10, 0)};
 
-	expect_eq(shares_divide(s, 3, 20), 20);
+	expect_eq(shrink_shares_divide(s, 3, 20), 20);
 	expect_eq(s[0].pages, 0);
 	expect_eq(s[1].pages, 15);
 	expect_eq(s[2].pages, 5);
-	expect_eq(shares_divide(s, 3, 50), 50);
+	expect_eq(shrink_shares_divide(s, 3, 50), 50);
 	expect_eq(s[0].pages, 10);
 	expect_eq(s[1].pages, 30);
 	expect_eq(s[2].pages, 10);
@@ -49,24 +49,24 @@ CONTRACT_TEST(shares, what_costs_nothing_comes_first)
 
 CONTRACT_TEST(shares, no_share_is_above_its_count)
 {
-	struct share s[2] = {of(10, 1), of(1000, 1000)};
+	struct shrink_share s[2] = {of(10, 1), of(1000, 1000)};
 
 	/* By weight, 10 to 1, the first would get 91 of 100; the rest is for the next round. */
-	expect_eq(shares_divide(s, 2, 100), 20);
+	expect_eq(shrink_shares_divide(s, 2, 100), 20);
 	expect_eq(s[0].pages, 10);
 	expect_eq(s[1].pages, 10);
-	expect_eq(shares_divide(s, 2, UINT64_MAX), 1010);
+	expect_eq(shrink_shares_divide(s, 2, UINT64_MAX), 1010);
 	expect_eq(s[0].pages, 10);
 	expect_eq(s[1].pages, 1000);
 }
 
 CONTRACT_TEST(shares, single_pages_take_turns)
 {
-	struct share s[3] = {of(100, 2), of(100, 2), of(200, 2)};
+	struct shrink_share s[3] = {of(100, 2), of(100, 2), of(200, 2)};
 	uint64_t sum[3] = {0};
 
 	for (int i = 0; i < 400; i++) {
-		expect_eq(shares_divide(s, 3, 1), 1);
+		expect_eq(shrink_shares_divide(s, 3, 1), 1);
 		for (int j = 0; j < 3; j++)
 			sum[j] += s[j].pages;
 	}
@@ -77,37 +77,38 @@ CONTRACT_TEST(shares, single_pages_take_turns)
 
 CONTRACT_TEST(shares, the_first_among_equals_gets_the_odd_page)
 {
-	struct share s[2] = {of(100, 2), of(100, 2)};
+	struct shrink_share s[2] = {of(100, 2), of(100, 2)};
 
-	expect_eq(shares_divide(s, 2, 1), 1);
+	expect_eq(shrink_shares_divide(s, 2, 1), 1);
 	expect_eq(s[0].pages, 1);
 	expect_eq(s[1].pages, 0);
-	expect_eq(shares_divide(s, 2, 1), 1);
+	expect_eq(shrink_shares_divide(s, 2, 1), 1);
 	expect_eq(s[0].pages, 0);
 	expect_eq(s[1].pages, 1);
 }
 
 CONTRACT_TEST(shares, nothing_wanted_or_nothing_there_gives_nothing)
 {
-	struct share s[2] = {of(0, 2), of(0, 0)};
+	struct shrink_share s[2] = {of(0, 2), of(0, 0)};
 
-	expect_eq(shares_divide(s, 2, 100), 0);
+	expect_eq(shrink_shares_divide(s, 2, 100), 0);
 	s[0].count = 5;
-	expect_eq(shares_divide(s, 2, 0), 0);
+	expect_eq(shrink_shares_divide(s, 2, 0), 0);
 	expect_eq(s[0].pages, 0);
 }
 
 CONTRACT_TEST(shares, the_largest_numbers_do_not_overflow)
 {
-	static struct share s[SHARES_MAX];
+	static struct shrink_share s[SHRINK_SHARES_MAX];
 
-	for (int i = 0; i < SHARES_MAX; i++)
+	for (int i = 0; i < SHRINK_SHARES_MAX; i++)
 		s[i] = of(UINT64_MAX, 1);
-	expect_eq(shares_divide(s, SHARES_MAX, SHARES_MAX * 5), SHARES_MAX * 5);
-	for (int i = 0; i < SHARES_MAX; i++)
+	expect_eq(shrink_shares_divide(s, SHRINK_SHARES_MAX, SHRINK_SHARES_MAX * 5),
+		SHRINK_SHARES_MAX * 5);
+	for (int i = 0; i < SHRINK_SHARES_MAX; i++)
 		expect_eq(s[i].pages, 5);
-	s[0] = of(1, SHARES_SEEKS_MAX);
-	expect_eq(shares_divide(s, 1, UINT64_MAX), 1);
+	s[0] = of(1, SHRINK_SHARES_SEEKS_MAX);
+	expect_eq(shrink_shares_divide(s, 1, UINT64_MAX), 1);
 }
 
 static uint64_t next_random(uint64_t *state)
@@ -127,7 +128,7 @@ CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 	uint64_t random = 88172645463325252u;
 
 	for (int round = 0; round < 20000; round++) {
-		struct share s[8];
+		struct shrink_share s[8];
 		unsigned count = 1 + (unsigned)(next_random(&random) % 8);
 		uint64_t counts = 0;
 		memset(s, 0, sizeof s);
@@ -139,7 +140,7 @@ CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 		}
 		for (int again = 0; again < 4; again++) {
 			uint64_t want = next_random(&random) % 2000, sum = 0;
-			uint64_t given = shares_divide(s, count, want);
+			uint64_t given = shrink_shares_divide(s, count, want);
 			for (unsigned i = 0; i < count; i++) {
 				expect(s[i].pages <= s[i].count);
 				expect(s[i].carry > -((int64_t)1 << 32) &&

@@ -45,95 +45,128 @@ extern "C" {
 #define ASHMEM_BACKEND_CAP_LOST 128u
 
 /**
- * @brief The operations of one backend, filled in by whoever adds one.
+ * @brief The operations of one backend, filled in by the program that adds it.
+ *
+ * **Not frozen before 1.0**: until then members may move, and a program with a backend of its own
+ * is compiled anew for each release.
+ *
+ * A backend must have `create`, `close`, `get_size`, `map`, `pin` and `unpin`. The other operations
+ * are optional: NULL, or beyond `struct_size`. A capability calls for those that its description
+ * names.
  *
  * The library checks arguments once, before it calls: pointers are not NULL, ranges are page
  * aligned, not empty and within the area, sizes fit. Every operation returns 0 or a positive
  * result, or a negative errno value with outputs untouched and nothing changed. Operations on one
- * area can be called by several threads at once; after the last `close` none comes. Operations are
- * called with no library lock held. (Exception: `evictable`, `present`, `oldest`, `begin_purge`
- * and, for budgets, `get_size` can be called while the library walks its list of areas; they must
- * not call back into the library.)
+ * area can be called by several threads at once; after the last `close` none comes.
+ *
+ * **Calling the library from an operation.** Operations are called with no lock of the library
+ * held, and may call it, but for these:
+ *
+ * 1. `get_size`, `evictable`, `present`, `oldest` and `begin_purge` can be called with locks held.
+ *    They must not call the library, ashmem_backend_key() apart.
+ * 2. `purge` is called with the lock that lets one purge of the process run at a time. It may call
+ *    the library, but no other purge begins: ashmem_shrink(), ashmem_purge_all(),
+ *    ashmem_budget_set_limits() and ashmem_purge_unsubscribe() return -EDEADLK;
+ *    ashmem_shrink_count() counts areas alone; ashmem_shrinker_unregister() does not wait for calls
+ *    under way. What a budget, a debug mode or a watch on memory pressure would purge after a call
+ *    is left to a later call. It must not fork, not call a function of a watch, and not wait for a
+ *    thread that calls the library.
+ * 3. While the debug mode "trap-unpinned" is on, the same holds for `pin`, `pin_lost`, `unpin`,
+ *    `unpin_with`, `hold`, `release` and `get_pin_status`.
  */
 struct ashmem_backend {
-	/** Set by the caller: bytes of this structure that it fills in, at least those of 0.9. */
+	/** Set by the caller: bytes of this structure that it fills in, at least up to `unpin`. */
 	size_t struct_size;
 	const char *name;      /**< Short and unique; not "auto". Must stay valid for good. */
 	uint32_t capabilities; /**< ASHMEM_BACKEND_CAP_ bits. */
-	void *userdata;        /**< Handed to `probe`, `create`, `import` and `purge_all`. */
+	void *userdata;        /**< Passed to `create`, `probe`, `import` and `purge_all`. */
 
 	/**
-	 * Whether the backend works here: 0, or a negative errno. Called often: cheap or
-	 * remembered.
-	 */
-	int (*probe)(void *userdata);
-	/**
 	 * Make an area, not materialised; `name` is at most 255 bytes, "" for none. `*state` is
-	 * handed to the rest.
+	 * passed to the other operations.
 	 */
 	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 		void **state);
-	/**
-	 * Recognise a descriptor and duplicate it (close-on-exec). -ENOTTY: not one of mine.
-	 * Answers with the state that it returned before if this is the same area and not closed
-	 * yet; `close` comes once for every answer.
-	 */
-	int (*import)(void *userdata, int fd, void **state);
-	/** End the process's use of the area; its descriptor is closed, mappings stay. */
+	/** End the process's use of the area: close its descriptor; mappings stay. */
 	void (*close)(void *state);
-
-	/** Set the name; -EINVAL if materialised. At most 255 bytes, "" for none. */
-	int (*set_name)(void *state, const char *name);
-	/** Read the name into ASHMEM_NAME_LEN bytes; "" for none. */
-	int (*get_name)(void *state, char *name);
-	/** Set the size; -EINVAL if materialised. */
-	int (*set_size)(void *state, uint64_t size_bytes);
 	/**
-	 * Read the size and, in `*materialised`, 1 if the area is materialised (final then: size
-	 * and answer stay).
+	 * Read the size and, in `*materialised`, 1 if the area is materialised. Both are final
+	 * then.
 	 */
 	int (*get_size)(void *state, uint64_t *size_bytes, int *materialised);
-	/** Remove bits from the mask; -EINVAL for a bit that is not in it. */
-	int (*set_prot)(void *state, int prot);
-	/** Read the mask. */
-	int (*get_prot)(void *state);
-	/**
-	 * Materialise (size is not 0) and answer with the descriptor to hand out; the area owns it.
-	 */
-	int (*get_fd)(void *state);
 	/** Materialise and map; offset and length are checked, `prot` is within the mask. */
 	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 		void **addr);
-
-	/** Read at the shared position and move it. The area is materialised. */
-	int64_t (*read)(void *state, void *buf, size_t length);
-	/** Read at an offset. The area is materialised. */
-	int64_t (*pread)(void *state, void *buf, size_t length, uint64_t offset);
-	/** Move the position, as lseek(2). The area is materialised. */
-	int64_t (*seek)(void *state, int64_t offset, int whence);
-
 	/** Pin bytes of a materialised area; #ASHMEM_WAS_PURGED or #ASHMEM_NOT_PURGED. */
 	int (*pin)(void *state, uint64_t offset, uint64_t length);
 	/** Unpin bytes of a materialised area. */
 	int (*unpin)(void *state, uint64_t offset, uint64_t length);
-	/** #ASHMEM_IS_PINNED or #ASHMEM_IS_UNPINNED. */
+
+	/* From here on every operation may be NULL. */
+
+	/**
+	 * Whether the backend works here: 0, or a negative errno. Called often: make it cheap, or
+	 * remember the result. NULL: it works.
+	 */
+	int (*probe)(void *userdata);
+	/**
+	 * Recognise a descriptor and duplicate it (close-on-exec). -ENOTTY: not one of mine. If
+	 * this is an area that it returned before and that is not closed yet, it returns the same
+	 * state; `close` is called once for every success. NULL: it knows no descriptor.
+	 */
+	int (*import)(void *userdata, int fd, void **state);
+	/**
+	 * Set the name; -EINVAL if materialised. At most 255 bytes, "" for none. NULL: -ENOTSUP.
+	 */
+	int (*set_name)(void *state, const char *name);
+	/** Read the name into ASHMEM_NAME_LEN bytes; "" for none. NULL: there is none. */
+	int (*get_name)(void *state, char *name);
+	/** Set the size; -EINVAL if materialised. NULL: -ENOTSUP, the size is that of `create`. */
+	int (*set_size)(void *state, uint64_t size_bytes);
+	/** Remove bits from the mask; -EINVAL for a bit that is not in it. NULL: -ENOTSUP. */
+	int (*set_prot)(void *state, int prot);
+	/** Read the mask. NULL: everything is allowed. */
+	int (*get_prot)(void *state);
+	/**
+	 * Materialise (the size is not 0) and return the descriptor to hand out, which the area
+	 * owns. NULL: -ENOTSUP, areas cannot be shared.
+	 */
+	int (*get_fd)(void *state);
+	/** Read at the shared position and move it. The area is materialised. NULL: -ENOTSUP. */
+	int64_t (*read)(void *state, void *buf, size_t length);
+	/** Read at an offset. The area is materialised. NULL: -ENOTSUP. */
+	int64_t (*pread)(void *state, void *buf, size_t length, uint64_t offset);
+	/** Move the position, as lseek(2). The area is materialised. NULL: -ENOTSUP. */
+	int64_t (*seek)(void *state, int64_t offset, int whence);
+	/** #ASHMEM_IS_PINNED or #ASHMEM_IS_UNPINNED. NULL: -ENOTSUP. */
 	int (*get_pin_status)(void *state, uint64_t offset, uint64_t length);
 
 	/** CAP_LRU: pages that a purge could free now. */
 	uint64_t (*evictable)(void *state);
 	/**
-	 * CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range that is to go first,
-	 * or 0 if there is none. Takes no lock.
+	 * CAP_LRU: 1 and the key (ashmem_backend_key()) of the evictable range to purge first, or 0
+	 * if there is none. Takes no lock.
 	 */
 	int (*oldest)(void *state, uint64_t *key);
 	/**
-	 * CAP_LRU: purge ranges (telling each by ashmem_backend_note_purged()) in the order of
-	 * their keys, none with a key above `newest`, until `nr_pages` are freed or a bounded piece
-	 * of work is done; answers with the pages freed, 0 if there was nothing.
+	 * CAP_LRU: purge ranges (noting each by ashmem_backend_note_purged()) in the order of their
+	 * keys, none with a key above `newest`, until `nr_pages` are freed or a bounded piece of
+	 * work is done; returns the pages freed, 0 if there was nothing.
 	 */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/**
-	 * CAP_PURGE_ALL: purge all areas of the system; answers with the pages that were purgeable.
+	 * With CAP_LRU, NULL: nothing. A purge over all areas begins, and `oldest` and `purge`
+	 * follow: ranges that an earlier purge passed over, because another process held them, are
+	 * to be tried again. Not called by two threads at once.
+	 */
+	void (*begin_purge)(void *state);
+	/**
+	 * With CAP_LRU, NULL: the whole size, once materialised. Pages of a materialised area that
+	 * are not purged, for budgets.
+	 */
+	uint64_t (*present)(void *state);
+	/**
+	 * CAP_PURGE_ALL: purge all areas of the system; returns the pages that were purgeable.
 	 */
 	int64_t (*purge_all)(void *userdata);
 
@@ -150,12 +183,6 @@ struct ashmem_backend {
 	int (*seal)(void *state);
 	/** CAP_EXPORT: as ashmem_export_read_only(); the size is not 0. */
 	int (*export_read_only)(void *state);
-	/**
-	 * May be NULL. CAP_LRU: a purge over all areas begins, and `oldest` and `purge` follow:
-	 * ranges that an earlier one passed over, because somebody holds them, are to be tried
-	 * again. Called as `oldest` is; not by two threads at once.
-	 */
-	void (*begin_purge)(void *state);
 	/** CAP_HOLDS: as ashmem_hold(), of bytes of a materialised area. */
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	/** CAP_HOLDS: as ashmem_release(). */
@@ -166,15 +193,10 @@ struct ashmem_backend {
 	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
 		uint32_t capacity, uint32_t *count);
-	/**
-	 * May be NULL: the whole size, once materialised. CAP_LRU: pages of a materialised area
-	 * that are not purged, for budgets. Called as `evictable` is.
-	 */
-	uint64_t (*present)(void *state);
 };
 
 /**
- * @brief The key of an unpinned range, for `oldest` and `purge`: what has the smallest key goes
+ * @brief The key of an unpinned range, for `oldest` and `purge`: the smallest key is purged
  *   first.
  *
  * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for
@@ -225,10 +247,9 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
  * @param[in] backend  The operations; copied, and not used after the call. Name, functions and
  *   `userdata` must stay valid for good.
  * @return 0 on success.
- * @retval -EINVAL  @p backend is NULL, `struct_size` is smaller than the structure of 0.9 (@ref
- *   ashmem_structs), its name is NULL, "" or
- *                  "auto", it has an unknown capability, or an operation that is not optional or
- *                  that its capabilities call for is NULL.
+ * @retval -EINVAL  @p backend is NULL, `struct_size` ends before `unpin` or within a member, its
+ *                  name is NULL, "" or "auto", it has an unknown capability, or an operation that
+ *                  every backend must have or that its capabilities call for is NULL.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
  *   zero.
  * @retval -EEXIST  There is a backend of that name.
@@ -242,8 +263,8 @@ int ashmem_backend_register(const struct ashmem_backend *backend);
 /**
  * @brief Called by a backend within its `purge` operation: these bytes of the area are gone.
  *
- * They are told to the subscribers of ashmem_purge_subscribe() when the purge is done. A backend
- * that never calls this has the whole area told whenever its `purge` freed something. Elsewhere,
+ * The subscribers of ashmem_purge_subscribe() are called with them when the purge is done. If a
+ * `purge` freed something and did not call this, they are called with the whole area. Elsewhere,
  * and if nobody has subscribed, it does nothing.
  *
  * @param[in] offset  First byte, page aligned.

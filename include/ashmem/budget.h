@@ -176,6 +176,8 @@ void ashmem_budget_close(struct ashmem_budget *budget);
  *   ashmem_structs), or `flags` has another bit.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
  *   zero.
+ * @retval -EDEADLK  Called from an operation of a registered backend, within a purge (@ref
+ *   ashmem_backend).
  *
  * Threads: any thread. Waits for another purge of the same process to end.
  * @since 0.9

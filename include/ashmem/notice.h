@@ -80,6 +80,8 @@ int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
  * @param[in] id  From ashmem_purge_subscribe().
  * @return 0 on success.
  * @retval -ENOENT  There is no such subscriber, or no longer.
+ * @retval -EDEADLK  Called from an operation of a registered backend, within a purge (@ref
+ *   ashmem_backend).
  *
  * Threads: any thread; also from a subscriber. Hold no lock that the subscriber takes.
  * @since 0.9

@@ -218,6 +218,8 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
  *   were purged.
  * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM  (kernel backend) The driver's node cannot be opened;
  *   nothing was purged.
+ * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref
+ *   ashmem_backend).
  *
  * Threads: any thread. Waits for another purge of the same process to end.
  * @since 0.9
@@ -243,6 +245,8 @@ int64_t ashmem_purge_all(void);
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
  * @retval -EIO        The kernel refused to free pages, and nothing could be freed; they stay
  *   evictable.
+ * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref
+ *   ashmem_backend).
  *
  * Threads: any thread; with shrinkers it calls their functions, so hold no lock that they wait for.
  * While it purges areas it waits for another purge of the same process to end.

@@ -4,7 +4,6 @@
  * all backends, then the backend is called. handle/table.c knows which areas there are.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -28,6 +27,29 @@ static void cut_name(char cut[ASHMEM_NAME_LEN], const char *name)
 	cut[length] = '\0';
 }
 
+/* What the library knows of an area beside its handle: its last reference is gone. */
+static void forget(struct ashmem_area *area)
+{
+	if (area->budget || area->counted_unpinned || area->counted_all)
+		budget_forget(area);
+	if (debug_has(DEBUG_TRAP))
+		trap_forget_area(area);
+}
+
+/* The handle of a backend's state: 0, or -ENOMEM and the state is closed. */
+static int adopt(const struct ashmem_backend *backend, void *state, struct ashmem_area **area)
+{
+	if (debug_start() < 0) {
+		backend->close(state);
+		return -ENOMEM;
+	}
+	struct ashmem_area *adopted = area_of(backend, state, forget);
+	if (!adopted)
+		return -ENOMEM;
+	*area = adopted;
+	return 0;
+}
+
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area)
 {
 	const struct ashmem_backend *backend;
@@ -44,36 +66,16 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 		return -ENOTSUP;
 	cut_name(cut, name);
 	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
-	if (r < 0)
-		return r;
-	struct ashmem_area *created = area_of(backend, state);
-	if (!created)
-		return -ENOMEM;
-	*area = created;
-	return 0;
+	return r < 0 ? r : adopt(backend, state, area);
 }
 
 void ashmem_close(struct ashmem_area *area)
 {
-	if (!area || !area_unref(area))
-		return;
-	if (area->budget || area->counted_unpinned || area->counted_all)
-		budget_forget(area);
-	if (debug_has(DEBUG_TRAP))
-		trap_forget_area(area);
-	area->backend->close(area->state);
-	free(area);
+	if (area)
+		area_put(area);
 }
 
 /* -- name, size, protection -- */
-
-void area_fix(struct ashmem_area *area, uint64_t size_bytes)
-{
-	__atomic_store_n(&area->size_bytes, size_bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&area->end_bytes, area_page_align(size_bytes), __ATOMIC_RELAXED);
-	__atomic_store_n(&area->page_mask, (uint32_t)sys_page_size() - 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&area->fixed, 1, __ATOMIC_RELEASE); /* whoever sees it sees the others */
-}
 
 int ashmem_set_name(struct ashmem_area *area, const char *name)
 {
@@ -94,11 +96,11 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size)
 	int r = area->backend->get_name(area->state, name);
 	if (r < 0)
 		return r;
-	const char *answer = name[0] ? name : ASHMEM_NAME_DEF;
-	size_t length = strlen(answer);
+	const char *shown = name[0] ? name : ASHMEM_NAME_DEF;
+	size_t length = strlen(shown);
 	if (length >= buf_size)
 		return -ERANGE;
-	memcpy(buf, answer, length + 1);
+	memcpy(buf, shown, length + 1);
 	return 0;
 }
 
@@ -132,17 +134,6 @@ int ashmem_get_prot(const struct ashmem_area *area)
 const char *ashmem_backend_name(const struct ashmem_area *area)
 {
 	return area ? area->backend->name : NULL;
-}
-
-int area_size_pages(struct ashmem_area *area, uint64_t *pages)
-{
-	uint64_t size;
-	int r = area_learn_size(area, &size);
-
-	if (r < 0)
-		return r;
-	*pages = area_page_align(size) / sys_page_size();
-	return 0;
 }
 
 /* -- memory -- */
@@ -181,10 +172,10 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 	if (r < 0)
 		return r;
 	void *mapped = *addr;
-	r = hooks_admit(area);
+	r = around_admit(area);
 	if (r < 0)
 		return r;
-	r = hooks_settle(area,
+	r = around_settle(area,
 		area->backend->map(area->state, offset, length, prot, map_flags, &mapped));
 	if (r < 0)
 		return r;
@@ -285,8 +276,8 @@ int ashmem_fd(struct ashmem_area *area)
 	int r = check_sized(area);
 
 	if (r == 0)
-		r = hooks_admit(area);
-	return r < 0 ? r : hooks_settle(area, area->backend->get_fd(area->state));
+		r = around_admit(area);
+	return r < 0 ? r : around_settle(area, area->backend->get_fd(area->state));
 }
 
 int ashmem_export_read_only(struct ashmem_area *area)
@@ -297,8 +288,8 @@ int ashmem_export_read_only(struct ashmem_area *area)
 		return r;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
 		return -ENOTSUP;
-	r = hooks_admit(area);
-	return r < 0 ? r : hooks_settle(area, area->backend->export_read_only(area->state));
+	r = around_admit(area);
+	return r < 0 ? r : around_settle(area, area->backend->export_read_only(area->state));
 }
 
 int ashmem_seal(struct ashmem_area *area)
@@ -309,8 +300,8 @@ int ashmem_seal(struct ashmem_area *area)
 		return r;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
 		return -ENOTSUP;
-	r = hooks_admit(area);
-	return r < 0 ? r : hooks_settle(area, area->backend->seal(area->state));
+	r = around_admit(area);
+	return r < 0 ? r : around_settle(area, area->backend->seal(area->state));
 }
 
 int ashmem_import(int fd, struct ashmem_area **area)
@@ -321,11 +312,7 @@ int ashmem_import(int fd, struct ashmem_area **area)
 	if (!area)
 		return -EINVAL;
 	int r = backend_import(fd, &backend, &state);
-	if (r < 0)
-		return r;
-	struct ashmem_area *imported = area_of(backend, state);
-	if (!imported)
-		return -ENOMEM;
-	*area = imported;
-	return hooks_settle(imported, 0);
+	if (r == 0)
+		r = adopt(backend, state, area);
+	return r < 0 ? r : around_settle(*area, 0);
 }

@@ -1,27 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* What is done around the backend's calls while hooks are on (around.h). */
+/* What stands around the backend's calls while something is on; see around.h. */
 #include "area/around.h"
 #include "area/debug.h"
+#include "base/context.h"
 #include "handle/backends.h"
-#include "pressure/relief.h"
+#include "handle/switches.h"
 #include "purge/budget.h"
 
-uint32_t hooks;
+/* -- the guard -- */
 
-void hooks_switch(uint32_t which, uint32_t on)
+static void (*guard)(uint64_t bytes); /* atomic */
+
+void around_set_guard(void (*function)(uint64_t bytes))
 {
-	uint32_t was = __atomic_load_n(&hooks, __ATOMIC_RELAXED);
+	__atomic_store_n(&guard, function, __ATOMIC_RELEASE);
+}
 
-	/* A store into the word costs every thread that looks at it. */
-	while ((was & which) != on &&
-		!__atomic_compare_exchange_n(&hooks, &was, (was & ~which) | on, 0, __ATOMIC_RELAXED,
-			__ATOMIC_RELAXED))
-		;
+static void tell_guard(uint64_t bytes)
+{
+	/* Acquire: pairs with the release above; the switch itself is read relaxed. */
+	void (*function)(uint64_t bytes) = __atomic_load_n(&guard, __ATOMIC_ACQUIRE);
+
+	if (function && context_may_purge())
+		function(bytes);
 }
 
 /* -- budgets -- */
 
-int hooks_admit(struct ashmem_area *area)
+int around_admit(struct ashmem_area *area)
 {
 	uint64_t size;
 
@@ -30,7 +36,7 @@ int hooks_admit(struct ashmem_area *area)
 	return budget_admit(area, size);
 }
 
-int hooks_settle(struct ashmem_area *area, int result)
+int around_settle(struct ashmem_area *area, int result)
 {
 	if (budgets_any())
 		budget_settle(area);
@@ -39,19 +45,20 @@ int hooks_settle(struct ashmem_area *area, int result)
 
 /* -- pins -- */
 
-int hooked_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
+int around_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
 	int trap = debug_has(DEBUG_TRAP);
+	struct context frame;
 
 	if (trap)
-		trap_begin();
+		trap_begin(&frame);
 	int r = area->backend->pin(area->state, offset, length);
 	if (trap)
-		r = trap_end(area, offset, length, r);
-	return hooks_settle(area, r);
+		r = trap_end(&frame, area, offset, length, r);
+	return around_settle(area, r);
 }
 
-/* A backend that does not know which pages were lost may have lost all. */
+/* A backend that does not know which pages it lost may have lost all. */
 static int pin_lost_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t length,
 	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
 {
@@ -65,17 +72,18 @@ static int pin_lost_by_backend(struct ashmem_area *area, uint64_t offset, uint64
 	return r;
 }
 
-int hooked_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
+int around_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
 	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
 {
 	int trap = debug_has(DEBUG_TRAP);
+	struct context frame;
 
 	if (trap)
-		trap_begin();
+		trap_begin(&frame);
 	int r = pin_lost_by_backend(area, offset, length, lost, capacity, count);
 	if (trap)
-		r = trap_end(area, offset, length, r);
-	return hooks_settle(area, r);
+		r = trap_end(&frame, area, offset, length, r);
+	return around_settle(area, r);
 }
 
 /* -- unpins -- */
@@ -92,52 +100,57 @@ static int unpin_by_backend(struct ashmem_area *area, uint64_t offset, uint64_t 
 	return area->backend->unpin_with(area->state, offset, length, priority, order);
 }
 
-int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+int around_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)
 {
 	int trap = debug_has(DEBUG_TRAP);
+	struct context frame;
 
 	if (trap)
-		trap_begin();
+		trap_begin(&frame);
 	int r = unpin_by_backend(area, offset, length, priority, order);
 	if (trap)
-		r = trap_end(area, offset, length, r);
+		r = trap_end(&frame, area, offset, length, r);
 	if (r < 0)
 		return r;
 	/* Memory has become purgeable: to be purged at once, too much of it, or just in time. */
 	if (debug_any())
 		debug_purge();
-	hooks_settle(area, r);
-	guard_unpinned(length);
+	around_settle(area, r);
+	if (switches_any(SWITCH_GUARD))
+		tell_guard(length);
 	return r;
 }
 
 /* -- holds -- */
 
-int hooked_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
+int around_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
+	struct context frame;
+
 	if (!debug_has(DEBUG_TRAP))
 		return area->backend->hold(area->state, offset, length);
-	trap_begin();
+	trap_begin(&frame);
 	int r = trap_prepare_hold(area);
 	if (r == 0)
 		r = area->backend->hold(area->state, offset, length);
 	if (r >= 0)
 		trap_count_hold(area, offset, length, 1);
-	return trap_end(area, offset, length, r);
+	return trap_end(&frame, area, offset, length, r);
 }
 
-int hooked_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
+int around_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
 {
 	int trap = debug_has(DEBUG_TRAP);
+	struct context frame;
 
 	if (trap)
-		trap_begin();
+		trap_begin(&frame);
 	int r = area->backend->release(area->state, offset, length, flags);
 	if (trap) {
 		if (r >= 0)
 			trap_count_hold(area, offset, length, -1);
-		r = trap_end(area, offset, length, r);
+		r = trap_end(&frame, area, offset, length, r);
 	}
-	return hooks_settle(area, r);
+	return around_settle(area, r);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Debug modes: which are on, and those that purge behind an unpin.
+ * Debug modes: which are on, and those that purge after an unpin.
  *
  * Purges come at the end of an unpin, with no lock held, and are of areas only: registered
- * shrinkers are not asked. What their subscribers unpin purges nothing, or a subscriber that fills
- * and unpins again would never come back.
+ * shrinkers are not asked. What a subscriber unpins meanwhile purges nothing, or one that fills and
+ * unpins again would never come back.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,6 +16,7 @@
 #include <ashmem/shrinker.h>
 
 #include "area/debug.h"
+#include "base/context.h"
 #include "base/fork.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -32,7 +33,6 @@ struct modes {
 static struct modes modes;
 static uint64_t drawn; /* atomic: random numbers so far */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static THREAD_LOCAL int purging;
 
 /* -- words -- */
 
@@ -102,7 +102,7 @@ static void use(const struct modes *wanted)
 {
 	modes = *wanted;
 	__atomic_store_n(&drawn, 0, __ATOMIC_RELAXED);
-	hooks_switch(HOOKS_DEBUG, wanted->words);
+	switches_set(SWITCH_DEBUG, wanted->words);
 }
 
 static void read_environment(void)
@@ -178,13 +178,15 @@ static void purge_some(void)
 
 void debug_purge(void)
 {
-	if (purging)
+	struct context frame = {.flags = CONTEXT_DEBUG};
+
+	if (context_is_within(CONTEXT_DEBUG) || !context_may_purge())
 		return;
-	purging = 1;
+	context_push(&frame);
 	if (debug_has(DEBUG_PURGE_RANDOM))
 		purge_some();
-	/* Where the driver refuses, what is not the driver's still goes. */
+	/* Where the driver refuses, what is not the driver's is still purged. */
 	if (debug_has(DEBUG_PURGE_ON_UNPIN) && ashmem_purge_all() < 0)
 		areas_shrink(UINT64_MAX);
-	purging = 0;
+	context_pop(&frame);
 }

@@ -3,15 +3,16 @@
  * The public calls on pins: arguments are checked once, for all backends, then the backend is
  * called.
  *
- * A pin, an unpin and a status without hooks have to be fast. They are jumps to the backend, if
- * nothing stands in the way; what is out of the ordinary has functions of its own, so that the
- * usual way need not make room for it.
+ * A pin, an unpin and a status with nothing switched on have to be fast: they are jumps to the
+ * backend. What is out of the ordinary has functions of its own, so that the usual way need not
+ * make room for it.
  */
 #include <errno.h>
 
 #include "area/around.h"
 #include "handle/backends.h"
 #include "handle/handle.h"
+#include "handle/switches.h"
 
 /* Contract rule 9 and D2: 1 and the length made explicit; 0 if there is nothing to do; -EINVAL. */
 static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_t *length)
@@ -54,12 +55,12 @@ UNUSUAL pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
-	return hooked_pin(area, offset, length);
+	return around_pin(area, offset, length);
 }
 
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
-	if (!is_usual_range(area, offset, &length) || hooks_any(HOOKS_ALL & ~HOOKS_GUARD))
+	if (!is_usual_range(area, offset, &length) || switches_any(SWITCH_ALL & ~SWITCH_GUARD))
 		return pin(area, offset, length);
 	return area->backend->pin(area->state, offset, length);
 }
@@ -76,7 +77,7 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
 		*count = 0;
 		return ASHMEM_NOT_PURGED;
 	}
-	return hooked_pin_lost(area, offset, length, lost, capacity, count);
+	return around_pin_lost(area, offset, length, lost, capacity, count);
 }
 
 UNUSUAL unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -86,12 +87,12 @@ UNUSUAL unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	return hooked_unpin(area, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
+	return around_unpin(area, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
 }
 
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
-	if (!is_usual_range(area, offset, &length) || hooks_any(HOOKS_ALL))
+	if (!is_usual_range(area, offset, &length) || switches_any(SWITCH_ALL))
 		return unpin(area, offset, length);
 	return area->backend->unpin(area->state, offset, length);
 }
@@ -108,7 +109,7 @@ int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	return hooked_unpin(area, offset, length, priority, order);
+	return around_unpin(area, offset, length, priority, order);
 }
 
 UNUSUAL status(struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -137,7 +138,7 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
-	return hooked_hold(area, offset, length);
+	return around_hold(area, offset, length);
 }
 
 int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
@@ -149,7 +150,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	int r = check_range(area, offset, &length);
 	if (r <= 0)
 		return r;
-	return hooked_release(area, offset, length, flags);
+	return around_release(area, offset, length, flags);
 }
 
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,

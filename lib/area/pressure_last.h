@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The level that a watch on memory pressure of this process told last, and the source that said so:
- * for the statistics. Includes nothing of the library, so that any layer can ask. No lock: level
- * and source are one word.
+ * The level that a watch on memory pressure of this process published last, and the source of it:
+ * for the statistics. The watch is in a room above, so it leaves the level here. Includes nothing
+ * of the library. No lock: level and source are one word.
  */
 #ifndef ASHMEM_LIB_AREA_PRESSURE_LAST_H
 #define ASHMEM_LIB_AREA_PRESSURE_LAST_H

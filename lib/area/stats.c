@@ -12,6 +12,7 @@
 #include <ashmem/stats.h>
 
 #include "area/pressure_last.h"
+#include "base/context.h"
 #include "base/lock.h"
 #include "base/structs.h"
 #include "handle/handle.h"
@@ -79,12 +80,14 @@ int ashmem_process_get_stats(struct ashmem_process_stats *stats)
 	areas_count(&all.areas, &all.evictable_pages);
 	all.purged_pages = areas_purged_pages();
 	pressure_last(&all.pressure_level, &all.pressure_source);
-	/* Who does not know of sums does not wait for them. */
+	/* A caller that does not know of sums does not wait for them. */
 	if (stats->struct_size > offsetof(struct ashmem_process_stats, size_pages)) {
-		struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
-		lock_begin_patience(&patience);
-		areas_visit_each(add_area, &all);
-		lock_end_patience(&patience);
+		uint64_t patience_ns = LOCK_TIMEOUT_NS;
+		struct context frame = {.patience_ns = &patience_ns};
+
+		context_push(&frame);
+		table_visit_each(add_area, &all);
+		context_pop(&frame);
 	}
 	struct_copy_out(stats, &all, sizeof(all));
 	return 0;

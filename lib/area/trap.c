@@ -4,12 +4,13 @@
  * library has made.
  *
  * A mutex is held around every call of the backend that pins or unpins and the mprotect(2) that
- * follows, so that two threads cannot leave a page otherwise than the last of them says. What a
- * page shall be is asked of the backend each time: accessible if it is pinned or held by this
- * process. Slow, and simple enough to be believed.
+ * follows, so that a page is left as the last of several threads made it. The backend is asked each
+ * time what a page shall be: accessible if it is pinned or held by this process. Slow, and simple
+ * enough to be believed.
  *
- * Locks: the mutex comes after the shrinker's (which closes areas) and before the areas' mutex and
- * everything of a backend.
+ * Locks: `trap_mutex` comes after the purge's (a backend may pin within its `purge`) and before the
+ * table's mutex and everything of a backend. An operation of a backend that is called with it held
+ * may call the library again: a frame says that this thread has the mutex already.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -36,19 +37,34 @@ struct held {
 	uint32_t holds[];
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t trap_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct mapping *mappings;
 static size_t mapping_count, mapping_room;
 static struct held *helds;
 
 void trap_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&trap_mutex);
 }
 
 void trap_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&trap_mutex);
+}
+
+static void lock(struct context *frame)
+{
+	*frame = (struct context){.flags = CONTEXT_TRAP};
+	if (!context_is_within(CONTEXT_TRAP))
+		pthread_mutex_lock(&trap_mutex);
+	context_push(frame);
+}
+
+static void unlock(struct context *frame)
+{
+	context_pop(frame);
+	if (!context_is_within(CONTEXT_TRAP))
+		pthread_mutex_unlock(&trap_mutex);
 }
 
 /* -- the list of mappings; the mutex is held -- */
@@ -162,16 +178,17 @@ static void settle(struct ashmem_area *area, uint64_t offset, uint64_t length)
 
 /* -- what calls do -- */
 
-void trap_begin(void)
+void trap_begin(struct context *frame)
 {
-	pthread_mutex_lock(&mutex);
+	lock(frame);
 }
 
-int trap_end(struct ashmem_area *area, uint64_t offset, uint64_t length, int result)
+int trap_end(struct context *frame, struct ashmem_area *area, uint64_t offset, uint64_t length,
+	int result)
 {
 	if (result >= 0)
 		settle(area, offset, length);
-	pthread_mutex_unlock(&mutex);
+	unlock(frame);
 	return result;
 }
 
@@ -208,8 +225,9 @@ int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint
 {
 	uint64_t mask = sys_page_size() - 1;
 	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)((length + mask) & ~mask);
+	struct context frame;
 
-	pthread_mutex_lock(&mutex);
+	lock(&frame);
 	int r = make_room();
 	if (r == 0) {
 		forget_addresses(start, end); /* MAP_FIXED, or unmapped without our knowledge */
@@ -219,7 +237,7 @@ int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint
 			settle(area, offset, end - start);
 		}
 	}
-	pthread_mutex_unlock(&mutex);
+	unlock(&frame);
 	return r;
 }
 
@@ -227,22 +245,24 @@ int trap_unmap(void *addr, size_t length)
 {
 	uint64_t mask = sys_page_size() - 1;
 	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)((length + mask) & ~mask);
+	struct context frame;
 
-	pthread_mutex_lock(&mutex);
+	lock(&frame);
 	int r = make_room();
 	if (r == 0 && munmap(addr, length) < 0)
 		r = -errno;
 	if (r == 0)
 		forget_addresses(start, end);
-	pthread_mutex_unlock(&mutex);
+	unlock(&frame);
 	return r;
 }
 
 void trap_forget_area(struct ashmem_area *area)
 {
 	struct held **link = &helds;
+	struct context frame;
 
-	pthread_mutex_lock(&mutex);
+	lock(&frame);
 	for (size_t i = 0; i < mapping_count;) {
 		struct mapping *m = &mappings[i];
 		if (m->area != area) {
@@ -259,12 +279,14 @@ void trap_forget_area(struct ashmem_area *area)
 		*link = held->next;
 		free(held);
 	}
-	pthread_mutex_unlock(&mutex);
+	unlock(&frame);
 }
 
 void trap_stop(void)
 {
-	pthread_mutex_lock(&mutex);
+	struct context frame;
+
+	lock(&frame);
 	for (size_t i = 0; i < mapping_count; i++)
 		allow(&mappings[i], mappings[i].start, mappings[i].end, 1);
 	free(mappings);
@@ -275,5 +297,5 @@ void trap_stop(void)
 		helds = held->next;
 		free(held);
 	}
-	pthread_mutex_unlock(&mutex);
+	unlock(&frame);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the library holds once a process, and how it gets through fork: each module with a mutex of
- * its own has a pair of functions that lock and unlock it, and fork.c calls them around fork in the
- * order in which the mutexes nest: guard, shrinker, trap, areas, budgets, backends, memfd, kernel;
- * and notices and shrinkers, which are leaves.
+ * How the library gets through fork. Each file with a mutex has a pair of functions that lock and
+ * unlock it, and some have one that puts the child in order; fork.c calls them in the order in
+ * which the mutexes nest.
  */
 #ifndef ASHMEM_LIB_BASE_FORK_H
 #define ASHMEM_LIB_BASE_FORK_H
@@ -11,28 +10,28 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
-void guard_before_fork(void);
+void guard_before_fork(void); /* pressure/relief.c */
 void guard_after_fork(void);
-void shrinker_before_fork(void);
-void shrinker_after_fork(void);
-void trap_before_fork(void);
-void trap_after_fork(void);
-void areas_before_fork(void);
+void areas_before_fork(void); /* purge/areas.c: one purge at a time */
 void areas_after_fork(void);
-void budgets_before_fork(void);
+void trap_before_fork(void); /* area/trap.c */
+void trap_after_fork(void);
+void table_before_fork(void); /* handle/table.c */
+void table_after_fork(void);
+void budgets_before_fork(void); /* purge/budget_count.c */
 void budgets_after_fork(void);
-void backends_before_fork(void);
+void backends_before_fork(void); /* handle/backends.c */
 void backends_after_fork(void);
 void memfd_before_fork(void);
 void memfd_after_fork(void);
-void memfd_after_fork_in_child(void); /* before the one above */
+void memfd_after_fork_in_child(void);
 void kernel_before_fork(void);
 void kernel_after_fork(void);
-void notices_before_fork(void);
+void notices_before_fork(void); /* purge/notices.c */
 void notices_after_fork(void);
-void notices_after_fork_in_child(void); /* before the one above */
-void shrinkers_before_fork(void);
-void shrinkers_after_fork(void);
-void shrinkers_after_fork_in_child(void); /* before the one above */
+void notices_after_fork_in_child(void);
+void registry_before_fork(void); /* purge/registry.c */
+void registry_after_fork(void);
+void registry_after_fork_in_child(void);
 
 #endif /* ASHMEM_LIB_BASE_FORK_H */

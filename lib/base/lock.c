@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/context.h"
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -87,38 +88,21 @@ static inline void relax(void)
 #endif
 }
 
-void lock_begin_patience(struct lock_patience *patience)
-{
-	patience->begun = !lock_thread.is_patient;
-	if (!patience->begun)
-		return;
-	lock_thread.patience_ns = patience->left_ns;
-	lock_thread.is_patient = 1;
-}
-
-void lock_end_patience(struct lock_patience *patience)
-{
-	if (!patience->begun)
-		return;
-	patience->left_ns = lock_thread.patience_ns;
-	lock_thread.is_patient = 0;
-}
-
 uint64_t lock_patience(void)
 {
-	const struct lock_thread *self = &lock_thread;
+	const uint64_t *left_ns = context_patience();
 
-	if (!self->is_patient)
+	if (!left_ns)
 		return LOCK_TIMEOUT_NS;
-	return self->patience_ns > SLICE_NS ? self->patience_ns : SLICE_NS;
+	return *left_ns > SLICE_NS ? *left_ns : SLICE_NS;
 }
 
 static void use_patience(uint64_t waited_ns)
 {
-	struct lock_thread *self = &lock_thread;
+	uint64_t *left_ns = context_patience();
 
-	if (self->is_patient)
-		self->patience_ns -= waited_ns < self->patience_ns ? waited_ns : self->patience_ns;
+	if (left_ns)
+		*left_ns -= waited_ns < *left_ns ? waited_ns : *left_ns;
 }
 
 void lock_use_patience(uint64_t begun_ns)

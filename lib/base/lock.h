@@ -20,7 +20,7 @@
 #include "base/shared.h"
 #include "base/sys.h"
 
-/* How long lock_acquire() waits at the most. */
+/* How long lock_acquire() waits at most. */
 #define LOCK_TIMEOUT_NS SYS_TIMEOUT_NS
 
 /* The lock was free or handed over. */
@@ -48,9 +48,6 @@ struct lock_thread {
 	long futex_offset;            /* of that list: from what is pending to the word */
 	void *nowhere;                /* where there is no list, deaths go unnoticed */
 	struct sys_robust_head *head; /* the list, or NULL */
-	/* a call that takes several locks is under way, and may wait this long for all of them: */
-	uint32_t is_patient;
-	uint64_t patience_ns;
 };
 
 /* Of no process: nothing is known yet, or a fork could not be noticed. */
@@ -89,7 +86,7 @@ static inline void lock_set_pending(struct lock_thread *self, uint32_t *word)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* It is not to look at any. */
+/* The kernel looks at no word. */
 static inline void lock_clear_pending(struct lock_thread *self)
 {
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
@@ -139,26 +136,16 @@ static inline int lock_release(uint32_t *word)
 }
 
 /*
- * Between these two, the calling thread waits LOCK_TIMEOUT_NS at the most for all the locks that it
- * takes, and a moment for each: what peers of many areas, or one that holds a lock again and again,
- * can cost a call. What is left of it is for the next time with the same patience. Within another
- * pair they do nothing.
- */
-struct lock_patience {
-	uint64_t left_ns; /* LOCK_TIMEOUT_NS at first */
-	int begun;
-};
-
-void lock_begin_patience(struct lock_patience *patience);
-void lock_end_patience(struct lock_patience *patience);
-
-/*
- * What the calling thread may still wait; and use some of it for other waiting, which began then.
+ * What the calling thread may still wait: LOCK_TIMEOUT_NS for each lock; or what is left of that
+ * for all locks of a call that takes several, and a moment for each, if the call has pushed a frame
+ * with its patience (base/context.h). So peers of many areas, or one that holds a lock again and
+ * again, cannot make it wait longer.
  */
 uint64_t lock_patience(void);
+/* Use some of it for other waiting, which began then. */
 void lock_use_patience(uint64_t begun_ns);
 
-/* A number that differs between a process and its children; 0 only if it cannot be told. */
+/* A number that differs between a process and its children; 0 only if that cannot be known. */
 uint32_t lock_fork_generation(void);
 
 #endif /* ASHMEM_LIB_BASE_LOCK_H */

@@ -3,8 +3,8 @@
  * The registry of backends: the built-in ones, those that the program adds, and the choice among
  * them.
  *
- * A mutex guards the list while it grows; entries never go away, so a count read with acquire makes
- * the entries below it safe to read without the mutex.
+ * `backends_mutex` guards the list while it grows. Entries stay, so a count read with acquire makes
+ * the entries below it safe to read without the mutex. No operation is called with it held.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -14,33 +14,32 @@
 #include "base/fork.h"
 #include "base/structs.h"
 #include "handle/backends.h"
+#include "handle/defaults.h"
+#include "kernel/backend.h"
+#include "memfd/backend.h"
 #include "range/purge_key.h"
 
 #define BUILT_IN 2
 
-/*
- * What ends the table of 0.9: every program has at least that much. Operations that come later are
- * added behind it.
- */
-#define TABLE_0_9                                   \
-	(offsetof(struct ashmem_backend, present) + \
-		sizeof(((struct ashmem_backend *)NULL)->present))
+/* Up to the last operation that every backend must have. */
+#define TABLE_MIN \
+	(offsetof(struct ashmem_backend, unpin) + sizeof(((struct ashmem_backend *)NULL)->unpin))
 
-/* The capabilities that the operations of today's table are behind. */
+/* All that there are. */
 #define CAPABILITIES                                                                             \
 	(ASHMEM_BACKEND_CAP_LRU | ASHMEM_BACKEND_CAP_PURGE_ALL | ASHMEM_BACKEND_CAP_INSPECT |    \
 		ASHMEM_BACKEND_CAP_SEAL | ASHMEM_BACKEND_CAP_EXPORT | ASHMEM_BACKEND_CAP_HOLDS | \
 		ASHMEM_BACKEND_CAP_PRIORITIES | ASHMEM_BACKEND_CAP_LOST)
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t backends_mutex = PTHREAD_MUTEX_INITIALIZER;
 /* "auto" takes the first of the built-in ones that works. */
 static const struct ashmem_backend *backends[BACKENDS_MAX] = {
 	&backend_kernel,
 	&backend_memfd,
 };
 /*
- * What the program added, each as a whole table: an operation that its version does not know is
- * NULL.
+ * What the program added, each as a whole table. An operation that it left out, or that its version
+ * does not know, has its default, or is NULL if a capability that it lacks calls for it.
  */
 static struct ashmem_backend added[BACKENDS_MAX - BUILT_IN];
 static unsigned count = BUILT_IN;
@@ -49,12 +48,12 @@ static int selected_auto; /* "auto" was selected: the environment does not count
 
 void backends_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&backends_mutex);
 }
 
 void backends_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&backends_mutex);
 }
 
 static const struct ashmem_backend *find(const char *name)
@@ -118,8 +117,6 @@ int backend_import(int fd, const struct ashmem_backend **chosen, void **state)
 
 	/* The added ones first: they may know a memfd of their own. */
 	for (unsigned i = n; i-- > 0;) {
-		if (!backends[i]->import)
-			continue;
 		int r = backends[i]->import(backends[i]->userdata, fd, state);
 		if (r == -ENOTTY || (r == -ENODEV && i < BUILT_IN))
 			continue;
@@ -151,9 +148,7 @@ static int is_complete(const struct ashmem_backend *b)
 	if (!b->name || !*b->name || strcmp(b->name, "auto") == 0 ||
 		(b->capabilities & ~CAPABILITIES))
 		return 0;
-	if (!b->probe || !b->create || !b->close || !b->set_name || !b->get_name || !b->set_size ||
-		!b->get_size || !b->set_prot || !b->get_prot || !b->get_fd || !b->map || !b->read ||
-		!b->pread || !b->seek || !b->pin || !b->unpin || !b->get_pin_status)
+	if (!b->create || !b->close || !b->get_size || !b->map || !b->pin || !b->unpin)
 		return 0;
 	if ((b->capabilities & ASHMEM_BACKEND_CAP_LRU) &&
 		(!b->evictable || !b->oldest || !b->purge))
@@ -179,7 +174,9 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 	struct ashmem_backend whole = {.struct_size = sizeof(whole)};
 	int r;
 
-	if (!backend || backend->struct_size < TABLE_0_9)
+	/* Every member has the size of a pointer: none is there by half. */
+	if (!backend || backend->struct_size < TABLE_MIN ||
+		backend->struct_size % sizeof(void *) != 0)
 		return -EINVAL;
 	r = struct_copy_in(&whole, sizeof(whole), backend);
 	if (r < 0)
@@ -187,7 +184,8 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 	whole.struct_size = sizeof(whole);
 	if (!is_complete(&whole))
 		return -EINVAL;
-	pthread_mutex_lock(&mutex);
+	defaults_fill(&whole);
+	pthread_mutex_lock(&backends_mutex);
 	if (find(whole.name))
 		r = -EEXIST;
 	else if (count == BACKENDS_MAX)
@@ -197,7 +195,7 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 		backends[count] = &added[count - BUILT_IN];
 		__atomic_store_n(&count, count + 1, __ATOMIC_RELEASE);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&backends_mutex);
 	return r;
 }
 

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The registry of backends, for the area layer. The table itself is public: <ashmem/backend.h>.
+ * The registry of backends: which one makes an area, and which one knows a descriptor. The table of
+ * operations is public: <ashmem/backend.h>.
  */
 #ifndef ASHMEM_LIB_HANDLE_BACKENDS_H
 #define ASHMEM_LIB_HANDLE_BACKENDS_H
 
 #include <ashmem/backend.h>
 
-/* How many there can be: built in and added. */
+/* The most there can be, built in and added. */
 #define BACKENDS_MAX 10
-
-extern const struct ashmem_backend backend_memfd;
-extern const struct ashmem_backend backend_kernel;
 
 /*
  * The backend for a new area: selected, or named by the environment, or the best that works. 0,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Areas as the library knows them: a backend, its state, and the list of all areas of the process
- * that the shrinker walks.
+ * The areas of this process: a handle each, which is a backend and its state, and the table of them
+ * all (table.c).
+ *
+ * A handle has a count of references. The room above says at its birth what has to be forgotten
+ * with the last of them, so that any room below it can give one back.
  */
-#ifndef ASHMEM_LIB_HANDLE_H
-#define ASHMEM_LIB_HANDLE_H
+#ifndef ASHMEM_LIB_HANDLE_HANDLE_H
+#define ASHMEM_LIB_HANDLE_HANDLE_H
 
 #include <stdint.h>
 
@@ -23,15 +26,17 @@ struct ashmem_area {
 	uint32_t page_mask; /* of the offset within a page */
 	uint64_t size_bytes;
 	uint64_t end_bytes; /* the size rounded up to pages */
-	uint32_t refs;      /* guarded by the areas' mutex, as are the links */
+	uint32_t refs;      /* guarded by the table's mutex, as are the links */
 	struct ashmem_area *prev, *next;
 	struct ashmem_area *bucket_next;
+	void (*forget)(struct ashmem_area *area); /* called before the backend closes it */
 
 	/*
-	 * The shrinker's, guarded by its mutex: a heap of areas by the age of their oldest range.
+	 * The purge's (purge/areas.c), guarded by its mutex: a heap of areas by the age of their
+	 * oldest range.
 	 */
 	uint64_t heap_stamp;
-	/* that it may still give: twice what could be freed when the purge began */
+	/* pages it may still give: twice what could be freed when the purge began */
 	uint64_t heap_pages;
 	uint32_t heap_idle; /* how often it gave nothing */
 	struct ashmem_area *heap_child, *heap_sibling;
@@ -44,26 +49,35 @@ struct ashmem_area {
 	uint64_t counted_unpinned, counted_all, counted_ahead;
 };
 
-/* Call `visit` for every area, holding the areas' mutex. */
-void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/*
+ * Call `visit` for every area, holding the table's mutex. It takes no mutex of a room above, and
+ * calls only those operations of backends that must not call back.
+ */
+void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *context);
 /*
  * The same with a reference to each in turn instead of the mutex, for what takes long: areas that
  * come meanwhile are not visited.
  */
-void areas_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context);
-/* The area's size in pages, rounded up. 0 or a negative errno. */
-int area_size_pages(struct ashmem_area *area, uint64_t *pages);
+void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context);
 /*
- * The handle of a backend's state. If there is one already, the state's extra reference is given
- * back. NULL, and the state is closed, if there is no memory.
+ * The handle of a backend's state, with a reference. If there is one already, the state's extra
+ * reference is given back. NULL, and the state is closed, if there is no memory.
  */
-struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state);
-/* Take one more reference, from within a visit; given back by ashmem_close(). */
+struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
+	void (*forget)(struct ashmem_area *area));
+
+/* Take one more reference, from within a visit. */
 void area_ref(struct ashmem_area *area);
 /* The same, of an area that the caller has a reference to. */
 void area_take(struct ashmem_area *area);
-/* Give one back: 1 if it was the last, and nobody finds the area any more. */
+/* Give a reference back, with no lock held: with the last one the area ends. */
+void area_put(struct ashmem_area *area);
+/* The two halves of that: 1 if it was the last, and nobody finds the area any more; the end. */
 int area_unref(struct ashmem_area *area);
+void area_end(struct ashmem_area *area);
+
+/* The area's size in pages, rounded up. 0 or a negative errno. */
+int area_size_pages(struct ashmem_area *area, uint64_t *pages);
 
 static inline uint64_t area_page_align(uint64_t bytes)
 {
@@ -103,4 +117,4 @@ static inline int area_learn_size(struct ashmem_area *area, uint64_t *size_bytes
 	return materialised;
 }
 
-#endif /* ASHMEM_LIB_HANDLE_H */
+#endif /* ASHMEM_LIB_HANDLE_HANDLE_H */

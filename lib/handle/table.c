@@ -1,33 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The areas of this process: one struct ashmem_area each, however often it is imported. A table
- * finds it by the backend's state.
+ * The table of areas of this process: one struct ashmem_area each, however often it is imported,
+ * found by the backend's state.
  *
- * The mutex guards the table, the list and the reference counts, and is not held while a backend
- * works.
+ * Locks: `table_mutex` guards the table, the list and the reference counts. With it held only such
+ * operations of a backend are called as must not call back (<ashmem/backend.h>).
  */
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "area/debug.h"
+#include "base/context.h"
 #include "base/fork.h"
-#include "handle/backends.h"
 #include "handle/handle.h"
 
 #define BUCKETS 1024
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct ashmem_area *areas;
 static struct ashmem_area *buckets[BUCKETS];
 
-void areas_before_fork(void)
+void table_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
 }
 
-void areas_after_fork(void)
+void table_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&table_mutex);
 }
 
 static struct ashmem_area **bucket_of(const void *state)
@@ -71,37 +70,41 @@ static struct ashmem_area *find_area(const struct ashmem_backend *backend, const
 	return area;
 }
 
-void areas_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
+void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
 {
+	struct context frame = {.flags = CONTEXT_VISIT};
+
 	/*
-	 * may be the first call of all; a fork meanwhile must not leave the child a mutex that is
-	 * locked
+	 * This may be the first call of all, and a fork meanwhile must not leave the child a mutex
+	 * that is locked.
 	 */
 	process_start();
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
+	context_push(&frame);
 	for (struct ashmem_area *area = areas; area; area = area->next)
 		visit(area, context);
-	pthread_mutex_unlock(&mutex);
+	context_pop(&frame);
+	pthread_mutex_unlock(&table_mutex);
 }
 
-void areas_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context)
+void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context)
 {
 	struct ashmem_area *area;
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
 	area = areas;
 	if (area)
 		area->refs++;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&table_mutex);
 	while (area) {
 		visit(area, context);
 		/* With our reference it is still in the list. */
-		pthread_mutex_lock(&mutex);
+		pthread_mutex_lock(&table_mutex);
 		struct ashmem_area *next = area->next;
 		if (next)
 			next->refs++;
-		pthread_mutex_unlock(&mutex);
-		ashmem_close(area);
+		pthread_mutex_unlock(&table_mutex);
+		area_put(area);
 		area = next;
 	}
 }
@@ -113,26 +116,28 @@ void area_ref(struct ashmem_area *area)
 
 void area_take(struct ashmem_area *area)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
 	area->refs++;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&table_mutex);
 }
 
-struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state)
+struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
+	void (*forget)(struct ashmem_area *area))
 {
-	struct ashmem_area *fresh = debug_start() == 0 ? calloc(1, sizeof(*fresh)) : NULL, *known;
+	struct ashmem_area *fresh = calloc(1, sizeof(*fresh)), *known;
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
 	known = find_area(backend, state);
 	if (known) {
 		known->refs++;
 	} else if (fresh) {
 		fresh->backend = backend;
 		fresh->state = state;
+		fresh->forget = forget;
 		fresh->refs = 1;
 		link_area(fresh);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&table_mutex);
 
 	if (known || !fresh)
 		backend->close(state);
@@ -143,10 +148,44 @@ struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state)
 
 int area_unref(struct ashmem_area *area)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&table_mutex);
 	int last = --area->refs == 0;
 	if (last)
 		unlink_area(area);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&table_mutex);
 	return last;
+}
+
+void area_end(struct ashmem_area *area)
+{
+	area->forget(area);
+	area->backend->close(area->state);
+	free(area);
+}
+
+void area_put(struct ashmem_area *area)
+{
+	if (area_unref(area))
+		area_end(area);
+}
+
+/* -- the size -- */
+
+void area_fix(struct ashmem_area *area, uint64_t size_bytes)
+{
+	__atomic_store_n(&area->size_bytes, size_bytes, __ATOMIC_RELAXED);
+	__atomic_store_n(&area->end_bytes, area_page_align(size_bytes), __ATOMIC_RELAXED);
+	__atomic_store_n(&area->page_mask, (uint32_t)sys_page_size() - 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&area->fixed, 1, __ATOMIC_RELEASE); /* whoever sees it sees the others */
+}
+
+int area_size_pages(struct ashmem_area *area, uint64_t *pages)
+{
+	uint64_t size;
+	int r = area_learn_size(area, &size);
+
+	if (r < 0)
+		return r;
+	*pages = area_page_align(size) / sys_page_size();
+	return 0;
 }

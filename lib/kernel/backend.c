@@ -13,9 +13,9 @@
  */
 #include <unistd.h>
 
-#include "handle/backends.h"
 #include "kernel/abi.h"
 #include "kernel/area.h"
+#include "kernel/backend.h"
 
 static int kernel_pin(void *state, uint64_t offset, uint64_t length)
 {

@@ -11,8 +11,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <ashmem/area.h>
+
 #include "base/sys.h"
-#include "handle/backends.h"
 #include "kernel/abi.h"
 #include "kernel/area.h"
 

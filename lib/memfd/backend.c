@@ -16,8 +16,8 @@
 
 #include "base/shared.h"
 #include "base/sys.h"
-#include "handle/backends.h"
 #include "memfd/area.h"
+#include "memfd/backend.h"
 #include "range/purge_key.h"
 
 static int memfd_probe(void *userdata)

@@ -25,10 +25,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/context.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/control.h"
-#include "purge/notices.h"
 
 /* 2 MiB of 4 KiB pages: freeing them takes about 0.4 ms, for which a pin may have to wait. */
 #define PIECE_PAGES 512u
@@ -227,7 +227,7 @@ static int finish(struct control_map *map, struct batch *batch)
 	SHARED_STORE(map->shared->purge_count, 0);
 	map->shared->purged_pages += batch->freed;
 	for (uint32_t i = 0; i < batch->extents; i++)
-		notices_add((uint64_t)batch->extent[i].start << map->page_shift,
+		context_note_purged((uint64_t)batch->extent[i].start << map->page_shift,
 			(uint64_t)batch->extent[i].pages << map->page_shift);
 	return 1;
 }

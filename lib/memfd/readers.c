@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/context.h"
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/stamp.h"
@@ -224,11 +225,12 @@ static int hold(struct memfd_area *area, uint64_t offset, uint64_t length)
 
 int memfd_hold(void *state, uint64_t offset, uint64_t length)
 {
-	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
+	uint64_t patience_ns = LOCK_TIMEOUT_NS;
+	struct context frame = {.patience_ns = &patience_ns};
 
-	lock_begin_patience(&patience);
+	context_push(&frame);
 	int r = hold(state, offset, length);
-	lock_end_patience(&patience);
+	context_pop(&frame);
 	return r;
 }
 

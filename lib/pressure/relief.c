@@ -18,9 +18,11 @@
 #include <ashmem/shrinker.h>
 
 #include "area/around.h"
+#include "base/context.h"
 #include "base/fork.h"
 #include "base/shared.h"
 #include "base/sys.h"
+#include "handle/switches.h"
 #include "pressure/relief.h"
 
 #define STEP_SHARE 16 /* of the free bytes: as many threads can fill at the same time */
@@ -45,11 +47,10 @@ static struct {
 } guard;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-size_t guard_step_bytes;
-static uint64_t next_look_ns; /* atomic: not before that */
+static size_t guard_step_bytes; /* atomic; 0: no guard */
+static uint64_t next_look_ns;   /* atomic: not before that */
 
 static THREAD_LOCAL uint64_t unpinned_bytes; /* since this thread looked */
-static THREAD_LOCAL int is_inside;           /* purging calls shrinkers, which may unpin */
 
 void guard_before_fork(void)
 {
@@ -65,7 +66,7 @@ void guard_after_fork(void)
 
 static void stop(void)
 {
-	hooks_switch(HOOKS_GUARD, 0);
+	switches_set(SWITCH_GUARD, 0);
 	__atomic_store_n(&guard_step_bytes, 0, __ATOMIC_RELAXED);
 	pressure_watch_close(&guard.watch);
 	memset(&guard, 0, sizeof(guard));
@@ -87,7 +88,7 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 		wait_ns = step / BYTES_PER_NS;
 	__atomic_store_n(&next_look_ns, now_ns + wait_ns, __ATOMIC_RELAXED);
 	__atomic_store_n(&guard_step_bytes, (size_t)step, __ATOMIC_RELAXED);
-	hooks_switch(HOOKS_GUARD, HOOKS_GUARD);
+	switches_set(SWITCH_GUARD, SWITCH_GUARD);
 }
 
 /* What to do now. `is_short`: somebody found that free bytes are, so the level has begun. */
@@ -128,19 +129,20 @@ static int64_t relieve(int is_short, int in_call)
 {
 	const void *owner = guard.owner;
 	uint64_t wanted = look(is_short).purge_pages, evictable, began_ns, purge_ns;
+	struct context frame = {.flags = CONTEXT_RELIEF}; /* shrinkers are called, and may unpin */
 	int64_t purged;
 
 	if (wanted == 0)
 		return 0;
 	guard.purging = 1;
 	pthread_mutex_unlock(&mutex);
-	is_inside = 1;
+	context_push(&frame);
 	began_ns = sys_now_ns();
 	evictable = ashmem_shrink_count();
 	wanted = wanted < evictable ? wanted : evictable;
 	purged = ashmem_shrink(wanted);
 	purge_ns = sys_now_ns() - began_ns;
-	is_inside = 0;
+	context_pop(&frame);
 	pthread_mutex_lock(&mutex);
 	if (guard.owner != owner) /* closed meanwhile */
 		return purged;
@@ -175,10 +177,10 @@ static int enter(void)
 	return 0;
 }
 
-void guard_count_bytes(uint64_t bytes, size_t step_bytes)
+static void count_bytes(uint64_t bytes, size_t step_bytes)
 {
 	unpinned_bytes += bytes;
-	if (unpinned_bytes < step_bytes || is_inside ||
+	if (unpinned_bytes < step_bytes || context_is_within(CONTEXT_RELIEF) ||
 		sys_now_ns() < __atomic_load_n(&next_look_ns, __ATOMIC_RELAXED))
 		return;
 	unpinned_bytes = 0;
@@ -187,6 +189,15 @@ void guard_count_bytes(uint64_t bytes, size_t step_bytes)
 	if (guard.owner && guard.pid == getpid())
 		relieve(0, 1);
 	pthread_mutex_unlock(&mutex);
+}
+
+static void unpinned(uint64_t bytes)
+{
+	/* Relaxed: a thread that sees an old step looks somewhat early or late. */
+	size_t step_bytes = __atomic_load_n(&guard_step_bytes, __ATOMIC_RELAXED);
+
+	if (step_bytes)
+		count_bytes(bytes, step_bytes);
 }
 
 int64_t guard_relieve(const void *owner)
@@ -217,6 +228,7 @@ void guard_begin(const void *owner, const struct pressure_source *source,
 		pressure_watch_open(&guard.watch, source, &guard.settings, 0, -1, &why) == 0) {
 		guard.owner = owner;
 		guard.pid = getpid();
+		around_set_guard(unpinned);
 		look(0);
 	}
 	pthread_mutex_unlock(&mutex);

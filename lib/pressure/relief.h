@@ -20,20 +20,6 @@ struct guard_counts {
 	uint64_t purges, call_purges, wanted_pages, purged_pages, purge_ns;
 };
 
-extern size_t guard_step_bytes; /* atomic; 0: no guard */
-
-void guard_count_bytes(uint64_t bytes, size_t step_bytes);
-
-/* To be called behind every unpin, with no lock held. */
-static inline void guard_unpinned(uint64_t bytes)
-{
-	/* Relaxed: a thread that sees an old step looks somewhat early or late. */
-	size_t step_bytes = __atomic_load_n(&guard_step_bytes, __ATOMIC_RELAXED);
-
-	if (step_bytes)
-		guard_count_bytes(bytes, step_bytes);
-}
-
 /*
  * Have the guard watch free bytes for `owner`, by a source that tells them. Does nothing if another
  * has it, or if it cannot be.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Purging over the areas of the process: what the areas do as one shrinker among others, what
- * budgets have done, what the statistics tell.
+ * budgets ask for, what the statistics say.
  */
 #ifndef ASHMEM_LIB_PURGE_AREAS_H
 #define ASHMEM_LIB_PURGE_AREAS_H
@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 struct ashmem_budget;
-struct lock_patience;
 
 /*
  * The areas of the process, and the pages of them that a purge could free now. Takes no area's
@@ -21,8 +20,8 @@ uint64_t areas_evictable(void);
 uint64_t areas_purged_pages(void);
 
 /*
- * Purge the least recently unpinned ranges until so many pages are free. Pages freed, or the error
- * if there are none.
+ * Purge the least recently unpinned ranges until so many pages are freed. Pages freed, or the error
+ * if there are none; -EDEADLK where no purge may begin (base/context.h).
  */
 int64_t areas_shrink(uint64_t nr_pages);
 
@@ -31,6 +30,6 @@ int64_t areas_shrink(uint64_t nr_pages);
  * meanwhile. Pages freed, or an error; if there were too many notices of it to remember, more may
  * be left.
  */
-int64_t areas_keep_within(struct ashmem_budget *budget, struct lock_patience *patience);
+int64_t areas_keep_within(struct ashmem_budget *budget, uint64_t *patience_ns);
 
 #endif /* ASHMEM_LIB_PURGE_AREAS_H */

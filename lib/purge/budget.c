@@ -4,13 +4,14 @@
  * budget_count.c.
  *
  * A call on an area first does its work and then counts the area anew. Only if that is over a limit
- * are all areas of the budget counted and ranges purged, with the shrinker's mutex held, so that of
- * several threads each purges only what is still over. No lock of this layer is held meanwhile; a
+ * are all areas of the budget counted and ranges purged, with the purge's mutex held, so that of
+ * several threads each purges only what is still over. The budgets' mutex is not held meanwhile; a
  * reference keeps the budget.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/context.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/shared.h"
@@ -31,37 +32,18 @@ static void unref(struct ashmem_budget *budget)
 		free(budget);
 }
 
-/*
- * The budgets that this thread is purging for. Subscribers are called meanwhile, and what they
- * unpin is over again: the purge that is under way goes on with that, or else one would come within
- * the other until the stack ends.
- */
-struct keeping {
-	const struct ashmem_budget *budget;
-	const struct keeping *outer;
-};
-
-static THREAD_LOCAL const struct keeping *keeping;
-
-static int is_kept(const struct ashmem_budget *budget)
-{
-	const struct keeping *at = keeping;
-
-	while (at && at->budget != budget)
-		at = at->outer;
-	return at != NULL;
-}
-
-/* However often it takes, locked areas are waited for as long as in one purge. */
+/* However many purges it takes, they wait for locked areas no longer than one would. */
 static void purge_what_is_over(struct ashmem_budget *budget)
 {
-	struct lock_patience patience = {.left_ns = LOCK_TIMEOUT_NS};
-	uint64_t left = UINT64_MAX;
+	uint64_t patience_ns = LOCK_TIMEOUT_NS, left = UINT64_MAX;
 	int is_first = 1;
 
 	while (left > 0) {
-		int64_t freed = areas_keep_within(budget, &patience);
-		/* all is well; or what is left is held, or an area is damaged or stuck */
+		int64_t freed = areas_keep_within(budget, &patience_ns);
+		/*
+		 * Nothing is over; or what is left is held, or an area is damaged or stuck; or no
+		 * purge may begin here, and the next call on an area comes back to it.
+		 */
 		if (freed <= 0)
 			return;
 		budgets_lock();
@@ -80,13 +62,17 @@ static void purge_what_is_over(struct ashmem_budget *budget)
 /* The caller has a reference. */
 static void keep_within(struct ashmem_budget *budget)
 {
-	const struct keeping own = {budget, keeping};
+	struct context frame = {.budget = budget};
 
-	if (is_kept(budget))
+	/*
+	 * What subscribers unpin meanwhile is over again, and purged by the purge under way: else
+	 * one would come within the other until the stack ends.
+	 */
+	if (context_keeps_within(budget))
 		return;
-	keeping = &own;
+	context_push(&frame);
 	purge_what_is_over(budget);
-	keeping = own.outer;
+	context_pop(&frame);
 }
 
 /* If it is over, a reference to the budget, else NULL. The lock is held. */
@@ -116,7 +102,7 @@ void budget_settle(struct ashmem_area *area)
 	}
 }
 
-/* Whether so many more pages fit, if all that is unpinned went. The lock is held. */
+/* Whether so many more pages fit, if all that is unpinned were purged. The lock is held. */
 static int fits(const struct ashmem_budget *budget, uint64_t pages)
 {
 	uint64_t limit, pinned;
@@ -176,7 +162,8 @@ static void set_limits(struct ashmem_budget *budget, const struct ashmem_budget_
 	budget->all_limit_bytes = options->all_bytes ? options->all_bytes : UINT64_MAX;
 	int after = budget != &budget_process || has_limit(budget);
 	if (after != before)
-		__atomic_fetch_add(&hooks, after ? HOOKS_BUDGET : -HOOKS_BUDGET, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(&switches, after ? SWITCH_BUDGET : -SWITCH_BUDGET,
+			__ATOMIC_SEQ_CST);
 }
 
 int ashmem_budget_create(const struct ashmem_budget_options *options, struct ashmem_budget **budget)
@@ -195,7 +182,7 @@ int ashmem_budget_create(const struct ashmem_budget_options *options, struct ash
 	fresh->refs = 1;
 	budgets_lock();
 	set_limits(fresh, &wishes);
-	__atomic_fetch_add(&hooks, HOOKS_BUDGET, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&switches, SWITCH_BUDGET, __ATOMIC_SEQ_CST);
 	budgets_unlock();
 	*budget = fresh;
 	return 0;
@@ -225,8 +212,8 @@ void ashmem_budget_close(struct ashmem_budget *budget)
 	budgets_unlock();
 	if (budget == &budget_process)
 		return;
-	areas_visit(leave, budget);
-	__atomic_fetch_sub(&hooks, HOOKS_BUDGET, __ATOMIC_SEQ_CST);
+	table_visit(leave, budget);
+	__atomic_fetch_sub(&switches, SWITCH_BUDGET, __ATOMIC_SEQ_CST);
 	unref(budget);
 }
 
@@ -236,6 +223,8 @@ int ashmem_budget_set_limits(struct ashmem_budget *budget,
 	struct ashmem_budget_options wishes;
 	int r = budget && options ? copy_options(options, &wishes) : -EINVAL;
 
+	if (r == 0 && !context_may_purge())
+		r = -EDEADLK;
 	if (r == 0)
 		r = process_start();
 	if (r < 0)

@@ -14,8 +14,8 @@
 
 #include <ashmem/budget.h>
 
-#include "area/around.h"
 #include "handle/handle.h"
+#include "handle/switches.h"
 
 /* All of it is guarded by the budgets' mutex. */
 struct ashmem_budget {
@@ -31,14 +31,14 @@ extern struct ashmem_budget budget_process;
 /* Whether any call has to look at budgets. The process's is one if it has a limit. */
 static inline int budgets_any(void)
 {
-	return hooks_any(HOOKS_BUDGETS);
+	return switches_any(SWITCH_BUDGETS);
 }
 
 /* -- counting -- */
 
 /* Count an area anew. */
 void budget_note(struct ashmem_area *area);
-/* The handle goes. */
+/* The handle is about to be freed. */
 void budget_forget(struct ashmem_area *area);
 /* Count all of a budget's areas anew. */
 void budget_recount(struct ashmem_budget *budget);

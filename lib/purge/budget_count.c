@@ -6,10 +6,10 @@
  * it remember, the process's of all handles. They are as fresh as the last call of this process on
  * each area, and of this moment after budget_recount().
  *
- * Locks: `mutex` guards budgets and what handles remember for them. It comes after the areas'
- * mutex, which a recount holds, and before what a backend takes to answer counts (memfd's mutex,
- * for areas that are not established). An area is asked for its counts with the mutex held: of two
- * threads the later one sees what both have done.
+ * Locks: `budgets_mutex` guards budgets and what handles remember for them. It comes after the
+ * table's mutex, which a recount holds, and before what a backend locks to count (memfd's mutex,
+ * for areas that are not established). An area is counted with the mutex held: of two threads the
+ * later one sees what both have done.
  */
 #include <pthread.h>
 
@@ -18,28 +18,28 @@
 #include "handle/backends.h"
 #include "purge/budget.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t budgets_mutex = PTHREAD_MUTEX_INITIALIZER;
 struct ashmem_budget budget_process = {
 	.refs = 1, .unpinned_limit_bytes = UINT64_MAX, .all_limit_bytes = UINT64_MAX};
 
 void budgets_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&budgets_mutex);
 }
 
 void budgets_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 }
 
 void budgets_lock(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&budgets_mutex);
 }
 
 void budgets_unlock(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 }
 
 /* -- one area -- */
@@ -86,9 +86,9 @@ void budget_note_locked(struct ashmem_area *area)
 
 void budget_note(struct ashmem_area *area)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&budgets_mutex);
 	budget_note_locked(area);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 }
 
 void budget_move(struct ashmem_area *area, struct ashmem_budget *budget)
@@ -114,11 +114,11 @@ void budget_move(struct ashmem_area *area, struct ashmem_budget *budget)
 
 void budget_forget(struct ashmem_area *area)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&budgets_mutex);
 	budget_move(area, NULL);
 	budget_process.unpinned_pages -= area->counted_unpinned;
 	budget_process.all_pages -= area->counted_all;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 }
 
 /* -- all areas of a budget -- */
@@ -148,10 +148,10 @@ void budget_recount(struct ashmem_budget *budget)
 {
 	struct recount recount = {.budget = budget};
 
-	areas_visit(recount_area, &recount);
-	pthread_mutex_lock(&mutex);
+	table_visit(recount_area, &recount);
+	pthread_mutex_lock(&budgets_mutex);
 	budget->areas = budget == &budget_process ? recount.areas : budget->areas;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 }
 
 /* -- against the limits -- */
@@ -180,8 +180,8 @@ uint64_t budget_excess_locked(const struct ashmem_budget *budget)
 uint64_t budget_excess(struct ashmem_budget *budget)
 {
 	budget_recount(budget);
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&budgets_mutex);
 	uint64_t excess = budget_excess_locked(budget);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&budgets_mutex);
 	return excess;
 }

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Notices of purges (notices.h), and the subscribers that are told.
+ * Notices of purges (notices.h), and the subscribers.
  *
- * The mutex guards the table. It is a leaf: nothing of the library is called with it held, and no
- * subscriber. A slot says how many threads are in its subscriber; whoever ends one waits until that
- * is 0, unless it is called by a subscriber itself: two that waited for each other would never end.
+ * `notices_mutex` guards the table of subscribers. It is a leaf: nothing of the library is called
+ * with it held, and no subscriber. A slot says how many threads are in its subscriber. The end of a
+ * subscription waits until that is 0, unless a subscriber asks for it: two that waited for each
+ * other would never end.
  */
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 
+#include "base/context.h"
 #include "base/fork.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -27,32 +29,28 @@ struct subscriber {
 	void *userdata;
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t notices_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t returned = PTHREAD_COND_INITIALIZER;
 static struct subscriber subscribers[SUBSCRIBERS_MAX];
 static int last_id;
 static uint32_t subscribed; /* atomic: how many there are */
 
-static THREAD_LOCAL struct notices *noting; /* of the purge under way */
-/* calls of subscribers on this thread: of each, and of all */
-static THREAD_LOCAL uint32_t telling[SUBSCRIBERS_MAX], calls;
-
 void notices_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&notices_mutex);
 }
 
 void notices_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&notices_mutex);
 }
 
 void notices_after_fork_in_child(void)
 {
 	/* The other threads are not here, and so do not return. */
 	for (unsigned i = 0; i < SUBSCRIBERS_MAX; i++) {
-		subscribers[i].running = telling[i];
-		if (subscribers[i].ended && telling[i] == 0)
+		subscribers[i].running = context_subscribers(&subscribers[i]);
+		if (subscribers[i].ended && subscribers[i].running == 0)
 			subscribers[i] = (struct subscriber){.id = 0};
 	}
 	pthread_cond_init(&returned, NULL);
@@ -60,26 +58,9 @@ void notices_after_fork_in_child(void)
 
 /* -- noting -- */
 
-void notices_begin(struct notices *notices)
-{
-	notices->wanted = __atomic_load_n(&subscribed, __ATOMIC_RELAXED) > 0;
-	notices->count = notices->first_of_area = 0;
-	notices->area = NULL;
-	notices->outer = noting;
-	noting = notices;
-}
-
 int notices_full(const struct notices *notices)
 {
 	return notices->count > NOTICES_MAX - NOTICES_RESERVE;
-}
-
-void notices_area_begin(struct ashmem_area *area)
-{
-	if (!noting)
-		return;
-	noting->area = area;
-	noting->first_of_area = noting->count;
 }
 
 /* Make the last notice reach over these bytes as well. */
@@ -93,11 +74,12 @@ static void widen(struct notices *notices, uint64_t offset, uint64_t length)
 	*bytes = end - *start;
 }
 
-void notices_add(uint64_t offset, uint64_t length)
+/* From below, also with a control lock held: these bytes are gone. */
+static void add(void *context, uint64_t offset, uint64_t length)
 {
-	struct notices *notices = noting;
+	struct notices *notices = context;
 
-	if (!notices || !notices->wanted || !notices->area)
+	if (!notices->area)
 		return;
 	if (notices->count > notices->first_of_area) {
 		uint64_t start = notices->notice[notices->count - 1].offset;
@@ -107,7 +89,7 @@ void notices_add(uint64_t offset, uint64_t length)
 			return;
 		}
 	}
-	assert(notices->count < NOTICES_MAX); /* who purges has looked at notices_full() */
+	assert(notices->count < NOTICES_MAX); /* the purge has looked at notices_full() */
 	notices->notice[notices->count].area = notices->area;
 	notices->notice[notices->count].offset = offset;
 	notices->notice[notices->count].length = length;
@@ -116,21 +98,37 @@ void notices_add(uint64_t offset, uint64_t length)
 
 void ashmem_backend_note_purged(uint64_t offset, uint64_t length)
 {
-	notices_add(offset, length);
+	context_note_purged(offset, length);
 }
 
-void notices_area_end(int64_t freed)
+void notices_begin(struct notices *notices, struct context *frame)
 {
-	uint64_t mask = sys_page_size() - 1;
+	notices->wanted = __atomic_load_n(&subscribed, __ATOMIC_RELAXED) > 0;
+	notices->count = notices->first_of_area = 0;
+	notices->area = NULL;
+	frame->note = notices->wanted ? add : NULL;
+	frame->notes = notices;
+}
 
-	if (!noting || !noting->wanted)
+void notices_begin_area(struct notices *notices, struct ashmem_area *area)
+{
+	notices->area = area;
+	notices->first_of_area = notices->count;
+}
+
+void notices_end_area(struct notices *notices, int64_t freed)
+{
+	struct ashmem_area *area = notices->area;
+	uint64_t size;
+
+	if (!notices->wanted)
 		return;
-	if (freed > 0 && noting->count == noting->first_of_area) /* the backend does not tell */
-		notices_add(0, (ashmem_get_size(noting->area) + mask) & ~mask);
-	/* Not where they were added: there an area is locked. */
-	for (uint32_t i = noting->first_of_area; i < noting->count; i++)
-		area_take(noting->area);
-	noting->area = NULL;
+	if (freed > 0 && notices->count == notices->first_of_area) /* the backend did not say */
+		add(notices, 0, area_learn_size(area, &size) < 0 ? 0 : area_page_align(size));
+	/* Not in add(): there an area is locked. */
+	for (uint32_t i = notices->first_of_area; i < notices->count; i++)
+		area_take(area);
+	notices->area = NULL;
 }
 
 /* -- telling -- */
@@ -139,36 +137,34 @@ static void call(unsigned slot, struct ashmem_area *area, uint64_t offset, uint6
 {
 	struct subscriber *subscriber = &subscribers[slot];
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&notices_mutex);
 	int is_there = subscriber->id != 0 && !subscriber->ended;
 	ashmem_purge_fn fn = subscriber->fn;
 	void *userdata = subscriber->userdata;
 	subscriber->running += (uint32_t)is_there;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&notices_mutex);
 	if (!is_there)
 		return;
 
-	telling[slot]++;
-	calls++;
+	struct context frame = {.subscriber = subscriber};
+	context_push(&frame);
 	fn(userdata, area, offset, length);
-	calls--;
-	telling[slot]--;
+	context_pop(&frame);
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&notices_mutex);
 	if (--subscriber->running == 0 && subscriber->ended)
 		*subscriber = (struct subscriber){.id = 0};
 	pthread_cond_broadcast(&returned);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&notices_mutex);
 }
 
-void notices_end(struct notices *notices)
+void notices_tell(struct notices *notices)
 {
-	noting = notices->outer;
 	for (uint32_t i = 0; i < notices->count; i++) {
 		for (unsigned slot = 0; slot < SUBSCRIBERS_MAX; slot++)
 			call(slot, notices->notice[i].area, notices->notice[i].offset,
 				notices->notice[i].length);
-		ashmem_close(notices->notice[i].area);
+		area_put(notices->notice[i].area);
 	}
 }
 
@@ -184,7 +180,7 @@ int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata)
 	r = process_start();
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&notices_mutex);
 	while (slot < SUBSCRIBERS_MAX && subscribers[slot].id != 0)
 		slot++;
 	if (slot < SUBSCRIBERS_MAX) {
@@ -193,7 +189,7 @@ int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata)
 		subscribers[slot] = (struct subscriber){.id = id, .fn = fn, .userdata = userdata};
 		__atomic_fetch_add(&subscribed, 1, __ATOMIC_RELAXED);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&notices_mutex);
 	return id;
 }
 
@@ -201,7 +197,10 @@ int ashmem_purge_unsubscribe(int id)
 {
 	int r = -ENOENT;
 
-	pthread_mutex_lock(&mutex);
+	/* A subscriber that we waited for may wait for a lock that this thread has. */
+	if (!context_may_purge())
+		return -EDEADLK;
+	pthread_mutex_lock(&notices_mutex);
 	for (unsigned slot = 0; id > 0 && slot < SUBSCRIBERS_MAX; slot++) {
 		struct subscriber *subscriber = &subscribers[slot];
 		if (subscriber->id != id || subscriber->ended)
@@ -209,13 +208,16 @@ int ashmem_purge_unsubscribe(int id)
 		r = 0;
 		subscriber->ended = 1;
 		__atomic_fetch_sub(&subscribed, 1, __ATOMIC_RELAXED);
-		/* Who comes back last empties the slot; it may be taken again before we look. */
+		/*
+		 * The last call that returns empties the slot. It may be taken again before we
+		 * look.
+		 */
 		if (subscriber->running == 0)
 			*subscriber = (struct subscriber){.id = 0};
-		while (calls == 0 && subscriber->id == id)
-			pthread_cond_wait(&returned, &mutex);
+		while (context_subscribers(NULL) == 0 && subscriber->id == id)
+			pthread_cond_wait(&returned, &notices_mutex);
 		break;
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&notices_mutex);
 	return r;
 }

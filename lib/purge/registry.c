@@ -2,25 +2,26 @@
 /*
  * The registry of shrinkers.
  *
- * Who walks over the shrinkers holds a reference to each (`refs`), which keeps it in memory and in
- * the list and nothing more. Around each call of its functions `running` is raised; an end waits
- * for that alone. So nobody waits for the rest of a walk, and none of the program's functions runs
- * with a lock held:
+ * A walk over the shrinkers holds a reference to each (`refs`), which keeps it in memory and in the
+ * list and nothing more. Around each call of its functions `running` is raised; the end of a
+ * shrinker waits for that alone. So nobody waits for the rest of a walk, and none of the program's
+ * functions runs with a lock held:
  *   1. With `ended` set no call begins.
- *   2. `release` is called by whoever sees `ended` and no call running first: who ends the
- *      shrinker, or the last call.
- *   3. The memory goes with the last reference; the registry's own is given up by whoever calls
+ *   2. `release` is called by the first that sees `ended` and no call running: the thread that ends
+ *      the shrinker, or the last call.
+ *   3. The memory is freed with the last reference; the registry's own is given back after
  *      `release`.
  *
- * Locks: `mutex` is a leaf: it guards all that changes here, and is held for some instructions
- * only. `calling` and `walking` belong to the thread: the shrinker whose function runs on it, and
- * its innermost walk.
+ * Locks: `registry_mutex` is a leaf: it guards all that changes here, and is held for some
+ * instructions only. Which function runs on a thread, and which walks are under way on it, is in
+ * its frames (base/context.h).
  */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/context.h"
 #include "base/fork.h"
 #include "base/shared.h"
 #include "base/structs.h"
@@ -40,8 +41,9 @@ struct ashmem_shrinker {
 
 	uint32_t refs, running;
 	int held; /* the registry's own reference is there */
-	int ended, ended_within, released;
-	int64_t carry; /* shrink_shares.h */
+	int ended, released;
+	int ended_within; /* its end did not wait for calls under way */
+	int64_t carry;    /* shrink_shares.h */
 	struct ashmem_shrinker_stats stats;
 };
 
@@ -67,13 +69,11 @@ static struct ashmem_shrinker areas = {
 	.stats = {.name = "areas"},
 };
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t registry_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t call_ended = PTHREAD_COND_INITIALIZER;
 static struct ashmem_shrinker *last = &areas; /* the list is walked from `areas` */
 static uint32_t registered;                   /* atomic for reading: not ended, without the areas */
 static uint64_t serials;
-static THREAD_LOCAL struct ashmem_shrinker *calling;
-static THREAD_LOCAL struct shrinkers_walk *walking;
 
 /* -- the list; the mutex is held -- */
 
@@ -102,7 +102,7 @@ static struct ashmem_shrinker *unref(struct ashmem_shrinker *shrinker)
 	return shrinker;
 }
 
-/* Whether to release now; whoever is told does it. */
+/* Whether the caller is the one that releases it. */
 static int is_to_release(struct ashmem_shrinker *shrinker)
 {
 	if (!shrinker->ended || shrinker->running > 0 || shrinker->released)
@@ -113,23 +113,25 @@ static int is_to_release(struct ashmem_shrinker *shrinker)
 
 /* -- fork -- */
 
-void shrinkers_before_fork(void)
+void registry_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 }
 
-void shrinkers_after_fork(void)
+void registry_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 }
 
 static uint32_t times_taken(const struct ashmem_shrinker *shrinker)
 {
 	uint32_t times = 0;
 
-	for (const struct shrinkers_walk *walk = walking; walk; walk = walk->outer)
-		for (unsigned i = 0; i < walk->count; i++)
+	for (const struct context *at = context_top; at; at = at->outer) {
+		const struct registry_walk *walk = at->walk;
+		for (unsigned i = 0; walk && i < walk->count; i++)
 			times += walk->taken[i] == shrinker;
+	}
 	return times;
 }
 
@@ -137,11 +139,11 @@ static uint32_t times_taken(const struct ashmem_shrinker *shrinker)
  * Of all calls and walks only those of this thread are here. What other threads were ending is
  * never released; its memory stays.
  */
-void shrinkers_after_fork_in_child(void)
+void registry_after_fork_in_child(void)
 {
 	call_ended = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
 	for (struct ashmem_shrinker *s = &areas; s; s = s->next) {
-		s->running = s == calling;
+		s->running = s == context_shrinker();
 		s->refs = times_taken(s) + (uint32_t)s->held;
 		if (s->refs == 0)
 			unlink_shrinker(s);
@@ -153,7 +155,7 @@ void shrinkers_after_fork_in_child(void)
 static int set_options(struct ashmem_shrinker *shrinker, const struct ashmem_shrinker_options *o)
 {
 	if (!o->count || !o->scan ||
-		(o->seeks > SHARES_SEEKS_MAX && o->seeks != ASHMEM_SHRINKER_FREE))
+		(o->seeks > SHRINK_SHARES_SEEKS_MAX && o->seeks != ASHMEM_SHRINKER_FREE))
 		return -EINVAL;
 	shrinker->count = o->count;
 	shrinker->scan = o->scan;
@@ -187,15 +189,15 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 	fresh->held = 1;
 	r = set_options(fresh, &wishes);
 
-	pthread_mutex_lock(&mutex);
-	if (r == 0 && registered + 1 >= SHRINKERS_MAX)
+	pthread_mutex_lock(&registry_mutex);
+	if (r == 0 && registered + 1 >= REGISTRY_MAX)
 		r = -ENOSPC;
 	if (r == 0) {
 		fresh->serial = ++serials;
 		link_last(fresh);
 		__atomic_store_n(&registered, registered + 1, __ATOMIC_RELAXED);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 
 	if (r < 0) {
 		free(fresh);
@@ -210,10 +212,10 @@ static void release(struct ashmem_shrinker *shrinker)
 {
 	if (shrinker->release)
 		shrinker->release(shrinker->userdata);
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	shrinker->held = 0;
 	struct ashmem_shrinker *unused = unref(shrinker);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 	free(unused);
 }
 
@@ -221,53 +223,54 @@ void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker)
 {
 	if (!shrinker)
 		return;
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	shrinker->ended = 1;
-	shrinker->ended_within = shrinker == calling;
+	/* A call that we waited for may wait for a lock that this thread has. */
+	shrinker->ended_within = shrinker == context_shrinker() || !context_may_purge();
 	__atomic_store_n(&registered, registered - 1, __ATOMIC_RELAXED);
 	while (!shrinker->ended_within && shrinker->running > 0)
-		pthread_cond_wait(&call_ended, &mutex);
+		pthread_cond_wait(&call_ended, &registry_mutex);
 	int mine = is_to_release(shrinker);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 	if (mine)
 		release(shrinker);
 }
 
 /* -- walking -- */
 
-int shrinkers_only_areas(void)
+int registry_only_areas(void)
 {
-	return calling || __atomic_load_n(&registered, __ATOMIC_RELAXED) == 0;
+	return __atomic_load_n(&registered, __ATOMIC_RELAXED) == 0 || context_shrinker() ||
+		!context_may_purge();
 }
 
-void shrinkers_begin(struct shrinkers_walk *walk)
+void registry_begin_walk(struct registry_walk *walk)
 {
 	walk->taken[0] = &areas; /* there for good: needs no reference */
 	walk->count = 1;
 	walk->last_serial = 0;
-	walk->outer = walking;
-	walking = walk;
+	walk->frame = (struct context){.walk = walk};
+	context_push(&walk->frame);
 }
 
-void shrinkers_take(struct shrinkers_walk *walk)
+void registry_take(struct registry_walk *walk)
 {
-	pthread_mutex_lock(&mutex);
-	for (struct ashmem_shrinker *s = areas.next; s && walk->count < SHRINKERS_MAX;
-		s = s->next) {
+	pthread_mutex_lock(&registry_mutex);
+	for (struct ashmem_shrinker *s = areas.next; s && walk->count < REGISTRY_MAX; s = s->next) {
 		if (s->ended || s->serial <= walk->last_serial)
 			continue;
 		s->refs++;
 		walk->last_serial = s->serial;
 		walk->taken[walk->count++] = s;
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 }
 
-void shrinkers_end(struct shrinkers_walk *walk)
+void registry_end_walk(struct registry_walk *walk)
 {
 	struct ashmem_shrinker *unused = NULL, *next;
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	for (unsigned i = 1; i < walk->count; i++) {
 		struct ashmem_shrinker *gone = unref(walk->taken[i]);
 		if (gone) {
@@ -275,8 +278,8 @@ void shrinkers_end(struct shrinkers_walk *walk)
 			unused = gone;
 		}
 	}
-	walking = walk->outer;
-	pthread_mutex_unlock(&mutex);
+	context_pop(&walk->frame);
+	pthread_mutex_unlock(&registry_mutex);
 	for (; unused; unused = next) {
 		next = unused->next;
 		free(unused);
@@ -286,97 +289,102 @@ void shrinkers_end(struct shrinkers_walk *walk)
 /* -- calling -- */
 
 /* Whether its functions may be called; then end_call() follows. */
-static int begin_call(struct ashmem_shrinker *shrinker)
+static int begin_call(struct ashmem_shrinker *shrinker, struct context *frame)
 {
-	/* not the program's: no end to wait for, and shrinking may go on from within */
+	/* Not the program's: no end to wait for, and shrinking may go on from within. */
 	if (shrinker == &areas)
 		return 1;
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	int may = !shrinker->ended;
 	if (may)
 		shrinker->running++;
-	pthread_mutex_unlock(&mutex);
-	if (may)
-		calling = shrinker;
+	pthread_mutex_unlock(&registry_mutex);
+	if (may) {
+		*frame = (struct context){.shrinker = shrinker};
+		context_push(frame);
+	}
 	return may;
 }
 
-static void end_call(struct ashmem_shrinker *shrinker)
+static void end_call(struct ashmem_shrinker *shrinker, struct context *frame)
 {
 	if (shrinker == &areas)
 		return;
-	calling = NULL;
-	pthread_mutex_lock(&mutex);
+	context_pop(frame);
+	pthread_mutex_lock(&registry_mutex);
 	shrinker->running--;
 	int mine = 0;
 	if (shrinker->ended) {
 		/*
-		 * Who waits for the end of calls releases; after an end from within, nobody does.
+		 * A thread that waits for the end of calls releases the shrinker; if its end did
+		 * not wait, the last call does.
 		 */
 		pthread_cond_broadcast(&call_ended);
 		mine = shrinker->ended_within && is_to_release(shrinker);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 	if (mine)
 		release(shrinker);
 }
 
 static void record_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages, int64_t freed)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	shrinker->stats.scans++;
 	shrinker->stats.asked_pages += nr_pages;
 	if (freed < 0)
 		shrinker->stats.stops++;
 	else
 		shrinker->stats.freed_pages += (uint64_t)freed;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 }
 
-uint64_t shrinker_count(struct ashmem_shrinker *shrinker)
+uint64_t registry_count(struct ashmem_shrinker *shrinker)
 {
-	uint64_t pages = 0;
+	struct context frame;
+	uint64_t pages;
 
-	if (!begin_call(shrinker))
+	if (!begin_call(shrinker, &frame))
 		return 0;
 	pages = shrinker->count(shrinker->userdata);
-	end_call(shrinker);
+	end_call(shrinker, &frame);
 	return pages;
 }
 
-int64_t shrinker_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages)
+int64_t registry_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages)
 {
+	struct context frame;
 	int64_t freed;
 
-	if (!begin_call(shrinker))
+	if (!begin_call(shrinker, &frame))
 		return ASHMEM_SHRINK_STOP;
 	freed = shrinker->scan(shrinker->userdata, nr_pages);
 	record_scan(shrinker, nr_pages, freed);
-	end_call(shrinker);
+	end_call(shrinker, &frame);
 	return freed;
 }
 
-int shrinker_is_areas(const struct ashmem_shrinker *shrinker)
+int registry_is_areas(const struct ashmem_shrinker *shrinker)
 {
 	return shrinker == &areas;
 }
 
-uint64_t shrinker_batch(const struct ashmem_shrinker *shrinker)
+uint64_t registry_batch(const struct ashmem_shrinker *shrinker)
 {
 	return shrinker->batch_pages;
 }
 
-uint64_t shrinkers_divide(struct shrinkers_walk *walk, struct share *shares, uint64_t want)
+uint64_t registry_divide(struct registry_walk *walk, struct shrink_share *shares, uint64_t want)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&registry_mutex);
 	for (unsigned i = 0; i < walk->count; i++) {
 		shares[i].seeks = walk->taken[i]->seeks;
 		shares[i].carry = walk->taken[i]->carry;
 	}
-	uint64_t given = shares_divide(shares, walk->count, want);
+	uint64_t given = shrink_shares_divide(shares, walk->count, want);
 	for (unsigned i = 0; i < walk->count; i++)
 		walk->taken[i]->carry = shares[i].carry;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 	return given;
 }
 
@@ -387,8 +395,8 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
 
 	if (!stats || stats->struct_size < sizeof(stats->struct_size))
 		return -EINVAL;
-	process_start(); /* as areas_visit() does */
-	pthread_mutex_lock(&mutex);
+	process_start(); /* as table_visit() does */
+	pthread_mutex_lock(&registry_mutex);
 	for (shrinker = &areas; shrinker; shrinker = shrinker->next)
 		if (!shrinker->ended && index-- == 0)
 			break;
@@ -397,7 +405,7 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
 		all.batch_pages = shrinker->batch_pages;
 		all.seeks = shrinker->seeks;
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&registry_mutex);
 	if (!shrinker)
 		return -ENOENT;
 	struct_copy_out(stats, &all, sizeof(all));

@@ -2,13 +2,14 @@
 /*
  * ashmem_shrink() and ashmem_shrink_count() over areas and registered shrinkers.
  *
- * A shrink goes in rounds: count everybody, divide what is missing (shrink_shares.h), ask each for
- * its share in pieces. Who cannot is left out for the rest of the call; who frees nothing in two
- * rounds as well, so that it ends: each round frees a page, or takes somebody nearer to being left
- * out. Nothing is allocated, since memory is short: what a call knows of each lies on the stack.
+ * A shrink works in rounds: count everybody, divide what is missing (shrink_shares.h), ask each for
+ * its share in pieces. A shrinker that cannot free is left out for the rest of the call, and so is
+ * one that frees nothing in two rounds. So it ends: each round frees a page, or takes a shrinker
+ * nearer to being left out. Nothing is allocated, since memory is short: what a call knows of each
+ * lies on the stack.
  *
  * No lock is held here. The functions of shrinkers may do anything, also shrink: then the areas
- * alone are asked (registry.h).
+ * alone are asked (base/context.h).
  */
 #include <ashmem/shrinker.h>
 
@@ -20,9 +21,9 @@
 #define EMPTY_ROUNDS 2
 
 struct shrink {
-	struct shrinkers_walk walk;
-	struct share share[SHRINKERS_MAX];
-	unsigned char empty_rounds[SHRINKERS_MAX]; /* EMPTY_ROUNDS: left out */
+	struct registry_walk walk;
+	struct shrink_share share[REGISTRY_MAX];
+	unsigned char empty_rounds[REGISTRY_MAX]; /* EMPTY_ROUNDS: left out */
 	uint64_t wanted, freed;
 	int64_t error; /* of the areas */
 };
@@ -38,7 +39,7 @@ static uint64_t add_up(uint64_t a, uint64_t b)
 static void ask(struct shrink *shrink, unsigned i)
 {
 	struct ashmem_shrinker *shrinker = shrink->walk.taken[i];
-	uint64_t batch = shrinker_batch(shrinker), left = shrink->share[i].pages,
+	uint64_t batch = registry_batch(shrinker), left = shrink->share[i].pages,
 		 freed_before = shrink->freed;
 
 	while (left > 0 && shrink->freed < shrink->wanted) {
@@ -46,10 +47,10 @@ static void ask(struct shrink *shrink, unsigned i)
 			 piece = left < batch ? left : batch;
 		if (piece > missing)
 			piece = missing;
-		int64_t freed = shrinker_scan(shrinker, piece);
+		int64_t freed = registry_scan(shrinker, piece);
 		left -= piece;
 		if (freed < 0) {
-			if (shrinker_is_areas(shrinker))
+			if (registry_is_areas(shrinker))
 				shrink->error = freed;
 			shrink->empty_rounds[i] = EMPTY_ROUNDS;
 			return;
@@ -59,7 +60,7 @@ static void ask(struct shrink *shrink, unsigned i)
 	if (shrink->freed > freed_before)
 		shrink->empty_rounds[i] = 0;
 	else if (left == 0) /* the areas have looked at everything */
-		shrink->empty_rounds[i] += shrinker_is_areas(shrinker) ? EMPTY_ROUNDS : 1;
+		shrink->empty_rounds[i] += registry_is_areas(shrinker) ? EMPTY_ROUNDS : 1;
 }
 
 /* 0 if nobody has anything to give. */
@@ -67,14 +68,14 @@ static int do_round(struct shrink *shrink)
 {
 	unsigned before = shrink->walk.count;
 
-	shrinkers_take(&shrink->walk);
+	registry_take(&shrink->walk);
 	for (unsigned i = before; i < shrink->walk.count; i++)
 		shrink->empty_rounds[i] = 0;
 	for (unsigned i = 0; i < shrink->walk.count; i++)
 		shrink->share[i].count = shrink->empty_rounds[i] < EMPTY_ROUNDS
-			? shrinker_count(shrink->walk.taken[i])
+			? registry_count(shrink->walk.taken[i])
 			: 0;
-	if (shrinkers_divide(&shrink->walk, shrink->share, shrink->wanted - shrink->freed) == 0)
+	if (registry_divide(&shrink->walk, shrink->share, shrink->wanted - shrink->freed) == 0)
 		return 0;
 	for (int is_free = 1; is_free >= 0; is_free--) /* what costs nothing comes first */
 		for (unsigned i = 0; i < shrink->walk.count; i++)
@@ -91,10 +92,10 @@ static int64_t shrink_all(uint64_t nr_pages)
 	shrink.freed = 0;
 	shrink.error = 0;
 	shrink.empty_rounds[0] = 0;
-	shrinkers_begin(&shrink.walk);
+	registry_begin_walk(&shrink.walk);
 	while (shrink.freed < shrink.wanted && do_round(&shrink))
 		;
-	shrinkers_end(&shrink.walk);
+	registry_end_walk(&shrink.walk);
 	if (shrink.freed == 0 && shrink.error < 0)
 		return shrink.error;
 	return shrink.freed < INT64_MAX ? (int64_t)shrink.freed : INT64_MAX;
@@ -104,20 +105,20 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 {
 	if (nr_pages == 0)
 		return 0;
-	return shrinkers_only_areas() ? areas_shrink(nr_pages) : shrink_all(nr_pages);
+	return registry_only_areas() ? areas_shrink(nr_pages) : shrink_all(nr_pages);
 }
 
 uint64_t ashmem_shrink_count(void)
 {
-	struct shrinkers_walk walk;
+	struct registry_walk walk;
 	uint64_t pages = 0;
 
-	if (shrinkers_only_areas())
+	if (registry_only_areas())
 		return areas_evictable();
-	shrinkers_begin(&walk);
-	shrinkers_take(&walk);
+	registry_begin_walk(&walk);
+	registry_take(&walk);
 	for (unsigned i = 0; i < walk.count; i++)
-		pages = add_up(pages, shrinker_count(walk.taken[i]));
-	shrinkers_end(&walk);
+		pages = add_up(pages, registry_count(walk.taken[i]));
+	registry_end_walk(&walk);
 	return pages;
 }

@@ -6,15 +6,15 @@
 
 #include "purge/shrink_shares.h"
 
-/* Weights count in these, so that a dear page still has one: seeks are at most SCALE - 1. */
+/* Weights count in these, so that a costly page still has one: seeks are at most SCALE - 1. */
 #define SCALE 65536u
-/* More pages than any system has; SHARES_MAX weights of so many, scaled, stay below 2^62. */
+/* More pages than any system has; SHRINK_SHARES_MAX weights of so many, scaled, stay below 2^62. */
 #define COUNT_MAX ((uint64_t)1 << 38)
 /* A page in the units of `carry`. */
 #define ONE ((int64_t)1 << 32)
 
-/* 0 for who takes no part in this class. */
-static uint64_t weight_of(const struct share *share, int is_free)
+/* 0: it takes no part in this class. */
+static uint64_t weight_of(const struct shrink_share *share, int is_free)
 {
 	uint64_t count = share->count < COUNT_MAX ? share->count : COUNT_MAX;
 
@@ -47,7 +47,8 @@ static uint64_t part_of(uint64_t a, uint64_t b, uint64_t c, int64_t *fraction)
 }
 
 /* The exact part with what was carried, cut to whole pages. */
-static void give_whole_pages(struct share *share, uint64_t want, uint64_t weight, uint64_t weights)
+static void give_whole_pages(struct shrink_share *share, uint64_t want, uint64_t weight,
+	uint64_t weights)
 {
 	int64_t fraction;
 
@@ -68,15 +69,16 @@ static void give_whole_pages(struct share *share, uint64_t want, uint64_t weight
 }
 
 /*
- * Who gets one page more (`step` 1: the largest remainder) or less (-1: the smallest); the first
- * among equals. NULL: nobody.
+ * The one to get a page more (`step` 1: the largest remainder) or less (-1: the smallest); the
+ * first among equals. NULL: none.
  */
-static struct share *next_to_change(struct share *shares, unsigned count, int is_free, int step)
+static struct shrink_share *next_to_change(struct shrink_share *shares, unsigned count, int is_free,
+	int step)
 {
-	struct share *best = NULL;
+	struct shrink_share *best = NULL;
 
 	for (unsigned i = 0; i < count; i++) {
-		struct share *share = &shares[i];
+		struct shrink_share *share = &shares[i];
 		if (!weight_of(share, is_free) || share->rounded ||
 			(step > 0 ? share->pages >= share->count : share->pages == 0))
 			continue;
@@ -89,7 +91,7 @@ static struct share *next_to_change(struct share *shares, unsigned count, int is
 /*
  * One page more or less. Nobody owes or is owed as much as a page, so that all stay in the running.
  */
-static void change(struct share *share, int step)
+static void change(struct shrink_share *share, int step)
 {
 	share->rounded = 1;
 	share->pages += (uint64_t)step;
@@ -100,10 +102,11 @@ static void change(struct share *share, int step)
 		share->carry = ONE - 1;
 }
 
-static uint64_t divide_class(struct share *shares, unsigned count, uint64_t want, int is_free)
+static uint64_t divide_class(struct shrink_share *shares, unsigned count, uint64_t want,
+	int is_free)
 {
 	uint64_t weights = 0, counts = 0, given = 0;
-	struct share *changed;
+	struct shrink_share *changed;
 
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t weight = weight_of(&shares[i], is_free);
@@ -141,7 +144,7 @@ static uint64_t divide_class(struct share *shares, unsigned count, uint64_t want
 	return given;
 }
 
-uint64_t shares_divide(struct share *shares, unsigned count, uint64_t want)
+uint64_t shrink_shares_divide(struct shrink_share *shares, unsigned count, uint64_t want)
 {
 	for (unsigned i = 0; i < count; i++)
 		shares[i].pages = 0;

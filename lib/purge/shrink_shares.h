@@ -16,18 +16,18 @@
 #include <stdint.h>
 
 /* Most that can be divided among: the bounds of the arithmetic. */
-#define SHARES_MAX 256
-#define SHARES_SEEKS_MAX 65535
+#define SHRINK_SHARES_MAX 256
+#define SHRINK_SHARES_SEEKS_MAX 65535
 
-struct share {
-	uint64_t count; /* pages that could go */
-	uint32_t seeks; /* the cost of one; 0: nothing; at most SHARES_SEEKS_MAX */
+struct shrink_share {
+	uint64_t count; /* pages that could be freed */
+	uint32_t seeks; /* the cost of one; 0: nothing; at most SHRINK_SHARES_SEEKS_MAX */
 	uint64_t pages; /* out: the share */
 	int64_t carry;  /* in and out: what is owed, in units of 2^-32 pages; 0 at first */
 	int rounded;    /* inside: one page more or less than the exact part, cut to pages */
 };
 
 /* Share out at most `want` pages; the sum of the shares. */
-uint64_t shares_divide(struct share *shares, unsigned count, uint64_t want);
+uint64_t shrink_shares_divide(struct shrink_share *shares, unsigned count, uint64_t want);
 
 #endif /* ASHMEM_LIB_PURGE_SHRINK_SHARES_H */

@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handle/backends.h"
+#include "kernel/backend.h"
 #include "kernel/abi.h"
 #include "base/fork.h"
 #include "base/sys.h"
