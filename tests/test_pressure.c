@@ -494,7 +494,7 @@ CONTRACT_TEST(pressure, descriptor_works_in_an_epoll_loop_until_the_level_has_fa
 	int outer, level = ASHMEM_PRESSURE_SOME;
 
 	begin();
-	pressure_clock = sys_now_ns;
+	source_clock = sys_now_ns;
 	view = unpinned_view();
 	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
 	outer = epoll_create1(EPOLL_CLOEXEC);
@@ -527,7 +527,7 @@ CONTRACT_TEST(pressure, thread_dispatches_until_it_is_stopped)
 	struct heard heard = {.calls = 0};
 
 	begin();
-	pressure_clock = sys_now_ns;
+	source_clock = sys_now_ns;
 	heard.pressure = fake_open(NULL);
 	expect_eq(ashmem_pressure_subscribe(heard.pressure, hear, &heard), 0);
 	expect_eq(ashmem_pressure_stop(heard.pressure), 0);

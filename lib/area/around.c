@@ -108,7 +108,7 @@ int hooked_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uin
 	if (debug_any())
 		debug_purge();
 	hooks_settle(area, r);
-	guard_unpinned(length);
+	relief_unpinned(length);
 	return r;
 }
 

@@ -17,7 +17,7 @@ static void before_fork(void)
 {
 	if (depth++ > 0)
 		return;
-	guard_before_fork();
+	relief_before_fork();
 	shrinker_before_fork();
 	trap_before_fork();
 	areas_before_fork();
@@ -42,7 +42,7 @@ static void after_fork(void)
 	areas_after_fork();
 	trap_after_fork();
 	shrinker_after_fork();
-	guard_after_fork();
+	relief_after_fork();
 }
 
 static void after_fork_in_child(void)

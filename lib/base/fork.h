@@ -2,7 +2,7 @@
 /*
  * What the library holds once a process, and how it gets through fork: each module with a mutex of
  * its own has a pair of functions that lock and unlock it, and fork.c calls them around fork in the
- * order in which the mutexes nest: guard, shrinker, trap, areas, budgets, backends, memfd, kernel;
+ * order in which the mutexes nest: relief, shrinker, trap, areas, budgets, backends, memfd, kernel;
  * and notices and shrinkers, which are leaves.
  */
 #ifndef ASHMEM_LIB_BASE_FORK_H
@@ -11,8 +11,8 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
-void guard_before_fork(void);
-void guard_after_fork(void);
+void relief_before_fork(void);
+void relief_after_fork(void);
 void shrinker_before_fork(void);
 void shrinker_after_fork(void);
 void trap_before_fork(void);

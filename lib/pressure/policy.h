@@ -6,7 +6,7 @@
  *
  * 1. A level rises at once. It falls when nothing as high was observed for `hold_ns`, to the
  *    highest observed since.
- * 2. Headroom has hysteresis of its own: a level begins with less than pressure_threshold() bytes
+ * 2. Headroom has hysteresis of its own: a level begins with less than policy_level_begins() bytes
  *    free and ends with a quarter more than that.
  * 3. Purging follows what is observed now and not the level that is held: it stops when the
  *    pressure stops.
@@ -50,7 +50,8 @@ struct pressure_observation {
 /* All zeroes is the start. */
 struct pressure_policy {
 	uint32_t level;                    /* the one that is told */
-	uint32_t headroom_level;           /* by free bytes alone */
+	uint32_t headroom_level;           /* by free bytes alone, in policy_decide() */
+	uint32_t relief_level;             /* the same in either function */
 	uint32_t step_level;               /* of the last share */
 	uint32_t steps;                    /* shares given since the pressure began */
 	uint64_t seen_ns[PRESSURE_LEVELS]; /* when at least this level was last observed */
@@ -68,16 +69,26 @@ struct pressure_decision {
 };
 
 /* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
-uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
+uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
 	int is_wary);
 
 /* Free bytes below which a level begins. */
-uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level);
+uint64_t policy_level_begins(uint64_t reserve_bytes, uint32_t level);
 
 /* Free bytes from which a level has ended. */
-uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level);
+uint64_t policy_level_ends(uint64_t reserve_bytes, uint32_t level);
 
-void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
+/* By free bytes and stalls. Its observations come in the order of time. */
+void policy_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
 	const struct pressure_observation *observation, struct pressure_decision *decision);
+
+/*
+ * By free bytes alone, for looks between two of those above: rules 2, 4 and 6. It begins a level of
+ * its own and ends one that began in either function, but neither tells a level nor spends a share.
+ * The observation has no stall level.
+ */
+void policy_decide_by_headroom(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *observation,
+	struct pressure_decision *decision);
 
 #endif /* ASHMEM_LIB_PRESSURE_POLICY_H */

@@ -3,6 +3,8 @@
  * What all sources of memory pressure share: descriptors, events, reading small files.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,10 +15,10 @@
 #include "base/sys.h"
 #include "pressure/source.h"
 
-const char *pressure_proc = "/proc";
-uint64_t (*pressure_clock)(void) = sys_now_ns;
+const char *source_proc = "/proc";
+uint64_t (*source_clock)(void) = sys_now_ns;
 
-int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
+int source_open(struct pressure_watch *watch, const struct pressure_source *source,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why)
 {
 	int r;
@@ -29,7 +31,7 @@ int pressure_watch_open(struct pressure_watch *watch, const struct pressure_sour
 	*why = NULL;
 	r = source->open(watch, why);
 	if (r < 0)
-		pressure_watch_close(watch);
+		source_close(watch);
 	return r;
 }
 
@@ -37,7 +39,7 @@ int pressure_watch_open(struct pressure_watch *watch, const struct pressure_sour
  * Closing takes descriptors out of the epoll set: no epoll_ctl(), which would reach a parent's set
  * after a fork.
  */
-void pressure_watch_close(struct pressure_watch *watch)
+void source_close(struct pressure_watch *watch)
 {
 	for (unsigned i = 0; i < watch->fd_count; i++)
 		close(watch->fds[i]);
@@ -45,7 +47,7 @@ void pressure_watch_close(struct pressure_watch *watch)
 	watch->source = NULL;
 }
 
-int pressure_keep(struct pressure_watch *watch, int fd)
+int source_keep(struct pressure_watch *watch, int fd)
 {
 	if (fd < 0)
 		return -errno;
@@ -57,7 +59,16 @@ int pressure_keep(struct pressure_watch *watch, int fd)
 	return fd;
 }
 
-int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag)
+int source_open_file(struct pressure_watch *watch, const char *directory, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return source_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+int source_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag)
 {
 	struct epoll_event event = {
 		.events = events, .data = {.u64 = ((uint64_t)watch->id << 32) | tag}};
@@ -65,14 +76,19 @@ int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t
 	return epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns)
+int source_is_gone(int r)
+{
+	return r < 0 && r != -ENOMEM;
+}
+
+void source_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns)
 {
 	if (level > watch->level || now_ns >= watch->level_ends_ns)
 		watch->level = level;
 	watch->level_ends_ns = now_ns + PRESSURE_EVENT_NS;
 }
 
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
+int source_look_events(struct pressure_watch *watch, uint64_t now_ns,
 	struct pressure_observation *o)
 {
 	if (now_ns >= watch->level_ends_ns)
@@ -82,7 +98,7 @@ int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
 	return 0;
 }
 
-int pressure_read(int fd, char *text, size_t size)
+int source_read(int fd, char *text, size_t size)
 {
 	ssize_t got;
 
@@ -95,7 +111,7 @@ int pressure_read(int fd, char *text, size_t size)
 	return (int)got;
 }
 
-int pressure_number(const char *text, const char *key, uint64_t *value)
+int source_number(const char *text, const char *key, uint64_t *value)
 {
 	size_t length = strlen(key);
 

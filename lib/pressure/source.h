@@ -26,8 +26,8 @@
 #define PRESSURE_WINDOW_NS (2000 * PRESSURE_MS)
 
 /* The tests' seam: where /proc is, and what time it is. */
-extern const char *pressure_proc;
-extern uint64_t (*pressure_clock)(void);
+extern const char *source_proc;
+extern uint64_t (*source_clock)(void);
 
 struct pressure_source;
 
@@ -74,37 +74,48 @@ struct pressure_source {
 	 */
 	int (*open)(struct pressure_watch *watch, const char **why);
 	/*
-	 * Read what an event brought. `tag` is what pressure_add() was told. Fails if the source is
+	 * Read what an event brought. `tag` is what source_add() was told. Fails if the source is
 	 * gone.
 	 */
 	int (*event)(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns);
 	/* Fill in stall level or headroom. Fails if the source is gone. */
 	int (*look)(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
+	/*
+	 * It fills in headroom. Then its `event` and `look` change nothing in the watch: one thread
+	 * takes events while another looks.
+	 */
+	int tells_free_bytes;
 };
 
+/*
+ * Whether a result says that the source is gone, and not that the kernel is short of memory, which
+ * is when it is needed.
+ */
+int source_is_gone(int r);
+
 /* In the order in which "auto" tries them. */
-extern const struct pressure_source pressure_service, pressure_cgroup_psi, pressure_system_psi,
-	pressure_cgroup_event, pressure_headroom, pressure_available, pressure_off;
+extern const struct pressure_source source_service, source_cgroup_psi, source_system_psi,
+	source_cgroup_event, source_headroom, source_available, source_off;
 
 /*
  * Open a source into `watch`, closing all on failure. The settings say what is near a limit, and
  * outlive the watch.
  */
-int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
+int source_open(struct pressure_watch *watch, const struct pressure_source *source,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why);
-void pressure_watch_close(struct pressure_watch *watch);
+void source_close(struct pressure_watch *watch);
 
 /* Give a descriptor to the watch, to be closed with it. -ENOSPC closes it at once. */
-int pressure_keep(struct pressure_watch *watch, int fd);
+int source_keep(struct pressure_watch *watch, int fd);
 
 /* Have a kept descriptor wake the program up. */
-int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag);
+int source_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag);
 
 /* An event with a level happened. */
-void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns);
+void source_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns);
 
 /* `look` for sources that have events only. */
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
+int source_look_events(struct pressure_watch *watch, uint64_t now_ns,
 	struct pressure_observation *o);
 
 /*
@@ -112,18 +123,16 @@ int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
  * now and then.
  */
 /* measure from now on; kept already */
-int pressure_psi_start(struct pressure_watch *watch, int fd);
-int pressure_psi_open(struct pressure_watch *watch, const char *path);
-int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events,
-	uint64_t now_ns);
-int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns,
-	struct pressure_observation *o);
+int source_psi_start(struct pressure_watch *watch, int fd);
+int source_psi_open(struct pressure_watch *watch, const char *path);
+int source_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns);
+int source_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
 
 /* The number behind `key` in text of lines or words, or -EBADMSG. */
-int pressure_number(const char *text, const char *key, uint64_t *value);
+int source_number(const char *text, const char *key, uint64_t *value);
 
 /* Read a file from its beginning as text. */
-int pressure_read(int fd, char *text, size_t size);
+int source_read(int fd, char *text, size_t size);
 
 /* Where the process's cgroup is. */
 struct pressure_cgroup {
@@ -133,25 +142,25 @@ struct pressure_cgroup {
 };
 
 /* Version 1 (memory controller) or 2. -ENOENT: the process is in none, or it is not mounted. */
-int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
+int source_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
 
 /*
  * Whether a cgroup of version 1 limits the process: then nothing else knows how near the limit is.
  */
-int pressure_limited_by_version_1(void);
+int source_headroom_limited_by_v1(void);
 
 /* Have an eventfd written by the kernel: cgroup v1, cgroup.event_control. Answers with the
  * eventfd, kept and added; it is its own tag. */
-int pressure_event_control(struct pressure_watch *watch, const char *directory, int file_fd,
+int source_cgroup_event_control(struct pressure_watch *watch, const char *directory, int file_fd,
 	const char *argument);
 
 /* directory/name, opened and kept, or a negative errno. */
-int pressure_open_in(struct pressure_watch *watch, const char *directory, const char *name);
+int source_open_file(struct pressure_watch *watch, const char *directory, const char *name);
 
 /*
  * The bytes of base64 text, with or without padding; -EBADMSG if it is none, -E2BIG if they do not
  * fit.
  */
-int64_t pressure_base64(const char *text, unsigned char *bytes, size_t size);
+int64_t source_service_base64(const char *text, unsigned char *bytes, size_t size);
 
 #endif /* ASHMEM_LIB_PRESSURE_SOURCE_H */

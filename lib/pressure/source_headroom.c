@@ -27,7 +27,7 @@
 static int read_bytes(int fd, uint64_t *bytes)
 {
 	char text[64];
-	int r = pressure_read(fd, text, sizeof(text));
+	int r = source_read(fd, text, sizeof(text));
 
 	if (r < 0)
 		return r;
@@ -65,11 +65,11 @@ static uint64_t file_bytes(const struct pressure_watch *watch, const struct pres
 	char text[8192];
 	uint64_t inactive = 0, active = 0;
 
-	if (group->stat_fd < 0 || pressure_read(group->stat_fd, text, sizeof(text)) < 0)
+	if (group->stat_fd < 0 || source_read(group->stat_fd, text, sizeof(text)) < 0)
 		return 0;
-	if (pressure_number(text, watch->is_version_1 ? "total_inactive_file " : "inactive_file ",
+	if (source_number(text, watch->is_version_1 ? "total_inactive_file " : "inactive_file ",
 		    &inactive) < 0 ||
-		pressure_number(text, watch->is_version_1 ? "total_active_file " : "active_file ",
+		source_number(text, watch->is_version_1 ? "total_active_file " : "active_file ",
 			&active) < 0)
 		return 0;
 	return inactive + active;
@@ -88,8 +88,8 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (limit != group->told_limit) /* set or changed since: the thresholds are of another */
 		o->must_poll = 1;
 	free_bytes = usage < limit ? limit - usage : 0;
-	reserve = pressure_reserve(watch->settings, limit, 1);
-	if (free_bytes < pressure_relief(reserve, ASHMEM_PRESSURE_SOME)) {
+	reserve = policy_reserve(watch->settings, limit, 1);
+	if (free_bytes < policy_level_ends(reserve, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(watch, group);
 		usage -= file < usage ? file : usage;
 		/*
@@ -104,7 +104,7 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (o->headroom_known &&
 		(int64_t)(free_bytes - reserve) >=
 			(int64_t)(o->free_bytes -
-				pressure_reserve(watch->settings, o->limit_bytes, 1)))
+				policy_reserve(watch->settings, o->limit_bytes, 1)))
 		return 0;
 	o->headroom_known = 1;
 	o->free_bytes = free_bytes;
@@ -137,11 +137,11 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 	if (watch->epoll_fd < 0) /* only to be looked at */
 		return 0;
 	for (int i = 0; i < states * (PRESSURE_LEVELS - 1); i++) {
-		uint64_t reserve = pressure_reserve(watch->settings, limit, i % states);
+		uint64_t reserve = policy_reserve(watch->settings, limit, i % states);
 		uint64_t threshold =
-			pressure_threshold(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
+			policy_level_begins(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
 		snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)(limit - threshold));
-		int fd = pressure_event_control(watch, directory, usage_fd, bytes);
+		int fd = source_cgroup_event_control(watch, directory, usage_fd, bytes);
 		if (fd < 0)
 			return fd;
 	}
@@ -154,10 +154,10 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
  */
 static void set_events(struct pressure_watch *watch, const char *directory)
 {
-	int fd = watch->epoll_fd < 0 ? -1 : pressure_open_in(watch, directory, "memory.events");
+	int fd = watch->epoll_fd < 0 ? -1 : source_open_file(watch, directory, "memory.events");
 
 	if (fd >= 0) /* where it cannot be, polling does */
-		pressure_add(watch, fd, EPOLLPRI, (uint32_t)fd);
+		source_add(watch, fd, EPOLLPRI, (uint32_t)fd);
 }
 
 static int add_group(struct pressure_watch *watch, const char *directory)
@@ -172,15 +172,15 @@ static int add_group(struct pressure_watch *watch, const char *directory)
 	group->told_limit = 0;
 	/* Kept for a group without a limit as well, so that a limit that comes later is seen. */
 	group->limit_fd[0] =
-		pressure_open_in(watch, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
-	group->limit_fd[1] = v1 ? -1 : pressure_open_in(watch, directory, "memory.high");
+		source_open_file(watch, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
+	group->limit_fd[1] = v1 ? -1 : source_open_file(watch, directory, "memory.high");
 	if (group->limit_fd[0] < 0) /* the root of version 2, or no memory controller */
 		return group->limit_fd[0];
 	group->usage_fd =
-		pressure_open_in(watch, directory, v1 ? "memory.usage_in_bytes" : "memory.current");
+		source_open_file(watch, directory, v1 ? "memory.usage_in_bytes" : "memory.current");
 	if (group->usage_fd < 0)
 		return group->usage_fd;
-	group->stat_fd = pressure_open_in(watch, directory, "memory.stat");
+	group->stat_fd = source_open_file(watch, directory, "memory.stat");
 	r = read_limit(group, &limit);
 	if (r < 0)
 		return r;
@@ -218,7 +218,7 @@ static int add_groups(struct pressure_watch *watch, struct pressure_cgroup *cgro
 static int open_headroom(struct pressure_watch *watch, const char **why)
 {
 	struct pressure_cgroup cgroup;
-	int r = pressure_cgroup_find(&cgroup, 1), other;
+	int r = source_cgroup_find(&cgroup, 1), other;
 
 	watch->idle_poll_ms = IDLE_POLL_MS;
 	if (r == 0)
@@ -229,7 +229,7 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 	 * One version or the other has the memory controller. What was opened is closed with the
 	 * watch.
 	 */
-	other = pressure_cgroup_find(&cgroup, 0);
+	other = source_cgroup_find(&cgroup, 0);
 	if (other == 0)
 		other = add_groups(watch, &cgroup);
 	if (other > 0)
@@ -250,23 +250,26 @@ static int headroom_event(struct pressure_watch *watch, uint32_t fd, uint32_t ev
 	(void)watch, (void)now_ns;
 	/* Waking up was its purpose; the usage is looked at in any case. */
 	if (events & EPOLLPRI) { /* memory.events: silent until it changes after this */
-		int r = pressure_read((int)fd, text, sizeof(text));
+		int r = source_read((int)fd, text, sizeof(text));
 		return r < 0 ? r : 0;
 	}
 	return read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN ? -errno : 0;
 }
 
-const struct pressure_source pressure_headroom = {
-	"headroom", open_headroom, headroom_event, headroom_look};
+const struct pressure_source source_headroom = {.name = "headroom",
+	.open = open_headroom,
+	.event = headroom_event,
+	.look = headroom_look,
+	.tells_free_bytes = 1};
 
-int pressure_limited_by_version_1(void)
+int source_headroom_limited_by_v1(void)
 {
 	struct pressure_cgroup cgroup;
 	static const struct pressure_settings none;
 	struct pressure_watch watch = {.epoll_fd = -1, .settings = &none};
-	int limited = pressure_cgroup_find(&cgroup, 1) == 0 && add_groups(&watch, &cgroup) > 0;
+	int limited = source_cgroup_find(&cgroup, 1) == 0 && add_groups(&watch, &cgroup) > 0;
 
-	pressure_watch_close(&watch);
+	source_close(&watch);
 	return limited;
 }
 
@@ -277,13 +280,13 @@ static int available_look(struct pressure_watch *watch, uint64_t now_ns,
 {
 	char text[1024]; /* both are among the first lines */
 	uint64_t total_kib, free_kib;
-	int r = pressure_read(watch->fds[0], text, sizeof(text));
+	int r = source_read(watch->fds[0], text, sizeof(text));
 
 	(void)now_ns;
 	if (r < 0)
 		return r;
-	if (pressure_number(text, "MemTotal:", &total_kib) < 0 ||
-		pressure_number(text, "MemAvailable:", &free_kib) < 0)
+	if (source_number(text, "MemTotal:", &total_kib) < 0 ||
+		source_number(text, "MemAvailable:", &free_kib) < 0)
 		return -EBADMSG;
 	if (total_kib > UINT64_MAX / 1024 || free_kib > UINT64_MAX / 1024)
 		return -EBADMSG;
@@ -297,12 +300,15 @@ static int available_look(struct pressure_watch *watch, uint64_t now_ns,
 static int open_available(struct pressure_watch *watch, const char **why)
 {
 	struct pressure_observation unused = {.now_ns = 0};
-	int fd = pressure_open_in(watch, pressure_proc, "meminfo");
+	int fd = source_open_file(watch, source_proc, "meminfo");
 
 	(void)why;
 	watch->idle_poll_ms = IDLE_POLL_MS;
 	return fd < 0 ? fd : available_look(watch, 0, &unused);
 }
 
-const struct pressure_source pressure_available = {
-	"available", open_available, headroom_event, available_look};
+const struct pressure_source source_available = {.name = "available",
+	.open = open_available,
+	.event = headroom_event,
+	.look = available_look,
+	.tells_free_bytes = 1};

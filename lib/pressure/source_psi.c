@@ -32,9 +32,9 @@ static const char trigger[] = "some 100000 2000000";
 static int read_total(struct pressure_watch *watch, uint64_t *total_us)
 {
 	char text[512];
-	int r = pressure_read(watch->psi_fd, text, sizeof(text));
+	int r = source_read(watch->psi_fd, text, sizeof(text));
 
-	return r < 0 ? r : pressure_number(text, "total=", total_us); /* the first is of "some" */
+	return r < 0 ? r : source_number(text, "total=", total_us); /* the first is of "some" */
 }
 
 /* 1 if the kernel will tell, 0 if it cannot, or a negative errno. */
@@ -45,28 +45,28 @@ static int set_trigger(struct pressure_watch *watch)
 	/* With its terminating NUL, as the kernel documents it. */
 	if (write(watch->psi_fd, trigger, sizeof(trigger)) < 0)
 		return 0;
-	r = pressure_add(watch, watch->psi_fd, EPOLLPRI, 0);
+	r = source_add(watch, watch->psi_fd, EPOLLPRI, 0);
 	return r == -EPERM ? 0 : r < 0 ? r : 1;
 }
 
-int pressure_psi_start(struct pressure_watch *watch, int fd)
+int source_psi_start(struct pressure_watch *watch, int fd)
 {
 	watch->psi_fd = fd;
-	watch->total_at_ns = pressure_clock();
+	watch->total_at_ns = source_clock();
 	return read_total(watch, &watch->total_us);
 }
 
-int pressure_psi_open(struct pressure_watch *watch, const char *path)
+int source_psi_open(struct pressure_watch *watch, const char *path)
 {
 	int r, fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	int writable = fd >= 0;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
 		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	fd = pressure_keep(watch, fd);
+	fd = source_keep(watch, fd);
 	if (fd < 0)
 		return fd;
-	r = pressure_psi_start(watch, fd);
+	r = source_psi_start(watch, fd);
 	if (r == 0 && writable)
 		r = set_trigger(watch);
 	if (r < 0)
@@ -99,7 +99,7 @@ static void begin_window(struct pressure_watch *watch, uint64_t now_ns)
 	watch->window_ends_ns = now_ns + PRESSURE_WINDOW_NS;
 }
 
-int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns)
+int source_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns)
 {
 	(void)tag;
 	if (events & EPOLLERR) /* the cgroup is gone */
@@ -132,7 +132,7 @@ static int look_for_missed_edge(struct pressure_watch *watch, uint64_t now_ns)
 	return 0;
 }
 
-int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+int source_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
 {
 	uint64_t total_us;
 	int r;
@@ -161,7 +161,7 @@ int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pres
 static int open_cgroup_psi(struct pressure_watch *watch, const char **why)
 {
 	struct pressure_cgroup cgroup;
-	int r = pressure_cgroup_find(&cgroup, 0);
+	int r = source_cgroup_find(&cgroup, 0);
 
 	if (r < 0) {
 		*why = "no cgroup of version 2 is mounted for this process";
@@ -170,20 +170,24 @@ static int open_cgroup_psi(struct pressure_watch *watch, const char **why)
 	if (strlen(cgroup.path) + sizeof("/memory.pressure") > sizeof(cgroup.path))
 		return -ENAMETOOLONG;
 	strcat(cgroup.path, "/memory.pressure");
-	return pressure_psi_open(watch, cgroup.path);
+	return source_psi_open(watch, cgroup.path);
 }
 
-const struct pressure_source pressure_cgroup_psi = {
-	"cgroup-psi", open_cgroup_psi, pressure_psi_event, pressure_psi_look};
+const struct pressure_source source_cgroup_psi = {.name = "cgroup-psi",
+	.open = open_cgroup_psi,
+	.event = source_psi_event,
+	.look = source_psi_look};
 
 static int open_system_psi(struct pressure_watch *watch, const char **why)
 {
 	char path[PATH_MAX];
 
 	(void)why;
-	snprintf(path, sizeof(path), "%s/pressure/memory", pressure_proc);
-	return pressure_psi_open(watch, path);
+	snprintf(path, sizeof(path), "%s/pressure/memory", source_proc);
+	return source_psi_open(watch, path);
 }
 
-const struct pressure_source pressure_system_psi = {
-	"system-psi", open_system_psi, pressure_psi_event, pressure_psi_look};
+const struct pressure_source source_system_psi = {.name = "system-psi",
+	.open = open_system_psi,
+	.event = source_psi_event,
+	.look = source_psi_look};

@@ -32,7 +32,7 @@ static int digit_of(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-int64_t pressure_base64(const char *text, unsigned char *bytes, size_t size)
+int64_t source_service_base64(const char *text, unsigned char *bytes, size_t size)
 {
 	uint32_t bits = 0, pending = 0;
 	size_t count = 0, digits = 0, padding = 0;
@@ -120,7 +120,7 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 
 	if (!text || !*text)
 		return 0;
-	length = pressure_base64(text, bytes, sizeof(bytes));
+	length = source_service_base64(text, bytes, sizeof(bytes));
 	if (length < 0) {
 		*why = "MEMORY_PRESSURE_WRITE is not base64, or too long";
 		return (int)length;
@@ -151,9 +151,9 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
  */
 static void measure(struct pressure_watch *watch, const char *path)
 {
-	int fd = pressure_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	int fd = source_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 
-	if (fd < 0 || pressure_psi_start(watch, fd) < 0)
+	if (fd < 0 || source_psi_start(watch, fd) < 0)
 		watch->psi_fd = -1;
 	else
 		watch->psi_triggers = 1;
@@ -170,7 +170,7 @@ static int open_service(struct pressure_watch *watch, const char **why)
 		return -ENODATA;
 	}
 	if (strcmp(path, "/dev/null") == 0) {
-		watch->source = &pressure_off;
+		watch->source = &source_off;
 		return 0;
 	}
 	if (path[0] != '/') {
@@ -183,11 +183,11 @@ static int open_service(struct pressure_watch *watch, const char **why)
 		*why = "MEMORY_PRESSURE_WATCH names neither a file nor a FIFO nor a socket";
 	if (fd < 0)
 		return fd;
-	r = pressure_keep(watch, fd);
+	r = source_keep(watch, fd);
 	if (r >= 0)
 		r = write_settings(watch, fd, mode, why);
 	if (r >= 0)
-		r = pressure_add(watch, fd, S_ISREG(mode) ? EPOLLPRI : EPOLLIN, S_ISREG(mode));
+		r = source_add(watch, fd, S_ISREG(mode) ? EPOLLPRI : EPOLLIN, S_ISREG(mode));
 	if (r >= 0 && S_ISREG(mode))
 		measure(watch, path);
 	if (r == -EPERM)
@@ -224,25 +224,25 @@ static int service_event(struct pressure_watch *watch, uint32_t is_psi, uint32_t
 	int r = 1;
 
 	if (is_psi && watch->psi_fd >= 0)
-		return pressure_psi_event(watch, is_psi, events, now_ns);
+		return source_psi_event(watch, is_psi, events, now_ns);
 	if (is_psi && (events & EPOLLERR)) /* the cgroup is gone */
 		return -ENODEV;
 	if (!is_psi)
 		r = discard(watch);
 	if (r > 0)
-		pressure_note(watch, ASHMEM_PRESSURE_SOME, now_ns);
+		source_note(watch, ASHMEM_PRESSURE_SOME, now_ns);
 	return r < 0 ? r : 0;
 }
 
 static int service_look(struct pressure_watch *watch, uint64_t now_ns,
 	struct pressure_observation *o)
 {
-	return watch->psi_fd >= 0 ? pressure_psi_look(watch, now_ns, o)
-				  : pressure_look_events(watch, now_ns, o);
+	return watch->psi_fd >= 0 ? source_psi_look(watch, now_ns, o)
+				  : source_look_events(watch, now_ns, o);
 }
 
-const struct pressure_source pressure_service = {
-	"service", open_service, service_event, service_look};
+const struct pressure_source source_service = {
+	.name = "service", .open = open_service, .event = service_event, .look = service_look};
 
 static int open_off(struct pressure_watch *watch, const char **why)
 {
@@ -250,4 +250,5 @@ static int open_off(struct pressure_watch *watch, const char **why)
 	return 0;
 }
 
-const struct pressure_source pressure_off = {"off", open_off, service_event, pressure_look_events};
+const struct pressure_source source_off = {
+	.name = "off", .open = open_off, .event = service_event, .look = source_look_events};

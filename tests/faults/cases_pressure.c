@@ -77,7 +77,7 @@ static void begin(const char *wanted)
 			die("mkdir");
 	static char proc[100];
 	snprintf(proc, sizeof(proc), "%s/proc", fake_root);
-	pressure_proc = proc;
+	source_proc = proc;
 	put("proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 20000 kB\n");
 	put("proc/pressure/memory", stalls);
 	source = wanted;
