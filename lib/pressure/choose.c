@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which sources a watch has: the first that works, what tells free bytes beside it, why the others
- * were not taken; another one when one vanishes. Relief looks through the one that tells free bytes.
+ * Which sources a handle has: the first that works, one that reports free bytes beside it, why the
+ * others were not taken; another one when one vanishes. Relief looks through the one that reports
+ * free bytes.
  *
  * Called by one thread at a time: the one that opens the handle, or the one that has `busy`.
  */
@@ -11,7 +12,7 @@
 
 #include "pressure/watch.h"
 
-static const struct pressure_source *const sources[] = {
+static const struct source_kind *const sources[] = {
 	&source_service,
 	&source_cgroup_psi,
 	&source_system_psi,
@@ -21,7 +22,7 @@ static const struct pressure_source *const sources[] = {
 };
 #define SOURCES (sizeof(sources) / sizeof(sources[0]))
 
-const struct pressure_source *choose_by_name(const char *name)
+const struct source_kind *choose_by_name(const char *name)
 {
 	for (size_t i = 0; i < SOURCES; i++)
 		if (strcmp(sources[i]->name, name) == 0)
@@ -50,12 +51,12 @@ static void explain_failure(struct explanation *e, const char *name, int error, 
 	explain(e, name, "not taken", why ? why : strerror(-error));
 }
 
-static int is_psi(const struct pressure_source *source)
+static int is_psi(const struct source_kind *source)
 {
 	return source == &source_cgroup_psi || source == &source_system_psi;
 }
 
-/* That a descriptor or memory is short says nothing about a source. */
+/* A shortage of descriptors or memory says nothing about a source. */
 static int is_shortage(int r)
 {
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
@@ -74,38 +75,37 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 		} else if (limited && is_psi(sources[i])) {
 			explain(e, sources[i]->name, "not taken",
 				"the limit is set by cgroup version 1, of which it knows nothing");
-		} else if ((r = source_open(&p->watches[0], sources[i], &p->relief->settings, 0,
+		} else if ((r = source_open(&p->sources[0], sources[i], &p->relief->settings, 0,
 				    p->epoll_fd, &why)) < 0) {
 			explain_failure(e, sources[i]->name, r, why);
 			if (is_shortage(r))
 				return r;
 		} else {
 			explain(e, sources[i]->name,
-				p->watches[0].source == &source_off ? "turned watching off"
-								    : "used",
+				p->sources[0].kind == &source_off ? "turned watching off" : "used",
 				NULL);
 		}
 	}
 	return r < 0 ? -ENODEV : 0;
 }
 
-/* Something that tells free bytes, beside a source that does not. */
+/* A source of free bytes, beside one that does not report them. */
 static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 {
-	const struct pressure_source *source = p->watches[0].source;
+	const struct source_kind *source = p->sources[0].kind;
 	const char *why;
 	int r;
 
-	if (source == &source_off || source->tells_free_bytes)
+	if (source == &source_off || source->reports_free_bytes)
 		return;
-	r = source_open(&p->watches[1], &source_headroom, &p->relief->settings, 1, p->epoll_fd,
+	r = source_open(&p->sources[1], &source_headroom, &p->relief->settings, 1, p->epoll_fd,
 		&why);
 	if (r == 0) {
 		explain(e, "headroom beside it", "used", NULL);
 		return;
 	}
 	explain_failure(e, "headroom beside it", r, why);
-	r = source_open(&p->watches[1], &source_available, &p->relief->settings, 1, p->epoll_fd,
+	r = source_open(&p->sources[1], &source_available, &p->relief->settings, 1, p->epoll_fd,
 		&why);
 	if (r < 0)
 		explain_failure(e, "available beside it", r, why);
@@ -113,21 +113,21 @@ static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 		explain(e, "available beside it", "used", NULL);
 }
 
-/* Have relief look at free bytes, if an open source tells them. */
+/* Have relief look at free bytes, if an open source reports them. */
 static void begin_relief(struct ashmem_pressure *p)
 {
-	for (int i = 0; i < PRESSURE_WATCHES; i++)
-		if (p->watches[i].source && p->watches[i].source->tells_free_bytes)
-			relief_set_watch(p->relief, &p->watches[i]);
+	for (int i = 0; i < WATCH_SOURCES; i++)
+		if (p->sources[i].kind && p->sources[i].kind->reports_free_bytes)
+			relief_set_source(p->relief, &p->sources[i]);
 	relief_take_duty(p->relief);
 }
 
 /* Relief first: in an unpin it may be looking. */
 void choose_nothing(struct ashmem_pressure *p)
 {
-	relief_set_watch(p->relief, NULL);
-	for (int i = 0; i < PRESSURE_WATCHES; i++)
-		source_close(&p->watches[i]);
+	relief_set_source(p->relief, NULL);
+	for (int i = 0; i < WATCH_SOURCES; i++)
+		source_close(&p->sources[i]);
 }
 
 int choose_sources(struct ashmem_pressure *p)
@@ -137,7 +137,7 @@ int choose_sources(struct ashmem_pressure *p)
 	int r;
 
 	if (p->wanted) {
-		r = source_open(&p->watches[0], p->wanted, &p->relief->settings, 0, p->epoll_fd,
+		r = source_open(&p->sources[0], p->wanted, &p->relief->settings, 0, p->epoll_fd,
 			&why);
 		if (r < 0)
 			explain_failure(&e, p->wanted->name, r, why);
@@ -151,7 +151,7 @@ int choose_sources(struct ashmem_pressure *p)
 	if (r == 0)
 		begin_relief(p);
 	pthread_mutex_lock(&p->handle_lock);
-	p->source_name = r < 0 ? "none" : p->watches[0].source->name;
+	p->source_name = r < 0 ? "none" : p->sources[0].kind->name;
 	memcpy(p->explanation, e.text, sizeof(e.text));
 	pthread_mutex_unlock(&p->handle_lock);
 	return r;

@@ -44,8 +44,8 @@ static uint64_t idle_period(const struct ashmem_pressure *p)
 {
 	uint64_t period_ns = 0;
 
-	for (int i = 0; i < PRESSURE_WATCHES; i++) {
-		uint64_t own = p->watches[i].source ? p->watches[i].idle_poll_ms * PRESSURE_MS : 0;
+	for (int i = 0; i < WATCH_SOURCES; i++) {
+		uint64_t own = p->sources[i].kind ? p->sources[i].idle_poll_ms * PRESSURE_MS : 0;
 		if (own && (!period_ns || own < period_ns))
 			period_ns = own;
 	}
@@ -74,7 +74,7 @@ static uint64_t hot_period(const struct ashmem_pressure *p, const struct pressur
 {
 	if (o->evictable_pages == 0)
 		return SLOW_NS;
-	if (!o->headroom_known || p->futile) /* nothing could be purged: do not run hot for it */
+	if (!o->headroom_known || p->futile) /* nothing could be purged: be in no hurry */
 		return FAST_NS;
 	return between(FASTEST_NS, o->free_bytes / BYTES_PER_NS, FAST_NS);
 }
@@ -83,7 +83,7 @@ static uint64_t next_period(const struct ashmem_pressure *p, const struct pressu
 	uint32_t level)
 {
 	uint64_t calm = calm_period(p, o), hot = hot_period(p, o);
-	int in_window = o->now_ns < p->watches[0].window_ends_ns;
+	int in_window = o->now_ns < p->sources[0].window_ends_ns;
 
 	if (level == ASHMEM_PRESSURE_NONE && !in_window)
 		return calm;
@@ -109,20 +109,20 @@ static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 		uint32_t id = (uint32_t)(events[i].data.u64 >> 32);
 		if (id == WATCH_TIMER_ID) {
 			if (read(p->timer_fd, &expirations, sizeof(expirations)) < 0)
-				continue; /* somebody reset it meanwhile */
+				continue; /* reset meanwhile */
 			continue;
 		}
-		struct pressure_watch *watch = &p->watches[id];
-		if (!watch->source)
+		struct open_source *source = &p->sources[id];
+		if (!source->kind)
 			continue;
 		taken++;
-		lost |= source_is_gone(watch->source->event(watch, (uint32_t)events[i].data.u64,
+		lost |= source_is_gone(source->kind->event(source, (uint32_t)events[i].data.u64,
 			events[i].events, now_ns));
 	}
 	return lost ? -ENODEV : taken;
 }
 
-/* What all sources say, and what to do about it; -ENODEV if one is gone. */
+/* Look at all sources and decide what to do; -ENODEV if one is gone. */
 static int observe_and_decide(struct ashmem_pressure *p, struct pressure_observation *o,
 	struct pressure_decision *decision)
 {
@@ -130,10 +130,10 @@ static int observe_and_decide(struct ashmem_pressure *p, struct pressure_observa
 
 	o->evictable_pages = ashmem_shrink_count();
 	o->page_bytes = sys_page_size();
-	for (int i = 0; i < PRESSURE_WATCHES; i++) {
-		struct pressure_watch *watch = &p->watches[i];
-		if (watch->source && !watch->source->tells_free_bytes)
-			lost |= source_is_gone(watch->source->look(watch, o->now_ns, o));
+	for (int i = 0; i < WATCH_SOURCES; i++) {
+		struct open_source *source = &p->sources[i];
+		if (source->kind && !source->kind->reports_free_bytes)
+			lost |= source_is_gone(source->kind->look(source, o->now_ns, o));
 	}
 	return lost ? -ENODEV : relief_decide(p->relief, o, decision);
 }
@@ -166,7 +166,7 @@ static int give_up(struct ashmem_pressure *p)
 	return -ENODEV;
 }
 
-/* -- telling -- */
+/* -- reporting -- */
 
 /* Add what happened to the status. Returns the subscriber, or NULL. */
 static ashmem_pressure_fn record(struct ashmem_pressure *p, const struct pressure_observation *o,
@@ -188,10 +188,10 @@ static ashmem_pressure_fn record(struct ashmem_pressure *p, const struct pressur
 	return fn;
 }
 
-/* Name the headroom where it said more than the source that it is beside. */
+/* With the name of the headroom where its level is the higher one. */
 static void publish(const struct ashmem_pressure *p, const struct pressure_decision *decision)
 {
-	const struct pressure_source *beside = p->watches[1].source, *source = p->watches[0].source;
+	const struct source_kind *beside = p->sources[1].kind, *source = p->sources[0].kind;
 
 	pressure_publish(decision->level,
 		(decision->by_headroom && beside ? beside : source)->name);

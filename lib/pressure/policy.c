@@ -7,7 +7,7 @@
 #include "pressure/policy.h"
 
 #define WARY_PERCENT 25
-/* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+/* Of that: with a half, a cache that nearly fits was purged twice as much as needed. */
 #define CALM_PART 3
 #define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
 #define RESERVE_MOST ((uint64_t)512 << 20)
@@ -117,7 +117,7 @@ static uint64_t pages_shared(struct pressure_policy *policy,
 	policy->step_ns = o->now_ns;
 	if (percent >= 100)
 		return o->evictable_pages;
-	/* Divided first, so that nothing overflows; rounded up, so that something goes. */
+	/* Divided first, so that nothing overflows; rounded up, so that a page is purged. */
 	return o->evictable_pages / 100 * percent + (o->evictable_pages % 100 * percent + 99) / 100;
 }
 

@@ -6,9 +6,9 @@
  * where memory is very short, for filling on would overtake the purge. It does not wait for long:
  * what the purge calls may need a lock that the waiting thread has.
  *
- * Dispatch and unpin look through one and the same source. `look` of a source that tells free bytes
- * only reads descriptors at given positions, and the lock is held for it, so a source for each
- * would double descriptors and differ in nothing.
+ * Dispatch and unpin look through one and the same source. Its `look` only reads files from their
+ * beginning, and the lock is held for it, so an open source for each would find the same and take
+ * twice the descriptors.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -88,7 +88,7 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 
 /* -- looking and purging; with the lock -- */
 
-/* What to do now about free bytes: nothing where none are told. */
+/* What to do now about free bytes: nothing where they are not known. */
 static struct pressure_decision look(struct relief *r)
 {
 	uint64_t began_ns = sys_now_ns();
@@ -98,9 +98,9 @@ static struct pressure_decision look(struct relief *r)
 		.page_bytes = sys_page_size()};
 	struct pressure_decision decision = {.purge_pages = 0};
 
-	if (!r->watch)
+	if (!r->source)
 		return decision;
-	if (r->watch->source->look(r->watch, o.now_ns, &o) < 0) {
+	if (r->source->kind->look(r->source, o.now_ns, &o) < 0) {
 		if (r == duty) /* the next dispatch takes it again, or finds the source gone */
 			end_duty();
 		return decision;
@@ -130,7 +130,7 @@ static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count)
 	purge_ns = sys_now_ns() - began_ns;
 	is_inside = was_inside;
 	pthread_mutex_lock(&relief_lock);
-	/* Pinned meanwhile, or an area is damaged or stuck: the next look tells. */
+	/* Pinned meanwhile, or an area is damaged or stuck: the next look shows which. */
 	if (purged <= 0)
 		return 0;
 	r->counts.purges++;
@@ -246,8 +246,8 @@ int relief_decide(struct relief *relief, struct pressure_observation *o,
 	int r = 0;
 
 	pthread_mutex_lock(&relief_lock);
-	if (relief->watch)
-		r = relief->watch->source->look(relief->watch, o->now_ns, o);
+	if (relief->source)
+		r = relief->source->kind->look(relief->source, o->now_ns, o);
 	if (!source_is_gone(r))
 		policy_decide(&relief->policy, &relief->settings, o, decision);
 	pthread_mutex_unlock(&relief_lock);
@@ -259,7 +259,7 @@ void relief_take_duty(struct relief *relief)
 	pthread_mutex_lock(&relief_lock);
 	if (duty && duty->owner != getpid())
 		end_duty(); /* the parent's */
-	if (!duty && relief->in_unpin && relief->watch) {
+	if (!duty && relief->in_unpin && relief->source) {
 		duty = relief;
 		look(relief);
 	}
@@ -295,23 +295,23 @@ struct relief *relief_new(const struct pressure_settings *settings, int in_unpin
 	return relief;
 }
 
-static void set_watch(struct relief *relief, struct pressure_watch *watch)
+static void set_source(struct relief *relief, struct open_source *source)
 {
-	relief->watch = watch;
-	if (!watch && duty == relief)
+	relief->source = source;
+	if (!source && duty == relief)
 		end_duty();
 }
 
-void relief_set_watch(struct relief *relief, struct pressure_watch *watch)
+void relief_set_source(struct relief *relief, struct open_source *source)
 {
 	pthread_mutex_lock(&relief_lock);
-	set_watch(relief, watch);
+	set_source(relief, source);
 	pthread_mutex_unlock(&relief_lock);
 }
 
 void relief_drop(struct relief *relief)
 {
 	pthread_mutex_lock(&relief_lock);
-	set_watch(relief, NULL);
+	set_source(relief, NULL);
 	leave(relief);
 }

@@ -47,7 +47,7 @@ struct relief {
 
 	/* The lock guards the rest. */
 	unsigned references;
-	struct pressure_watch *watch; /* the handle's that tells free bytes; NULL: none */
+	struct open_source *source; /* the handle's that reports free bytes; NULL: none */
 	struct pressure_policy policy;
 	struct relief_counts counts;
 	int is_purging; /* because of free bytes */
@@ -63,7 +63,7 @@ void relief_drop(struct relief *relief);
  * Look at free bytes through this source from now on. NULL: there is none; the duty ends, and the
  * source may be closed afterwards.
  */
-void relief_set_watch(struct relief *relief, struct pressure_watch *watch);
+void relief_set_source(struct relief *relief, struct open_source *source);
 
 /* Look in ashmem_unpin(), if this relief may, can, and no other one of this process does. */
 void relief_take_duty(struct relief *relief);

@@ -31,7 +31,7 @@ static int has_word(const char *list, const char *word)
 }
 
 /*
- * The part of a line of /proc/self/cgroup behind the second colon, if it is of the hierarchy:
+ * The part of a line of /proc/self/cgroup after the second colon, if it is of the hierarchy:
  * "ID:CONTROLLERS:PATH".
  */
 static char *path_of_line(char *line, int is_version_1)
@@ -155,7 +155,7 @@ int source_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
 
 /* -- events of version 1 -- */
 
-int source_cgroup_event_control(struct pressure_watch *watch, const char *directory, int file_fd,
+int source_cgroup_event_control(struct open_source *source, const char *directory, int file_fd,
 	const char *argument)
 {
 	char path[PATH_MAX], line[80];
@@ -163,7 +163,7 @@ int source_cgroup_event_control(struct pressure_watch *watch, const char *direct
 
 	if (snprintf(path, sizeof(path), "%s/cgroup.event_control", directory) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	event_fd = source_keep(watch, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	event_fd = source_keep(source, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (event_fd < 0)
 		return event_fd;
 	control = open(path, O_WRONLY | O_CLOEXEC);
@@ -174,11 +174,11 @@ int source_cgroup_event_control(struct pressure_watch *watch, const char *direct
 		r = errno == EAGAIN ? -EIO : -errno;
 	close(control);
 	if (r == 0)
-		r = source_add(watch, event_fd, EPOLLIN, (uint32_t)event_fd);
+		r = source_add(source, event_fd, EPOLLIN, (uint32_t)event_fd);
 	return r < 0 ? r : event_fd;
 }
 
-static int open_cgroup_event(struct pressure_watch *watch, const char **why)
+static int open_cgroup_event(struct open_source *source, const char **why)
 {
 	static const char *const names[] = {"low", "medium", "critical"};
 	struct pressure_cgroup cgroup;
@@ -188,29 +188,29 @@ static int open_cgroup_event(struct pressure_watch *watch, const char **why)
 		*why = "no memory controller of cgroup version 1 is mounted for this process";
 		return r;
 	}
-	file_fd = source_open_file(watch, cgroup.path, "memory.pressure_level");
+	file_fd = source_open_file(source, cgroup.path, "memory.pressure_level");
 	for (int i = 0; i < 3 && file_fd >= 0 && r >= 0; i++)
-		r = watch->level_fd[i] =
-			source_cgroup_event_control(watch, cgroup.path, file_fd, names[i]);
+		r = source->level_fd[i] =
+			source_cgroup_event_control(source, cgroup.path, file_fd, names[i]);
 	return file_fd < 0 ? file_fd : r < 0 ? r : 0;
 }
 
-static int cgroup_event(struct pressure_watch *watch, uint32_t fd, uint32_t events, uint64_t now_ns)
+static int cgroup_event(struct open_source *source, uint32_t fd, uint32_t events, uint64_t now_ns)
 {
 	uint64_t count;
 	char text[32];
 
 	(void)events;
 	/* The kernel writes when the cgroup is removed, too. */
-	if (source_read(watch->fds[0], text, sizeof(text)) == -ENODEV)
+	if (source_read(source->fds[0], text, sizeof(text)) == -ENODEV)
 		return -ENODEV;
 	for (uint32_t i = 0; i < 3; i++)
-		if (watch->level_fd[i] == (int)fd && read((int)fd, &count, sizeof(count)) > 0)
-			source_note(watch, (uint32_t)ASHMEM_PRESSURE_SOME + i, now_ns);
+		if (source->level_fd[i] == (int)fd && read((int)fd, &count, sizeof(count)) > 0)
+			source_note(source, (uint32_t)ASHMEM_PRESSURE_SOME + i, now_ns);
 	return 0;
 }
 
-const struct pressure_source source_cgroup_event = {.name = "cgroup-event",
+const struct source_kind source_cgroup_event = {.name = "cgroup-event",
 	.open = open_cgroup_event,
 	.event = cgroup_event,
 	.look = source_look_events};

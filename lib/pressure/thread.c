@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread that a program can ask for: waits on the watch's descriptor and dispatches.
+ * The thread that a program can ask for: waits on the handle's descriptor and dispatches.
  *
  * `runs`, `thread` and `stop_fd` are guarded by the handle's lock. The caller that stops the
  * thread takes `stop_fd` out of the handle, and closes it when the thread has ended.

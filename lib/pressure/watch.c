@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle of a watch on memory pressure: options, opening and closing, the subscriber, what it
- * tells about itself.
+ * The handle of a watch on memory pressure: options, opening and closing, the subscriber, source,
+ * explanation and status.
+ *
+ * The highest file of the room: the order of the others is in relief.h. handle_lock is taken for
+ * the fields below it in watch.h and nothing else is called with it.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -132,7 +135,7 @@ void ashmem_pressure_close(struct ashmem_pressure *pressure)
 	free(pressure);
 }
 
-/* -- telling -- */
+/* -- reporting -- */
 
 int ashmem_pressure_fd(struct ashmem_pressure *pressure)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A watch on memory pressure: the public handle, as the files of this room share it. watch.c opens,
- * closes and tells; thread.c runs a thread; dispatch.c looks and purges; choose.c takes sources.
+ * closes and reports; thread.c runs a thread; dispatch.c looks and purges; choose.c opens sources.
  *
  * A handle belongs to the process that opened it: watch_check() comes before anything else, also
  * before its lock, which in a child a thread that is not there may have for ever.
@@ -22,24 +22,24 @@
 #include "pressure/relief.h"
 #include "pressure/source.h"
 
-#define PRESSURE_WATCHES 2        /* the source, and what tells free bytes beside it */
-#define WATCH_TIMER_ID UINT32_MAX /* of the timer's events; sources have their place in `watches` */
+#define WATCH_SOURCES 2           /* one, and one that reports free bytes beside it */
+#define WATCH_TIMER_ID UINT32_MAX /* of the timer's events; sources have their place in `sources` */
 
 struct ashmem_pressure {
 	pid_t owner;
 	int epoll_fd;
 	int timer_fd;
-	const struct pressure_source *wanted; /* NULL: auto */
+	const struct source_kind *wanted; /* NULL: auto */
 	struct relief *relief;
 
 	/* Of the thread that has `busy`: exchanged with acquire, given back with release. */
 	uint32_t busy;
-	struct pressure_watch watches[PRESSURE_WATCHES];
+	struct open_source sources[WATCH_SOURCES];
 	uint64_t timer_ns; /* what the timer is set to; 0: not at all */
 	int gone;          /* no source is left */
 	int futile;        /* the last purge freed nothing */
 
-	uint32_t level; /* atomic: the last one that was told, for those who find it busy */
+	uint32_t level; /* atomic: the last one that was reported; a dispatch returns it if busy */
 
 	/* `handle_lock` guards the rest, and is never held while something else is called. */
 	pthread_mutex_t handle_lock;
@@ -69,7 +69,7 @@ void dispatch_begin(struct ashmem_pressure *p);
 /* -- choose.c: by the thread that opens or closes the handle, or the one that has `busy` -- */
 
 /* The source of this name, or NULL. */
-const struct pressure_source *choose_by_name(const char *name);
+const struct source_kind *choose_by_name(const char *name);
 
 /*
  * Open the sources that were wanted. -ENODEV if "auto" finds none; no source is open then, nor
