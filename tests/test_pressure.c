@@ -399,6 +399,53 @@ CONTRACT_TEST(pressure, the_next_handle_takes_over_what_unpin_does)
 	end();
 }
 
+static uint64_t count_until_closed(void *userdata)
+{
+	struct ashmem_pressure **pressure = userdata;
+
+	return *pressure ? PAGES : 0;
+}
+
+static int64_t close_in_purge(void *userdata, uint64_t nr_to_scan)
+{
+	struct ashmem_pressure **pressure = userdata;
+
+	(void)nr_to_scan;
+	ashmem_pressure_close(*pressure);
+	*pressure = NULL;
+	return ASHMEM_SHRINK_STOP;
+}
+
+CONTRACT_TEST(pressure, a_handle_can_be_closed_while_unpin_purges_for_it)
+{
+	struct ashmem_pressure *pressure = NULL, *next;
+	struct ashmem_shrinker_options options = {.struct_size = sizeof options,
+		.count = count_until_closed,
+		.scan = close_in_purge,
+		.userdata = &pressure};
+	struct ashmem_shrinker *shrinker;
+	struct holdings before;
+	struct view view;
+
+	skip_on_kernel("only the kernel decides when the driver purges");
+	begin();
+	before = holdings_now();
+	view = view_that_gets_short(NULL, &pressure);
+	expect_eq(ashmem_shrinker_register(&options, &shrinker), 0);
+	expect(unpin_often(&view, OFTEN));
+	expect(pressure == NULL);
+	ashmem_shrinker_unregister(shrinker);
+	unpin_pages(view.area, 10, PAGES - 10);
+	expect(!unpin_often(&view, 1000)); /* nobody watches */
+	next = fake_open(NULL);
+	expect(unpin_often(&view, OFTEN));
+	expect_eq(fake_status(next).unpin_purges, 1);
+	ashmem_pressure_close(next);
+	view_drop(&view);
+	expect_holdings(&before);
+	end();
+}
+
 static void unpin_in_child(void *argument)
 {
 	struct view *view = argument;
@@ -494,7 +541,7 @@ CONTRACT_TEST(pressure, descriptor_works_in_an_epoll_loop_until_the_level_has_fa
 	int outer, level = ASHMEM_PRESSURE_SOME;
 
 	begin();
-	pressure_clock = sys_now_ns;
+	source_clock = sys_now_ns;
 	view = unpinned_view();
 	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
 	outer = epoll_create1(EPOLL_CLOEXEC);
@@ -527,7 +574,7 @@ CONTRACT_TEST(pressure, thread_dispatches_until_it_is_stopped)
 	struct heard heard = {.calls = 0};
 
 	begin();
-	pressure_clock = sys_now_ns;
+	source_clock = sys_now_ns;
 	heard.pressure = fake_open(NULL);
 	expect_eq(ashmem_pressure_subscribe(heard.pressure, hear, &heard), 0);
 	expect_eq(ashmem_pressure_stop(heard.pressure), 0);

@@ -68,7 +68,7 @@ static const char *found(const char *path, const char *root, const char *mount)
 	fake_write("proc/self/mountinfo",
 		"30 20 0:30 %s %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", root,
 		mount);
-	return pressure_cgroup_find(&cgroup, 0) == 0 ? cgroup.path : "";
+	return source_cgroup_find(&cgroup, 0) == 0 ? cgroup.path : "";
 }
 
 CONTRACT_TEST(pressure_files, a_cgroup_is_found_wherever_its_tree_is_mounted)
@@ -272,7 +272,7 @@ CONTRACT_TEST(pressure_files, what_is_available_is_watched_beside_events_where_n
 /* Nothing tells when file pages give way to others, or a limit comes nearer by being changed. */
 CONTRACT_TEST(pressure_files, version_1_is_polled_where_thresholds_say_nothing)
 {
-	struct pressure_watch watch;
+	struct open_source source;
 	struct pressure_observation o = {.now_ns = 0};
 	const char *why;
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -281,27 +281,27 @@ CONTRACT_TEST(pressure_files, version_1_is_polled_where_thresholds_say_nothing)
 	fake_cgroup(1, "/a");
 	make_limit_1("cg1/a", 96 * MIB_BYTES, 90);
 	fake_write("cg1/a/memory.stat", "total_inactive_file 5\ntotal_active_file 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom,
+	expect_eq(source_open(&source, &source_headroom,
 			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
 		0);
 	fake_write("cg1/a/memory.usage_in_bytes", "%u\n", 10u << 20);
-	expect_eq(watch.source->look(&watch, 0, &o), 0);
+	expect_eq(source.kind->look(&source, 0, &o), 0);
 	expect_eq(o.must_poll, 0);
 	fake_write("cg1/a/memory.usage_in_bytes", "%u\n", 90u << 20);
-	expect_eq(watch.source->look(&watch, 0, &o), 0);
+	expect_eq(source.kind->look(&source, 0, &o), 0);
 	expect_eq(o.must_poll, 1);
 	o = (struct pressure_observation){.now_ns = 0};
 	make_limit_1("cg1/a", 400 * MIB_BYTES, 90);
-	expect_eq(watch.source->look(&watch, 0, &o), 0);
+	expect_eq(source.kind->look(&source, 0, &o), 0);
 	expect_eq(o.must_poll, 1);
-	pressure_watch_close(&watch);
+	source_close(&source);
 	close(epoll_fd);
 	fake_system_end();
 }
 
 CONTRACT_TEST(pressure_files, events_of_version_2_wake_the_headroom_up)
 {
-	struct pressure_watch watch;
+	struct open_source source;
 	const char *why;
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 
@@ -309,16 +309,16 @@ CONTRACT_TEST(pressure_files, events_of_version_2_wake_the_headroom_up)
 	fake_cgroup(2, "/a");
 	make_limit_2("cg2/a", 96, 90);
 	fake_write("cg2/a/memory.events", "low 0\nhigh 3\nmax 0\n");
-	expect_eq(pressure_watch_open(&watch, &pressure_headroom,
+	expect_eq(source_open(&source, &source_headroom,
 			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
 		0);
-	int fd = watch.fds[watch.fd_count - 1];
+	int fd = source.fds[source.fd_count - 1];
 	char link[64], path[512] = "";
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	expect(readlink(link, path, sizeof path - 1) > 0);
 	expect(strstr(path, "/memory.events") != NULL);
-	expect_eq(watch.source->event(&watch, (uint32_t)fd, EPOLLPRI | EPOLLERR, 0), 0);
-	pressure_watch_close(&watch);
+	expect_eq(source.kind->event(&source, (uint32_t)fd, EPOLLPRI | EPOLLERR, 0), 0);
+	source_close(&source);
 	close(epoll_fd);
 	fake_system_end();
 }

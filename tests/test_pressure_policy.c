@@ -31,7 +31,7 @@ static struct pressure_decision stalled(struct pressure_policy *policy, uint64_t
 		.page_bytes = 4096};
 	struct pressure_decision decision;
 
-	pressure_decide(policy, &settings, &o, &decision);
+	policy_decide(policy, &settings, &o, &decision);
 	return decision;
 }
 
@@ -48,7 +48,7 @@ static struct pressure_decision left_with(const struct pressure_settings *with, 
 		.page_bytes = 4096};
 	struct pressure_decision decision;
 
-	pressure_decide(policy, with, &o, &decision);
+	policy_decide(policy, with, &o, &decision);
 	return decision;
 }
 
@@ -62,16 +62,16 @@ CONTRACT_TEST(pressure_policy, thresholds_are_shares_of_small_limits_and_amounts
 {
 	const struct pressure_settings bounded = {.reserve_percent = 50, .reserve_most_bytes = MIB};
 
-	expect_eq(pressure_reserve(&settings, 96 * MIB, 0), 24 * MIB);
-	expect_eq(pressure_reserve(&settings, 96 * MIB, 1), 24 * MIB);
-	expect_eq(pressure_reserve(&settings, (uint64_t)1 << 40, 0), 512 * MIB);
-	expect_eq(pressure_reserve(&settings, UINT64_MAX, 0), 512 * MIB);
-	expect_eq(pressure_reserve(&bounded, 96 * MIB, 0), MIB);
-	expect_eq(pressure_reserve(&bounded, MIB + 2, 0), MIB / 2 + 1);
-	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_SOME), 24 * MIB);
-	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_HIGH), 12 * MIB);
-	expect_eq(pressure_threshold(24 * MIB, ASHMEM_PRESSURE_CRITICAL), 6 * MIB);
-	expect_eq(pressure_relief(24 * MIB, ASHMEM_PRESSURE_SOME), 30 * MIB);
+	expect_eq(policy_reserve(&settings, 96 * MIB, 0), 24 * MIB);
+	expect_eq(policy_reserve(&settings, 96 * MIB, 1), 24 * MIB);
+	expect_eq(policy_reserve(&settings, (uint64_t)1 << 40, 0), 512 * MIB);
+	expect_eq(policy_reserve(&settings, UINT64_MAX, 0), 512 * MIB);
+	expect_eq(policy_reserve(&bounded, 96 * MIB, 0), MIB);
+	expect_eq(policy_reserve(&bounded, MIB + 2, 0), MIB / 2 + 1);
+	expect_eq(policy_level_begins(24 * MIB, ASHMEM_PRESSURE_SOME), 24 * MIB);
+	expect_eq(policy_level_begins(24 * MIB, ASHMEM_PRESSURE_HIGH), 12 * MIB);
+	expect_eq(policy_level_begins(24 * MIB, ASHMEM_PRESSURE_CRITICAL), 6 * MIB);
+	expect_eq(policy_level_ends(24 * MIB, ASHMEM_PRESSURE_SOME), 30 * MIB);
 }
 
 CONTRACT_TEST(pressure_policy,
@@ -79,14 +79,14 @@ CONTRACT_TEST(pressure_policy,
 {
 	const struct pressure_settings bounded = {.reserve_most_bytes = 9 * MIB};
 
-	expect_eq(pressure_reserve(&adapting, 96 * MIB, 0), 8 * MIB);
-	expect_eq(pressure_reserve(&adapting, 96 * MIB, 1), 24 * MIB);
-	expect_eq(pressure_reserve(&adapting, (uint64_t)1 << 40, 0), 512 * MIB / 3);
-	expect_eq(pressure_reserve(&adapting, 24 * MIB, 0), 4 * MIB);
-	expect_eq(pressure_reserve(&adapting, 24 * MIB, 1), 6 * MIB);
-	expect_eq(pressure_reserve(&adapting, 12 * MIB, 0), 3 * MIB);
-	expect_eq(pressure_reserve(&bounded, 96 * MIB, 0), 4 * MIB);
-	expect_eq(pressure_reserve(&bounded, 96 * MIB, 1), 9 * MIB);
+	expect_eq(policy_reserve(&adapting, 96 * MIB, 0), 8 * MIB);
+	expect_eq(policy_reserve(&adapting, 96 * MIB, 1), 24 * MIB);
+	expect_eq(policy_reserve(&adapting, (uint64_t)1 << 40, 0), 512 * MIB / 3);
+	expect_eq(policy_reserve(&adapting, 24 * MIB, 0), 4 * MIB);
+	expect_eq(policy_reserve(&adapting, 24 * MIB, 1), 6 * MIB);
+	expect_eq(policy_reserve(&adapting, 12 * MIB, 0), 3 * MIB);
+	expect_eq(policy_reserve(&bounded, 96 * MIB, 0), 4 * MIB);
+	expect_eq(policy_reserve(&bounded, 96 * MIB, 1), 9 * MIB);
 }
 
 CONTRACT_TEST(pressure_policy, nothing_observed_is_no_pressure)
@@ -166,10 +166,10 @@ CONTRACT_TEST(pressure_policy, a_share_is_rounded_up_and_cannot_overflow)
 	struct pressure_policy first = {.level = 0}, second = {.level = 0};
 	struct pressure_decision decision;
 
-	pressure_decide(&first, &settings, &o, &decision);
+	policy_decide(&first, &settings, &o, &decision);
 	expect_eq(decision.purge_pages, 1);
 	o.evictable_pages = UINT64_MAX;
-	pressure_decide(&second, &settings, &o, &decision);
+	policy_decide(&second, &settings, &o, &decision);
 	expect(decision.purge_pages / 6 > UINT64_MAX / 101 &&
 		decision.purge_pages / 7 < UINT64_MAX / 100);
 }
@@ -218,7 +218,7 @@ CONTRACT_TEST(pressure_policy, never_more_is_asked_for_than_can_be_purged)
 	struct pressure_policy policy = {.level = 0};
 	struct pressure_decision decision;
 
-	pressure_decide(&policy, &settings, &o, &decision);
+	policy_decide(&policy, &settings, &o, &decision);
 	expect_eq(decision.purge_pages, 10);
 }
 
@@ -235,11 +235,11 @@ CONTRACT_TEST(pressure_policy, a_level_that_purges_nothing_still_counts)
 	struct pressure_policy policy = {.level = 0};
 	struct pressure_decision decision;
 
-	pressure_decide(&policy, &none, &o, &decision);
+	policy_decide(&policy, &none, &o, &decision);
 	expect_eq(decision.level, ASHMEM_PRESSURE_SOME);
 	expect_eq(decision.purge_pages, 0);
 	o.free_bytes = 10 * MIB;
-	pressure_decide(&policy, &none, &o, &decision);
+	policy_decide(&policy, &none, &o, &decision);
 	expect_eq(decision.purge_pages, 20 * MIB / 4096);
 }
 

@@ -51,7 +51,7 @@ static int says(struct ashmem_pressure *pressure, const char *what)
 static int64_t decode(const char *text, const char *want)
 {
 	unsigned char bytes[64];
-	int64_t length = pressure_base64(text, bytes, sizeof bytes);
+	int64_t length = source_service_base64(text, bytes, sizeof bytes);
 
 	if (length > 0)
 		expect(memcmp(bytes, want, (size_t)length) == 0);
@@ -75,7 +75,7 @@ CONTRACT_TEST(pressure_sources, base64_gives_bytes_with_nuls_or_an_error)
 	expect_eq(decode("Zg==Zg==", ""), -EBADMSG);
 	expect_eq(decode("Zm9v====", ""), -EBADMSG);
 	expect_eq(decode("Zm9*", ""), -EBADMSG);
-	expect_eq(pressure_base64("Zm9v", two, 2), -E2BIG);
+	expect_eq(source_service_base64("Zm9v", two, 2), -E2BIG);
 }
 
 /* -- the service manager -- */
@@ -316,7 +316,7 @@ CONTRACT_TEST(pressure_sources, stall_times_are_read_without_permission_to_write
 /* An edge, as the kernel tells it, and one that somebody else's poll took. */
 CONTRACT_TEST(pressure_sources, an_edge_is_measured_for_one_window)
 {
-	struct pressure_watch watch;
+	struct open_source source;
 	struct pressure_observation o = {.now_ns = 0};
 	const uint64_t ms = 1000000, at = 1000000000000;
 	const char *why;
@@ -324,28 +324,28 @@ CONTRACT_TEST(pressure_sources, an_edge_is_measured_for_one_window)
 	fake_system_begin();
 	fake_stalls("proc/pressure/memory", 0);
 	int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	expect_eq(pressure_watch_open(&watch, &pressure_system_psi,
+	expect_eq(source_open(&source, &source_system_psi,
 			  &(struct pressure_settings){.reserve_percent = 25}, 0, epoll_fd, &why),
 		0);
-	watch.psi_triggers = 1; /* plain files have none */
+	source.psi_triggers = 1; /* plain files have none */
 	fake_stalls("proc/pressure/memory", 90000);
-	expect_eq(pressure_psi_look(&watch, at, &o), 0);
+	expect_eq(source_psi_look(&source, at, &o), 0);
 	expect_eq(o.stall_level, ASHMEM_PRESSURE_NONE); /* below the threshold, no event */
-	expect_eq(pressure_psi_event(&watch, 0, EPOLLPRI, at + ms), 0);
-	expect_eq(pressure_psi_look(&watch, at + ms, &o), 0);
+	expect_eq(source_psi_event(&source, 0, EPOLLPRI, at + ms), 0);
+	expect_eq(source_psi_look(&source, at + ms, &o), 0);
 	expect_eq(o.stall_level, ASHMEM_PRESSURE_SOME);
 	fake_stalls("proc/pressure/memory", 90000 + 50000);
 	o.stall_level = 0;
-	expect_eq(pressure_psi_look(&watch, at + 101 * ms, &o), 0);
+	expect_eq(source_psi_look(&source, at + 101 * ms, &o), 0);
 	expect_eq(o.stall_level, ASHMEM_PRESSURE_CRITICAL); /* half of 100 ms */
 	o.stall_level = 0;
-	expect_eq(pressure_psi_look(&watch, at + 1000 * ms, &o), 0);
+	expect_eq(source_psi_look(&source, at + 1000 * ms, &o), 0);
 	expect_eq(o.stall_level, ASHMEM_PRESSURE_NONE);
 	fake_stalls("proc/pressure/memory", 90000 + 50000 + 100000);
-	expect_eq(pressure_psi_look(&watch, at + 9000 * ms, &o), 0);
+	expect_eq(source_psi_look(&source, at + 9000 * ms, &o), 0);
 	expect_eq(o.stall_level, ASHMEM_PRESSURE_SOME); /* the missed edge */
-	expect_eq(pressure_psi_event(&watch, 0, EPOLLPRI | EPOLLERR, at + 9000 * ms), -ENODEV);
-	pressure_watch_close(&watch);
+	expect_eq(source_psi_event(&source, 0, EPOLLPRI | EPOLLERR, at + 9000 * ms), -ENODEV);
+	source_close(&source);
 	close(epoll_fd);
 	fake_system_end();
 }

@@ -25,7 +25,7 @@ struct fork_lock {
 
 /* In the order in which a thread may take them; the last two are leaves. */
 static const struct fork_lock locks[] = {
-	{guard_before_fork, guard_after_fork, NULL},
+	{relief_before_fork, relief_after_fork, NULL},
 	{areas_before_fork, areas_after_fork, NULL},
 	{trap_before_fork, trap_after_fork, NULL},
 	{table_before_fork, table_after_fork, NULL},

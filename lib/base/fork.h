@@ -10,8 +10,8 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
-void guard_before_fork(void); /* pressure/relief.c */
-void guard_after_fork(void);
+void relief_before_fork(void); /* pressure/relief.c */
+void relief_after_fork(void);
 void areas_before_fork(void); /* purge/areas.c: one purge at a time */
 void areas_after_fork(void);
 void trap_before_fork(void); /* area/trap.c */

@@ -7,7 +7,7 @@
 #include "pressure/policy.h"
 
 #define WARY_PERCENT 25
-/* of that: with a half, a cache that nearly fits was purged twice as much as needed */
+/* Of that: with a half, a cache that nearly fits was purged twice as much as needed. */
 #define CALM_PART 3
 #define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
 #define RESERVE_MOST ((uint64_t)512 << 20)
@@ -15,8 +15,7 @@
 /*
  * A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure.
  */
-uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
-	int is_wary)
+uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit_bytes, int is_wary)
 {
 	uint32_t percent = settings->reserve_percent ? settings->reserve_percent : WARY_PERCENT;
 	uint64_t most = settings->reserve_most_bytes ? settings->reserve_most_bytes : RESERVE_MOST;
@@ -28,14 +27,14 @@ uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t lim
 	return reserve / CALM_PART > CALM_LEAST ? reserve / CALM_PART : CALM_LEAST;
 }
 
-uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level)
+uint64_t policy_level_begins(uint64_t reserve_bytes, uint32_t level)
 {
 	return reserve_bytes >> (level - ASHMEM_PRESSURE_SOME);
 }
 
-uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level)
+uint64_t policy_level_ends(uint64_t reserve_bytes, uint32_t level)
 {
-	uint64_t threshold = pressure_threshold(reserve_bytes, level);
+	uint64_t threshold = policy_level_begins(reserve_bytes, level);
 
 	return threshold + threshold / 4;
 }
@@ -44,8 +43,8 @@ uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level)
 static uint64_t reserve_now(struct pressure_policy *policy,
 	const struct pressure_settings *settings, const struct pressure_observation *o)
 {
-	uint64_t calm = pressure_reserve(settings, o->limit_bytes, 0);
-	uint64_t wary = pressure_reserve(settings, o->limit_bytes, 1);
+	uint64_t calm = policy_reserve(settings, o->limit_bytes, 0);
+	uint64_t wary = policy_reserve(settings, o->limit_bytes, 1);
 	int is_wary = o->now_ns < policy->wary_until_ns;
 
 	if (!o->headroom_known)
@@ -68,8 +67,8 @@ static uint32_t level_of_headroom(uint32_t before, const struct pressure_observa
 	if (!o->headroom_known)
 		return ASHMEM_PRESSURE_NONE;
 	for (uint32_t l = ASHMEM_PRESSURE_SOME; l <= ASHMEM_PRESSURE_CRITICAL; l++) {
-		int begins = o->free_bytes < pressure_threshold(reserve_bytes, l);
-		int lasts = before >= l && o->free_bytes < pressure_relief(reserve_bytes, l);
+		int begins = o->free_bytes < policy_level_begins(reserve_bytes, l);
+		int lasts = before >= l && o->free_bytes < policy_level_ends(reserve_bytes, l);
 		if (begins || lasts)
 			level = l;
 	}
@@ -94,7 +93,7 @@ static uint32_t level_held(struct pressure_policy *policy, uint32_t observed, ui
 /* Rule 4. */
 static uint64_t pages_needed(const struct pressure_observation *o, uint64_t reserve_bytes)
 {
-	uint64_t goal = pressure_relief(reserve_bytes, ASHMEM_PRESSURE_SOME);
+	uint64_t goal = policy_level_ends(reserve_bytes, ASHMEM_PRESSURE_SOME);
 
 	if (goal <= o->free_bytes)
 		return 0;
@@ -118,32 +117,57 @@ static uint64_t pages_shared(struct pressure_policy *policy,
 	policy->step_ns = o->now_ns;
 	if (percent >= 100)
 		return o->evictable_pages;
-	/* Divided first, so that nothing overflows; rounded up, so that something goes. */
+	/* Divided first, so that nothing overflows; rounded up, so that a page is purged. */
 	return o->evictable_pages / 100 * percent + (o->evictable_pages % 100 * percent + 99) / 100;
 }
 
-void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
+/* Rules 2, 4 and 6. The pages may be more than there are. */
+static void decide_by_headroom(struct pressure_policy *policy, uint32_t *before,
+	const struct pressure_settings *settings, const struct pressure_observation *o,
+	struct pressure_decision *decision)
+{
+	uint64_t reserve_bytes = reserve_now(policy, settings, o);
+	uint32_t level = level_of_headroom(*before, o, reserve_bytes);
+
+	*before = level;
+	decision->reserve_bytes = reserve_bytes;
+	decision->by_headroom = level > ASHMEM_PRESSURE_NONE && level >= o->stall_level;
+	decision->observed = decision->by_headroom ? level : o->stall_level;
+	decision->purge_pages = 0;
+	if (level > ASHMEM_PRESSURE_NONE && settings->percent[decision->observed] > 0)
+		decision->purge_pages = pages_needed(o, reserve_bytes);
+}
+
+static uint64_t at_most(uint64_t pages, uint64_t most)
+{
+	return pages < most ? pages : most;
+}
+
+void policy_decide_by_headroom(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *o,
+	struct pressure_decision *decision)
+{
+	decide_by_headroom(policy, &policy->relief_level, settings, o, decision);
+	decision->level = policy->level;
+	decision->purge_pages = at_most(decision->purge_pages, o->evictable_pages);
+}
+
+void policy_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
 	const struct pressure_observation *o, struct pressure_decision *decision)
 {
 	uint64_t pages = 0;
 
-	decision->reserve_bytes = reserve_now(policy, settings, o);
-	policy->headroom_level =
-		level_of_headroom(policy->headroom_level, o, decision->reserve_bytes);
-	decision->by_headroom = policy->headroom_level > ASHMEM_PRESSURE_NONE &&
-		policy->headroom_level >= o->stall_level;
-	decision->observed = decision->by_headroom ? policy->headroom_level : o->stall_level;
+	decide_by_headroom(policy, &policy->headroom_level, settings, o, decision);
+	if (policy->headroom_level > ASHMEM_PRESSURE_NONE &&
+		policy->relief_level == ASHMEM_PRESSURE_NONE)
+		policy->relief_level = ASHMEM_PRESSURE_SOME;
 	decision->level = policy->level =
 		level_held(policy, decision->observed, o->now_ns, settings->hold_ns);
 	if (policy->level == ASHMEM_PRESSURE_NONE)
 		policy->steps = 0;
-	if (policy->headroom_level > ASHMEM_PRESSURE_NONE &&
-		settings->percent[decision->observed] > 0)
-		pages = pages_needed(o, decision->reserve_bytes);
-	if (o->stall_level > ASHMEM_PRESSURE_NONE && !decision->by_headroom) {
-		uint64_t share = pages_shared(policy, settings, o);
-		if (share > pages)
-			pages = share;
-	}
-	decision->purge_pages = pages < o->evictable_pages ? pages : o->evictable_pages;
+	if (o->stall_level > ASHMEM_PRESSURE_NONE && !decision->by_headroom)
+		pages = pages_shared(policy, settings, o);
+	if (pages < decision->purge_pages)
+		pages = decision->purge_pages;
+	decision->purge_pages = at_most(pages, o->evictable_pages);
 }

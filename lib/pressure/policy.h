@@ -6,18 +6,18 @@
  *
  * 1. A level rises at once. It falls when nothing as high was observed for `hold_ns`, to the
  *    highest observed since.
- * 2. Headroom has hysteresis of its own: a level begins with less than pressure_threshold() bytes
+ * 2. Headroom has hysteresis of its own: a level begins with less than policy_level_begins() bytes
  *    free and ends with a quarter more than that.
  * 3. Purging follows what is observed now and not the level that is held: it stops when the
  *    pressure stops.
- * 4. Known headroom says how much is needed: what brings the free bytes to the end of all pressure.
- *    It goes at once.
+ * 4. Known headroom says how much is needed: enough to bring the free bytes to the end of all
+ *    pressure. That is purged at once.
  * 5. Stalls and events do not say how much. They get a share of what can be purged, one share each
  *    `step_ns` or when the level rises, twice as much each time while the pressure lasts.
  * 6. The reserve, below which the first level begins, is what the program said, or else adapts: a
  *    twelfth of the limit, and a quarter for PRESSURE_WARY_NS after a burst, which took more than
- *    half of the twelfth before anybody looked; always a quarter where nothing but polling tells
- *    when free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
+ *    half of the twelfth before anybody looked; always a quarter where only polling shows that
+ *    free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H
@@ -28,7 +28,7 @@
 #define PRESSURE_WARY_NS UINT64_C(2000000000)
 
 struct pressure_settings {
-	/* of the purgeable pages; 0: purge nothing at this level */
+	/* Of the purgeable pages; 0: purge nothing at this level. */
 	uint32_t percent[PRESSURE_LEVELS];
 	uint64_t hold_ns;
 	uint64_t step_ns;
@@ -38,19 +38,20 @@ struct pressure_settings {
 
 struct pressure_observation {
 	uint64_t now_ns;
-	uint32_t stall_level;     /* what stalls or events of this moment say */
+	uint32_t stall_level;     /* by stalls and events of this moment */
 	int headroom_known;       /* the next two are known */
 	uint64_t free_bytes;      /* until the limit */
 	uint64_t limit_bytes;     /* bytes at the limit */
-	int must_poll;            /* nothing tells when they become few */
+	int must_poll;            /* no event comes when they become few */
 	uint64_t evictable_pages; /* what could be purged */
 	uint64_t page_bytes;
 };
 
 /* All zeroes is the start. */
 struct pressure_policy {
-	uint32_t level;                    /* the one that is told */
-	uint32_t headroom_level;           /* by free bytes alone */
+	uint32_t level;                    /* the one that is reported */
+	uint32_t headroom_level;           /* by free bytes alone, in policy_decide() */
+	uint32_t relief_level;             /* the same in either function */
 	uint32_t step_level;               /* of the last share */
 	uint32_t steps;                    /* shares given since the pressure began */
 	uint64_t seen_ns[PRESSURE_LEVELS]; /* when at least this level was last observed */
@@ -62,22 +63,33 @@ struct pressure_policy {
 struct pressure_decision {
 	uint32_t level;
 	uint32_t observed;      /* without rule 1 */
-	int by_headroom;        /* headroom says as much as, or more than, stalls and events */
+	int by_headroom;        /* headroom's level is at least that of stalls and events */
 	uint64_t purge_pages;   /* at most what can be purged */
 	uint64_t reserve_bytes; /* 0: no headroom known */
 };
 
 /* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
-uint64_t pressure_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
+uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
 	int is_wary);
 
 /* Free bytes below which a level begins. */
-uint64_t pressure_threshold(uint64_t reserve_bytes, uint32_t level);
+uint64_t policy_level_begins(uint64_t reserve_bytes, uint32_t level);
 
 /* Free bytes from which a level has ended. */
-uint64_t pressure_relief(uint64_t reserve_bytes, uint32_t level);
+uint64_t policy_level_ends(uint64_t reserve_bytes, uint32_t level);
 
-void pressure_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
+/* By free bytes and stalls. Its observations come in the order of time. */
+void policy_decide(struct pressure_policy *policy, const struct pressure_settings *settings,
 	const struct pressure_observation *observation, struct pressure_decision *decision);
+
+/*
+ * By free bytes alone, for looks between two of those above: rules 2, 4 and 6. It begins a level of
+ * its own and ends one that began in either function, but it neither reports a level nor spends a
+ * share.
+ * The observation has no stall level.
+ */
+void policy_decide_by_headroom(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *observation,
+	struct pressure_decision *decision);
 
 #endif /* ASHMEM_LIB_PRESSURE_POLICY_H */

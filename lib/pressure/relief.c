@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guard: free bytes are looked at, and memory is purged, on the thread that fills it
- * (relief.h).
+ * Looking at free bytes and purging, for dispatches and from within ashmem_unpin() (relief.h).
  *
- * `mutex` guards `guard` and is held for a look, which reads some files of the kernel, never while
- * purging: shrinkers are called then. One purge at a time; whoever comes meanwhile goes on, but
- * waits a little where memory is very short, for filling on would overtake the purge. It does not
- * wait for long: what the purge calls may need a lock that the waiting thread has.
+ * One purge at a time with a relief. A thread that comes meanwhile goes on, but waits a little
+ * where memory is very short, for filling on would overtake the purge. It does not wait for long:
+ * what the purge calls may need a lock that the waiting thread has.
+ *
+ * Dispatch and unpin look through one and the same source. Its `look` only reads files from their
+ * beginning, and the lock is held for it, so an open source for each would find the same and take
+ * twice the descriptors.
  */
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>
 
 #include "area/around.h"
@@ -28,58 +29,55 @@
 #define STEP_SHARE 16 /* of the free bytes: as many threads can fill at the same time */
 #define STEP_MIN ((uint64_t)64 << 10)
 #define STEP_MAX ((uint64_t)64 << 20)
-/* no thread fills faster: who unpins faster pins and unpins what was there before */
+/* No thread fills faster. One that unpins faster pins and unpins what was there before. */
 #define BYTES_PER_NS 20
 #define LOOK_SHARE 8 /* of the time: what looking may cost */
-/* nanoseconds without a look for so many free bytes: two processors fill an eighth of them */
+/* Nanoseconds without a look for so many free bytes: two processors fill an eighth of them. */
 #define BLIND_SHARE 16
 #define WAIT_NS 500000
 #define WAITS 400
 
-static struct {
-	const void *owner; /* NULL: nobody */
-	pid_t pid;         /* of the owner: a child has a copy of all this */
-	struct pressure_watch watch;
-	struct pressure_settings settings;
-	struct pressure_policy policy;
-	struct guard_counts counts;
-	int purging;
-} guard;
+static pthread_mutex_t relief_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct relief *duty; /* looks in ashmem_unpin(); in a child it may be the parent's */
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static size_t guard_step_bytes; /* atomic; 0: no guard */
-static uint64_t next_look_ns;   /* atomic: not before that */
+static size_t step_bytes;     /* atomic: a thread looks after so many; 0: nobody has the duty */
+static uint64_t next_look_ns; /* atomic: not before that */
 
 static THREAD_LOCAL uint64_t unpinned_bytes; /* since this thread looked */
 
-void guard_before_fork(void)
+void relief_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&relief_lock);
 }
 
-void guard_after_fork(void)
+void relief_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&relief_lock);
 }
 
-/* -- with the mutex held -- */
+/* -- the duty; with the lock -- */
 
-static void stop(void)
+static void switch_unpin(size_t step)
 {
-	switches_set(SWITCH_GUARD, 0);
-	__atomic_store_n(&guard_step_bytes, 0, __ATOMIC_RELAXED);
-	pressure_watch_close(&guard.watch);
-	memset(&guard, 0, sizeof(guard));
+	__atomic_store_n(&step_bytes, step, __ATOMIC_RELAXED);
+	switches_set(SWITCH_GUARD, step ? SWITCH_GUARD : 0);
 }
 
+static void end_duty(void)
+{
+	duty = NULL;
+	switch_unpin(0);
+}
+
+/* When a thread looks again, after a look that began then and found so many bytes free. */
 static void set_step(uint64_t free_bytes, uint64_t began_ns)
 {
 	uint64_t now_ns = sys_now_ns(), step = free_bytes / STEP_SHARE, wait_ns;
 
 	step = step < STEP_MIN ? STEP_MIN : step > STEP_MAX ? STEP_MAX : step;
 	/*
-	 * A look takes long also if we were not running; that must not blind us for longer than it
-	 * is safe.
+	 * A look takes long also if this thread was not running; that must not blind us for longer
+	 * than is safe.
 	 */
 	wait_ns = (now_ns - began_ns) * LOOK_SHARE;
 	if (wait_ns > free_bytes / BLIND_SHARE)
@@ -87,179 +85,237 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 	if (wait_ns < step / BYTES_PER_NS)
 		wait_ns = step / BYTES_PER_NS;
 	__atomic_store_n(&next_look_ns, now_ns + wait_ns, __ATOMIC_RELAXED);
-	__atomic_store_n(&guard_step_bytes, (size_t)step, __ATOMIC_RELAXED);
-	switches_set(SWITCH_GUARD, SWITCH_GUARD);
+	switch_unpin((size_t)step);
 }
 
-/* What to do now. `is_short`: somebody found that free bytes are, so the level has begun. */
-static struct pressure_decision look(int is_short)
+/* -- looking and purging; with the lock -- */
+
+/* What to do now about free bytes: nothing where they are not known. */
+static struct pressure_decision look(struct relief *r)
 {
 	uint64_t began_ns = sys_now_ns();
-	struct pressure_observation o = {.now_ns = pressure_clock(),
-		/* counting them would cost more than asking for too many */
+	struct pressure_observation o = {.now_ns = source_clock(),
+		/* Counting them would cost more than asking for too many. */
 		.evictable_pages = UINT64_MAX,
 		.page_bytes = sys_page_size()};
 	struct pressure_decision decision = {.purge_pages = 0};
 
-	/* the watch will find out, too */
-	if (guard.watch.source->look(&guard.watch, o.now_ns, &o) < 0) {
-		stop();
+	if (!r->source)
+		return decision;
+	if (r->source->kind->look(r->source, o.now_ns, &o) < 0) {
+		if (r == duty) /* the next dispatch takes it again, or finds the source gone */
+			end_duty();
 		return decision;
 	}
-	if (!o.headroom_known) /* no limit any more; there may be one later */
-		o.free_bytes = STEP_MAX * STEP_SHARE;
-	if (is_short && guard.policy.headroom_level == ASHMEM_PRESSURE_NONE)
-		guard.policy.headroom_level = ASHMEM_PRESSURE_SOME;
-	pressure_decide(&guard.policy, &guard.settings, &o, &decision);
-	set_step(o.free_bytes, began_ns);
+	policy_decide_by_headroom(&r->policy, &r->settings, &o, &decision);
+	if (r == duty) /* no limit any more: there may be one later */
+		set_step(o.headroom_known ? o.free_bytes : STEP_MAX * STEP_SHARE, began_ns);
 	return decision;
 }
 
-static void add(uint64_t wanted, uint64_t purged, uint64_t purge_ns, int in_call)
+/*
+ * Shrink by some pages, not more than there are if `is_to_count`, and count that. The lock is given
+ * up meanwhile.
+ */
+static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count)
 {
-	guard.counts.purges++;
-	guard.counts.call_purges += (uint64_t)in_call;
-	guard.counts.wanted_pages += wanted;
-	guard.counts.purged_pages += purged;
-	guard.counts.purge_ns += purge_ns;
-}
-
-/* Look and purge; the mutex is given up while purging. The pages that went. */
-static int64_t relieve(int is_short, int in_call)
-{
-	const void *owner = guard.owner;
-	uint64_t wanted = look(is_short).purge_pages, evictable, began_ns, purge_ns;
 	struct context frame = {.flags = CONTEXT_RELIEF}; /* shrinkers are called, and may unpin */
+	uint64_t began_ns, purge_ns, evictable;
 	int64_t purged;
 
-	if (wanted == 0)
-		return 0;
-	guard.purging = 1;
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&relief_lock);
 	context_push(&frame);
 	began_ns = sys_now_ns();
-	evictable = ashmem_shrink_count();
+	evictable = is_to_count ? ashmem_shrink_count() : wanted;
 	wanted = wanted < evictable ? wanted : evictable;
 	purged = ashmem_shrink(wanted);
 	purge_ns = sys_now_ns() - began_ns;
 	context_pop(&frame);
-	pthread_mutex_lock(&mutex);
-	if (guard.owner != owner) /* closed meanwhile */
-		return purged;
-	guard.purging = 0;
+	pthread_mutex_lock(&relief_lock);
+	/* Pinned meanwhile, or an area is damaged or stuck: the next look shows which. */
 	if (purged <= 0)
 		return 0;
-	add(wanted, (uint64_t)purged, purge_ns, in_call);
-	look(0); /* for the next step */
+	r->counts.purges++;
+	r->counts.wanted_pages += wanted;
+	r->counts.purged_pages += (uint64_t)purged;
+	r->counts.purge_ns += purge_ns;
+	return (uint64_t)purged;
+}
+
+/* Look, and purge what is needed. Nobody else purges with this relief. */
+static uint64_t relieve(struct relief *r, int in_unpin)
+{
+	uint64_t wanted = look(r).purge_pages, purged;
+
+	if (wanted == 0)
+		return 0;
+	r->is_purging = 1;
+	purged = shrink(r, wanted, 1);
+	r->is_purging = 0;
+	if (purged == 0)
+		return 0;
+	r->counts.headroom_purges++;
+	r->counts.unpin_purges += (uint64_t)in_unpin;
+	look(r); /* for the next step */
 	return purged;
 }
 
-/* -- from outside -- */
+/* -- without the lock -- */
+
+/* The lock and a reference, until leave(). */
+static void enter(struct relief *r)
+{
+	pthread_mutex_lock(&relief_lock);
+	r->references++;
+}
+
+static void leave(struct relief *r)
+{
+	int is_last = --r->references == 0;
+
+	pthread_mutex_unlock(&relief_lock);
+	if (is_last)
+		free(r);
+}
 
 /*
- * 1 with the mutex held, and then nobody purges; 0 if the caller may go on while another does.
- * Where memory is very short it may not: filling on would overtake the purge.
+ * Enter this relief, or (NULL) the one with the duty, when nobody purges with it. NULL, and no
+ * lock, if there is none or the caller may go on while another thread purges. Where memory is very
+ * short it may not: filling on would overtake the purge.
  */
-static int enter(void)
+static struct relief *enter_to_purge(struct relief *own)
 {
 	const struct timespec wait = {.tv_nsec = WAIT_NS};
 
 	for (int i = 0; i < WAITS; i++) {
-		pthread_mutex_lock(&mutex);
-		if (!guard.purging || guard.pid != getpid())
-			return 1;
-		int is_urgent = look(0).observed >= ASHMEM_PRESSURE_HIGH;
-		pthread_mutex_unlock(&mutex);
+		pthread_mutex_lock(&relief_lock);
+		struct relief *r = own ? own : duty;
+		if (r && r->owner != getpid())
+			r = NULL;
+		if (r && !r->is_purging) {
+			r->references++;
+			return r;
+		}
+		int is_urgent = r && look(r).observed >= ASHMEM_PRESSURE_HIGH;
+		pthread_mutex_unlock(&relief_lock);
 		if (!is_urgent)
 			break;
 		nanosleep(&wait, NULL);
 	}
-	return 0;
+	return NULL;
 }
 
-static void count_bytes(uint64_t bytes, size_t step_bytes)
+/* After every unpin, with no lock held: looks and purges when it is time. */
+static void relief_unpinned(uint64_t bytes)
 {
+	/* Relaxed: a thread that sees an old step looks somewhat early or late. */
+	size_t step = __atomic_load_n(&step_bytes, __ATOMIC_RELAXED);
+
+	if (step == 0)
+		return;
 	unpinned_bytes += bytes;
-	if (unpinned_bytes < step_bytes || context_is_within(CONTEXT_RELIEF) ||
+	if (unpinned_bytes < step || context_is_within(CONTEXT_RELIEF) ||
 		sys_now_ns() < __atomic_load_n(&next_look_ns, __ATOMIC_RELAXED))
 		return;
 	unpinned_bytes = 0;
-	if (!enter())
+	struct relief *r = enter_to_purge(NULL);
+	if (!r)
 		return;
-	if (guard.owner && guard.pid == getpid())
-		relieve(0, 1);
-	pthread_mutex_unlock(&mutex);
+	relieve(r, 1);
+	leave(r);
 }
 
-static void unpinned(uint64_t bytes)
+uint64_t relief_purge(struct relief *relief, const struct pressure_decision *decision)
 {
-	/* Relaxed: a thread that sees an old step looks somewhat early or late. */
-	size_t step_bytes = __atomic_load_n(&guard_step_bytes, __ATOMIC_RELAXED);
+	uint64_t purged;
 
-	if (step_bytes)
-		count_bytes(bytes, step_bytes);
-}
-
-int64_t guard_relieve(const void *owner)
-{
-	int64_t purged = 0;
-
-	if (!enter())
+	if (decision->purge_pages == 0)
 		return 0;
-	if (guard.owner == owner && guard.pid == getpid())
-		purged = relieve(1, 0);
-	else
-		purged = -ENOENT;
-	pthread_mutex_unlock(&mutex);
+	if (!decision->by_headroom) {
+		enter(relief);
+		purged = shrink(relief, decision->purge_pages, 0);
+	} else {
+		if (!enter_to_purge(relief))
+			return 0;
+		purged = relieve(relief, 0);
+	}
+	leave(relief);
 	return purged;
 }
 
-void guard_begin(const void *owner, const struct pressure_source *source,
-	const struct pressure_settings *settings)
+int relief_decide(struct relief *relief, struct pressure_observation *o,
+	struct pressure_decision *decision)
 {
-	const char *why;
+	int r = 0;
 
-	pthread_mutex_lock(&mutex);
-	if (guard.owner && guard.pid != getpid())
-		stop(); /* the parent's; that a purge was under way there does not matter here */
-	if (!guard.owner)
-		guard.settings = *settings;
-	if (!guard.owner &&
-		pressure_watch_open(&guard.watch, source, &guard.settings, 0, -1, &why) == 0) {
-		guard.owner = owner;
-		guard.pid = getpid();
-		around_set_guard(unpinned);
-		look(0);
+	pthread_mutex_lock(&relief_lock);
+	if (relief->source)
+		r = relief->source->kind->look(relief->source, o->now_ns, o);
+	if (!source_is_gone(r))
+		policy_decide(&relief->policy, &relief->settings, o, decision);
+	pthread_mutex_unlock(&relief_lock);
+	return source_is_gone(r) ? -ENODEV : 0;
+}
+
+void relief_take_duty(struct relief *relief)
+{
+	pthread_mutex_lock(&relief_lock);
+	if (duty && duty->owner != getpid())
+		end_duty(); /* the parent's */
+	if (!duty && relief->in_unpin && relief->source) {
+		duty = relief;
+		around_set_guard(relief_unpinned);
+		look(relief);
 	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&relief_lock);
 }
 
-void guard_share_wariness(const void *owner, struct pressure_policy *policy)
+void relief_get_counts(struct relief *relief, struct ashmem_pressure_status *status)
 {
-	pthread_mutex_lock(&mutex);
-	if (guard.owner == owner && guard.pid == getpid()) {
-		uint64_t its_ns = guard.policy.wary_until_ns, ours_ns = policy->wary_until_ns;
-		guard.policy.wary_until_ns = policy->wary_until_ns =
-			its_ns > ours_ns ? its_ns : ours_ns;
-		policy->bursts += guard.policy.bursts;
-		guard.policy.bursts = 0;
-	}
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_lock(&relief_lock);
+	const struct relief_counts *counts = &relief->counts;
+	status->purges = counts->purges;
+	status->wanted_pages = counts->wanted_pages;
+	status->purged_pages = counts->purged_pages;
+	status->purge_ns = counts->purge_ns;
+	status->headroom_purges = counts->headroom_purges;
+	status->unpin_purges = counts->unpin_purges;
+	status->bursts = relief->policy.bursts;
+	pthread_mutex_unlock(&relief_lock);
 }
 
-void guard_end(const void *owner)
+/* -- life -- */
+
+struct relief *relief_new(const struct pressure_settings *settings, int in_unpin)
 {
-	pthread_mutex_lock(&mutex);
-	if (guard.owner == owner)
-		stop();
-	pthread_mutex_unlock(&mutex);
+	struct relief *relief = calloc(1, sizeof(*relief));
+
+	if (!relief)
+		return NULL;
+	relief->owner = getpid();
+	relief->in_unpin = in_unpin;
+	relief->settings = *settings;
+	relief->references = 1;
+	return relief;
 }
 
-void guard_get_counts(const void *owner, struct guard_counts *counts)
+static void set_source(struct relief *relief, struct open_source *source)
 {
-	*counts = (struct guard_counts){.purges = 0};
-	pthread_mutex_lock(&mutex);
-	if (guard.owner == owner)
-		*counts = guard.counts;
-	pthread_mutex_unlock(&mutex);
+	relief->source = source;
+	if (!source && duty == relief)
+		end_duty();
+}
+
+void relief_set_source(struct relief *relief, struct open_source *source)
+{
+	pthread_mutex_lock(&relief_lock);
+	set_source(relief, source);
+	pthread_mutex_unlock(&relief_lock);
+}
+
+void relief_drop(struct relief *relief)
+{
+	pthread_mutex_lock(&relief_lock);
+	set_source(relief, NULL);
+	leave(relief);
 }

@@ -3,6 +3,8 @@
  * What all sources of memory pressure share: descriptors, events, reading small files.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,23 +15,20 @@
 #include "base/sys.h"
 #include "pressure/source.h"
 
-const char *pressure_proc = "/proc";
-uint64_t (*pressure_clock)(void) = sys_now_ns;
+const char *source_proc = "/proc";
+uint64_t (*source_clock)(void) = sys_now_ns;
 
-int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
+int source_open(struct open_source *source, const struct source_kind *kind,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why)
 {
 	int r;
 
-	*watch = (struct pressure_watch){.source = source,
-		.settings = settings,
-		.id = id,
-		.epoll_fd = epoll_fd,
-		.psi_fd = -1};
+	*source = (struct open_source){
+		.kind = kind, .settings = settings, .id = id, .epoll_fd = epoll_fd, .psi_fd = -1};
 	*why = NULL;
-	r = source->open(watch, why);
+	r = kind->open(source, why);
 	if (r < 0)
-		pressure_watch_close(watch);
+		source_close(source);
 	return r;
 }
 
@@ -37,52 +36,65 @@ int pressure_watch_open(struct pressure_watch *watch, const struct pressure_sour
  * Closing takes descriptors out of the epoll set: no epoll_ctl(), which would reach a parent's set
  * after a fork.
  */
-void pressure_watch_close(struct pressure_watch *watch)
+void source_close(struct open_source *source)
 {
-	for (unsigned i = 0; i < watch->fd_count; i++)
-		close(watch->fds[i]);
-	watch->fd_count = 0;
-	watch->source = NULL;
+	for (unsigned i = 0; i < source->fd_count; i++)
+		close(source->fds[i]);
+	source->fd_count = 0;
+	source->kind = NULL;
 }
 
-int pressure_keep(struct pressure_watch *watch, int fd)
+int source_keep(struct open_source *source, int fd)
 {
 	if (fd < 0)
 		return -errno;
-	if (watch->fd_count == PRESSURE_FDS) {
+	if (source->fd_count == PRESSURE_FDS) {
 		close(fd);
 		return -ENOSPC;
 	}
-	watch->fds[watch->fd_count++] = fd;
+	source->fds[source->fd_count++] = fd;
 	return fd;
 }
 
-int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag)
+int source_open_file(struct open_source *source, const char *directory, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return source_keep(source, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+int source_add(struct open_source *source, int fd, uint32_t events, uint32_t tag)
 {
 	struct epoll_event event = {
-		.events = events, .data = {.u64 = ((uint64_t)watch->id << 32) | tag}};
+		.events = events, .data = {.u64 = ((uint64_t)source->id << 32) | tag}};
 
-	return epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+	return epoll_ctl(source->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns)
+int source_is_gone(int r)
 {
-	if (level > watch->level || now_ns >= watch->level_ends_ns)
-		watch->level = level;
-	watch->level_ends_ns = now_ns + PRESSURE_EVENT_NS;
+	return r < 0 && r != -ENOMEM;
 }
 
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
-	struct pressure_observation *o)
+void source_note(struct open_source *source, uint32_t level, uint64_t now_ns)
 {
-	if (now_ns >= watch->level_ends_ns)
-		watch->level = ASHMEM_PRESSURE_NONE;
-	if (watch->level > o->stall_level)
-		o->stall_level = watch->level;
+	if (level > source->level || now_ns >= source->level_ends_ns)
+		source->level = level;
+	source->level_ends_ns = now_ns + PRESSURE_EVENT_NS;
+}
+
+int source_look_events(struct open_source *source, uint64_t now_ns, struct pressure_observation *o)
+{
+	if (now_ns >= source->level_ends_ns)
+		source->level = ASHMEM_PRESSURE_NONE;
+	if (source->level > o->stall_level)
+		o->stall_level = source->level;
 	return 0;
 }
 
-int pressure_read(int fd, char *text, size_t size)
+int source_read(int fd, char *text, size_t size)
 {
 	ssize_t got;
 
@@ -95,7 +107,7 @@ int pressure_read(int fd, char *text, size_t size)
 	return (int)got;
 }
 
-int pressure_number(const char *text, const char *key, uint64_t *value)
+int source_number(const char *text, const char *key, uint64_t *value)
 {
 	size_t length = strlen(key);
 

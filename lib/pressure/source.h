@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sources of memory pressure: how each is opened, what wakes the program up, and what it says when
- * asked.
+ * Sources of memory pressure: how each kind is opened, which events wake the program up, and what a
+ * look at it finds.
  *
- * A watch is one source in use. Its descriptors are close-on-exec and in the epoll set of the
- * handle it belongs to. No function here blocks. Nothing is locked: one thread at a time uses a
- * watch. Errors are negative errno values.
+ * The descriptors of an open source are close-on-exec and in the epoll set of the handle that it
+ * belongs to. No function here blocks or takes a lock: one thread at a time uses an open source,
+ * but see `reports_free_bytes`. Errors are negative errno values.
  */
 #ifndef ASHMEM_LIB_PRESSURE_SOURCE_H
 #define ASHMEM_LIB_PRESSURE_SOURCE_H
@@ -16,32 +16,32 @@
 
 #include "pressure/policy.h"
 
-#define PRESSURE_FDS 96   /* descriptors that one watch can hold */
-#define PRESSURE_GROUPS 8 /* nested cgroups with limits that one watch looks at */
+#define PRESSURE_FDS 96   /* descriptors of one source */
+#define PRESSURE_GROUPS 8 /* nested cgroups that one source looks at */
 #define PRESSURE_MS ((uint64_t)1000000)
-/* how long an event without a level of its own counts */
+/* How long an event without a level of its own counts. */
 #define PRESSURE_EVENT_NS (100 * PRESSURE_MS)
-/* how often free bytes are looked at where the limit is near */
+/* How often free bytes are looked at where the limit is near. */
 #define PRESSURE_POLL_NS (100 * PRESSURE_MS)
 #define PRESSURE_WINDOW_NS (2000 * PRESSURE_MS)
 
 /* The tests' seam: where /proc is, and what time it is. */
-extern const char *pressure_proc;
-extern uint64_t (*pressure_clock)(void);
+extern const char *source_proc;
+extern uint64_t (*source_clock)(void);
 
-struct pressure_source;
+struct source_kind;
 
-/* One cgroup with a limit. Descriptors belong to the watch; -1: there is no such file. */
+/* One cgroup with a limit. Descriptors belong to the source; -1: there is no such file. */
 struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
-	/* the kernel tells when the usage comes near this one; 0: it does not */
-	uint64_t told_limit;
+	/* The kernel sends an event when the usage comes near this one; 0: it does not. */
+	uint64_t notified_limit;
 };
 
-struct pressure_watch {
-	const struct pressure_source *source; /* NULL: none */
+struct open_source {
+	const struct source_kind *kind; /* NULL: not open */
 	const struct pressure_settings *settings;
 	uint32_t id; /* upper half of what comes with its events; the lower is their tag */
 	int epoll_fd;
@@ -49,7 +49,7 @@ struct pressure_watch {
 	unsigned fd_count;
 	uint32_t idle_poll_ms; /* look so often without an event; 0: events suffice */
 
-	uint32_t level;         /* what the last event or measurement said */
+	uint32_t level;         /* by the last event or measurement */
 	uint64_t level_ends_ns; /* events: until when that counts */
 
 	uint64_t own_bytes; /* FIFO: written by us and not read back yet */
@@ -66,64 +66,72 @@ struct pressure_watch {
 	int is_version_1;
 };
 
-struct pressure_source {
+struct source_kind {
 	const char *name;
 	/*
-	 * Open it. On failure `*why` can say more than the errno; whatever was opened is closed by
-	 * the caller.
+	 * Open it. On failure `*why` can say more than the errno, and the caller closes what was
+	 * opened.
 	 */
-	int (*open)(struct pressure_watch *watch, const char **why);
+	int (*open)(struct open_source *source, const char **why);
 	/*
-	 * Read what an event brought. `tag` is what pressure_add() was told. Fails if the source is
-	 * gone.
+	 * Read what an event brought. `tag` is the one given to source_add(). Fails if the source
+	 * is gone.
 	 */
-	int (*event)(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns);
+	int (*event)(struct open_source *source, uint32_t tag, uint32_t events, uint64_t now_ns);
 	/* Fill in stall level or headroom. Fails if the source is gone. */
-	int (*look)(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o);
+	int (*look)(struct open_source *source, uint64_t now_ns, struct pressure_observation *o);
+	/*
+	 * It fills in headroom. Its `event` and `look` change nothing in the source, so that one
+	 * thread can take events while another looks.
+	 */
+	int reports_free_bytes;
 };
 
+/*
+ * Whether a result says that the source is gone, and not that the kernel is short of memory, which
+ * is when it is needed.
+ */
+int source_is_gone(int r);
+
 /* In the order in which "auto" tries them. */
-extern const struct pressure_source pressure_service, pressure_cgroup_psi, pressure_system_psi,
-	pressure_cgroup_event, pressure_headroom, pressure_available, pressure_off;
+extern const struct source_kind source_service, source_cgroup_psi, source_system_psi,
+	source_cgroup_event, source_headroom, source_available, source_off;
 
 /*
- * Open a source into `watch`, closing all on failure. The settings say what is near a limit, and
- * outlive the watch.
+ * Open a source into `source`, closing all on failure. The settings say what is near a limit, and
+ * outlive the source.
  */
-int pressure_watch_open(struct pressure_watch *watch, const struct pressure_source *source,
+int source_open(struct open_source *source, const struct source_kind *kind,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why);
-void pressure_watch_close(struct pressure_watch *watch);
+void source_close(struct open_source *source);
 
-/* Give a descriptor to the watch, to be closed with it. -ENOSPC closes it at once. */
-int pressure_keep(struct pressure_watch *watch, int fd);
+/* Give a descriptor to the source, to be closed with it. -ENOSPC closes it at once. */
+int source_keep(struct open_source *source, int fd);
 
 /* Have a kept descriptor wake the program up. */
-int pressure_add(struct pressure_watch *watch, int fd, uint32_t events, uint32_t tag);
+int source_add(struct open_source *source, int fd, uint32_t events, uint32_t tag);
 
-/* An event with a level happened. */
-void pressure_note(struct pressure_watch *watch, uint32_t level, uint64_t now_ns);
+/* An event with a level has happened. */
+void source_note(struct open_source *source, uint32_t level, uint64_t now_ns);
 
 /* `look` for sources that have events only. */
-int pressure_look_events(struct pressure_watch *watch, uint64_t now_ns,
-	struct pressure_observation *o);
+int source_look_events(struct open_source *source, uint64_t now_ns, struct pressure_observation *o);
 
 /*
  * Stall times of a file: the kernel wakes us up where it accepts a trigger, else they are looked at
  * now and then.
  */
 /* measure from now on; kept already */
-int pressure_psi_start(struct pressure_watch *watch, int fd);
-int pressure_psi_open(struct pressure_watch *watch, const char *path);
-int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events,
-	uint64_t now_ns);
-int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns,
-	struct pressure_observation *o);
+int source_psi_start(struct open_source *source, int fd);
+int source_psi_open(struct open_source *source, const char *path);
+int source_psi_event(struct open_source *source, uint32_t tag, uint32_t events, uint64_t now_ns);
+int source_psi_look(struct open_source *source, uint64_t now_ns, struct pressure_observation *o);
 
-/* The number behind `key` in text of lines or words, or -EBADMSG. */
-int pressure_number(const char *text, const char *key, uint64_t *value);
+/* The number after `key` in text of lines or words, or -EBADMSG. */
+int source_number(const char *text, const char *key, uint64_t *value);
 
 /* Read a file from its beginning as text. */
-int pressure_read(int fd, char *text, size_t size);
+int source_read(int fd, char *text, size_t size);
 
 /* Where the process's cgroup is. */
 struct pressure_cgroup {
@@ -133,25 +141,27 @@ struct pressure_cgroup {
 };
 
 /* Version 1 (memory controller) or 2. -ENOENT: the process is in none, or it is not mounted. */
-int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
+int source_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
 
 /*
- * Whether a cgroup of version 1 limits the process: then nothing else knows how near the limit is.
+ * Whether a cgroup of version 1 limits the process: then no other kind knows how near the limit is.
  */
-int pressure_limited_by_version_1(void);
+int source_headroom_limited_by_v1(void);
 
-/* Have an eventfd written by the kernel: cgroup v1, cgroup.event_control. Answers with the
- * eventfd, kept and added; it is its own tag. */
-int pressure_event_control(struct pressure_watch *watch, const char *directory, int file_fd,
+/*
+ * Have the kernel write an eventfd: cgroup version 1, cgroup.event_control. Returns the eventfd,
+ * kept and added; it is its own tag.
+ */
+int source_cgroup_event_control(struct open_source *source, const char *directory, int file_fd,
 	const char *argument);
 
 /* directory/name, opened and kept, or a negative errno. */
-int pressure_open_in(struct pressure_watch *watch, const char *directory, const char *name);
+int source_open_file(struct open_source *source, const char *directory, const char *name);
 
 /*
  * The bytes of base64 text, with or without padding; -EBADMSG if it is none, -E2BIG if they do not
  * fit.
  */
-int64_t pressure_base64(const char *text, unsigned char *bytes, size_t size);
+int64_t source_service_base64(const char *text, unsigned char *bytes, size_t size);
 
 #endif /* ASHMEM_LIB_PRESSURE_SOURCE_H */

@@ -31,7 +31,7 @@ static int has_word(const char *list, const char *word)
 }
 
 /*
- * The part of a line of /proc/self/cgroup behind the second colon, if it is of the hierarchy:
+ * The part of a line of /proc/self/cgroup after the second colon, if it is of the hierarchy:
  * "ID:CONTROLLERS:PATH".
  */
 static char *path_of_line(char *line, int is_version_1)
@@ -112,7 +112,7 @@ static int find_path(int is_version_1, char *path, size_t size)
 	size_t line_size = 0;
 	FILE *file;
 
-	snprintf(name, sizeof(name), "%s/self/cgroup", pressure_proc);
+	snprintf(name, sizeof(name), "%s/self/cgroup", source_proc);
 	file = fopen(name, "re");
 	if (!file)
 		return -errno;
@@ -125,7 +125,7 @@ static int find_path(int is_version_1, char *path, size_t size)
 	return found ? 0 : -ENOENT;
 }
 
-int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
+int source_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
 {
 	char name[PATH_MAX], path[PATH_MAX] = "", *line = NULL, *root, *mount;
 	size_t line_size = 0;
@@ -134,7 +134,7 @@ int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
 
 	if (r < 0)
 		return r;
-	snprintf(name, sizeof(name), "%s/self/mountinfo", pressure_proc);
+	snprintf(name, sizeof(name), "%s/self/mountinfo", source_proc);
 	file = fopen(name, "re");
 	if (!file)
 		return -errno;
@@ -153,18 +153,9 @@ int pressure_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1)
 	return r;
 }
 
-int pressure_open_in(struct pressure_watch *watch, const char *directory, const char *name)
-{
-	char path[PATH_MAX];
-
-	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return pressure_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-}
-
 /* -- events of version 1 -- */
 
-int pressure_event_control(struct pressure_watch *watch, const char *directory, int file_fd,
+int source_cgroup_event_control(struct open_source *source, const char *directory, int file_fd,
 	const char *argument)
 {
 	char path[PATH_MAX], line[80];
@@ -172,7 +163,7 @@ int pressure_event_control(struct pressure_watch *watch, const char *directory, 
 
 	if (snprintf(path, sizeof(path), "%s/cgroup.event_control", directory) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
-	event_fd = pressure_keep(watch, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	event_fd = source_keep(source, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (event_fd < 0)
 		return event_fd;
 	control = open(path, O_WRONLY | O_CLOEXEC);
@@ -183,41 +174,43 @@ int pressure_event_control(struct pressure_watch *watch, const char *directory, 
 		r = errno == EAGAIN ? -EIO : -errno;
 	close(control);
 	if (r == 0)
-		r = pressure_add(watch, event_fd, EPOLLIN, (uint32_t)event_fd);
+		r = source_add(source, event_fd, EPOLLIN, (uint32_t)event_fd);
 	return r < 0 ? r : event_fd;
 }
 
-static int open_cgroup_event(struct pressure_watch *watch, const char **why)
+static int open_cgroup_event(struct open_source *source, const char **why)
 {
 	static const char *const names[] = {"low", "medium", "critical"};
 	struct pressure_cgroup cgroup;
-	int r = pressure_cgroup_find(&cgroup, 1), file_fd;
+	int r = source_cgroup_find(&cgroup, 1), file_fd;
 
 	if (r < 0) {
 		*why = "no memory controller of cgroup version 1 is mounted for this process";
 		return r;
 	}
-	file_fd = pressure_open_in(watch, cgroup.path, "memory.pressure_level");
+	file_fd = source_open_file(source, cgroup.path, "memory.pressure_level");
 	for (int i = 0; i < 3 && file_fd >= 0 && r >= 0; i++)
-		r = watch->level_fd[i] =
-			pressure_event_control(watch, cgroup.path, file_fd, names[i]);
+		r = source->level_fd[i] =
+			source_cgroup_event_control(source, cgroup.path, file_fd, names[i]);
 	return file_fd < 0 ? file_fd : r < 0 ? r : 0;
 }
 
-static int cgroup_event(struct pressure_watch *watch, uint32_t fd, uint32_t events, uint64_t now_ns)
+static int cgroup_event(struct open_source *source, uint32_t fd, uint32_t events, uint64_t now_ns)
 {
 	uint64_t count;
 	char text[32];
 
 	(void)events;
 	/* The kernel writes when the cgroup is removed, too. */
-	if (pressure_read(watch->fds[0], text, sizeof(text)) == -ENODEV)
+	if (source_read(source->fds[0], text, sizeof(text)) == -ENODEV)
 		return -ENODEV;
 	for (uint32_t i = 0; i < 3; i++)
-		if (watch->level_fd[i] == (int)fd && read((int)fd, &count, sizeof(count)) > 0)
-			pressure_note(watch, (uint32_t)ASHMEM_PRESSURE_SOME + i, now_ns);
+		if (source->level_fd[i] == (int)fd && read((int)fd, &count, sizeof(count)) > 0)
+			source_note(source, (uint32_t)ASHMEM_PRESSURE_SOME + i, now_ns);
 	return 0;
 }
 
-const struct pressure_source pressure_cgroup_event = {
-	"cgroup-event", open_cgroup_event, cgroup_event, pressure_look_events};
+const struct source_kind source_cgroup_event = {.name = "cgroup-event",
+	.open = open_cgroup_event,
+	.event = cgroup_event,
+	.look = source_look_events};

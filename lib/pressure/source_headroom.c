@@ -3,7 +3,7 @@
  * How much memory is left: until the limits of the cgroup and of those around it, or in the system
  * (MemAvailable).
  *
- * This is what tells in time. Unpinned pages are shared memory: without swap space the kernel
+ * Free bytes show pressure in time. Unpinned pages are shared memory: without swap space the kernel
  * cannot reclaim them, so it hardly stalls before it kills. A cgroup's usage includes file pages,
  * which the kernel can drop and which therefore do not count here; asking for them costs more than
  * asking for the usage, so they are asked for when it matters.
@@ -20,14 +20,14 @@
 
 #include "pressure/source.h"
 
-#define IDLE_POLL_MS 1000 /* at the least, for limits that change */
+#define IDLE_POLL_MS 1000 /* at least, for limits that change */
 #define UNLIMITED ((uint64_t)1 << 62)
 
 /* A number in a file of its own; "max" is no limit. */
 static int read_bytes(int fd, uint64_t *bytes)
 {
 	char text[64];
-	int r = pressure_read(fd, text, sizeof(text));
+	int r = source_read(fd, text, sizeof(text));
 
 	if (r < 0)
 		return r;
@@ -59,23 +59,23 @@ static int read_limit(const struct pressure_group *group, uint64_t *limit)
 	return 0;
 }
 
-/* File pages in a cgroup and below it; 0 if that cannot be told. */
-static uint64_t file_bytes(const struct pressure_watch *watch, const struct pressure_group *group)
+/* File pages in a cgroup and below it; 0 if they are not known. */
+static uint64_t file_bytes(const struct open_source *source, const struct pressure_group *group)
 {
 	char text[8192];
 	uint64_t inactive = 0, active = 0;
 
-	if (group->stat_fd < 0 || pressure_read(group->stat_fd, text, sizeof(text)) < 0)
+	if (group->stat_fd < 0 || source_read(group->stat_fd, text, sizeof(text)) < 0)
 		return 0;
-	if (pressure_number(text, watch->is_version_1 ? "total_inactive_file " : "inactive_file ",
+	if (source_number(text, source->is_version_1 ? "total_inactive_file " : "inactive_file ",
 		    &inactive) < 0 ||
-		pressure_number(text, watch->is_version_1 ? "total_active_file " : "active_file ",
+		source_number(text, source->is_version_1 ? "total_active_file " : "active_file ",
 			&active) < 0)
 		return 0;
 	return inactive + active;
 }
 
-static int look_at_group(const struct pressure_watch *watch, const struct pressure_group *group,
+static int look_at_group(const struct open_source *source, const struct pressure_group *group,
 	struct pressure_observation *o)
 {
 	uint64_t usage, limit, free_bytes, reserve;
@@ -85,15 +85,16 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 		r = read_bytes(group->usage_fd, &usage);
 	if (r < 0 || limit >= UNLIMITED)
 		return r;
-	if (limit != group->told_limit) /* set or changed since: the thresholds are of another */
+	if (limit !=
+		group->notified_limit) /* set or changed since: the thresholds are of another */
 		o->must_poll = 1;
 	free_bytes = usage < limit ? limit - usage : 0;
-	reserve = pressure_reserve(watch->settings, limit, 1);
-	if (free_bytes < pressure_relief(reserve, ASHMEM_PRESSURE_SOME)) {
-		uint64_t file = file_bytes(watch, group);
+	reserve = policy_reserve(source->settings, limit, 1);
+	if (free_bytes < policy_level_ends(reserve, ASHMEM_PRESSURE_SOME)) {
+		uint64_t file = file_bytes(source, group);
 		usage -= file < usage ? file : usage;
 		/*
-		 * File pages keep the usage beyond the thresholds: no event tells when others take
+		 * File pages keep the usage beyond the thresholds: no event comes when others take
 		 * their place.
 		 */
 		if (file > 0)
@@ -104,7 +105,7 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	if (o->headroom_known &&
 		(int64_t)(free_bytes - reserve) >=
 			(int64_t)(o->free_bytes -
-				pressure_reserve(watch->settings, o->limit_bytes, 1)))
+				policy_reserve(source->settings, o->limit_bytes, 1)))
 		return 0;
 	o->headroom_known = 1;
 	o->free_bytes = free_bytes;
@@ -112,12 +113,12 @@ static int look_at_group(const struct pressure_watch *watch, const struct pressu
 	return 0;
 }
 
-static int headroom_look(struct pressure_watch *watch, uint64_t now_ns,
+static int headroom_look(struct open_source *source, uint64_t now_ns,
 	struct pressure_observation *o)
 {
 	(void)now_ns;
-	for (unsigned i = 0; i < watch->group_count; i++) {
-		int r = look_at_group(watch, &watch->groups[i], o);
+	for (unsigned i = 0; i < source->group_count; i++) {
+		int r = look_at_group(source, &source->groups[i], o);
 		if (r < 0)
 			return r;
 	}
@@ -125,23 +126,23 @@ static int headroom_look(struct pressure_watch *watch, uint64_t now_ns,
 }
 
 /*
- * Have the kernel tell when levels begin, calm and wary. 0 or a negative errno: then the timer must
- * do.
+ * Have the kernel send events when levels begin, calm and wary. After a negative errno only the
+ * timer makes us look.
  */
-static int set_thresholds(struct pressure_watch *watch, const char *directory, int usage_fd,
+static int set_thresholds(struct open_source *source, const char *directory, int usage_fd,
 	uint64_t limit)
 {
-	int states = watch->settings->reserve_percent ? 1 : 2;
+	int states = source->settings->reserve_percent ? 1 : 2;
 	char bytes[32];
 
-	if (watch->epoll_fd < 0) /* only to be looked at */
+	if (source->epoll_fd < 0) /* only to be looked at */
 		return 0;
 	for (int i = 0; i < states * (PRESSURE_LEVELS - 1); i++) {
-		uint64_t reserve = pressure_reserve(watch->settings, limit, i % states);
+		uint64_t reserve = policy_reserve(source->settings, limit, i % states);
 		uint64_t threshold =
-			pressure_threshold(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
+			policy_level_begins(reserve, ASHMEM_PRESSURE_SOME + (uint32_t)(i / states));
 		snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)(limit - threshold));
-		int fd = pressure_event_control(watch, directory, usage_fd, bytes);
+		int fd = source_cgroup_event_control(source, directory, usage_fd, bytes);
 		if (fd < 0)
 			return fd;
 	}
@@ -149,60 +150,60 @@ static int set_thresholds(struct pressure_watch *watch, const char *directory, i
 }
 
 /*
- * Version 2 tells when a limit is hit: too late for memory.max, in time for memory.high, which
- * slows down first.
+ * Version 2 sends an event when a limit is hit: too late for memory.max, in time for memory.high,
+ * which slows down first.
  */
-static void set_events(struct pressure_watch *watch, const char *directory)
+static void set_events(struct open_source *source, const char *directory)
 {
-	int fd = watch->epoll_fd < 0 ? -1 : pressure_open_in(watch, directory, "memory.events");
+	int fd = source->epoll_fd < 0 ? -1 : source_open_file(source, directory, "memory.events");
 
 	if (fd >= 0) /* where it cannot be, polling does */
-		pressure_add(watch, fd, EPOLLPRI, (uint32_t)fd);
+		source_add(source, fd, EPOLLPRI, (uint32_t)fd);
 }
 
-static int add_group(struct pressure_watch *watch, const char *directory)
+static int add_group(struct open_source *source, const char *directory)
 {
-	struct pressure_group *group = &watch->groups[watch->group_count];
-	int v1 = watch->is_version_1;
+	struct pressure_group *group = &source->groups[source->group_count];
+	int v1 = source->is_version_1;
 	uint64_t limit;
 	int r;
 
-	if (watch->group_count == PRESSURE_GROUPS)
+	if (source->group_count == PRESSURE_GROUPS)
 		return 0;
-	group->told_limit = 0;
+	group->notified_limit = 0;
 	/* Kept for a group without a limit as well, so that a limit that comes later is seen. */
 	group->limit_fd[0] =
-		pressure_open_in(watch, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
-	group->limit_fd[1] = v1 ? -1 : pressure_open_in(watch, directory, "memory.high");
+		source_open_file(source, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
+	group->limit_fd[1] = v1 ? -1 : source_open_file(source, directory, "memory.high");
 	if (group->limit_fd[0] < 0) /* the root of version 2, or no memory controller */
 		return group->limit_fd[0];
-	group->usage_fd =
-		pressure_open_in(watch, directory, v1 ? "memory.usage_in_bytes" : "memory.current");
+	group->usage_fd = source_open_file(source, directory,
+		v1 ? "memory.usage_in_bytes" : "memory.current");
 	if (group->usage_fd < 0)
 		return group->usage_fd;
-	group->stat_fd = pressure_open_in(watch, directory, "memory.stat");
+	group->stat_fd = source_open_file(source, directory, "memory.stat");
 	r = read_limit(group, &limit);
 	if (r < 0)
 		return r;
-	watch->group_count++;
+	source->group_count++;
 	if (limit >= UNLIMITED)
 		return 0;
 	if (!v1)
-		set_events(watch, directory);
-	else if (set_thresholds(watch, directory, group->usage_fd, limit) == 0)
-		group->told_limit = limit;
+		set_events(source, directory);
+	else if (set_thresholds(source, directory, group->usage_fd, limit) == 0)
+		group->notified_limit = limit;
 	return 1;
 }
 
 /* The cgroup and those around it; 1 if any has a limit. */
-static int add_groups(struct pressure_watch *watch, struct pressure_cgroup *cgroup)
+static int add_groups(struct open_source *source, struct pressure_cgroup *cgroup)
 {
 	int limited = 0, r = 0;
 
-	watch->is_version_1 = cgroup->is_version_1;
-	watch->group_count = 0;
+	source->is_version_1 = cgroup->is_version_1;
+	source->group_count = 0;
 	for (;;) {
-		int got = add_group(watch, cgroup->path);
+		int got = add_group(source, cgroup->path);
 		if (got > 0)
 			limited = 1;
 		else if (got < 0 && got != -ENOENT && r == 0)
@@ -215,23 +216,23 @@ static int add_groups(struct pressure_watch *watch, struct pressure_cgroup *cgro
 	return limited ? 1 : r;
 }
 
-static int open_headroom(struct pressure_watch *watch, const char **why)
+static int open_headroom(struct open_source *source, const char **why)
 {
 	struct pressure_cgroup cgroup;
-	int r = pressure_cgroup_find(&cgroup, 1), other;
+	int r = source_cgroup_find(&cgroup, 1), other;
 
-	watch->idle_poll_ms = IDLE_POLL_MS;
+	source->idle_poll_ms = IDLE_POLL_MS;
 	if (r == 0)
-		r = add_groups(watch, &cgroup);
+		r = add_groups(source, &cgroup);
 	if (r > 0)
 		return 0;
 	/*
 	 * One version or the other has the memory controller. What was opened is closed with the
-	 * watch.
+	 * source.
 	 */
-	other = pressure_cgroup_find(&cgroup, 0);
+	other = source_cgroup_find(&cgroup, 0);
 	if (other == 0)
-		other = add_groups(watch, &cgroup);
+		other = add_groups(source, &cgroup);
 	if (other > 0)
 		return 0;
 	if (r == 0 || other == 0 || (r == -ENOENT && other == -ENOENT)) {
@@ -241,49 +242,51 @@ static int open_headroom(struct pressure_watch *watch, const char **why)
 	return r != -ENOENT ? r : other;
 }
 
-static int headroom_event(struct pressure_watch *watch, uint32_t fd, uint32_t events,
-	uint64_t now_ns)
+static int headroom_event(struct open_source *source, uint32_t fd, uint32_t events, uint64_t now_ns)
 {
 	uint64_t count;
 	char text[512];
 
-	(void)watch, (void)now_ns;
+	(void)source, (void)now_ns;
 	/* Waking up was its purpose; the usage is looked at in any case. */
 	if (events & EPOLLPRI) { /* memory.events: silent until it changes after this */
-		int r = pressure_read((int)fd, text, sizeof(text));
+		int r = source_read((int)fd, text, sizeof(text));
 		return r < 0 ? r : 0;
 	}
 	return read((int)fd, &count, sizeof(count)) < 0 && errno != EAGAIN ? -errno : 0;
 }
 
-const struct pressure_source pressure_headroom = {
-	"headroom", open_headroom, headroom_event, headroom_look};
+const struct source_kind source_headroom = {.name = "headroom",
+	.open = open_headroom,
+	.event = headroom_event,
+	.look = headroom_look,
+	.reports_free_bytes = 1};
 
-int pressure_limited_by_version_1(void)
+int source_headroom_limited_by_v1(void)
 {
 	struct pressure_cgroup cgroup;
 	static const struct pressure_settings none;
-	struct pressure_watch watch = {.epoll_fd = -1, .settings = &none};
-	int limited = pressure_cgroup_find(&cgroup, 1) == 0 && add_groups(&watch, &cgroup) > 0;
+	struct open_source source = {.epoll_fd = -1, .settings = &none};
+	int limited = source_cgroup_find(&cgroup, 1) == 0 && add_groups(&source, &cgroup) > 0;
 
-	pressure_watch_close(&watch);
+	source_close(&source);
 	return limited;
 }
 
 /* -- the whole system -- */
 
-static int available_look(struct pressure_watch *watch, uint64_t now_ns,
+static int available_look(struct open_source *source, uint64_t now_ns,
 	struct pressure_observation *o)
 {
 	char text[1024]; /* both are among the first lines */
 	uint64_t total_kib, free_kib;
-	int r = pressure_read(watch->fds[0], text, sizeof(text));
+	int r = source_read(source->fds[0], text, sizeof(text));
 
 	(void)now_ns;
 	if (r < 0)
 		return r;
-	if (pressure_number(text, "MemTotal:", &total_kib) < 0 ||
-		pressure_number(text, "MemAvailable:", &free_kib) < 0)
+	if (source_number(text, "MemTotal:", &total_kib) < 0 ||
+		source_number(text, "MemAvailable:", &free_kib) < 0)
 		return -EBADMSG;
 	if (total_kib > UINT64_MAX / 1024 || free_kib > UINT64_MAX / 1024)
 		return -EBADMSG;
@@ -294,15 +297,18 @@ static int available_look(struct pressure_watch *watch, uint64_t now_ns,
 	return 0;
 }
 
-static int open_available(struct pressure_watch *watch, const char **why)
+static int open_available(struct open_source *source, const char **why)
 {
 	struct pressure_observation unused = {.now_ns = 0};
-	int fd = pressure_open_in(watch, pressure_proc, "meminfo");
+	int fd = source_open_file(source, source_proc, "meminfo");
 
 	(void)why;
-	watch->idle_poll_ms = IDLE_POLL_MS;
-	return fd < 0 ? fd : available_look(watch, 0, &unused);
+	source->idle_poll_ms = IDLE_POLL_MS;
+	return fd < 0 ? fd : available_look(source, 0, &unused);
 }
 
-const struct pressure_source pressure_available = {
-	"available", open_available, headroom_event, available_look};
+const struct source_kind source_available = {.name = "available",
+	.open = open_available,
+	.event = headroom_event,
+	.look = available_look,
+	.reports_free_bytes = 1};

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pressure stall information: the time that tasks waited for memory (Linux 4.20; documentation: the
- * kernel's Documentation/accounting/psi.rst). Since 5.2 the kernel can tell when that exceeds a
- * threshold; without privilege the window must be a multiple of two seconds (6.4). It tells the
- * edge only, once a window. So for one window after it the stall time is measured at each look,
- * which says how bad it is and when it ends. Where the kernel accepts no trigger, or the file
- * cannot be written, the time is measured always, now and then.
+ * kernel's Documentation/accounting/psi.rst). Since 5.2 the kernel can send an event when it
+ * exceeds a threshold; without privilege the window must be a multiple of two seconds (6.4). It
+ * sends the edge only, once a window. So for one window after it the stall time is measured at each
+ * look, which shows how bad it is and when it ends. Where the kernel accepts no trigger, or the
+ * file cannot be written, the time is measured always, now and then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,53 +26,53 @@ static const char trigger[] = "some 100000 2000000";
 #define SOME_PERCENT 5
 #define HIGH_PERCENT 20
 #define CRITICAL_PERCENT 40
-#define SAMPLE_NS (10 * PRESSURE_MS) /* shorter times say nothing */
+#define SAMPLE_NS (10 * PRESSURE_MS) /* shorter times mean nothing */
 #define IDLE_POLL_MS 500
 
-static int read_total(struct pressure_watch *watch, uint64_t *total_us)
+static int read_total(struct open_source *source, uint64_t *total_us)
 {
 	char text[512];
-	int r = pressure_read(watch->psi_fd, text, sizeof(text));
+	int r = source_read(source->psi_fd, text, sizeof(text));
 
-	return r < 0 ? r : pressure_number(text, "total=", total_us); /* the first is of "some" */
+	return r < 0 ? r : source_number(text, "total=", total_us); /* the first is of "some" */
 }
 
-/* 1 if the kernel will tell, 0 if it cannot, or a negative errno. */
-static int set_trigger(struct pressure_watch *watch)
+/* 1 if the kernel sends events, 0 if it cannot, or a negative errno. */
+static int set_trigger(struct open_source *source)
 {
 	int r;
 
 	/* With its terminating NUL, as the kernel documents it. */
-	if (write(watch->psi_fd, trigger, sizeof(trigger)) < 0)
+	if (write(source->psi_fd, trigger, sizeof(trigger)) < 0)
 		return 0;
-	r = pressure_add(watch, watch->psi_fd, EPOLLPRI, 0);
+	r = source_add(source, source->psi_fd, EPOLLPRI, 0);
 	return r == -EPERM ? 0 : r < 0 ? r : 1;
 }
 
-int pressure_psi_start(struct pressure_watch *watch, int fd)
+int source_psi_start(struct open_source *source, int fd)
 {
-	watch->psi_fd = fd;
-	watch->total_at_ns = pressure_clock();
-	return read_total(watch, &watch->total_us);
+	source->psi_fd = fd;
+	source->total_at_ns = source_clock();
+	return read_total(source, &source->total_us);
 }
 
-int pressure_psi_open(struct pressure_watch *watch, const char *path)
+int source_psi_open(struct open_source *source, const char *path)
 {
 	int r, fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	int writable = fd >= 0;
 
 	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
 		fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	fd = pressure_keep(watch, fd);
+	fd = source_keep(source, fd);
 	if (fd < 0)
 		return fd;
-	r = pressure_psi_start(watch, fd);
+	r = source_psi_start(source, fd);
 	if (r == 0 && writable)
-		r = set_trigger(watch);
+		r = set_trigger(source);
 	if (r < 0)
 		return r;
-	watch->psi_triggers = r;
-	watch->idle_poll_ms = r ? 0 : IDLE_POLL_MS;
+	source->psi_triggers = r;
+	source->idle_poll_ms = r ? 0 : IDLE_POLL_MS;
 	return 0;
 }
 
@@ -93,75 +93,75 @@ static uint32_t level_of_share(uint64_t stalled_us, uint64_t elapsed_ns)
 }
 
 /* The threshold was exceeded: measure for one window. */
-static void begin_window(struct pressure_watch *watch, uint64_t now_ns)
+static void begin_window(struct open_source *source, uint64_t now_ns)
 {
-	watch->level = ASHMEM_PRESSURE_SOME;
-	watch->window_ends_ns = now_ns + PRESSURE_WINDOW_NS;
+	source->level = ASHMEM_PRESSURE_SOME;
+	source->window_ends_ns = now_ns + PRESSURE_WINDOW_NS;
 }
 
-int pressure_psi_event(struct pressure_watch *watch, uint32_t tag, uint32_t events, uint64_t now_ns)
+int source_psi_event(struct open_source *source, uint32_t tag, uint32_t events, uint64_t now_ns)
 {
 	(void)tag;
 	if (events & EPOLLERR) /* the cgroup is gone */
 		return -ENODEV;
 	if (events & EPOLLPRI) {
-		begin_window(watch, now_ns);
-		watch->total_at_ns = now_ns;
-		return read_total(watch, &watch->total_us);
+		begin_window(source, now_ns);
+		source->total_at_ns = now_ns;
+		return read_total(source, &source->total_us);
 	}
 	return 0;
 }
 
 /*
- * The kernel tells an edge once, to whoever asks first. If the program waits for our epoll set in a
+ * The kernel gives an edge once, to the first poll. If the program waits for our epoll set in a
  * poll or epoll of its own, that asks, and our epoll_wait() finds nothing. So the time counts,
  * outside of windows too.
  */
-static int look_for_missed_edge(struct pressure_watch *watch, uint64_t now_ns)
+static int look_for_missed_edge(struct open_source *source, uint64_t now_ns)
 {
 	uint64_t total_us;
-	int r = read_total(watch, &total_us);
+	int r = read_total(source, &total_us);
 
 	if (r < 0)
 		return r;
-	watch->level = ASHMEM_PRESSURE_NONE;
-	if (total_us > watch->total_us && total_us - watch->total_us >= TRIGGER_US)
-		begin_window(watch, now_ns);
-	watch->total_us = total_us;
-	watch->total_at_ns = now_ns;
+	source->level = ASHMEM_PRESSURE_NONE;
+	if (total_us > source->total_us && total_us - source->total_us >= TRIGGER_US)
+		begin_window(source, now_ns);
+	source->total_us = total_us;
+	source->total_at_ns = now_ns;
 	return 0;
 }
 
-int pressure_psi_look(struct pressure_watch *watch, uint64_t now_ns, struct pressure_observation *o)
+int source_psi_look(struct open_source *source, uint64_t now_ns, struct pressure_observation *o)
 {
 	uint64_t total_us;
 	int r;
 
-	if (watch->psi_triggers && now_ns >= watch->window_ends_ns) {
-		r = look_for_missed_edge(watch, now_ns);
+	if (source->psi_triggers && now_ns >= source->window_ends_ns) {
+		r = look_for_missed_edge(source, now_ns);
 		if (r < 0)
 			return r;
-	} else if (now_ns - watch->total_at_ns >= SAMPLE_NS) {
-		r = read_total(watch, &total_us);
+	} else if (now_ns - source->total_at_ns >= SAMPLE_NS) {
+		r = read_total(source, &total_us);
 		if (r < 0)
 			return r;
-		watch->level = total_us < watch->total_us
+		source->level = total_us < source->total_us
 			? (uint32_t)ASHMEM_PRESSURE_NONE
-			: level_of_share(total_us - watch->total_us, now_ns - watch->total_at_ns);
-		watch->total_us = total_us;
-		watch->total_at_ns = now_ns;
-		if (watch->level > ASHMEM_PRESSURE_NONE)
-			watch->window_ends_ns = now_ns + PRESSURE_WINDOW_NS;
+			: level_of_share(total_us - source->total_us, now_ns - source->total_at_ns);
+		source->total_us = total_us;
+		source->total_at_ns = now_ns;
+		if (source->level > ASHMEM_PRESSURE_NONE)
+			source->window_ends_ns = now_ns + PRESSURE_WINDOW_NS;
 	}
-	if (watch->level > o->stall_level)
-		o->stall_level = watch->level;
+	if (source->level > o->stall_level)
+		o->stall_level = source->level;
 	return 0;
 }
 
-static int open_cgroup_psi(struct pressure_watch *watch, const char **why)
+static int open_cgroup_psi(struct open_source *source, const char **why)
 {
 	struct pressure_cgroup cgroup;
-	int r = pressure_cgroup_find(&cgroup, 0);
+	int r = source_cgroup_find(&cgroup, 0);
 
 	if (r < 0) {
 		*why = "no cgroup of version 2 is mounted for this process";
@@ -170,20 +170,24 @@ static int open_cgroup_psi(struct pressure_watch *watch, const char **why)
 	if (strlen(cgroup.path) + sizeof("/memory.pressure") > sizeof(cgroup.path))
 		return -ENAMETOOLONG;
 	strcat(cgroup.path, "/memory.pressure");
-	return pressure_psi_open(watch, cgroup.path);
+	return source_psi_open(source, cgroup.path);
 }
 
-const struct pressure_source pressure_cgroup_psi = {
-	"cgroup-psi", open_cgroup_psi, pressure_psi_event, pressure_psi_look};
+const struct source_kind source_cgroup_psi = {.name = "cgroup-psi",
+	.open = open_cgroup_psi,
+	.event = source_psi_event,
+	.look = source_psi_look};
 
-static int open_system_psi(struct pressure_watch *watch, const char **why)
+static int open_system_psi(struct open_source *source, const char **why)
 {
 	char path[PATH_MAX];
 
 	(void)why;
-	snprintf(path, sizeof(path), "%s/pressure/memory", pressure_proc);
-	return pressure_psi_open(watch, path);
+	snprintf(path, sizeof(path), "%s/pressure/memory", source_proc);
+	return source_psi_open(source, path);
 }
 
-const struct pressure_source pressure_system_psi = {
-	"system-psi", open_system_psi, pressure_psi_event, pressure_psi_look};
+const struct source_kind source_system_psi = {.name = "system-psi",
+	.open = open_system_psi,
+	.event = source_psi_event,
+	.look = source_psi_look};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager's protocol: it names a file to watch in MEMORY_PRESSURE_WATCH, and in
+ * The service manager's protocol: it names a file to source in MEMORY_PRESSURE_WATCH, and in
  * MEMORY_PRESSURE_WRITE what to write into it first, as base64 (https://systemd.io/PRESSURE/). A
  * regular file is one of the kernel's PSI files and is never read; a FIFO or a stream socket is
  * read and what comes is discarded. "/dev/null" turns watching off.
@@ -32,7 +32,7 @@ static int digit_of(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-int64_t pressure_base64(const char *text, unsigned char *bytes, size_t size)
+int64_t source_service_base64(const char *text, unsigned char *bytes, size_t size)
 {
 	uint32_t bits = 0, pending = 0;
 	size_t count = 0, digits = 0, padding = 0;
@@ -98,7 +98,7 @@ static int open_path(const char *path, int writes, mode_t *mode)
 	if (S_ISSOCK(status.st_mode)) {
 		fd = connect_to(path);
 	} else if (S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode)) {
-		/* A FIFO that we can write as well never ends, whoever comes and goes. */
+		/* A FIFO that we can write as well never ends, whichever writers come and go. */
 		fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 		if (fd < 0 && (errno == EACCES || errno == EROFS) && !writes)
 			fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -111,7 +111,7 @@ static int open_path(const char *path, int writes, mode_t *mode)
 	return fd;
 }
 
-static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, const char **why)
+static int write_settings(struct open_source *source, int fd, mode_t mode, const char **why)
 {
 	unsigned char bytes[WRITE_MAX];
 	const char *text = secure_getenv("MEMORY_PRESSURE_WRITE");
@@ -120,7 +120,7 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 
 	if (!text || !*text)
 		return 0;
-	length = pressure_base64(text, bytes, sizeof(bytes));
+	length = source_service_base64(text, bytes, sizeof(bytes));
 	if (length < 0) {
 		*why = "MEMORY_PRESSURE_WRITE is not base64, or too long";
 		return (int)length;
@@ -132,8 +132,8 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 	if (written != length) {
 		*why = "what MEMORY_PRESSURE_WRITE says could not be written";
 		/*
-		 * A file of the kernel says what it does not like; what is full, or gone, cannot be
-		 * written.
+		 * The kernel's errors for its own files are kept. A FIFO or socket that is full or
+		 * closed is -EIO.
 		 */
 		return written < 0 && errno != EAGAIN && errno != ENOSPC && errno != ENOBUFS &&
 				errno != EPIPE && errno != ECONNRESET
@@ -141,25 +141,25 @@ static int write_settings(struct pressure_watch *watch, int fd, mode_t mode, con
 			: -EIO;
 	}
 	if (S_ISFIFO(mode))
-		watch->own_bytes = (uint64_t)length;
+		source->own_bytes = (uint64_t)length;
 	return 0;
 }
 
 /*
- * The file that tells events is not to be read; a descriptor of our own shows how bad it is, if it
- * may be had.
+ * The protocol forbids reading the file that has events. Where it can be opened once more, a
+ * descriptor of our own shows how bad the pressure is.
  */
-static void measure(struct pressure_watch *watch, const char *path)
+static void measure(struct open_source *source, const char *path)
 {
-	int fd = pressure_keep(watch, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	int fd = source_keep(source, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 
-	if (fd < 0 || pressure_psi_start(watch, fd) < 0)
-		watch->psi_fd = -1;
+	if (fd < 0 || source_psi_start(source, fd) < 0)
+		source->psi_fd = -1;
 	else
-		watch->psi_triggers = 1;
+		source->psi_triggers = 1;
 }
 
-static int open_service(struct pressure_watch *watch, const char **why)
+static int open_service(struct open_source *source, const char **why)
 {
 	const char *path = secure_getenv("MEMORY_PRESSURE_WATCH");
 	mode_t mode = 0;
@@ -170,7 +170,7 @@ static int open_service(struct pressure_watch *watch, const char **why)
 		return -ENODATA;
 	}
 	if (strcmp(path, "/dev/null") == 0) {
-		watch->source = &pressure_off;
+		source->kind = &source_off;
 		return 0;
 	}
 	if (path[0] != '/') {
@@ -183,13 +183,13 @@ static int open_service(struct pressure_watch *watch, const char **why)
 		*why = "MEMORY_PRESSURE_WATCH names neither a file nor a FIFO nor a socket";
 	if (fd < 0)
 		return fd;
-	r = pressure_keep(watch, fd);
+	r = source_keep(source, fd);
 	if (r >= 0)
-		r = write_settings(watch, fd, mode, why);
+		r = write_settings(source, fd, mode, why);
 	if (r >= 0)
-		r = pressure_add(watch, fd, S_ISREG(mode) ? EPOLLPRI : EPOLLIN, S_ISREG(mode));
+		r = source_add(source, fd, S_ISREG(mode) ? EPOLLPRI : EPOLLIN, S_ISREG(mode));
 	if (r >= 0 && S_ISREG(mode))
-		measure(watch, path);
+		measure(source, path);
 	if (r == -EPERM)
 		*why = "MEMORY_PRESSURE_WATCH names a file that tells no events";
 	return r;
@@ -199,55 +199,56 @@ static int open_service(struct pressure_watch *watch, const char **why)
  * Read and forget what came. Whether it was an event, and not our own writing; fails at the end of
  * a stream.
  */
-static int discard(struct pressure_watch *watch)
+static int discard(struct open_source *source)
 {
 	char bytes[WRITE_MAX];
 	int is_event = 0;
 
 	/* Bounded: a peer that never stops writing must not keep us here. */
 	for (int i = 0; i < 16; i++) {
-		ssize_t got = read(watch->fds[0], bytes, sizeof(bytes));
+		ssize_t got = read(source->fds[0], bytes, sizeof(bytes));
 		if (got == 0)
 			return -ENODEV;
 		if (got < 0)
 			return errno == EAGAIN || errno == EINTR ? is_event : -errno;
-		uint64_t own = (uint64_t)got < watch->own_bytes ? (uint64_t)got : watch->own_bytes;
-		watch->own_bytes -= own;
+		uint64_t own =
+			(uint64_t)got < source->own_bytes ? (uint64_t)got : source->own_bytes;
+		source->own_bytes -= own;
 		is_event |= (uint64_t)got > own;
 	}
 	return is_event;
 }
 
-static int service_event(struct pressure_watch *watch, uint32_t is_psi, uint32_t events,
+static int service_event(struct open_source *source, uint32_t is_psi, uint32_t events,
 	uint64_t now_ns)
 {
 	int r = 1;
 
-	if (is_psi && watch->psi_fd >= 0)
-		return pressure_psi_event(watch, is_psi, events, now_ns);
+	if (is_psi && source->psi_fd >= 0)
+		return source_psi_event(source, is_psi, events, now_ns);
 	if (is_psi && (events & EPOLLERR)) /* the cgroup is gone */
 		return -ENODEV;
 	if (!is_psi)
-		r = discard(watch);
+		r = discard(source);
 	if (r > 0)
-		pressure_note(watch, ASHMEM_PRESSURE_SOME, now_ns);
+		source_note(source, ASHMEM_PRESSURE_SOME, now_ns);
 	return r < 0 ? r : 0;
 }
 
-static int service_look(struct pressure_watch *watch, uint64_t now_ns,
-	struct pressure_observation *o)
+static int service_look(struct open_source *source, uint64_t now_ns, struct pressure_observation *o)
 {
-	return watch->psi_fd >= 0 ? pressure_psi_look(watch, now_ns, o)
-				  : pressure_look_events(watch, now_ns, o);
+	return source->psi_fd >= 0 ? source_psi_look(source, now_ns, o)
+				   : source_look_events(source, now_ns, o);
 }
 
-const struct pressure_source pressure_service = {
-	"service", open_service, service_event, service_look};
+const struct source_kind source_service = {
+	.name = "service", .open = open_service, .event = service_event, .look = service_look};
 
-static int open_off(struct pressure_watch *watch, const char **why)
+static int open_off(struct open_source *source, const char **why)
 {
-	(void)watch, (void)why;
+	(void)source, (void)why;
 	return 0;
 }
 
-const struct pressure_source pressure_off = {"off", open_off, service_event, pressure_look_events};
+const struct source_kind source_off = {
+	.name = "off", .open = open_off, .event = service_event, .look = source_look_events};

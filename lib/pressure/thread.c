@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The thread that a program can ask for: waits on the watch's descriptor and dispatches.
+ * The thread that a program can ask for: waits on the handle's descriptor and dispatches.
  *
- * `runs`, `thread` and `stop_fd` are guarded by the watch's mutex. Who stops the thread takes
- * `stop_fd` out of the watch, and closes it when the thread has ended.
+ * `runs`, `thread` and `stop_fd` are guarded by the handle's lock. The caller that stops the
+ * thread takes `stop_fd` out of the handle, and closes it when the thread has ended.
  */
 #include <errno.h>
 #include <poll.h>
@@ -19,9 +19,9 @@ static void *run(void *argument)
 	struct pollfd fds[2] = {
 		{.fd = -1, .events = POLLIN}, {.fd = p->epoll_fd, .events = POLLIN}};
 
-	pthread_mutex_lock(&p->mutex);
+	pthread_mutex_lock(&p->handle_lock);
 	fds[0].fd = p->stop_fd;
-	pthread_mutex_unlock(&p->mutex);
+	pthread_mutex_unlock(&p->handle_lock);
 	if (fds[0].fd < 0) /* stopped before it began */
 		return NULL;
 	for (;;) {
@@ -37,7 +37,7 @@ static void *run(void *argument)
 	return NULL;
 }
 
-/* With the mutex held. */
+/* With the lock held. */
 static int start(struct ashmem_pressure *p)
 {
 	sigset_t all, before;
@@ -63,13 +63,13 @@ static int start(struct ashmem_pressure *p)
 
 int ashmem_pressure_run(struct ashmem_pressure *pressure)
 {
-	int r = pressure_check(pressure);
+	int r = watch_check(pressure);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&pressure->mutex);
+	pthread_mutex_lock(&pressure->handle_lock);
 	r = start(pressure);
-	pthread_mutex_unlock(&pressure->mutex);
+	pthread_mutex_unlock(&pressure->handle_lock);
 	return r;
 }
 
@@ -77,11 +77,11 @@ int ashmem_pressure_stop(struct ashmem_pressure *pressure)
 {
 	const uint64_t one = 1;
 	pthread_t thread;
-	int runs, stop_fd, r = pressure_check(pressure);
+	int runs, stop_fd, r = watch_check(pressure);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&pressure->mutex);
+	pthread_mutex_lock(&pressure->handle_lock);
 	runs = pressure->runs;
 	thread = pressure->thread;
 	stop_fd = pressure->stop_fd;
@@ -89,7 +89,7 @@ int ashmem_pressure_stop(struct ashmem_pressure *pressure)
 		r = -EDEADLK;
 	else if (runs) /* ours now: a second caller finds none */
 		pressure->runs = 0, pressure->stop_fd = -1;
-	pthread_mutex_unlock(&pressure->mutex);
+	pthread_mutex_unlock(&pressure->handle_lock);
 	if (r < 0 || !runs)
 		return r;
 	while (write(stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)

@@ -1,72 +1,86 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A watch on memory pressure, as watch.c (dispatching, purging), choose.c and thread.c share it.
+ * A watch on memory pressure: the public handle, as the files of this room share it. watch.c opens,
+ * closes and reports; thread.c runs a thread; dispatch.c looks and purges; choose.c opens sources.
+ *
+ * A handle belongs to the process that opened it: watch_check() comes before anything else, also
+ * before its lock, which in a child a thread that is not there may have for ever.
+ *
+ * One dispatch works at a time; others do not wait for it. Purging and the subscriber run with no
+ * lock of the library held.
  */
 #ifndef ASHMEM_LIB_PRESSURE_WATCH_H
 #define ASHMEM_LIB_PRESSURE_WATCH_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <ashmem/pressure.h>
 
+#include "pressure/relief.h"
 #include "pressure/source.h"
 
-#define PRESSURE_WATCHES 2 /* the source, and what tells free bytes beside it */
+#define WATCH_SOURCES 2           /* one, and one that reports free bytes beside it */
+#define WATCH_TIMER_ID UINT32_MAX /* of the timer's events; sources have their place in `sources` */
 
 struct ashmem_pressure {
 	pid_t owner;
 	int epoll_fd;
 	int timer_fd;
-	uint32_t flags;
-	const struct pressure_source *wanted; /* NULL: auto */
-	struct pressure_settings settings;
+	const struct source_kind *wanted; /* NULL: auto */
+	struct relief *relief;
 
 	/* Of the thread that has `busy`: exchanged with acquire, given back with release. */
 	uint32_t busy;
-	struct pressure_watch watches[PRESSURE_WATCHES];
-	struct pressure_policy policy;
+	struct open_source sources[WATCH_SOURCES];
 	uint64_t timer_ns; /* what the timer is set to; 0: not at all */
 	int gone;          /* no source is left */
 	int futile;        /* the last purge freed nothing */
 
-	uint32_t level; /* atomic: the last one, for those who find it busy */
+	uint32_t level; /* atomic: the last one that was reported; a dispatch returns it if busy */
 
-	/* The mutex guards the rest, and is never held while something else is called. */
-	pthread_mutex_t mutex;
+	/* `handle_lock` guards the rest, and is never held while something else is called. */
+	pthread_mutex_t handle_lock;
 	const char *source_name;
 	char explanation[1024];
 	ashmem_pressure_fn fn;
 	void *userdata;
-	struct ashmem_pressure_status status;
+	struct ashmem_pressure_status status; /* but for what relief counts */
 	int runs;
 	int stop_fd;
 	pthread_t thread;
 };
 
 /* Whether the handle is this process's: 0, -EINVAL or -ESTALE. */
-int pressure_check(const struct ashmem_pressure *pressure);
+static inline int watch_check(const struct ashmem_pressure *pressure)
+{
+	if (!pressure)
+		return -EINVAL;
+	return pressure->owner == getpid() ? 0 : -ESTALE;
+}
+
+/* -- dispatch.c -- */
+
+/* Set the timer for the first look. */
+void dispatch_begin(struct ashmem_pressure *p);
+
+/* -- choose.c: by the thread that opens or closes the handle, or the one that has `busy` -- */
 
 /* The source of this name, or NULL. */
-const struct pressure_source *pressure_named(const char *name);
+const struct source_kind *choose_by_name(const char *name);
 
 /*
- * Open the sources that were wanted, and begin the guard. -ENODEV if "auto" finds none; no watch is
- * open then, nor after another failure.
+ * Open the sources that were wanted. -ENODEV if "auto" finds none; no source is open then, nor
+ * after another failure.
  */
-int pressure_choose(struct ashmem_pressure *p);
+int choose_sources(struct ashmem_pressure *p);
 
 /* A source is gone: close all, and choose again unless it was named. */
-int pressure_replace_sources(struct ashmem_pressure *p);
+int choose_again(struct ashmem_pressure *p);
 
-/*
- * Have ashmem_unpin() look, if it may and nobody else has it; end that, and keep what it did in the
- * status.
- */
-void pressure_begin_guard(struct ashmem_pressure *p);
-void pressure_end_guard(struct ashmem_pressure *p);
-
-struct guard_counts;
-void pressure_add_guard(struct ashmem_pressure_status *status, const struct guard_counts *counts);
+/* Close all. */
+void choose_nothing(struct ashmem_pressure *p);
 
 #endif /* ASHMEM_LIB_PRESSURE_WATCH_H */

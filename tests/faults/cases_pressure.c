@@ -77,7 +77,7 @@ static void begin(const char *wanted)
 			die("mkdir");
 	static char proc[100];
 	snprintf(proc, sizeof(proc), "%s/proc", fake_root);
-	pressure_proc = proc;
+	source_proc = proc;
 	put("proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 20000 kB\n");
 	put("proc/pressure/memory", stalls);
 	source = wanted;
@@ -188,6 +188,8 @@ static void watched_automatic(struct world *world)
 {
 	automatic(world);
 	open_watch(world);
+	/* The trigger is written over a plain file's text; more than 10 ms later that is read. */
+	put("cg/job/memory.pressure", stalls);
 }
 
 static void running(struct world *world)

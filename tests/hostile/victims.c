@@ -388,7 +388,7 @@ void victims_prepare(void)
 	strcpy(fake_proc, "/tmp/ashmem-hostile-XXXXXX");
 	must(mkdtemp(fake_proc));
 	put_file("meminfo", "MemTotal: 2000000 kB\nMemAvailable: 1000 kB\n");
-	pressure_proc = fake_proc;
+	source_proc = fake_proc;
 	atexit(remove_fake_proc); /* cases end by _exit() */
 }
 

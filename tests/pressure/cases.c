@@ -2,7 +2,7 @@
 /*
  * What is tried. Each is one line of the table for each place that it can be tried in.
  */
-#include "pressure/watch.h"
+#include "pressure.h"
 
 /* What a plan has unless it says otherwise. */
 #define PLAN                                                                             \

@@ -8,7 +8,7 @@
  * A range belongs to whoever set its `in_use`; pins are a state and not a count, so two at a time
  * would spoil each other's.
  */
-#include "pressure/watch.h"
+#include "pressure.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,7 @@
  * The limit that a run is under. A cgroup of our own is made inside the one we are in, and removed
  * afterwards.
  */
-#include "pressure/watch.h"
+#include "pressure.h"
 
 #include <errno.h>
 #include <fcntl.h>

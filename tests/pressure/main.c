@@ -14,7 +14,7 @@
  * and less than twice as much was purged as an ideal cache would have.
  * `nobody-purges` passes if every run was killed (under memory.high: did not get on).
  */
-#include "pressure/watch.h"
+#include "pressure.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,7 @@
  * was least recently used when, and only when, the next range does not fit. A second one keeps free
  * what the library means to keep free: the difference of the two is the price of that reserve.
  */
-#include "pressure/watch.h"
+#include "pressure.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static uint64_t reserve(const struct group *group)
 {
 	static const struct pressure_settings defaults;
 
-	return pressure_reserve(&defaults, group->limit_bytes, group->place != PLACE_V1);
+	return policy_reserve(&defaults, group->limit_bytes, group->place != PLACE_V1);
 }
 
 void score_begin(struct score *score, const struct group *group, uint64_t range_pages)

@@ -31,8 +31,8 @@ void fake_system_begin(void)
 	expect_eq(chmod(directory, 0755), 0);
 	snprintf(proc, sizeof proc, "%s/proc", directory);
 	expect_eq(mkdir(proc, 0755), 0);
-	pressure_proc = proc;
-	pressure_clock = fake_clock;
+	source_proc = proc;
+	source_clock = fake_clock;
 	now_ns = 1000000000000;
 	unsetenv("MEMORY_PRESSURE_WATCH");
 	unsetenv("MEMORY_PRESSURE_WRITE");
@@ -46,8 +46,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 void fake_system_end(void)
 {
-	pressure_proc = "/proc";
-	pressure_clock = sys_now_ns;
+	source_proc = "/proc";
+	source_clock = sys_now_ns;
 	expect_eq(nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 

@@ -91,7 +91,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		"30 25 0:26 / %s/cg2 rw shared:4 - cgroup2 none rw\n"
 		"31 25 0:27 / %s/cg1 rw - cgroup none rw,memory\n",
 		root, root);
-	pressure_proc = proc;
+	source_proc = proc;
 	for (unsigned i = 0; i < FILES; i++)
 		put_right(i);
 	unsetenv("MEMORY_PRESSURE_WATCH");
@@ -106,7 +106,7 @@ static void base64(const uint8_t *data, size_t size)
 	must(text);
 	memcpy(text, data, size);
 	text[size] = '\0';
-	int64_t r = pressure_base64(text, bytes, sizeof(bytes));
+	int64_t r = source_service_base64(text, bytes, sizeof(bytes));
 	must((r >= 0 && r <= (int64_t)sizeof(bytes)) || r == -EBADMSG || r == -E2BIG);
 	free(text);
 }
