@@ -39,7 +39,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/sys.h"
+#include "base/shared.h"
 
 /* With a lock of the library held, operations of a backend are called: */
 #define CONTEXT_PURGE 1u /* one purge at a time */
