@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Contract, rule 3, by fork: parent and child share one area with all its state, even if nothing
- * was materialised when they parted. Sockets and import are in test_sharing.c.
+ * was materialised when they parted. Sockets and import are in test_contract_sharing.c.
  */
 #define _GNU_SOURCE 1
 #include "support/abilities.h"

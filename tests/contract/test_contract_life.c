@@ -2,7 +2,7 @@
 /*
  * Contract, rules 1 and 2 and the errors of ashmem_create(): what a new area is, what materialises
  * it, what can change until then and what works only afterwards. Rule 3 is tested here for one
- * process; test_sharing.c has the rest of it.
+ * process; test_contract_sharing.c has the rest of it.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"

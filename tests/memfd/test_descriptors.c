@@ -3,7 +3,7 @@
  * What ashmem_import() makes of descriptors: those that are none, that are something else, that
  * lack rights or seals, that were cut off. Each failure leaves the output alone and nothing open.
  * Memfds that no libashmem made are in test_contract_plain.c, damaged contents in
- * test_contract_corrupt.c.
+ * test_corrupt.c.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"

@@ -5,7 +5,7 @@
  *
  * Former ranges, status, search, ages and marks are in test_range_order.c, larger trees in
  * test_range_tree.c, damage in test_range_damage.c and test_range_hostile.c, random traces in
- * test_range_model.c, crashes in test_recovery.c.
+ * test_range_model.c, crashes in test_range_recovery.c.
  */
 #define _GNU_SOURCE 1
 #include "support/contract.h"

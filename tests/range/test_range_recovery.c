@@ -2,7 +2,7 @@
 /*
  * A crash at every store of every operation on a range list (range_crash.h): at least one case for
  * each way in which the tree changes. Random operations on random lists are in
- * test_recovery_random.c.
+ * test_range_recovery_random.c.
  */
 #define _GNU_SOURCE 1
 #include "support/range_crash.h"

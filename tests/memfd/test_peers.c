@@ -2,7 +2,7 @@
 /*
  * Peers that misbehave without malice: one that is stopped while it holds an area's lock
  * (ETIMEDOUT, trying again is fine), and one that is killed there. Peers that write nonsense are in
- * test_contract_corrupt.c.
+ * test_corrupt.c.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
