@@ -19,26 +19,6 @@
 
 #define NEEDS_COUNTS() skip_on_kernel("the driver tells no counts")
 
-static struct ashmem_area_stats stats_of(struct ashmem_area *area)
-{
-	struct ashmem_area_stats stats;
-
-	memset(&stats, 0xee, sizeof stats);
-	stats.struct_size = sizeof stats;
-	expect_eq(ashmem_area_get_stats(area, &stats), 0);
-	return stats;
-}
-
-static struct ashmem_process_stats process_stats(void)
-{
-	struct ashmem_process_stats stats;
-
-	memset(&stats, 0xee, sizeof stats);
-	stats.struct_size = sizeof stats;
-	expect_eq(ashmem_process_get_stats(&stats), 0);
-	return stats;
-}
-
 CONTRACT_TEST(area_stats, pinned_and_unpinned_make_the_area)
 {
 	struct view view;
@@ -60,10 +40,8 @@ CONTRACT_TEST(area_stats, pinned_and_unpinned_make_the_area)
 
 CONTRACT_TEST(area_stats, resident_pages_are_those_that_take_memory)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = view_make(1000);
+	struct view view = view_make(1000);
 	expect_eq(stats_of(view.area).resident_pages, 0); /* not established: no state anywhere */
 	fill_pages(&view, 10, 50, 1);
 	expect_eq(stats_of(view.area).resident_pages, 50);
@@ -82,11 +60,10 @@ CONTRACT_TEST(area_stats, resident_pages_are_those_that_take_memory)
 /* The state of many ranges takes many pages, none of which is the data's. */
 CONTRACT_TEST(area_stats, state_of_many_ranges_is_not_resident_data)
 {
-	struct view view;
 	uint64_t page;
 
 	NEEDS_COUNTS();
-	view = view_make(4000);
+	struct view view = view_make(4000);
 	for (page = 0; page < 4000; page += 2)
 		unpin_pages(view.area, page, 1);
 	expect_eq(stats_of(view.area).resident_pages, 0);
@@ -139,10 +116,8 @@ CONTRACT_TEST(area_stats, sealed_areas_say_so_and_have_nothing_to_purge)
 
 CONTRACT_TEST(area_stats, holds_are_counted_in_pages_of_this_process)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = view_make(10);
+	struct view view = view_make(10);
 	expect_eq(stats_of(view.area).readers, 0);
 	expect_eq(ashmem_hold(view.area, 0, 4 * page_bytes()), ASHMEM_NOT_PURGED);
 	expect_eq(ashmem_hold(view.area, 2 * page_bytes(), 4 * page_bytes()), ASHMEM_NOT_PURGED);
@@ -235,13 +210,12 @@ static struct holder hold_lock_of(struct ashmem_area *area, pid_t *child)
 
 CONTRACT_TEST(area_stats, waits_for_the_lock_are_counted)
 {
-	struct view view;
 	struct holder holder;
 	pid_t child;
 	int i;
 
 	NEEDS_COUNTS();
-	view = view_make(4);
+	struct view view = view_make(4);
 	for (i = 0; i < 1000; i++) {
 		unpin_pages(view.area, 0, 1);
 		expect_eq(pin_pages(view.area, 0, 1), ASHMEM_NOT_PURGED);

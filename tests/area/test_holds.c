@@ -26,10 +26,8 @@ static int release(struct ashmem_area *area, uint64_t first, uint64_t count, uin
 
 CONTRACT_TEST(holds, held_pages_are_not_purged_whoever_unpins)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(8);
+	struct view view = view_make(8);
 	fill_pages(&view, 0, 8, 'a');
 	expect_eq(hold(view.area, 2, 2), ASHMEM_NOT_PURGED);
 	unpin_pages(view.area, 0, 8);
@@ -43,11 +41,10 @@ CONTRACT_TEST(holds, held_pages_are_not_purged_whoever_unpins)
 
 CONTRACT_TEST(holds, holds_count_page_by_page)
 {
-	struct view view;
 	int i;
 
 	NEEDS_HOLDS();
-	view = view_make(6);
+	struct view view = view_make(6);
 	unpin_pages(view.area, 1, 1);
 	unpin_pages(view.area, 3, 1);
 	for (i = 0; i < 3; i++)
@@ -66,10 +63,8 @@ CONTRACT_TEST(holds, holds_count_page_by_page)
 
 CONTRACT_TEST(holds, release_of_what_is_not_held_changes_nothing)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(6);
+	struct view view = view_make(6);
 	unpin_pages(view.area, 0, 1);
 	expect_eq(ashmem_shrink(1), 1);
 	expect_eq(release(view.area, 0, 1, 0), -EINVAL);
@@ -90,10 +85,8 @@ CONTRACT_TEST(holds, release_of_what_is_not_held_changes_nothing)
 
 CONTRACT_TEST(holds, marks_stay_until_the_contents_are_released)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(10);
+	struct view view = view_make(10);
 	unpin_pages(view.area, 0, 10);
 	expect_eq(ashmem_shrink(1), 10);
 	expect_eq(hold(view.area, 4, 2), ASHMEM_WAS_PURGED);
@@ -118,10 +111,8 @@ CONTRACT_TEST(holds, marks_stay_until_the_contents_are_released)
 
 CONTRACT_TEST(holds, released_pages_are_the_newest)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(8);
+	struct view view = view_make(8);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 4, 2);
 	expect_eq(hold(view.area, 0, 2), ASHMEM_NOT_PURGED);
@@ -134,10 +125,8 @@ CONTRACT_TEST(holds, released_pages_are_the_newest)
 
 CONTRACT_TEST(holds, pins_stay_a_state_and_pinned_pages_stay_pinned)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(4);
+	struct view view = view_make(4);
 	expect_eq(hold(view.area, 0, 4), ASHMEM_NOT_PURGED);
 	expect_str(pin_picture(view.area, 4), "....");
 	unpin_pages(view.area, 1, 2);
@@ -206,10 +195,8 @@ static void release_nothing(void *argument)
 
 CONTRACT_TEST(holds, forked_child_inherits_none)
 {
-	struct view view;
-
 	NEEDS_HOLDS();
-	view = view_make(2);
+	struct view view = view_make(2);
 	unpin_pages(view.area, 0, 1);
 	expect_eq(hold(view.area, 0, 1), ASHMEM_NOT_PURGED);
 	run_child(release_nothing, &view);

@@ -76,10 +76,8 @@ CONTRACT_TEST(lost, nothing_lost_gives_no_extents)
 
 CONTRACT_TEST(lost, purged_range_is_lost_within_what_was_asked_for)
 {
-	struct view view;
-
 	NEEDS_PAGES();
-	view = view_make(16);
+	struct view view = view_make(16);
 	unpin_pages(view.area, 2, 6);
 	purge_everything();
 	expect_str(lost_text(view.area, 0, 4, CAPACITY), "W 2-3");
@@ -93,10 +91,8 @@ CONTRACT_TEST(lost, purged_range_is_lost_within_what_was_asked_for)
 /* Rule 10 merges, D1 counts: the pages of a merged range that were never freed are not told. */
 CONTRACT_TEST(lost, live_pages_of_a_merged_range_are_not_lost)
 {
-	struct view view;
-
 	NEEDS_PAGES();
-	view = view_make(20);
+	struct view view = view_make(20);
 	fill_pages(&view, 0, 20, 1);
 	unpin_pages(view.area, 4, 2);
 	unpin_pages(view.area, 10, 2);
@@ -112,11 +108,10 @@ CONTRACT_TEST(lost, live_pages_of_a_merged_range_are_not_lost)
 
 CONTRACT_TEST(lost, more_than_fit_are_told_in_the_last_one)
 {
-	struct view view;
 	uint64_t page;
 
 	NEEDS_PAGES();
-	view = view_make(20);
+	struct view view = view_make(20);
 	for (page = 1; page < 20; page += 4)
 		unpin_pages(view.area, page, 1);
 	purge_everything();
@@ -134,10 +129,8 @@ CONTRACT_TEST(lost, more_than_fit_are_told_in_the_last_one)
 
 CONTRACT_TEST(lost, plain_pin_and_release_take_it_away)
 {
-	struct view view;
-
 	NEEDS_PAGES();
-	view = view_make(12);
+	struct view view = view_make(12);
 	unpin_pages(view.area, 0, 12);
 	purge_everything();
 	expect_eq(pin_pages(view.area, 2, 2), ASHMEM_WAS_PURGED);
@@ -150,10 +143,8 @@ CONTRACT_TEST(lost, plain_pin_and_release_take_it_away)
 
 CONTRACT_TEST(lost, second_purge_adds_to_the_first)
 {
-	struct view view;
-
 	NEEDS_PAGES();
-	view = view_make(12);
+	struct view view = view_make(12);
 	unpin_pages(view.area, 2, 2);
 	purge_everything();
 	unpin_pages(view.area, 3, 5);
@@ -228,10 +219,8 @@ static void purge_and_merge(void *argument)
 
 CONTRACT_TEST(lost, what_another_process_purged_is_told)
 {
-	struct view view;
-
 	NEEDS_PAGES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	run_child(purge_and_merge, &view);
 	expect_str(lost_text(view.area, 0, 8, CAPACITY), "W 1-2");
 	view_drop(&view);
@@ -341,14 +330,13 @@ CONTRACT_TEST(lost, random_purges_are_told_page_by_page)
 	enum { PAGES = 300, STEPS = 20000 };
 	static char gone[PAGES];
 	struct ashmem_extent lost[PAGES];
-	struct view view;
 	unsigned seed = 11;
 	uint32_t count, i;
 	uint64_t page;
 	int step;
 
 	NEEDS_PAGES();
-	view = view_make(PAGES);
+	struct view view = view_make(PAGES);
 	fill_pages(&view, 0, PAGES, 1);
 	memset(gone, 0, sizeof gone);
 	for (step = 0; step < STEPS; step++) {

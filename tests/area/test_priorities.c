@@ -57,10 +57,8 @@ static const char *order_of_going(struct view *view)
 
 CONTRACT_TEST(priorities, lower_goes_first_whatever_its_age)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	unpin_with(view.area, 0, 1, LAST, FIFO);
 	unpin_with(view.area, 1, 1, 5, FIFO);
 	unpin_pages(view.area, 2, 1);
@@ -88,10 +86,8 @@ CONTRACT_TEST(priorities, normal_and_first_in_first_out_is_plain_unpin)
 
 CONTRACT_TEST(priorities, last_in_goes_first_and_before_first_in)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	unpin_with(view.area, 0, 1, 3, LIFO);
 	unpin_with(view.area, 1, 1, 3, FIFO);
 	unpin_with(view.area, 2, 1, 3, LIFO);
@@ -105,11 +101,10 @@ CONTRACT_TEST(priorities, last_in_goes_first_and_before_first_in)
 
 CONTRACT_TEST(priorities, every_class_has_its_place)
 {
-	struct view view;
 	uint32_t i;
 
 	NEEDS_PRIORITIES();
-	view = view_make(16);
+	struct view view = view_make(16);
 	/* 5 and 16 have no common divisor: every class once, in mixed order */
 	for (i = 0; i < 16; i++)
 		unpin_with(view.area, i, 1, i * 5 % 16 / 2, i * 5 % 16 % 2 ? FIFO : LIFO);
@@ -120,10 +115,8 @@ CONTRACT_TEST(priorities, every_class_has_its_place)
 
 CONTRACT_TEST(priorities, inside_an_unpinned_range_nothing_changes)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	unpin_with(view.area, 0, 4, LAST, FIFO);
 	unpin_pages(view.area, 5, 1);
 	unpin_with(view.area, 1, 2, FIRST, FIFO);
@@ -134,10 +127,8 @@ CONTRACT_TEST(priorities, inside_an_unpinned_range_nothing_changes)
 
 CONTRACT_TEST(priorities, merging_gives_the_whole_the_last_one)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(12);
+	struct view view = view_make(12);
 	unpin_with(view.area, 0, 3, LAST, FIFO);
 	unpin_pages(view.area, 8, 1);
 	unpin_with(view.area, 2, 2, FIRST, FIFO); /* 0 to 3 are the first now */
@@ -149,10 +140,8 @@ CONTRACT_TEST(priorities, merging_gives_the_whole_the_last_one)
 
 CONTRACT_TEST(priorities, parts_that_a_pin_leaves_keep_theirs)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(10);
+	struct view view = view_make(10);
 	unpin_pages(view.area, 8, 1);
 	unpin_with(view.area, 0, 5, FIRST, LIFO);
 	unpin_with(view.area, 6, 1, FIRST, LIFO);
@@ -169,10 +158,8 @@ CONTRACT_TEST(priorities, parts_that_a_pin_leaves_keep_theirs)
 
 CONTRACT_TEST(priorities, release_makes_young_and_keeps_the_priority)
 {
-	struct view view;
-
 	NEEDS_PRIORITIES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	unpin_with(view.area, 0, 1, 2, FIFO);
 	unpin_with(view.area, 2, 1, 2, FIFO);
 	unpin_with(view.area, 4, 1, 1, LIFO);
@@ -231,11 +218,10 @@ CONTRACT_TEST(priorities, order_goes_over_areas_and_processes)
 
 CONTRACT_TEST(priorities, purge_all_takes_every_priority)
 {
-	struct view view;
 	uint32_t i;
 
 	NEEDS_PRIORITIES();
-	view = view_make(16);
+	struct view view = view_make(16);
 	for (i = 0; i < 16; i++)
 		unpin_with(view.area, i, 1, i / 2, i % 2);
 	expect_eq(ashmem_purge_all(), 16);

@@ -14,27 +14,6 @@
 
 #define NEEDS_COUNTS() skip_on_kernel("the driver tells no counts")
 
-static struct ashmem_area_stats stats_of(struct ashmem_area *area)
-{
-	struct ashmem_area_stats stats;
-
-	memset(&stats, 0xee, sizeof stats);
-	stats.struct_size = sizeof stats;
-	expect_eq(ashmem_area_get_stats(area, &stats), 0);
-	expect_eq(stats.struct_size, sizeof stats);
-	return stats;
-}
-
-static struct ashmem_process_stats process_stats(void)
-{
-	struct ashmem_process_stats stats;
-
-	memset(&stats, 0xee, sizeof stats);
-	stats.struct_size = sizeof stats;
-	expect_eq(ashmem_process_get_stats(&stats), 0);
-	return stats;
-}
-
 /* Counts of an area */
 
 CONTRACT_TEST(stats, only_the_size_is_counted_before_materialising)
@@ -54,11 +33,10 @@ CONTRACT_TEST(stats, only_the_size_is_counted_before_materialising)
 
 CONTRACT_TEST(stats, ranges_and_pages_are_counted)
 {
-	struct view view;
 	struct ashmem_area_stats stats;
 
 	NEEDS_COUNTS();
-	view = view_make(20);
+	struct view view = view_make(20);
 	unpin_pages(view.area, 0, 3);
 	unpin_pages(view.area, 3, 2);
 	unpin_pages(view.area, 10, 5);
@@ -77,11 +55,10 @@ CONTRACT_TEST(stats, ranges_and_pages_are_counted)
 
 CONTRACT_TEST(stats, purges_and_what_pins_found_are_counted)
 {
-	struct view view;
 	struct ashmem_area_stats stats;
 
 	NEEDS_COUNTS();
-	view = view_make(10);
+	struct view view = view_make(10);
 	unpin_pages(view.area, 0, 4);
 	expect_eq(ashmem_purge_all(), 4);
 	stats = stats_of(view.area);
@@ -112,11 +89,10 @@ static void purge_two_and_pin(void *argument)
 
 CONTRACT_TEST(stats, counts_of_an_area_are_those_of_all_processes)
 {
-	struct view view;
 	struct ashmem_area_stats stats;
 
 	NEEDS_COUNTS();
-	view = view_make(4);
+	struct view view = view_make(4);
 	run_child(purge_two_and_pin, &view);
 	stats = stats_of(view.area);
 	expect_eq(stats.purged_pages, 2);
@@ -284,10 +260,8 @@ static void expect_found(struct ashmem_area *area, uint64_t page, uint64_t first
 
 CONTRACT_TEST(find_unpinned, finds_the_range_that_holds_the_offset_or_the_next)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = view_make(12);
+	struct view view = view_make(12);
 	unpin_pages(view.area, 2, 3);
 	unpin_pages(view.area, 8, 2);
 	expect_found(view.area, 0, 2, 3, ASHMEM_RANGE_EVICTABLE);
@@ -302,11 +276,10 @@ CONTRACT_TEST(find_unpinned, finds_the_range_that_holds_the_offset_or_the_next)
 
 CONTRACT_TEST(find_unpinned, outputs_are_untouched_if_there_is_none)
 {
-	struct view view;
 	struct found found;
 
 	NEEDS_COUNTS();
-	view = view_make(3);
+	struct view view = view_make(3);
 	found = find_from_page(view.area, 0);
 	expect_eq(found.result, 0);
 	expect_eq(found.offset_pages, 1000);
@@ -317,10 +290,8 @@ CONTRACT_TEST(find_unpinned, outputs_are_untouched_if_there_is_none)
 
 CONTRACT_TEST(find_unpinned, state_tells_purged_and_evictable_apart)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = view_make(12);
+	struct view view = view_make(12);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 4, 2);
 	expect_eq(ashmem_purge_all(), 4);
@@ -334,11 +305,10 @@ CONTRACT_TEST(find_unpinned, state_tells_purged_and_evictable_apart)
 
 CONTRACT_TEST(find_unpinned, offset_needs_no_alignment_and_outputs_may_be_null)
 {
-	struct view view;
 	uint64_t length = 0;
 
 	NEEDS_COUNTS();
-	view = view_make(6);
+	struct view view = view_make(6);
 	unpin_pages(view.area, 2, 1);
 	expect_eq(ashmem_find_unpinned(view.area, 0, NULL, NULL, NULL), 1);
 	expect_eq(ashmem_find_unpinned(view.area, 2 * page_bytes() + 5, NULL, &length, NULL), 1);
@@ -350,10 +320,8 @@ CONTRACT_TEST(find_unpinned, offset_needs_no_alignment_and_outputs_may_be_null)
 
 CONTRACT_TEST(find_unpinned, touching_ranges_are_found_one_by_one)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = view_make(6);
+	struct view view = view_make(6);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 2, 2);
 	expect_found(view.area, 0, 0, 2, ASHMEM_RANGE_EVICTABLE);

@@ -17,14 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void expect_name(struct ashmem_area *area, const char *want)
-{
-	char name[ASHMEM_NAME_LEN] = "";
-
-	expect_eq(ashmem_get_name(area, name, sizeof name), 0);
-	expect_str(name, want);
-}
-
 /* A materialised area */
 
 static void change_everything(void *argument)

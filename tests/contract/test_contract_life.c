@@ -367,18 +367,6 @@ CONTRACT_TEST(life, create_refuses_more_pages_than_can_be_counted)
 	ashmem_close(area);
 }
 
-static void limit_descriptors_to_those_open(void)
-{
-	struct rlimit limit;
-	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	expect(next >= 0);
-	close(next);
-	expect_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = (rlim_t)next;
-	expect_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
 static void materialise_without_descriptors(void *unused)
 {
 	struct ashmem_area *area = area_of_pages(1);

@@ -13,15 +13,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static struct ashmem_area *import_area(int fd)
-{
-	struct ashmem_area *area = NULL;
-
-	expect_eq(ashmem_import(fd, &area), 0);
-	expect(area != NULL);
-	return area;
-}
-
 CONTRACT_TEST(plain_area, foreign_memfd_is_an_area_of_the_files_size)
 {
 	int fd = foreign_memfd(2 * page_bytes() + 11);

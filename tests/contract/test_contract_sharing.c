@@ -15,23 +15,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void expect_name(struct ashmem_area *area, const char *want)
-{
-	char name[ASHMEM_NAME_LEN] = "";
-
-	expect_eq(ashmem_get_name(area, name, sizeof name), 0);
-	expect_str(name, want);
-}
-
-static struct ashmem_area *import_area(int fd)
-{
-	struct ashmem_area *area = NULL;
-
-	expect_eq(ashmem_import(fd, &area), 0);
-	expect(area != NULL);
-	return area;
-}
-
 /*
  * The peer of most tests here: a child that was there before the area was, so that it knows nothing
  * but what comes over the socket.

@@ -361,18 +361,6 @@ CONTRACT_TEST(sockets, good_message_after_a_bad_one_is_received)
 
 /* Exhaustion */
 
-static void limit_descriptors_to_those_open(void)
-{
-	struct rlimit limit;
-	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	expect(next >= 0);
-	close(next);
-	expect_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	limit.rlim_cur = (rlim_t)next;
-	expect_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-}
-
 static void receive_without_descriptors(void *argument)
 {
 	int *ends = argument;

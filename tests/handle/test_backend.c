@@ -21,21 +21,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-	LRU = ASHMEM_BACKEND_CAP_LRU,
-	PURGE_ALL = ASHMEM_BACKEND_CAP_PURGE_ALL,
-	INSPECT = ASHMEM_BACKEND_CAP_INSPECT
-};
-
-/* Most tests are a function for a child. */
-#define CHILD_TEST(name)                           \
-	static void name##_in_child(void *unused); \
-	CONTRACT_TEST(backend, name)               \
-	{                                          \
-		run_child(name##_in_child, NULL);  \
-	}                                          \
-	static void name##_in_child(__attribute__((unused)) void *unused)
-
 static void expect_created_by(const char *want)
 {
 	struct ashmem_area *area = area_of_pages(1);
@@ -44,26 +29,20 @@ static void expect_created_by(const char *want)
 	ashmem_close(area);
 }
 
-static void register_toy(struct ashmem_backend *toy, uint32_t capabilities)
-{
-	*toy = toy_backend("toy", capabilities);
-	expect_eq(ashmem_backend_register(toy), 0);
-}
-
 /* Selecting */
 
-CHILD_TEST(name_of_null_is_null)
+CHILD_TEST(backend, name_of_null_is_null)
 {
 	expect(ashmem_backend_name(NULL) == NULL);
 }
 
-CHILD_TEST(memfd_can_be_selected)
+CHILD_TEST(backend, memfd_can_be_selected)
 {
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	expect_created_by("memfd");
 }
 
-CHILD_TEST(select_refuses_null_and_unknown_names)
+CHILD_TEST(backend, select_refuses_null_and_unknown_names)
 {
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	expect_eq(ashmem_backend_select(NULL), -EINVAL);
@@ -73,7 +52,7 @@ CHILD_TEST(select_refuses_null_and_unknown_names)
 	expect_created_by("memfd");
 }
 
-CHILD_TEST(kernel_can_be_selected_only_where_a_driver_answers)
+CHILD_TEST(backend, kernel_can_be_selected_only_where_a_driver_answers)
 {
 	int result;
 
@@ -83,7 +62,7 @@ CHILD_TEST(kernel_can_be_selected_only_where_a_driver_answers)
 	expect_created_by(result == 0 ? "kernel" : "memfd");
 }
 
-CHILD_TEST(auto_always_works)
+CHILD_TEST(backend, auto_always_works)
 {
 	struct ashmem_area *area;
 
@@ -96,14 +75,13 @@ CHILD_TEST(auto_always_works)
 	ashmem_close(area);
 }
 
-CHILD_TEST(areas_keep_their_backend)
+CHILD_TEST(backend, areas_keep_their_backend)
 {
-	static struct ashmem_backend toy;
 	struct ashmem_area *area;
 
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	area = area_of_pages(1);
-	register_toy(&toy, 0);
+	toy_register(0);
 	expect_eq(ashmem_backend_select("toy"), 0);
 	expect_str(ashmem_backend_name(area), "memfd");
 	expect(ashmem_fd(area) >= 0);
@@ -112,13 +90,13 @@ CHILD_TEST(areas_keep_their_backend)
 
 /* The environment */
 
-CHILD_TEST(environment_names_a_backend)
+CHILD_TEST(backend, environment_names_a_backend)
 {
 	setenv("ASHMEM_BACKEND", "memfd", 1);
 	expect_created_by("memfd");
 }
 
-CHILD_TEST(unknown_name_in_the_environment_fails_creating)
+CHILD_TEST(backend, unknown_name_in_the_environment_fails_creating)
 {
 	struct ashmem_area *area = NULL;
 
@@ -127,7 +105,7 @@ CHILD_TEST(unknown_name_in_the_environment_fails_creating)
 	expect(area == NULL);
 }
 
-CHILD_TEST(driver_in_the_environment_fails_creating_where_there_is_none)
+CHILD_TEST(backend, driver_in_the_environment_fails_creating_where_there_is_none)
 {
 	struct ashmem_area *area = NULL;
 	int created;
@@ -139,19 +117,18 @@ CHILD_TEST(driver_in_the_environment_fails_creating_where_there_is_none)
 	expect_eq(ashmem_backend_select("kernel"), created);
 }
 
-CHILD_TEST(select_wins_over_the_environment)
+CHILD_TEST(backend, select_wins_over_the_environment)
 {
 	setenv("ASHMEM_BACKEND", "nosuch", 1);
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	expect_created_by("memfd");
 }
 
-CHILD_TEST(registered_backend_can_be_named_in_the_environment)
+CHILD_TEST(backend, registered_backend_can_be_named_in_the_environment)
 {
-	static struct ashmem_backend toy;
 
 	setenv("ASHMEM_BACKEND", "toy", 1);
-	register_toy(&toy, 0);
+	toy_register(0);
 	expect_created_by("toy");
 }
 
@@ -227,7 +204,7 @@ static void expect_no_register(struct ashmem_backend *backend, int want)
 		expect_eq(ashmem_backend_select("bad"), -ENOENT);
 }
 
-CHILD_TEST(register_refuses_null_and_bad_names)
+CHILD_TEST(backend, register_refuses_null_and_bad_names)
 {
 	static struct ashmem_backend bad;
 
@@ -240,7 +217,7 @@ CHILD_TEST(register_refuses_null_and_bad_names)
 	expect_no_register(&bad, -EINVAL);
 }
 
-CHILD_TEST(register_refuses_structures_of_another_size)
+CHILD_TEST(backend, register_refuses_structures_of_another_size)
 {
 	static struct ashmem_backend bad;
 
@@ -251,7 +228,7 @@ CHILD_TEST(register_refuses_structures_of_another_size)
 	expect_no_register(&bad, -EINVAL);
 }
 
-CHILD_TEST(register_takes_the_structure_of_0_9)
+CHILD_TEST(backend, register_takes_the_structure_of_0_9)
 {
 	static struct ashmem_backend first;
 
@@ -262,7 +239,7 @@ CHILD_TEST(register_takes_the_structure_of_0_9)
 	expect_created_by("first");
 }
 
-CHILD_TEST(register_takes_structures_of_later_versions)
+CHILD_TEST(backend, register_takes_structures_of_later_versions)
 {
 	static struct {
 		struct ashmem_backend known;
@@ -276,7 +253,7 @@ CHILD_TEST(register_takes_structures_of_later_versions)
 	expect_created_by("later");
 }
 
-CHILD_TEST(register_refuses_operations_that_it_does_not_know)
+CHILD_TEST(backend, register_refuses_operations_that_it_does_not_know)
 {
 	static struct {
 		struct ashmem_backend known;
@@ -289,7 +266,7 @@ CHILD_TEST(register_refuses_operations_that_it_does_not_know)
 	expect_no_register(&later.known, -E2BIG);
 }
 
-CHILD_TEST(register_refuses_capabilities_that_it_does_not_know)
+CHILD_TEST(backend, register_refuses_capabilities_that_it_does_not_know)
 {
 	static struct ashmem_backend bad;
 
@@ -299,7 +276,7 @@ CHILD_TEST(register_refuses_capabilities_that_it_does_not_know)
 	expect_no_register(&bad, -EINVAL);
 }
 
-CHILD_TEST(register_copies_the_structure)
+CHILD_TEST(backend, register_copies_the_structure)
 {
 	static const char name[] = "copied";
 	struct ashmem_backend backend = toy_backend(name, 0);
@@ -310,20 +287,20 @@ CHILD_TEST(register_copies_the_structure)
 	expect_created_by("copied");
 }
 
-CHILD_TEST(register_refuses_names_that_are_taken)
+CHILD_TEST(backend, register_refuses_names_that_are_taken)
 {
 	static struct ashmem_backend first, second;
 
 	first = toy_backend("memfd", 0);
 	expect_no_register(&first, -EEXIST);
-	register_toy(&first, 0);
+	toy_register(0);
 	second = toy_backend("toy", 0);
 	expect_no_register(&second, -EEXIST);
 	expect_no_register(&first, -EEXIST);
 }
 
 /* One operation after the other is taken out; the table lists those that must be there. */
-CHILD_TEST(register_refuses_missing_operations)
+CHILD_TEST(backend, register_refuses_missing_operations)
 {
 	static struct ashmem_backend bad;
 #define WITHOUT(operation, capabilities)                \
@@ -348,12 +325,12 @@ CHILD_TEST(register_refuses_missing_operations)
 	WITHOUT(pin, 0);
 	WITHOUT(unpin, 0);
 	WITHOUT(get_pin_status, 0);
-	WITHOUT(evictable, LRU);
-	WITHOUT(oldest, LRU);
-	WITHOUT(purge, LRU);
-	WITHOUT(purge_all, PURGE_ALL);
-	WITHOUT(find_unpinned, INSPECT);
-	WITHOUT(get_stats, INSPECT);
+	WITHOUT(evictable, TOY_LRU);
+	WITHOUT(oldest, TOY_LRU);
+	WITHOUT(purge, TOY_LRU);
+	WITHOUT(purge_all, TOY_PURGE_ALL);
+	WITHOUT(find_unpinned, TOY_INSPECT);
+	WITHOUT(get_stats, TOY_INSPECT);
 	WITHOUT(seal, ASHMEM_BACKEND_CAP_SEAL);
 	WITHOUT(export_read_only, ASHMEM_BACKEND_CAP_EXPORT);
 	WITHOUT(hold, ASHMEM_BACKEND_CAP_HOLDS);
@@ -361,7 +338,7 @@ CHILD_TEST(register_refuses_missing_operations)
 #undef WITHOUT
 }
 
-CHILD_TEST(register_takes_eight)
+CHILD_TEST(backend, register_takes_eight)
 {
 	static struct ashmem_backend backends[9];
 	static char names[9][16];
@@ -376,25 +353,23 @@ CHILD_TEST(register_takes_eight)
 	expect_eq(ashmem_backend_select("toy8"), -ENOENT);
 }
 
-CHILD_TEST(auto_never_takes_a_registered_backend)
+CHILD_TEST(backend, auto_never_takes_a_registered_backend)
 {
-	static struct ashmem_backend toy;
 	struct ashmem_area *area;
 
 	unsetenv("ASHMEM_BACKEND");
-	register_toy(&toy, LRU);
+	toy_register(TOY_LRU);
 	area = area_of_pages(1);
 	expect(strcmp(ashmem_backend_name(area), "toy") != 0);
 	expect_eq(toy_calls.creates, 0);
 	ashmem_close(area);
 }
 
-CHILD_TEST(backend_that_does_not_work_cannot_be_selected)
+CHILD_TEST(backend, backend_that_does_not_work_cannot_be_selected)
 {
-	static struct ashmem_backend toy;
 	struct ashmem_area *area = NULL;
 
-	register_toy(&toy, 0);
+	toy_register(0);
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	toy_probe_result = -EOPNOTSUPP;
 	expect_eq(ashmem_backend_select("toy"), -ENODEV);

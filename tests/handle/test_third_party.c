@@ -16,36 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	LRU = ASHMEM_BACKEND_CAP_LRU,
-	PURGE_ALL = ASHMEM_BACKEND_CAP_PURGE_ALL,
-	INSPECT = ASHMEM_BACKEND_CAP_INSPECT
-};
-
-/* Registering cannot be undone, so each test works in a child. */
-#define CHILD_TEST(name)                           \
-	static void name##_in_child(void *unused); \
-	CONTRACT_TEST(third_party, name)           \
-	{                                          \
-		run_child(name##_in_child, NULL);  \
-	}                                          \
-	static void name##_in_child(__attribute__((unused)) void *unused)
-
-static void use_toy(uint32_t capabilities)
-{
-	static struct ashmem_backend toy;
-
-	toy = toy_backend("toy", capabilities);
-	expect_eq(ashmem_backend_register(&toy), 0);
-	expect_eq(ashmem_backend_select("toy"), 0);
-}
-
-CHILD_TEST(name_size_and_mask_reach_the_backend)
+CHILD_TEST(third_party, name_size_and_mask_reach_the_backend)
 {
 	struct ashmem_area *area = NULL;
 	char name[ASHMEM_NAME_LEN] = "";
 
-	use_toy(0);
+	toy_use(0);
 	expect_eq(ashmem_create("teddy", 10, 0, &area), 0);
 	expect_eq(toy_calls.creates, 1);
 	expect(toy_calls.last_userdata_ok);
@@ -63,12 +39,12 @@ CHILD_TEST(name_size_and_mask_reach_the_backend)
 	expect_eq(toy_calls.closes, 1);
 }
 
-CHILD_TEST(long_names_are_cut_before_they_reach_the_backend)
+CHILD_TEST(third_party, long_names_are_cut_before_they_reach_the_backend)
 {
 	struct ashmem_area *area = NULL;
 	char too_long[400], name[ASHMEM_NAME_LEN];
 
-	use_toy(0);
+	toy_use(0);
 	memset(too_long, 'l', sizeof too_long - 1);
 	too_long[sizeof too_long - 1] = '\0';
 	expect_eq(ashmem_create(too_long, 10, 0, &area), 0);
@@ -77,12 +53,12 @@ CHILD_TEST(long_names_are_cut_before_they_reach_the_backend)
 	ashmem_close(area);
 }
 
-CHILD_TEST(memory_calls_reach_the_backend)
+CHILD_TEST(third_party, memory_calls_reach_the_backend)
 {
 	struct view view;
 	char bytes[4] = "";
 
-	use_toy(0);
+	toy_use(0);
 	view = view_make(2);
 	memcpy(view.base + 5, "abcd", 4);
 	expect_eq(ashmem_pread(view.area, bytes, 4, 5), 4);
@@ -94,11 +70,11 @@ CHILD_TEST(memory_calls_reach_the_backend)
 	view_drop(&view);
 }
 
-CHILD_TEST(pins_reach_the_backend_with_whole_ranges)
+CHILD_TEST(third_party, pins_reach_the_backend_with_whole_ranges)
 {
 	struct view view;
 
-	use_toy(0);
+	toy_use(0);
 	view = view_make(6);
 	expect_eq(ashmem_unpin(view.area, 2 * page_bytes(), 0), 0);
 	expect_str(pin_picture(view.area, 6), "..UUUU");
@@ -107,14 +83,14 @@ CHILD_TEST(pins_reach_the_backend_with_whole_ranges)
 	view_drop(&view);
 }
 
-CHILD_TEST(arguments_are_checked_before_the_backend_is_asked)
+CHILD_TEST(third_party, arguments_are_checked_before_the_backend_is_asked)
 {
 	struct ashmem_area *area;
 	struct view view;
 	void *base = NULL;
 	char byte;
 
-	use_toy(0);
+	toy_use(0);
 	area = area_of_pages(2);
 	expect_eq(ashmem_pin(area, 0, 0), -EINVAL);
 	expect_eq(ashmem_pread(area, &byte, 1, 0), -EBADF);
@@ -132,12 +108,12 @@ CHILD_TEST(arguments_are_checked_before_the_backend_is_asked)
 	view_drop(&view);
 }
 
-CHILD_TEST(missing_capabilities_are_not_supported_or_left_out)
+CHILD_TEST(third_party, missing_capabilities_are_not_supported_or_left_out)
 {
 	struct ashmem_area_stats stats = {.struct_size = sizeof stats};
 	struct view view;
 
-	use_toy(0);
+	toy_use(0);
 	view = view_make(4);
 	unpin_pages(view.area, 0, 4);
 	expect_eq(ashmem_area_get_stats(view.area, &stats), -ENOTSUP);
@@ -149,14 +125,14 @@ CHILD_TEST(missing_capabilities_are_not_supported_or_left_out)
 	view_drop(&view);
 }
 
-CHILD_TEST(inspection_reaches_the_backend)
+CHILD_TEST(third_party, inspection_reaches_the_backend)
 {
 	struct ashmem_area_stats stats = {.struct_size = sizeof stats};
 	uint64_t offset = 0, length = 0;
 	uint32_t state = 0;
 	struct view view;
 
-	use_toy(INSPECT);
+	toy_use(TOY_INSPECT);
 	view = view_make(4);
 	unpin_pages(view.area, 2, 1);
 	expect_eq(ashmem_find_unpinned(view.area, 0, &offset, &length, &state), 1);
@@ -171,11 +147,11 @@ CHILD_TEST(inspection_reaches_the_backend)
 	view_drop(&view);
 }
 
-CHILD_TEST(areas_of_several_backends_are_purged_in_one_order)
+CHILD_TEST(third_party, areas_of_several_backends_are_purged_in_one_order)
 {
 	struct view toy, first, last;
 
-	use_toy(LRU);
+	toy_use(TOY_LRU);
 	toy = view_make(4);
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	first = view_make(4);
@@ -195,11 +171,11 @@ CHILD_TEST(areas_of_several_backends_are_purged_in_one_order)
 	view_drop(&last);
 }
 
-CHILD_TEST(purge_all_takes_areas_of_every_backend)
+CHILD_TEST(third_party, purge_all_takes_areas_of_every_backend)
 {
 	struct view toy, other;
 
-	use_toy(LRU);
+	toy_use(TOY_LRU);
 	toy = view_make(4);
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	other = view_make(4);
@@ -213,11 +189,11 @@ CHILD_TEST(purge_all_takes_areas_of_every_backend)
 	view_drop(&other);
 }
 
-CHILD_TEST(backend_that_purges_elsewhere_is_asked_to)
+CHILD_TEST(third_party, backend_that_purges_elsewhere_is_asked_to)
 {
 	struct view toy, other;
 
-	use_toy(PURGE_ALL);
+	toy_use(TOY_PURGE_ALL);
 	toy = view_make(4);
 	expect_eq(ashmem_backend_select("memfd"), 0);
 	other = view_make(4);
@@ -231,13 +207,13 @@ CHILD_TEST(backend_that_purges_elsewhere_is_asked_to)
 
 /* Importing */
 
-CHILD_TEST(descriptors_are_shown_to_registered_backends_first)
+CHILD_TEST(third_party, descriptors_are_shown_to_registered_backends_first)
 {
 	struct ashmem_area *imported = NULL;
 	struct view view;
 	int copy;
 
-	use_toy(0);
+	toy_use(0);
 	view = view_make(2);
 	copy = fcntl(ashmem_fd(view.area), F_DUPFD_CLOEXEC, 0);
 	expect_eq(ashmem_import(copy, &imported), 0);
@@ -254,13 +230,13 @@ CHILD_TEST(descriptors_are_shown_to_registered_backends_first)
 	expect_eq(toy_calls.closes, 3); /* one for create, one for each import */
 }
 
-CHILD_TEST(descriptors_that_it_does_not_know_go_on_to_the_others)
+CHILD_TEST(third_party, descriptors_that_it_does_not_know_go_on_to_the_others)
 {
 	int stranger = stranger_fd(PROT_RWX), foreign = foreign_memfd(page_bytes());
 	int other = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct ashmem_area *area = NULL, *nothing = NULL;
 
-	use_toy(0);
+	toy_use(0);
 	expect_eq(ashmem_import(stranger, &area), 0);
 	expect(strcmp(ashmem_backend_name(area), "toy") != 0);
 	ashmem_close(area);
@@ -283,12 +259,12 @@ static void add_bytes(void *userdata, struct ashmem_area *area, uint64_t offset,
 	*bytes += offset == 0 ? length : 1;
 }
 
-CHILD_TEST(purges_that_it_does_not_tell_are_told_as_the_whole_area)
+CHILD_TEST(third_party, purges_that_it_does_not_tell_are_told_as_the_whole_area)
 {
 	struct view view;
 	uint64_t bytes = 0;
 
-	use_toy(ASHMEM_BACKEND_CAP_LRU);
+	toy_use(ASHMEM_BACKEND_CAP_LRU);
 	view = view_make(4);
 	expect(ashmem_purge_subscribe(add_bytes, &bytes) > 0);
 	ashmem_backend_note_purged(0, page_bytes()); /* outside of a purge nothing happens */
@@ -298,13 +274,13 @@ CHILD_TEST(purges_that_it_does_not_tell_are_told_as_the_whole_area)
 	view_drop(&view);
 }
 
-CHILD_TEST(send_works_for_areas_of_any_backend)
+CHILD_TEST(third_party, send_works_for_areas_of_any_backend)
 {
 	struct view view;
 	struct ashmem_area *received = NULL;
 	int ends[2];
 
-	use_toy(0);
+	toy_use(0);
 	view = view_make(1);
 	make_socket_pair(ends);
 	expect_eq(ashmem_send(ends[0], view.area), 0);

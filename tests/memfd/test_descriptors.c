@@ -32,15 +32,6 @@ static void expect_refused(int fd, int want)
 	expect_holdings(&before);
 }
 
-static struct ashmem_area *import_area(int fd)
-{
-	struct ashmem_area *area = NULL;
-
-	expect_eq(ashmem_import(fd, &area), 0);
-	expect(area != NULL);
-	return area;
-}
-
 static void add_seals(int fd, int seals)
 {
 	expect_eq(fcntl(fd, F_ADD_SEALS, seals), 0);

@@ -47,13 +47,6 @@ static void make_event(void)
 	expect_eq(write(fifo, "x", 1), 1);
 }
 
-/* So much of a GiB is available. */
-static void make_available(uint64_t mib)
-{
-	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\n",
-		(unsigned long long)mib * 1024);
-}
-
 static int open_answer(struct ashmem_pressure_options options)
 {
 	struct ashmem_pressure *pressure = NULL;
@@ -239,17 +232,17 @@ CONTRACT_TEST(pressure, free_bytes_purge_what_is_needed)
 	begin();
 	view = unpinned_view();
 	unsetenv("MEMORY_PRESSURE_WATCH");
-	make_available(1000);
+	fake_available(1000);
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "available");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 	/* Relief is a quarter above the threshold of 256 MiB: 100 pages are missing. */
-	make_available(255);
+	fake_available(255);
 	expect_eq(fake_status(pressure).purges, 0);
 	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: %llu kB\n",
 		(unsigned long long)(320 * 1024 - 100 * page_kib));
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE); /* it has not begun */
-	make_available(255);
+	fake_available(255);
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_SOME);
 	status = fake_status(pressure);
 	expect_eq(status.wanted_pages,
@@ -307,11 +300,11 @@ static struct view view_that_gets_short(struct ashmem_pressure_options *options,
 	struct view view = view_make(PAGES);
 
 	unsetenv("MEMORY_PRESSURE_WATCH");
-	make_available(257);
+	fake_available(257);
 	fill_pages(&view, 0, PAGES, 0x5a);
 	unpin_pages(view.area, 10, PAGES - 10);
 	expect_eq(ashmem_pressure_open(options, pressure), 0);
-	make_available(200);
+	fake_available(200);
 	return view;
 }
 
@@ -368,7 +361,7 @@ CONTRACT_TEST(pressure, unpin_leaves_it_to_others_if_told_so)
 	view_drop(&view);
 	view = view_that_gets_short(&nothing, &pressure); /* this level is not to purge */
 	expect(!unpin_often(&view, 1000));
-	make_available(100);
+	fake_available(100);
 	expect(unpin_often(&view, OFTEN));
 	ashmem_pressure_close(pressure);
 	/* No watch, no purge. */
@@ -389,9 +382,9 @@ CONTRACT_TEST(pressure, the_next_handle_takes_over_what_unpin_does)
 	view = view_that_gets_short(NULL, &first);
 	second = fake_open(NULL);
 	ashmem_pressure_close(first);
-	make_available(300);
+	fake_available(300);
 	expect_eq(ashmem_pressure_dispatch(second), ASHMEM_PRESSURE_NONE);
-	make_available(200);
+	fake_available(200);
 	expect(unpin_often(&view, OFTEN));
 	expect_eq(fake_status(second).unpin_purges, 1);
 	ashmem_pressure_close(second);

@@ -21,11 +21,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int says(struct ashmem_pressure *pressure, const char *what)
-{
-	return strstr(fake_explanation(pressure), what) != NULL;
-}
-
 static void make_limit_2(const char *directory, unsigned max_mib, unsigned current_mib)
 {
 	char name[128];
@@ -46,12 +41,6 @@ static void make_limit_1(const char *directory, uint64_t max, unsigned current_m
 	fake_write(name, "%llu\n", (unsigned long long)current_mib << 20);
 	snprintf(name, sizeof name, "%s/cgroup.event_control", directory);
 	fake_write(name, "%s", "");
-}
-
-static void make_available(uint64_t mib)
-{
-	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemAvailable: %llu kB\n",
-		(unsigned long long)mib * 1024);
 }
 
 /* -- where cgroups are -- */
@@ -127,7 +116,7 @@ CONTRACT_TEST(pressure_files, a_file_that_turns_to_nonsense_is_a_lost_source_and
 	fake_system_begin();
 	fake_cgroup(2, "/a");
 	make_limit_2("cg2/a", 96, 10);
-	make_available(900);
+	fake_available(900);
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "headroom");
 	fake_write("cg2/a/memory.current", "gone");
@@ -135,8 +124,8 @@ CONTRACT_TEST(pressure_files, a_file_that_turns_to_nonsense_is_a_lost_source_and
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 	expect_str(ashmem_pressure_source(pressure), "available");
 	expect_eq(fake_status(pressure).lost_sources, 1);
-	expect(says(pressure, "headroom: not taken: Bad message\n"));
-	make_available(10);
+	expect(fake_says(pressure, "headroom: not taken: Bad message\n"));
+	fake_available(10);
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_CRITICAL);
 	ashmem_pressure_close(pressure);
 	fake_system_end();
@@ -163,7 +152,7 @@ CONTRACT_TEST(pressure_files, a_cgroup_that_is_removed_is_a_lost_source)
 			"35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
 		pressure = fake_open(sources[i]);
 		expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
-		make_available(900);
+		fake_available(900);
 		struct ashmem_pressure *other = fake_open(NULL);
 		expect_eq(rmdir(directory), 0);
 		struct pollfd fds[] = {{.fd = ashmem_pressure_fd(pressure), .events = POLLIN},
@@ -188,7 +177,7 @@ CONTRACT_TEST(pressure_files, what_may_not_be_read_is_passed_over_and_told)
 	fake_cgroup(2, "/a");
 	make_limit_2("cg2/a", 96, 10);
 	fake_stalls("cg2/a/memory.pressure", 0);
-	make_available(900);
+	fake_available(900);
 	expect_eq(chmod(fake_path("cg2/a/memory.pressure"), 0), 0);
 	expect_eq(chmod(fake_path("cg2/a/memory.current"), 0), 0);
 	if (geteuid() == 0)
@@ -199,8 +188,8 @@ CONTRACT_TEST(pressure_files, what_may_not_be_read_is_passed_over_and_told)
 	if (getuid() == 0)
 		expect_eq(seteuid(0), 0);
 	expect_str(ashmem_pressure_source(pressure), "available");
-	expect(says(pressure, "cgroup-psi: not taken: Permission denied\n"));
-	expect(says(pressure, "headroom: not taken: Permission denied\n"));
+	expect(fake_says(pressure, "cgroup-psi: not taken: Permission denied\n"));
+	expect(fake_says(pressure, "headroom: not taken: Permission denied\n"));
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }
@@ -238,7 +227,7 @@ CONTRACT_TEST(pressure_files, no_descriptor_left_is_told_as_such)
 	int last = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	fake_system_begin();
-	make_available(900);
+	fake_available(900);
 	expect_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	few = before;
 	few.rlim_cur = (rlim_t)last + 3; /* enough for the epoll set and the timer */
@@ -258,12 +247,12 @@ CONTRACT_TEST(pressure_files, what_is_available_is_watched_beside_events_where_n
 
 	fake_system_begin();
 	fake_stalls("proc/pressure/memory", 0);
-	make_available(900);
+	fake_available(900);
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "system-psi");
-	expect(says(pressure, "available beside it: used\n"));
+	expect(fake_says(pressure, "available beside it: used\n"));
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
-	make_available(120);
+	fake_available(120);
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
 	ashmem_pressure_close(pressure);
 	fake_system_end();
@@ -397,7 +386,7 @@ static void survive(const char *name, const char *bytes, int64_t length)
 static void make_all(int version)
 {
 	fake_cgroup(version, "/a");
-	make_available(900);
+	fake_available(900);
 	fake_stalls("proc/pressure/memory", 5);
 	fake_stalls("cg2/a/memory.pressure", 5);
 	make_limit_2("cg2/a", 96, 90);

@@ -41,11 +41,6 @@ static void expect_last(uint32_t level, const char *source)
 	expect_str(name, source);
 }
 
-static int says(struct ashmem_pressure *pressure, const char *what)
-{
-	return strstr(fake_explanation(pressure), what) != NULL;
-}
-
 /* -- base64 -- */
 
 static int64_t decode(const char *text, const char *want)
@@ -116,7 +111,7 @@ CONTRACT_TEST(pressure_sources, service_dev_null_turns_all_off)
 	expect_str(ashmem_pressure_source(pressure), "off");
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 	expect(!is_readable(pressure));
-	expect(says(pressure, "service: turned watching off"));
+	expect(fake_says(pressure, "service: turned watching off"));
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }
@@ -220,7 +215,7 @@ CONTRACT_TEST(pressure_sources, service_socket_gets_the_bytes_and_tells_events)
 	expect(ashmem_pressure_dispatch(pressure) >= 0);
 	expect_str(ashmem_pressure_source(pressure), "available");
 	expect_eq(fake_status(pressure).lost_sources, 1);
-	expect(says(pressure, "service: not taken: Connection refused"));
+	expect(fake_says(pressure, "service: not taken: Connection refused"));
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }
@@ -570,20 +565,20 @@ CONTRACT_TEST(pressure_sources, auto_takes_the_first_that_works_and_tells_why)
 	fake_write("proc/meminfo", "MemTotal: 1000000 kB\nMemAvailable: 900000 kB\n");
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "available");
-	expect(says(pressure, "service: not taken: MEMORY_PRESSURE_WATCH is not set\n"));
-	expect(says(pressure, "system-psi: not taken: No such file or directory\n"));
-	expect(says(pressure, "available: used\n"));
+	expect(fake_says(pressure, "service: not taken: MEMORY_PRESSURE_WATCH is not set\n"));
+	expect(fake_says(pressure, "system-psi: not taken: No such file or directory\n"));
+	expect(fake_says(pressure, "available: used\n"));
 	ashmem_pressure_close(pressure);
 	fake_stalls("proc/pressure/memory", 0);
 	pressure = fake_open("auto");
 	expect_str(ashmem_pressure_source(pressure), "system-psi");
-	expect(says(pressure, "available: not tried"));
+	expect(fake_says(pressure, "available: not tried"));
 	ashmem_pressure_close(pressure);
 	fake_cgroup(2, "/a");
 	fake_stalls("cg2/a/memory.pressure", 0);
 	pressure = fake_open("auto");
 	expect_str(ashmem_pressure_source(pressure), "cgroup-psi");
-	expect(says(pressure, "headroom beside it: not taken"));
+	expect(fake_says(pressure, "headroom beside it: not taken"));
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }
@@ -599,7 +594,7 @@ CONTRACT_TEST(pressure_sources, auto_watches_the_limit_beside_the_source)
 	fake_write("cg2/a/memory.current", "%u\n", 90u << 20);
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "cgroup-psi");
-	expect(says(pressure, "headroom beside it: used"));
+	expect(fake_says(pressure, "headroom beside it: used"));
 	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
 	expect_last(ASHMEM_PRESSURE_HIGH, "headroom"); /* the one that said so */
 	fake_write("cg2/a/memory.current", "%u\n", 1u << 20);
@@ -621,12 +616,12 @@ CONTRACT_TEST(pressure_sources, auto_passes_over_stalls_under_a_limit_of_version
 	make_limit("cg1/a", 96 * MIB_BYTES, 40 * MIB_BYTES, 0);
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "headroom");
-	expect(says(pressure, "system-psi: not taken: the limit is set by cgroup version 1"));
+	expect(fake_says(pressure, "system-psi: not taken: the limit is set by cgroup version 1"));
 	ashmem_pressure_close(pressure);
 	fake_write("cg1/a/memory.pressure_level", "%s", "");
 	pressure = fake_open(NULL);
 	expect_str(ashmem_pressure_source(pressure), "cgroup-event");
-	expect(says(pressure, "headroom beside it: used"));
+	expect(fake_says(pressure, "headroom beside it: used"));
 	ashmem_pressure_close(pressure);
 	fake_system_end();
 }

@@ -61,26 +61,6 @@ static void expect_usage(struct ashmem_budget *budget, uint64_t unpinned_pages, 
 	expect_eq(usage.all_bytes / page_bytes(), all_pages);
 }
 
-/* Pages hold 0x11 until they are purged: "P" and "." each. */
-static const char *purge_picture(const struct view *view)
-{
-	static char picture[65];
-
-	expect(view->pages < sizeof picture);
-	for (uint64_t page = 0; page < view->pages; page++)
-		picture[page] = pages_hold(view, page, 1, 0x11) ? '.' : 'P';
-	picture[view->pages] = '\0';
-	return picture;
-}
-
-static struct view full_view(uint64_t pages)
-{
-	struct view view = view_make(pages);
-
-	fill_pages(&view, 0, pages, 0x11);
-	return view;
-}
-
 /* -- arguments -- */
 
 CONTRACT_TEST(budget, arguments_are_checked)
@@ -209,10 +189,8 @@ CONTRACT_TEST(budget, counts_follow_every_call)
 CONTRACT_TEST(budget, unpin_purges_the_oldest_that_is_over)
 {
 	struct ashmem_budget *group = group_of(3, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(10);
+	struct view view = full_view(10);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	unpin_pages(view.area, 6, 1);
 	unpin_pages(view.area, 0, 1);
@@ -236,10 +214,8 @@ CONTRACT_TEST(budget, unpin_purges_the_oldest_that_is_over)
 CONTRACT_TEST(budget, whole_ranges_go_and_no_more_of_them_than_needed)
 {
 	struct ashmem_budget *group = group_of(5, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(12);
+	struct view view = full_view(12);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	unpin_pages(view.area, 0, 3);
 	unpin_pages(view.area, 4, 2);
@@ -255,10 +231,8 @@ CONTRACT_TEST(budget, whole_ranges_go_and_no_more_of_them_than_needed)
 CONTRACT_TEST(budget, a_range_larger_than_the_limit_goes_at_once)
 {
 	struct ashmem_budget *group = group_of(3, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	unpin_pages(view.area, 5, 1);
 	unpin_pages(view.area, 0, 4);
@@ -271,10 +245,8 @@ CONTRACT_TEST(budget, a_range_larger_than_the_limit_goes_at_once)
 CONTRACT_TEST(budget, less_than_a_page_keeps_nothing)
 {
 	struct ashmem_budget_options options = {.struct_size = sizeof options, .unpinned_bytes = 1};
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(4);
+	struct view view = full_view(4);
 	expect_eq(ashmem_budget_set_limits(ashmem_budget_process(), &options), 0);
 	expect_str(purge_picture(&view), "....");
 	unpin_pages(view.area, 1, 2);
@@ -362,10 +334,8 @@ CONTRACT_TEST(budget, a_group_and_the_process_both_bind)
 CONTRACT_TEST(budget, adding_and_new_limits_purge_at_once)
 {
 	struct ashmem_budget *group = group_of(2, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	for (uint64_t page = 0; page < 4; page++)
 		unpin_pages(view.area, page, 1);
 	expect_str(purge_picture(&view), "......");
@@ -383,10 +353,8 @@ CONTRACT_TEST(budget, adding_and_new_limits_purge_at_once)
 CONTRACT_TEST(budget, closing_it_lets_its_areas_go)
 {
 	struct ashmem_budget *group = group_of(1, NO_LIMIT), *other = group_of(NO_LIMIT, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	ashmem_budget_close(group);
 	unpin_pages(view.area, 0, 2);
@@ -423,10 +391,8 @@ CONTRACT_TEST(budget, mapping_another_area_purges_what_is_over)
 CONTRACT_TEST(budget, pinning_what_was_purged_counts_again)
 {
 	struct ashmem_budget *group = group_of(NO_LIMIT, 4);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 3, 1);
 	unpin_pages(view.area, 5, 1);
@@ -443,10 +409,8 @@ CONTRACT_TEST(budget, pinning_what_was_purged_counts_again)
 CONTRACT_TEST(budget, what_is_pinned_stays_and_is_told)
 {
 	struct ashmem_budget *group = group_of(NO_LIMIT, 4);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(8);
+	struct view view = full_view(8);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	expect_eq(usage_of(group).over_bytes, 4 * page_bytes());
 	unpin_pages(view.area, 0, 1);
@@ -530,10 +494,8 @@ CONTRACT_TEST(budget, a_map_that_fails_is_not_counted)
 CONTRACT_TEST(budget, releasing_a_hold_counts)
 {
 	struct ashmem_budget *group = group_of(2, NO_LIMIT);
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	unpin_pages(view.area, 0, 1);
 	unpin_pages(view.area, 2, 1);
@@ -563,10 +525,8 @@ static void unpin_three(void *argument)
 
 CONTRACT_TEST(budget, what_others_unpin_is_noticed_by_the_next_own_call)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(8);
+	struct view view = full_view(8);
 	run_child(unpin_three, &view);
 	/* The limit is this process's alone. */
 	set_limits(ashmem_budget_process(), 4, NO_LIMIT);
@@ -594,10 +554,8 @@ static void child_has_the_limit(void *argument)
 
 CONTRACT_TEST(budget, a_child_has_copies)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(6);
+	struct view view = full_view(6);
 	set_limits(ashmem_budget_process(), 2, NO_LIMIT);
 	unpin_pages(view.area, 0, 1);
 	run_child(child_has_the_limit, &view);
@@ -642,10 +600,8 @@ CONTRACT_TEST(budget, threads_keep_it_together)
 {
 	struct ashmem_budget *group = group_of(10, NO_LIMIT);
 	struct stripe stripes[THREADS];
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(THREADS * STRIPE);
+	struct view view = full_view(THREADS * STRIPE);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	for (int i = 0; i < THREADS; i++) {
 		stripes[i] = (struct stripe){.view = &view, .first = (uint64_t)i * STRIPE};
@@ -670,10 +626,8 @@ static void *close_group(void *argument)
 
 CONTRACT_TEST(budget, it_can_end_while_its_areas_are_in_use)
 {
-	struct view view;
-
 	NEEDS_COUNTS();
-	view = full_view(STRIPE);
+	struct view view = full_view(STRIPE);
 	for (int round = 0; round < 20; round++) {
 		struct ashmem_budget *group = group_of(3, 6);
 		struct stripe stripe = {.view = &view};
@@ -706,11 +660,10 @@ static void unpin_again(void *userdata, struct ashmem_area *area, uint64_t offse
 
 CONTRACT_TEST(budget, a_subscriber_that_unpins_again_comes_to_an_end)
 {
-	struct view view;
 	struct ashmem_budget *group;
 
 	NEEDS_COUNTS();
-	view = full_view(20);
+	struct view view = full_view(20);
 	group = group_of(1, NO_LIMIT);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	int id = ashmem_purge_subscribe(unpin_again, NULL);
@@ -729,11 +682,10 @@ CONTRACT_TEST(budget, a_subscriber_that_unpins_again_comes_to_an_end)
 CONTRACT_TEST(budget, read_only_handles_count_nothing)
 {
 	struct ashmem_area *reader = NULL;
-	struct view view;
 	int fd;
 
 	NEEDS_COUNTS();
-	view = full_view(4);
+	struct view view = full_view(4);
 	fd = ashmem_export_read_only(view.area);
 	expect(fd >= 0);
 	expect_eq(ashmem_import(fd, &reader), 0);

@@ -11,35 +11,12 @@
 
 #define NEEDS_SHRINK() skip_on_kernel("ashmem_shrink() leaves the driver's areas alone")
 
-/* Purged pages as text, "P" and "." each: pages hold 0x11 until they are purged. */
-static const char *purge_picture(const struct view *view)
-{
-	static char picture[65];
-	uint64_t page;
-
-	expect(view->pages < sizeof picture);
-	for (page = 0; page < view->pages; page++)
-		picture[page] = pages_hold(view, page, 1, 0x11) ? '.' : 'P';
-	picture[view->pages] = '\0';
-	return picture;
-}
-
-static struct view full_view(uint64_t pages)
-{
-	struct view view = view_make(pages);
-
-	fill_pages(&view, 0, pages, 0x11);
-	return view;
-}
-
 /* One area */
 
 CONTRACT_TEST(lru, least_recently_unpinned_goes_first)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(8);
+	struct view view = full_view(8);
 	unpin_pages(view.area, 4, 1);
 	unpin_pages(view.area, 0, 1);
 	unpin_pages(view.area, 6, 1);
@@ -57,10 +34,8 @@ CONTRACT_TEST(lru, least_recently_unpinned_goes_first)
 
 CONTRACT_TEST(lru, touching_ranges_keep_their_own_ages)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(6);
+	struct view view = full_view(6);
 	unpin_pages(view.area, 2, 2);
 	unpin_pages(view.area, 4, 2);
 	unpin_pages(view.area, 0, 2);
@@ -73,10 +48,8 @@ CONTRACT_TEST(lru, touching_ranges_keep_their_own_ages)
 
 CONTRACT_TEST(lru, pinning_and_unpinning_again_makes_young)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(3);
+	struct view view = full_view(3);
 	unpin_pages(view.area, 0, 1);
 	unpin_pages(view.area, 2, 1);
 	expect_eq(pin_pages(view.area, 0, 1), ASHMEM_NOT_PURGED);
@@ -88,10 +61,8 @@ CONTRACT_TEST(lru, pinning_and_unpinning_again_makes_young)
 
 CONTRACT_TEST(lru, unpinning_inside_a_range_does_not_make_young)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(6);
+	struct view view = full_view(6);
 	unpin_pages(view.area, 0, 3);
 	unpin_pages(view.area, 4, 2);
 	unpin_pages(view.area, 1, 1);
@@ -103,10 +74,8 @@ CONTRACT_TEST(lru, unpinning_inside_a_range_does_not_make_young)
 
 CONTRACT_TEST(lru, merging_makes_the_whole_young)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(8);
+	struct view view = full_view(8);
 	unpin_pages(view.area, 0, 3);
 	unpin_pages(view.area, 6, 2);
 	unpin_pages(view.area, 2, 2);
@@ -119,10 +88,8 @@ CONTRACT_TEST(lru, merging_makes_the_whole_young)
 
 CONTRACT_TEST(lru, both_sides_of_a_split_keep_the_age)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(8);
+	struct view view = full_view(8);
 	unpin_pages(view.area, 0, 5);
 	unpin_pages(view.area, 6, 2);
 	expect_eq(pin_pages(view.area, 2, 1), ASHMEM_NOT_PURGED);
@@ -134,10 +101,8 @@ CONTRACT_TEST(lru, both_sides_of_a_split_keep_the_age)
 
 CONTRACT_TEST(lru, pinned_range_leaves_the_order)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(6);
+	struct view view = full_view(6);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 3, 2);
 	expect_eq(pin_pages(view.area, 0, 2), ASHMEM_NOT_PURGED);
@@ -148,10 +113,8 @@ CONTRACT_TEST(lru, pinned_range_leaves_the_order)
 
 CONTRACT_TEST(lru, purged_range_is_passed_over)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(6);
+	struct view view = full_view(6);
 	unpin_pages(view.area, 0, 2);
 	expect_eq(ashmem_shrink(1), 2);
 	unpin_pages(view.area, 3, 1);
@@ -165,10 +128,8 @@ CONTRACT_TEST(lru, purged_range_is_passed_over)
 
 CONTRACT_TEST(lru, shrink_by_nothing_purges_nothing)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(2);
+	struct view view = full_view(2);
 	unpin_pages(view.area, 0, 2);
 	expect_eq(ashmem_shrink(0), 0);
 	expect_str(purge_picture(&view), "..");
@@ -177,10 +138,8 @@ CONTRACT_TEST(lru, shrink_by_nothing_purges_nothing)
 
 CONTRACT_TEST(lru, shrink_without_anything_to_purge_frees_nothing)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(2);
+	struct view view = full_view(2);
 	expect_eq(ashmem_shrink(1), 0);
 	expect_eq(ashmem_shrink(UINT64_MAX), 0);
 	expect_str(purge_picture(&view), "..");
@@ -189,10 +148,8 @@ CONTRACT_TEST(lru, shrink_without_anything_to_purge_frees_nothing)
 
 CONTRACT_TEST(lru, shrink_takes_no_more_ranges_than_it_needs)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(12);
+	struct view view = full_view(12);
 	unpin_pages(view.area, 0, 2);
 	unpin_pages(view.area, 3, 2);
 	unpin_pages(view.area, 6, 2);
@@ -206,10 +163,8 @@ CONTRACT_TEST(lru, shrink_takes_no_more_ranges_than_it_needs)
 
 CONTRACT_TEST(lru, shrink_by_more_than_there_is_takes_all)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(8);
+	struct view view = full_view(8);
 	unpin_pages(view.area, 0, 1);
 	unpin_pages(view.area, 2, 5);
 	expect_eq(ashmem_shrink(UINT64_MAX), 6);
@@ -243,10 +198,8 @@ CONTRACT_TEST(lru, shrink_count_follows_every_call)
 
 CONTRACT_TEST(lru, both_sides_of_a_partly_purged_range_count_what_is_left)
 {
-	struct view view;
-
 	NEEDS_SHRINK();
-	view = full_view(8);
+	struct view view = full_view(8);
 	unpin_pages(view.area, 0, 4);
 	expect_eq(ashmem_shrink(1), 4);
 	unpin_pages(view.area, 3, 3); /* 4 and 5 are live */
@@ -434,11 +387,10 @@ CONTRACT_TEST(lru, shrinking_in_a_child_purges_what_the_parent_unpinned)
 CONTRACT_TEST(lru, large_and_many_ranges_are_purged_to_the_page)
 {
 	enum { LARGE = 6000 };
-	struct view view;
 	uint64_t page;
 
 	NEEDS_SHRINK();
-	view = full_view(LARGE);
+	struct view view = full_view(LARGE);
 	for (page = 0; page < LARGE / 2; page++)
 		unpin_pages(view.area, page, 1);
 	unpin_pages(view.area, LARGE / 2, LARGE / 2);

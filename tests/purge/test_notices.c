@@ -66,11 +66,10 @@ static int told_exactly(const struct heard *heard, uint64_t first, uint64_t coun
 
 CONTRACT_TEST(notices, purged_pages_are_told_before_the_call_returns)
 {
-	struct view view;
 	struct heard heard;
 
 	NEEDS_NOTICES();
-	view = view_make(32);
+	struct view view = view_make(32);
 	subscribe(&heard, view.area, NULL);
 	unpin_pages(view.area, 3, 5);
 	expect_eq(heard.notices, 0);
@@ -114,13 +113,12 @@ CONTRACT_TEST(notices, neighbours_are_told_at_once_and_areas_apart)
 /* More than are remembered at one go: none is lost, and none reaches over pages that are pinned. */
 CONTRACT_TEST(notices, many_are_all_told_exactly)
 {
-	struct view view;
 	struct heard heard;
 	uint64_t page;
 	int round;
 
 	NEEDS_NOTICES();
-	view = view_make(PAGES);
+	struct view view = view_make(PAGES);
 	subscribe(&heard, view.area, NULL);
 	for (round = 0; round < 2; round++) {
 		memset(heard.pages, 0, sizeof heard.pages);
@@ -143,11 +141,10 @@ CONTRACT_TEST(notices, many_are_all_told_exactly)
 
 CONTRACT_TEST(notices, range_of_many_pieces_is_told_once)
 {
-	struct view view;
 	struct heard heard;
 
 	NEEDS_NOTICES();
-	view = view_make(PAGES);
+	struct view view = view_make(PAGES);
 	subscribe(&heard, view.area, NULL);
 	unpin_pages(view.area, 1, PAGES - 2);
 	expect_eq(ashmem_shrink(1), PAGES - 2);
@@ -159,12 +156,11 @@ CONTRACT_TEST(notices, range_of_many_pieces_is_told_once)
 
 CONTRACT_TEST(notices, every_subscriber_is_told)
 {
-	struct view view;
 	struct heard heard[2];
 	int ids[8], i;
 
 	NEEDS_NOTICES();
-	view = view_make(4);
+	struct view view = view_make(4);
 	subscribe(&heard[0], view.area, NULL);
 	subscribe(&heard[1], view.area, NULL);
 	for (i = 2; i < 8; i++)
@@ -389,11 +385,10 @@ static void purge_in_child(void *argument)
 CONTRACT_TEST(notices, purges_of_others_are_not_told_but_counted)
 {
 	struct ashmem_area_stats stats = {.struct_size = sizeof stats};
-	struct view view;
 	struct heard heard;
 
 	NEEDS_NOTICES();
-	view = view_make(8);
+	struct view view = view_make(8);
 	subscribe(&heard, view.area, NULL);
 	unpin_pages(view.area, 0, 4);
 	run_child(purge_in_child, NULL);

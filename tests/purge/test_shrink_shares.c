@@ -4,6 +4,7 @@
  * carried, and the bounds.
  */
 #include "support/contract.h"
+#include "support/hostile.h"
 
 #include "purge/shrink_shares.h"
 
@@ -110,35 +111,27 @@ CONTRACT_TEST(shares, the_largest_numbers_do_not_overflow)
 	expect_eq(shares_divide(s, 1, UINT64_MAX), 1);
 }
 
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
 /*
  * For any counts and costs: no share above its count, the sum as promised, and over many divisions
  * each gets its part.
  */
 CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 {
-	uint64_t random = 88172645463325252u;
+	struct random_source random = random_from(88172645463325252u);
 
 	for (int round = 0; round < 20000; round++) {
 		struct share s[8];
-		unsigned count = 1 + (unsigned)(next_random(&random) % 8);
+		unsigned count = 1 + (unsigned)(random_next(&random) % 8);
 		uint64_t counts = 0;
 		memset(s, 0, sizeof s);
 		for (unsigned i = 0; i < count; i++) {
 			s[i].count =
-				next_random(&random) % (next_random(&random) % 2 ? 10 : 100000);
-			s[i].seeks = (uint32_t)(next_random(&random) % 5);
+				random_next(&random) % (random_next(&random) % 2 ? 10 : 100000);
+			s[i].seeks = (uint32_t)(random_next(&random) % 5);
 			counts += s[i].count;
 		}
 		for (int again = 0; again < 4; again++) {
-			uint64_t want = next_random(&random) % 2000, sum = 0;
+			uint64_t want = random_next(&random) % 2000, sum = 0;
 			uint64_t given = shares_divide(s, count, want);
 			for (unsigned i = 0; i < count; i++) {
 				expect(s[i].pages <= s[i].count);

@@ -91,7 +91,7 @@ static void end(struct cache *cache)
 	expect_eq(cache->releases, 1);
 }
 
-static struct ashmem_shrinker_stats stats_of(uint32_t index)
+static struct ashmem_shrinker_stats shrinker_stats(uint32_t index)
 {
 	struct ashmem_shrinker_stats stats = {.struct_size = sizeof stats};
 
@@ -156,8 +156,8 @@ CONTRACT_TEST(shrinkers, an_older_programs_options_get_the_defaults)
 	options.batch_pages = options.seeks = 77;
 	options.struct_size = offsetof(struct ashmem_shrinker_options, batch_pages);
 	expect_eq(ashmem_shrinker_register(&options, &cache.shrinker), 0);
-	expect_eq(stats_of(1).seeks, ASHMEM_SHRINKER_SEEKS_DEFAULT);
-	expect_eq(stats_of(1).batch_pages, ASHMEM_SHRINKER_BATCH_DEFAULT);
+	expect_eq(shrinker_stats(1).seeks, ASHMEM_SHRINKER_SEEKS_DEFAULT);
+	expect_eq(shrinker_stats(1).batch_pages, ASHMEM_SHRINKER_BATCH_DEFAULT);
 	end(&cache);
 }
 
@@ -227,9 +227,9 @@ CONTRACT_TEST(shrinkers, areas_are_one_among_them)
 	expect_eq(cache.pages, 75);
 	expect(pages_hold(&view, 0, 25, 0));
 	expect(pages_hold(&view, 25, 75, 0x11));
-	expect_str(stats_of(0).name, "areas");
-	expect_eq(stats_of(0).freed_pages, 25);
-	expect_eq(stats_of(0).seeks, 2);
+	expect_str(shrinker_stats(0).name, "areas");
+	expect_eq(shrinker_stats(0).freed_pages, 25);
+	expect_eq(shrinker_stats(0).seeks, 2);
 	end(&cache);
 	view_drop(&view);
 }
@@ -246,7 +246,7 @@ CONTRACT_TEST(shrinkers, what_costs_nothing_goes_first)
 	expect_eq(ashmem_shrink(40), 40);
 	expect_eq(free_one.pages, 0);
 	expect_eq(cache.pages, 100);
-	expect_eq(stats_of(2).seeks, 0);
+	expect_eq(shrinker_stats(2).seeks, 0);
 	if (view.area)
 		expect(pages_hold(&view, 0, 100, 0x11));
 	end(&cache);
@@ -360,8 +360,8 @@ CONTRACT_TEST(shrinkers, stop_leaves_out_for_the_rest_of_the_call)
 	expect_eq(ashmem_shrink(600), 600);
 	expect_eq(busy.scans, 1);
 	expect_eq(cache.pages, 400);
-	expect_eq(stats_of(1).stops, 1);
-	expect_eq(stats_of(1).freed_pages, 0);
+	expect_eq(shrinker_stats(1).stops, 1);
+	expect_eq(shrinker_stats(1).freed_pages, 0);
 	busy.answer = -EIO; /* any error is the same */
 	expect_eq(ashmem_shrink(1000), 400);
 	expect_eq(busy.scans, 2);
@@ -399,8 +399,8 @@ CONTRACT_TEST(shrinkers, one_that_frees_less_is_asked_again)
 	expect_eq(cache.asked[1], 7);
 	expect_eq(cache.asked[2], 4);
 	expect_eq(cache.asked[3], 1);
-	expect_eq(stats_of(1).asked_pages, 22);
-	expect_eq(stats_of(1).freed_pages, 12);
+	expect_eq(shrinker_stats(1).asked_pages, 22);
+	expect_eq(shrinker_stats(1).freed_pages, 12);
 	end(&cache);
 }
 
@@ -533,7 +533,7 @@ static void use_areas_within(struct cache *cache)
 	unpin_pages(view->area, 0, 1);
 	unpin_pages(other.area, 0, 2);
 	view_drop(&other);
-	expect_eq(stats_of(0).scans, 0);
+	expect_eq(shrinker_stats(0).scans, 0);
 }
 
 CONTRACT_TEST(shrinkers, areas_can_be_used_from_within)
@@ -738,10 +738,10 @@ CONTRACT_TEST(shrinkers, statistics_tell_names_in_order)
 	options.seeks = 5;
 	begin(&other, 1, 0);
 	expect_eq(ashmem_shrinker_register(&options, &cache.shrinker), 0);
-	expect_str(stats_of(0).name, "areas");
-	expect_eq(stats_of(0).batch_pages, -1);
-	expect_str(stats_of(1).name, "");
-	stats = stats_of(2);
+	expect_str(shrinker_stats(0).name, "areas");
+	expect_eq(shrinker_stats(0).batch_pages, -1);
+	expect_str(shrinker_stats(1).name, "");
+	stats = shrinker_stats(2);
 	expect_eq(strlen(stats.name), ASHMEM_SHRINKER_NAME_LEN - 1);
 	expect_eq(stats.batch_pages, 9);
 	expect_eq(stats.seeks, 5);
@@ -751,6 +751,6 @@ CONTRACT_TEST(shrinkers, statistics_tell_names_in_order)
 	stats.struct_size = 1;
 	expect_eq(ashmem_shrinker_get_stats(0, &stats), -EINVAL);
 	end(&other);
-	expect_eq(stats_of(1).batch_pages, 9);
+	expect_eq(shrinker_stats(1).batch_pages, 9);
 	end(&cache);
 }
