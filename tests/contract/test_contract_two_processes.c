@@ -12,8 +12,8 @@
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
-#include "support/hostile.h"
 #include "support/model.h"
+#include "support/random.h"
 
 #include <errno.h>
 #include <inttypes.h>

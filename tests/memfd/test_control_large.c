@@ -6,7 +6,7 @@
 #define _GNU_SOURCE 1
 #include "support/contract.h"
 #include "support/controls.h"
-#include "support/hostile.h"
+#include "support/random.h"
 #include "support/tools.h"
 
 #include <inttypes.h>

@@ -10,6 +10,7 @@
 #include "support/children.h"
 #include "support/contract.h"
 #include "support/hostile.h"
+#include "support/random.h"
 #include "support/strangers.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  * carried, and the bounds.
  */
 #include "support/contract.h"
-#include "support/hostile.h"
+#include "support/random.h"
 
 #include "purge/shrink_shares.h"
 

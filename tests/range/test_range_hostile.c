@@ -8,7 +8,7 @@
 #define _GNU_SOURCE 1
 #include "support/children.h"
 #include "support/contract.h"
-#include "support/hostile.h"
+#include "support/random.h"
 #include "support/range_arena.h"
 #include "support/tools.h"
 

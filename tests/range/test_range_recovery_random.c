@@ -5,7 +5,7 @@
  * operations that are crashed.
  */
 #define _GNU_SOURCE 1
-#include "support/hostile.h"
+#include "support/random.h"
 #include "support/range_crash.h"
 #include "support/stepper.h"
 #include "support/tools.h"

@@ -34,19 +34,11 @@ static uint32_t over;
 static uint64_t calls_made, failures_allowed;
 
 struct caller {
-	uint64_t random;
+	struct random_source random;
 	int is_child;
 	int sockets[2];
 	uint64_t calls, fallbacks;
 };
-
-static uint64_t next_random(struct caller *caller, uint64_t below)
-{
-	caller->random ^= caller->random << 13;
-	caller->random ^= caller->random >> 7;
-	caller->random ^= caller->random << 17;
-	return caller->random % below;
-}
 
 /*
  * 0 or positive, or what may happen when the system is short of something, or somebody was faster.
@@ -69,7 +61,7 @@ static void pins(struct caller *caller, struct ashmem_area *area, uint64_t offse
 {
 	FINE(ashmem_unpin(area, offset, length));
 	FINE(ashmem_get_pin_status(area, offset, length));
-	if (next_random(caller, 2))
+	if (random_below(&caller->random, 2))
 		FINE(ashmem_pin(area, offset, length));
 	if (FINE(ashmem_hold(area, offset, length)) >= 0)
 		FINE(ashmem_release(area, offset, length, 0));
@@ -78,8 +70,8 @@ static void pins(struct caller *caller, struct ashmem_area *area, uint64_t offse
 static void purges(struct caller *caller)
 {
 	ashmem_shrink_count();
-	FINE(ashmem_shrink(next_random(caller, 40)));
-	if (next_random(caller, 4) == 0)
+	FINE(ashmem_shrink(random_below(&caller->random, 40)));
+	if (random_below(&caller->random, 4) == 0)
 		FINE(ashmem_purge_all());
 }
 
@@ -115,7 +107,7 @@ static void life(struct caller *caller)
 	if (FINE(ashmem_map(area, 0, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, &addr)) == 0) {
 		FINE(ashmem_unpin(area, page, page));
 		FINE(ashmem_unmap(addr, 4 * page));
-		if (next_random(caller, 2))
+		if (random_below(&caller->random, 2))
 			FINE(ashmem_set_prot(area, PROT_READ));
 		else
 			FINE(ashmem_seal(area));
@@ -159,15 +151,16 @@ static void watching(struct caller *caller)
 
 static void call_something(struct caller *caller)
 {
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = next_random(caller, AREA_PAGES);
-	struct ashmem_area *area = areas[next_random(caller, AREAS)];
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE),
+		 first = random_below(&caller->random, AREA_PAGES);
+	struct ashmem_area *area = areas[random_below(&caller->random, AREAS)];
 
 	caller->calls++;
-	switch (next_random(caller, 7)) {
+	switch (random_below(&caller->random, 7)) {
 	case 0:
 	case 1:
 		pins(caller, area, first * page,
-			(1 + next_random(caller, AREA_PAGES - first)) * page);
+			(1 + random_below(&caller->random, AREA_PAGES - first)) * page);
 		break;
 	case 2:
 		purges(caller);
@@ -188,7 +181,7 @@ static void call_something(struct caller *caller)
 
 static void caller_begin(struct caller *caller, uint64_t seed, int is_child)
 {
-	*caller = (struct caller){.random = seed * 0x9e3779b97f4a7c15u + 1, .is_child = is_child};
+	*caller = (struct caller){.random = random_from(seed), .is_child = is_child};
 	stress_expect(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, caller->sockets) == 0);
 }
 

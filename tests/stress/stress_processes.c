@@ -61,7 +61,7 @@ __attribute__((noreturn)) static void work(int number)
 
 	own.number = number;
 	own.pages = board->pages[number];
-	own.random = 0x9e3779b97f4a7c15u * (life + 1);
+	own.random = random_from(0x9e3779b97f4a7c15u * (life + 1));
 	stress_take_over(&own);
 	while (!__atomic_load_n(&board->stop, __ATOMIC_RELAXED)) {
 		stress_step(&own);
@@ -206,7 +206,7 @@ int main(int count, char **arguments)
 		puts("nobody tells of dead owners here (qemu-user?)");
 		return 77;
 	}
-	own.random = (uint64_t)getpid() * 0x9e3779b97f4a7c15u;
+	own.random = random_from((uint64_t)getpid() * 0x9e3779b97f4a7c15u);
 	stress_make_areas(&own, WORKERS);
 	for (int i = 0; i < WORKERS; i++)
 		start_worker(i, i % 2);

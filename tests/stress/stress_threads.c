@@ -73,7 +73,8 @@ int main(void)
 	for (int i = 0; i < THREADS; i++) {
 		workers[i] = maker;
 		workers[i].number = i;
-		workers[i].random = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1) ^ (uint64_t)getpid();
+		workers[i].random =
+			random_from(0x9e3779b97f4a7c15u * (uint64_t)(i + 1) ^ (uint64_t)getpid());
 		workers[i].pages = records[i];
 		stress_expect(pthread_create(&threads[i], NULL, work, &workers[i]) == 0);
 	}

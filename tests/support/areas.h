@@ -12,6 +12,10 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define PROT_RW (PROT_READ | PROT_WRITE)
 #define PROT_RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -87,5 +91,9 @@ void limit_descriptors_to_those_open(void);
 
 /* Whether a mapping at this address is listed in /proc/self/maps, its line in `line` then. */
 int maps_line(const void *address, char *line, size_t line_size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

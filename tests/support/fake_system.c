@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A /proc and cgroups made of plain files: see fake_system.h. */
 #define _GNU_SOURCE 1
 #include "support/fake_system.h"
 #include "support/contract.h"
