@@ -1,71 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Budgets: what counts, what is purged when, to the page; groups and the process; pinned memory
- * that is too much; other processes, threads, forks.
+ * that is too much. Other processes, threads and forks are in test_budget_shared.c.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
+#include "support/budgets.h"
 #include "support/children.h"
 #include "support/contract.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define NEEDS_COUNTS() skip_on_kernel("the driver tells no counts")
-#define NO_LIMIT UINT64_MAX
-
-static struct ashmem_budget_options limits_of(uint64_t unpinned_pages, uint64_t all_pages)
-{
-	return (struct ashmem_budget_options){
-		.struct_size = sizeof(struct ashmem_budget_options),
-		.unpinned_bytes =
-			unpinned_pages == NO_LIMIT ? NO_LIMIT : unpinned_pages * page_bytes(),
-		.all_bytes = all_pages == NO_LIMIT ? NO_LIMIT : all_pages * page_bytes(),
-	};
-}
-
-static void set_limits(struct ashmem_budget *budget, uint64_t unpinned_pages, uint64_t all_pages)
-{
-	struct ashmem_budget_options options = limits_of(unpinned_pages, all_pages);
-
-	expect_eq(ashmem_budget_set_limits(budget, &options), 0);
-}
-
-static struct ashmem_budget *group_of(uint64_t unpinned_pages, uint64_t all_pages)
-{
-	struct ashmem_budget_options options = limits_of(unpinned_pages, all_pages);
-	struct ashmem_budget *budget = NULL;
-
-	expect_eq(ashmem_budget_create(&options, &budget), 0);
-	return budget;
-}
-
-static struct ashmem_budget_usage usage_of(struct ashmem_budget *budget)
-{
-	struct ashmem_budget_usage usage;
-
-	memset(&usage, 0xee, sizeof usage);
-	usage.struct_size = sizeof usage;
-	expect_eq(ashmem_budget_get_usage(budget, &usage), 0);
-	return usage;
-}
-
-static void expect_usage(struct ashmem_budget *budget, uint64_t unpinned_pages, uint64_t all_pages)
-{
-	struct ashmem_budget_usage usage = usage_of(budget);
-
-	expect_eq(usage.unpinned_bytes / page_bytes(), unpinned_pages);
-	expect_eq(usage.all_bytes / page_bytes(), all_pages);
-}
 
 /* -- arguments -- */
 
 CONTRACT_TEST(budget, arguments_are_checked)
 {
-	struct ashmem_budget_options options = limits_of(1, 1);
+	struct ashmem_budget_options options = budget_limits(1, 1);
 	struct ashmem_budget_usage usage = {.struct_size = sizeof usage};
 	struct ashmem_budget *budget = NULL, *process = ashmem_budget_process();
 	struct ashmem_area *area = area_of_pages(1);
@@ -98,7 +53,7 @@ CONTRACT_TEST(budget, arguments_are_checked)
 
 CONTRACT_TEST(budget, kernel_areas_are_refused)
 {
-	struct ashmem_budget *budget = group_of(1, 1);
+	struct ashmem_budget *budget = budget_of(1, 1);
 	struct ashmem_area *area = area_of_pages(1);
 
 	expect_eq(ashmem_budget_add(budget, area), backend_is_kernel() ? -ENOTSUP : 0);
@@ -108,8 +63,8 @@ CONTRACT_TEST(budget, kernel_areas_are_refused)
 
 CONTRACT_TEST(budget, an_area_is_in_one_group)
 {
-	struct ashmem_budget *one = group_of(NO_LIMIT, NO_LIMIT),
-			     *two = group_of(NO_LIMIT, NO_LIMIT);
+	struct ashmem_budget *one = budget_of(NO_LIMIT, NO_LIMIT),
+			     *two = budget_of(NO_LIMIT, NO_LIMIT);
 	struct ashmem_area *area;
 
 	NEEDS_COUNTS();
@@ -118,13 +73,13 @@ CONTRACT_TEST(budget, an_area_is_in_one_group)
 	expect_eq(ashmem_budget_add(one, area), 0);
 	expect_eq(ashmem_budget_add(two, area), -EBUSY);
 	expect_eq(ashmem_budget_remove(two, area), -EINVAL);
-	expect_eq(usage_of(one).areas, 1);
+	expect_eq(budget_usage(one).areas, 1);
 	expect_eq(ashmem_budget_remove(one, area), 0);
-	expect_eq(usage_of(one).areas, 0);
+	expect_eq(budget_usage(one).areas, 0);
 	expect_eq(ashmem_budget_add(two, area), 0);
 	ashmem_budget_close(one);
 	ashmem_close(area);
-	expect_eq(usage_of(two).areas, 0);
+	expect_eq(budget_usage(two).areas, 0);
 	ashmem_budget_close(two);
 }
 
@@ -133,11 +88,11 @@ CONTRACT_TEST(budget, usage_tells_the_limits)
 	struct ashmem_budget *budget = NULL;
 
 	expect_eq(ashmem_budget_create(NULL, &budget), 0);
-	expect(usage_of(budget).unpinned_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
-	expect(usage_of(budget).all_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
-	set_limits(budget, 3, 0);
-	expect_eq(usage_of(budget).unpinned_limit_bytes, 3 * page_bytes());
-	expect(usage_of(budget).all_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
+	expect(budget_usage(budget).unpinned_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
+	expect(budget_usage(budget).all_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
+	budget_set(budget, 3, 0);
+	expect_eq(budget_usage(budget).unpinned_limit_bytes, 3 * page_bytes());
+	expect(budget_usage(budget).all_limit_bytes == ASHMEM_BUDGET_UNLIMITED);
 	ashmem_budget_close(budget);
 }
 
@@ -146,7 +101,7 @@ CONTRACT_TEST(budget, usage_tells_the_limits)
 CONTRACT_TEST(budget, counts_follow_every_call)
 {
 	struct ashmem_budget *process = ashmem_budget_process(),
-			     *group = group_of(NO_LIMIT, NO_LIMIT);
+			     *group = budget_of(NO_LIMIT, NO_LIMIT);
 	struct ashmem_area *area, *again = NULL;
 	struct view view;
 
@@ -176,11 +131,11 @@ CONTRACT_TEST(budget, counts_follow_every_call)
 	expect_usage(group, 0, 5);
 	expect_eq(pin_pages(area, 0, 10), ASHMEM_WAS_PURGED);
 	expect_usage(group, 0, 10);
-	expect_eq(usage_of(process).areas, 1);
+	expect_eq(budget_usage(process).areas, 1);
 	view_drop(&view);
 	expect_usage(process, 0, 0);
 	expect_usage(group, 0, 0);
-	expect_eq(usage_of(process).areas, 0);
+	expect_eq(budget_usage(process).areas, 0);
 	ashmem_budget_close(group);
 }
 
@@ -188,7 +143,7 @@ CONTRACT_TEST(budget, counts_follow_every_call)
 
 CONTRACT_TEST(budget, unpin_purges_the_oldest_that_is_over)
 {
-	struct ashmem_budget *group = group_of(3, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(3, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(10);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
@@ -205,15 +160,15 @@ CONTRACT_TEST(budget, unpin_purges_the_oldest_that_is_over)
 	unpin_pages(view.area, 1, 1);
 	expect_str(purge_picture(&view), "P.....P...");
 	expect_usage(group, 3, 8);
-	expect_eq(usage_of(group).purges, 2);
-	expect_eq(usage_of(group).purged_pages, 2);
+	expect_eq(budget_usage(group).purges, 2);
+	expect_eq(budget_usage(group).purged_pages, 2);
 	view_drop(&view);
 	ashmem_budget_close(group);
 }
 
 CONTRACT_TEST(budget, whole_ranges_go_and_no_more_of_them_than_needed)
 {
-	struct ashmem_budget *group = group_of(5, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(5, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(12);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
@@ -230,7 +185,7 @@ CONTRACT_TEST(budget, whole_ranges_go_and_no_more_of_them_than_needed)
 
 CONTRACT_TEST(budget, a_range_larger_than_the_limit_goes_at_once)
 {
-	struct ashmem_budget *group = group_of(3, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(3, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
@@ -259,7 +214,7 @@ CONTRACT_TEST(budget, less_than_a_page_keeps_nothing)
 
 CONTRACT_TEST(budget, the_order_goes_over_the_groups_areas_and_no_others)
 {
-	struct ashmem_budget *group = group_of(2, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(2, NO_LIMIT);
 	struct view outside, one, two;
 
 	NEEDS_COUNTS();
@@ -291,14 +246,14 @@ CONTRACT_TEST(budget, the_process_bounds_all_of_its_areas)
 	one = full_view(4);
 	two = full_view(4);
 	unpin_pages(one.area, 0, 2);
-	set_limits(ashmem_budget_process(), 3, NO_LIMIT);
+	budget_set(ashmem_budget_process(), 3, NO_LIMIT);
 	expect_str(purge_picture(&one), "....");
 	unpin_pages(two.area, 0, 1);
 	expect_str(purge_picture(&one), "....");
 	unpin_pages(two.area, 2, 1);
 	expect_str(purge_picture(&one), "PP..");
 	expect_str(purge_picture(&two), "....");
-	set_limits(ashmem_budget_process(), 1, NO_LIMIT);
+	budget_set(ashmem_budget_process(), 1, NO_LIMIT);
 	expect_str(purge_picture(&two), "P...");
 	ashmem_budget_close(ashmem_budget_process());
 	view_drop(&one);
@@ -307,14 +262,14 @@ CONTRACT_TEST(budget, the_process_bounds_all_of_its_areas)
 
 CONTRACT_TEST(budget, a_group_and_the_process_both_bind)
 {
-	struct ashmem_budget *group = group_of(2, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(2, NO_LIMIT);
 	struct view inside, outside;
 
 	NEEDS_COUNTS();
 	inside = full_view(4);
 	outside = full_view(4);
 	expect_eq(ashmem_budget_add(group, inside.area), 0);
-	set_limits(ashmem_budget_process(), 3, NO_LIMIT);
+	budget_set(ashmem_budget_process(), 3, NO_LIMIT);
 	unpin_pages(outside.area, 0, 1);
 	unpin_pages(inside.area, 0, 1);
 	unpin_pages(inside.area, 2, 1);
@@ -333,7 +288,7 @@ CONTRACT_TEST(budget, a_group_and_the_process_both_bind)
 
 CONTRACT_TEST(budget, adding_and_new_limits_purge_at_once)
 {
-	struct ashmem_budget *group = group_of(2, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(2, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(6);
 	for (uint64_t page = 0; page < 4; page++)
@@ -341,7 +296,7 @@ CONTRACT_TEST(budget, adding_and_new_limits_purge_at_once)
 	expect_str(purge_picture(&view), "......");
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	expect_str(purge_picture(&view), "PP....");
-	set_limits(group, 1, NO_LIMIT);
+	budget_set(group, 1, NO_LIMIT);
 	expect_str(purge_picture(&view), "PPP...");
 	expect_eq(ashmem_budget_remove(group, view.area), 0);
 	unpin_pages(view.area, 4, 2);
@@ -352,7 +307,8 @@ CONTRACT_TEST(budget, adding_and_new_limits_purge_at_once)
 
 CONTRACT_TEST(budget, closing_it_lets_its_areas_go)
 {
-	struct ashmem_budget *group = group_of(1, NO_LIMIT), *other = group_of(NO_LIMIT, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(1, NO_LIMIT),
+			     *other = budget_of(NO_LIMIT, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
@@ -374,7 +330,7 @@ CONTRACT_TEST(budget, mapping_another_area_purges_what_is_over)
 	struct view one, two;
 
 	NEEDS_COUNTS();
-	set_limits(process, NO_LIMIT, 10);
+	budget_set(process, NO_LIMIT, 10);
 	one = full_view(6);
 	for (uint64_t page = 0; page < 6; page++)
 		unpin_pages(one.area, page, 1);
@@ -390,7 +346,7 @@ CONTRACT_TEST(budget, mapping_another_area_purges_what_is_over)
 
 CONTRACT_TEST(budget, pinning_what_was_purged_counts_again)
 {
-	struct ashmem_budget *group = group_of(NO_LIMIT, 4);
+	struct ashmem_budget *group = budget_of(NO_LIMIT, 4);
 	NEEDS_COUNTS();
 	struct view view = full_view(6);
 	unpin_pages(view.area, 0, 2);
@@ -408,17 +364,17 @@ CONTRACT_TEST(budget, pinning_what_was_purged_counts_again)
 
 CONTRACT_TEST(budget, what_is_pinned_stays_and_is_told)
 {
-	struct ashmem_budget *group = group_of(NO_LIMIT, 4);
+	struct ashmem_budget *group = budget_of(NO_LIMIT, 4);
 	NEEDS_COUNTS();
 	struct view view = full_view(8);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
-	expect_eq(usage_of(group).over_bytes, 4 * page_bytes());
+	expect_eq(budget_usage(group).over_bytes, 4 * page_bytes());
 	unpin_pages(view.area, 0, 1);
 	expect_str(purge_picture(&view), "P.......");
-	expect_eq(usage_of(group).over_bytes, 3 * page_bytes());
+	expect_eq(budget_usage(group).over_bytes, 3 * page_bytes());
 	unpin_pages(view.area, 1, 5);
 	expect_str(purge_picture(&view), "PPPPPP..");
-	expect_eq(usage_of(group).over_bytes, 0);
+	expect_eq(budget_usage(group).over_bytes, 0);
 	view_drop(&view);
 	ashmem_budget_close(group);
 }
@@ -433,7 +389,7 @@ CONTRACT_TEST(budget, refusing_what_does_not_fit)
 	int ends[2];
 
 	NEEDS_COUNTS();
-	options = limits_of(NO_LIMIT, 10);
+	options = budget_limits(NO_LIMIT, 10);
 	options.flags = ASHMEM_BUDGET_REFUSE;
 	expect_eq(ashmem_budget_create(&options, &group), 0);
 	view = full_view(6);
@@ -460,7 +416,7 @@ CONTRACT_TEST(budget, refusing_what_does_not_fit)
 	expect_eq(ashmem_map(large, 0, page_bytes(), PROT_READ, MAP_SHARED, &addr), -EDQUOT);
 	/* Pins are never refused. */
 	expect_eq(pin_pages(view.area, 0, 2), ASHMEM_WAS_PURGED);
-	expect_eq(usage_of(group).over_bytes, 2 * page_bytes());
+	expect_eq(budget_usage(group).over_bytes, 2 * page_bytes());
 	close(ends[0]);
 	close(ends[1]);
 	ashmem_close(small);
@@ -471,7 +427,7 @@ CONTRACT_TEST(budget, refusing_what_does_not_fit)
 
 CONTRACT_TEST(budget, a_map_that_fails_is_not_counted)
 {
-	struct ashmem_budget_options options = limits_of(NO_LIMIT, 10);
+	struct ashmem_budget_options options = budget_limits(NO_LIMIT, 10);
 	struct ashmem_area *area;
 	void *addr = NULL;
 
@@ -493,7 +449,7 @@ CONTRACT_TEST(budget, a_map_that_fails_is_not_counted)
 
 CONTRACT_TEST(budget, releasing_a_hold_counts)
 {
-	struct ashmem_budget *group = group_of(2, NO_LIMIT);
+	struct ashmem_budget *group = budget_of(2, NO_LIMIT);
 	NEEDS_COUNTS();
 	struct view view = full_view(6);
 	expect_eq(ashmem_budget_add(group, view.area), 0);
@@ -510,187 +466,4 @@ CONTRACT_TEST(budget, releasing_a_hold_counts)
 	expect_usage(group, 2, 5);
 	view_drop(&view);
 	ashmem_budget_close(group);
-}
-
-/* -- other processes, forks, threads -- */
-
-static void unpin_three(void *argument)
-{
-	struct view *view = argument;
-
-	unpin_pages(view->area, 0, 1);
-	unpin_pages(view->area, 1, 1);
-	unpin_pages(view->area, 2, 1);
-}
-
-CONTRACT_TEST(budget, what_others_unpin_is_noticed_by_the_next_own_call)
-{
-	NEEDS_COUNTS();
-	struct view view = full_view(8);
-	run_child(unpin_three, &view);
-	/* The limit is this process's alone. */
-	set_limits(ashmem_budget_process(), 4, NO_LIMIT);
-	expect_str(purge_picture(&view), "........");
-	unpin_pages(view.area, 4, 1);
-	expect_str(purge_picture(&view), "........");
-	unpin_pages(view.area, 6, 2);
-	expect_str(purge_picture(&view), "PP......");
-	ashmem_budget_close(ashmem_budget_process());
-	view_drop(&view);
-}
-
-static void child_has_the_limit(void *argument)
-{
-	struct view *view = argument;
-
-	expect_usage(ashmem_budget_process(), 1, 6);
-	unpin_pages(view->area, 2, 1);
-	unpin_pages(view->area, 4, 1);
-	expect_str(purge_picture(view), "P.....");
-	ashmem_budget_close(ashmem_budget_process());
-	unpin_pages(view->area, 5, 1);
-	expect_str(purge_picture(view), "P.....");
-}
-
-CONTRACT_TEST(budget, a_child_has_copies)
-{
-	NEEDS_COUNTS();
-	struct view view = full_view(6);
-	set_limits(ashmem_budget_process(), 2, NO_LIMIT);
-	unpin_pages(view.area, 0, 1);
-	run_child(child_has_the_limit, &view);
-	expect_usage(ashmem_budget_process(), 3, 5); /* the child's; noticed, not purged */
-	expect_eq(usage_of(ashmem_budget_process()).over_bytes, page_bytes());
-	unpin_pages(view.area, 1, 1);
-	expect_str(purge_picture(&view), "P.P.P.");
-	ashmem_budget_close(ashmem_budget_process());
-	view_drop(&view);
-}
-
-enum { THREADS = 4, ROUNDS = 500, STRIPE = 8 };
-
-struct stripe {
-	pthread_t thread;
-	struct view *view;
-	uint64_t first;
-	int wrong;
-};
-
-static void *use_stripe(void *argument)
-{
-	struct stripe *stripe = argument;
-	struct ashmem_area *area = stripe->view->area;
-	uint64_t page = page_bytes();
-
-	for (int i = 0; i < ROUNDS; i++) {
-		uint64_t offset = (stripe->first + (uint64_t)i % STRIPE) * page;
-		unsigned char *data = stripe->view->base + offset;
-		int r = ashmem_pin(area, offset, page);
-		if (r == ASHMEM_WAS_PURGED)
-			memset(data, 0x11, page);
-		if (r < 0 || data[0] != 0x11 || data[page - 1] != 0x11)
-			stripe->wrong = 1;
-		if (ashmem_unpin(area, offset, page) < 0)
-			stripe->wrong = 1;
-	}
-	return NULL;
-}
-
-CONTRACT_TEST(budget, threads_keep_it_together)
-{
-	struct ashmem_budget *group = group_of(10, NO_LIMIT);
-	struct stripe stripes[THREADS];
-	NEEDS_COUNTS();
-	struct view view = full_view(THREADS * STRIPE);
-	expect_eq(ashmem_budget_add(group, view.area), 0);
-	for (int i = 0; i < THREADS; i++) {
-		stripes[i] = (struct stripe){.view = &view, .first = (uint64_t)i * STRIPE};
-		pthread_create(&stripes[i].thread, NULL, use_stripe, &stripes[i]);
-	}
-	for (int i = 0; i < THREADS; i++) {
-		pthread_join(stripes[i].thread, NULL);
-		expect_eq(stripes[i].wrong, 0);
-	}
-	expect_eq(usage_of(group).unpinned_bytes, 10 * page_bytes());
-	expect_eq(usage_of(group).over_bytes, 0);
-	view_drop(&view);
-	ashmem_budget_close(group);
-}
-
-static void *close_group(void *argument)
-{
-	usleep(2000);
-	ashmem_budget_close(argument);
-	return NULL;
-}
-
-CONTRACT_TEST(budget, it_can_end_while_its_areas_are_in_use)
-{
-	NEEDS_COUNTS();
-	struct view view = full_view(STRIPE);
-	for (int round = 0; round < 20; round++) {
-		struct ashmem_budget *group = group_of(3, 6);
-		struct stripe stripe = {.view = &view};
-		pthread_t closer;
-		expect_eq(ashmem_budget_add(group, view.area), 0);
-		pthread_create(&stripe.thread, NULL, use_stripe, &stripe);
-		pthread_create(&closer, NULL, close_group, group);
-		pthread_join(stripe.thread, NULL);
-		pthread_join(closer, NULL);
-		expect_eq(stripe.wrong, 0);
-	}
-	view_drop(&view);
-}
-
-/* -- read-only handles -- */
-
-static int depth, deepest, told;
-
-static void unpin_again(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
-{
-	(void)userdata;
-	told++;
-	depth++;
-	deepest = depth > deepest ? depth : deepest;
-	ashmem_pin(area, offset, length);
-	if (told < 2000) /* so that it ends in any case */
-		ashmem_unpin_with(area, offset, length, ASHMEM_PRIORITY_FIRST, ASHMEM_ORDER_FIFO);
-	depth--;
-}
-
-CONTRACT_TEST(budget, a_subscriber_that_unpins_again_comes_to_an_end)
-{
-	struct ashmem_budget *group;
-
-	NEEDS_COUNTS();
-	struct view view = full_view(20);
-	group = group_of(1, NO_LIMIT);
-	expect_eq(ashmem_budget_add(group, view.area), 0);
-	int id = ashmem_purge_subscribe(unpin_again, NULL);
-	expect(id > 0);
-	depth = deepest = told = 0;
-	for (uint64_t page = 0; page < 20; page += 2)
-		expect_eq(ashmem_unpin(view.area, page * page_bytes(), page_bytes()), 0);
-	expect(told > 0);
-	expect(told < 1000);
-	expect_eq(deepest, 1);
-	expect_eq(ashmem_purge_unsubscribe(id), 0);
-	ashmem_budget_close(group);
-	view_drop(&view);
-}
-
-CONTRACT_TEST(budget, read_only_handles_count_nothing)
-{
-	struct ashmem_area *reader = NULL;
-	int fd;
-
-	NEEDS_COUNTS();
-	struct view view = full_view(4);
-	fd = ashmem_export_read_only(view.area);
-	expect(fd >= 0);
-	expect_eq(ashmem_import(fd, &reader), 0);
-	expect_usage(ashmem_budget_process(), 0, 4);
-	ashmem_close(reader);
-	close(fd);
-	view_drop(&view);
 }
