@@ -5,7 +5,7 @@
 #
 #   packaging/abi/libashmem.abi.xml          types and functions, as abidw sees them (x86-64)
 #   packaging/debian/libashmem1.symbols      symbols with the version that brought them; those that are there stay as they are
-#   tests/abi/MAJOR.MINOR/include            the headers, as long as the version is not released
+#   tests/abi/MAJOR.MINOR/include            the C headers, once the changelog gives MAJOR.MINOR.0 a date: then it is about to be tagged
 #
 # Look at what `git diff` shows before you commit it.
 set -eu
@@ -14,10 +14,10 @@ cd "${TOP:?}"
 export LC_ALL=C
 
 release=${VERSION%.*}
-if sed -n 's/^## //p' CHANGELOG.md | head -n 1 | grep -qx "\[$VERSION\] - unreleased"; then
-  mkdir -p "tests/abi/$release"
+if [ "$VERSION" = "$release.0" ] && grep -m 1 '^## \[' CHANGELOG.md | grep -qE "^## \[$release\.0\] - [0-9-]+$"; then
   rm -rf "tests/abi/$release/include"
-  cp -r include "tests/abi/$release/include"
+  mkdir -p "tests/abi/$release/include/ashmem"
+  cp include/ashmem/*.h "tests/abi/$release/include/ashmem/"
 fi
 
 symbols=packaging/debian/libashmem1.symbols

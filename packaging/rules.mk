@@ -44,7 +44,7 @@ abi-update: all ## Write down the interface as it is now, for check-abi and the 
 	@$(PACKAGING_ENV) $(TOP)/packaging/abi_update.sh
 
 .PHONY: check-abi
-check-abi: all ## Compare the ABI with what was written down; run a program built against the first release's headers
+check-abi: all ## Compare the ABI with what was written down; run the programs of earlier releases
 	@$(PACKAGING_ENV) $(TOP)/tests/check_abi.sh
 
 .PHONY: check-consumers

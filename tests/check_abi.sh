@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # The interface is what was written down: its types and functions as abidiff sees them, its symbols, its soname; and a program
-# built against the headers of the first release runs with today's library, and with one whose structures have all grown.
+# of each release, built with the headers of that release, runs with today's library, and with one whose structures have all grown.
 # Run by `make check-abi`.
 set -u
 
@@ -65,7 +65,8 @@ grown=$scratch/grown
 mkdir "$grown"
 cp -r Makefile packaging include lib pkgconfig cmake "$grown"
 for header in "$grown"/include/ashmem/*.h; do
-  awk '/^struct ashmem_[a-z_]* \{$/ { getline first; print; $0 = first; grows = /^\tsize_t struct_size;/ }
+  awk '/^struct ashmem_[a-z_]* \{$/ { grows = 0 }
+    /^\tsize_t struct_size;/ { grows = 1 }
     /^\};$/ { if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"; grows = 0 }
     { print }' "$header" >"$scratch/header" && mv "$scratch/header" "$header"
 done
@@ -77,24 +78,32 @@ fi
 check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s -f "$grown/Makefile" "BUILD=$grown/build" \
   "CC=$CC" CFLAGS=-O1 "$grown/build/libashmem.so"
 
+# The C headers of a release are kept from the commit that is tagged (`make abi-update`, after the changelog has its date). C++ headers
+# are not: they compile into the program, so today's library never meets an old one but through the C functions.
 release=${VERSION%.*}
-if [ ! -d "tests/abi/$release/include" ]; then
-  pass "$release has no headers of its own to keep"
-elif head -n 20 CHANGELOG.md | grep -qx "## \[$VERSION\] - unreleased"; then
-  # Comments may be mended without further ado.
-  differ=$(for header in include/ashmem/* "tests/abi/$release"/include/ashmem/*; do
-    diff -q <(code "include/ashmem/${header##*/}") <(code "tests/abi/$release/include/ashmem/${header##*/}") >/dev/null || echo "${header##*/}"
+kept=tests/abi/$release/include/ashmem
+if [ "$VERSION" = "$release.0" ] && grep -m 1 '^## \[' CHANGELOG.md | grep -qE "^## \[$release\.0\] - [0-9-]+$"; then
+  # Comments may still change.
+  differ=$(for header in include/ashmem/*.h "$kept"/*.h; do
+    diff -q <(code "include/ashmem/${header##*/}") <(code "$kept/${header##*/}") >/dev/null || echo "${header##*/}"
   done | sort -u | tr '\n' ' ')
-  if [ -z "$differ" ]; then pass "the kept headers of $release are today's"; else fail "headers are not those kept for $release: $differ- $advice"; fi
+  if [ -z "$differ" ]; then
+    pass "the kept headers of $release are today's"
+  else
+    fail "headers that are not kept for $release as they are: $differ- run \`make abi-update\` and commit what it changes"
+  fi
 fi
-for old in tests/abi/*/include; do
-  old=${old%/include}
-  for program in "$old"/*.c; do
-    name=$(basename "$old")-$(basename "$program" .c)
-    check "$name compiles with the headers of ${old##*/}" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$old/include" \
-      "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
-    check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
-    check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
-  done
+
+compgen -G 'tests/abi/*/include' >/dev/null || skip "headers of an earlier release: no release yet"
+for program in tests/abi/*/*.c; do
+  old=${program%/*}
+  name=${old##*/}-$(basename "$program" .c)
+  # Until its release, a program is compiled with the headers that the release will have.
+  headers=$old/include
+  [ -d "$headers" ] || headers=include
+  check "$name compiles with $headers" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$headers" \
+    "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
+  check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
+  check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
 done
 counts_end

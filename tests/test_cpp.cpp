@@ -5,18 +5,16 @@
  */
 #include <ashmem/ashmem.hpp>
 
+#include "support/areas.h"
 #include "support/contract.h"
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -26,7 +24,7 @@ using ashmem::contents;
 
 static std::size_t page()
 {
-	return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+	return static_cast<std::size_t>(page_bytes());
 }
 
 /* An area of so many pages on the backend that has everything. */
@@ -36,31 +34,16 @@ static ashmem::area area_of(unsigned pages)
 	return ashmem::area("c++", pages * page());
 }
 
-static unsigned open_descriptors()
+static int open_descriptors()
 {
-	DIR *directory = opendir("/proc/self/fd");
-	unsigned count = 0;
-
-	expect(directory != nullptr);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
+	return holdings_now().descriptors;
 }
 
 static bool is_mapped(void *addr)
 {
-	std::ifstream maps("/proc/self/maps");
-	std::string line;
+	char line[1024];
 
-	while (std::getline(maps, line)) {
-		unsigned long start = 0, end = 0;
-		auto at = reinterpret_cast<unsigned long>(addr);
-		if (std::sscanf(line.c_str(), "%lx-%lx", &start, &end) == 2 && start <= at &&
-			at < end)
-			return true;
-	}
-	return false;
+	return maps_line(addr, line, sizeof(line)) != 0;
 }
 
 static unsigned areas_held()
@@ -113,7 +96,7 @@ static_assert(!std::is_convertible<ashmem::area, bool>::value &&
 
 CONTRACT_TEST(cpp, area_is_given_back_with_its_owner)
 {
-	unsigned descriptors = open_descriptors();
+	int descriptors = open_descriptors();
 	{
 		ashmem::area area = area_of(3);
 		ashmem::mapping memory = area.map();
@@ -198,7 +181,7 @@ struct throws_later {
 
 CONTRACT_TEST(cpp, exceptions_from_constructors_leak_nothing)
 {
-	unsigned descriptors = open_descriptors();
+	int descriptors = open_descriptors();
 	bool thrown = false;
 
 	try {
@@ -510,7 +493,7 @@ struct levels {
 
 CONTRACT_TEST(cpp, watch_ends_with_its_owner)
 {
-	unsigned descriptors = open_descriptors();
+	int descriptors = open_descriptors();
 	ashmem_pressure_options options = ashmem::sized<ashmem_pressure_options>();
 	levels heard = {0, ashmem::pressure::none};
 	std::error_code ec;

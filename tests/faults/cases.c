@@ -18,23 +18,7 @@
 #include "memfd/area.h"
 #include "range/tree.h"
 
-#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages)*page_bytes())
-
 /* -- what they are done on -- */
-
-static void nothing(struct world *world)
-{
-	(void)world;
-	ashmem_backend_select("memfd");
-}
-
-static void newborn(struct world *world)
-{
-	nothing(world);
-	if (ashmem_create("faulty", BYTES(PAGES), ASHMEM_CREATE_ALLOW_SEAL, &world->area[0]) < 0)
-		die("ashmem_create");
-}
 
 static void born(struct world *world)
 {
@@ -43,19 +27,6 @@ static void born(struct world *world)
 	if (child == 0)
 		_exit(0);
 	waitpid(child, NULL, 0);
-}
-
-static void newborn_without_write(struct world *world)
-{
-	newborn(world);
-	if (ashmem_set_prot(world->area[0], PROT_READ) < 0)
-		die("ashmem_set_prot");
-}
-
-static void mapped(struct world *world)
-{
-	newborn(world);
-	map_area(world, 0, PROT_READ | PROT_WRITE);
 }
 
 static void with_ranges(struct world *world)
@@ -83,7 +54,7 @@ static void without_write(struct world *world)
 
 static void several(struct world *world)
 {
-	nothing(world);
+	use_memfd(world);
 	for (int at = 0; at < AREAS; at++)
 		add_area(world, at, PAGES, 0);
 	for (uint64_t i = 0; i < 3; i++)
@@ -93,7 +64,7 @@ static void several(struct world *world)
 
 static void long_range(struct world *world)
 {
-	nothing(world);
+	use_memfd(world);
 	add_area(world, 0, 1200, 0);
 	unpin_pages(world, 0, 2, 1190);
 }
@@ -151,100 +122,9 @@ static void contended(struct world *world)
 
 /* -- operations -- */
 
-static int64_t do_create(struct world *world)
-{
-	struct ashmem_area *area = UNTOUCHED;
-	int r = ashmem_create("made", BYTES(PAGES), 0, &area);
-
-	world->touched = r < 0 && area != UNTOUCHED;
-	if (r == 0)
-		world->made = area;
-	return r;
-}
-
-static int64_t do_close(struct world *world)
-{
-	ashmem_close(world->area[0]);
-	world->area[0] = NULL;
-	if (world->base[0])
-		ashmem_unmap(world->base[0], (size_t)BYTES(PAGES));
-	world->base[0] = NULL;
-	return 0;
-}
-
-static int64_t do_set_name(struct world *world)
-{
-	return ashmem_set_name(world->area[0], "other");
-}
-
-static int64_t do_get_name(struct world *world)
-{
-	char name[ASHMEM_NAME_LEN] = "untouched";
-	int r = ashmem_get_name(world->area[0], name, sizeof(name));
-
-	world->touched = r < 0 && strcmp(name, "untouched") != 0;
-	return r < 0 ? r : strcmp(name, "faulty") == 0;
-}
-
-static int64_t do_set_size(struct world *world)
-{
-	return ashmem_set_size(world->area[0], BYTES(PAGES / 2));
-}
-
-static int64_t do_get_size(struct world *world)
-{
-	return (int64_t)ashmem_get_size(world->area[0]);
-}
-
 static int64_t do_set_prot(struct world *world)
 {
 	return ashmem_set_prot(world->area[0], PROT_READ | PROT_WRITE);
-}
-
-static int64_t do_set_prot_read(struct world *world)
-{
-	return ashmem_set_prot(world->area[0], PROT_READ);
-}
-
-static int64_t do_get_prot(struct world *world)
-{
-	return ashmem_get_prot(world->area[0]);
-}
-
-static int64_t map_it(struct world *world, int prot, int flags, void *place)
-{
-	void *wanted = place ? place : UNTOUCHED, *addr = wanted;
-	int r = ashmem_map(world->area[0], BYTES(2), (size_t)BYTES(4), prot, flags, &addr);
-
-	world->touched = r < 0 && addr != wanted;
-	if (r == 0) {
-		world->mapped = addr;
-		world->mapped_bytes = (size_t)BYTES(4);
-	}
-	return r;
-}
-
-static int64_t do_map(struct world *world)
-{
-	return map_it(world, PROT_READ | PROT_WRITE, MAP_SHARED, NULL);
-}
-
-static int64_t do_map_read(struct world *world)
-{
-	return map_it(world, PROT_READ, MAP_SHARED, NULL);
-}
-
-static int64_t do_map_private(struct world *world)
-{
-	return map_it(world, PROT_READ | PROT_WRITE, MAP_PRIVATE, NULL);
-}
-
-static int64_t do_map_noreplace(struct world *world)
-{
-	void *place = mmap(NULL, (size_t)BYTES(4), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	munmap(place, (size_t)BYTES(4));
-	return map_it(world, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, place);
 }
 
 static int64_t do_unmap(struct world *world)
@@ -256,38 +136,9 @@ static int64_t do_unmap(struct world *world)
 	return r;
 }
 
-static int64_t do_read(struct world *world)
-{
-	char bytes[5000];
-
-	return ashmem_read(world->area[0], bytes, sizeof(bytes));
-}
-
-static int64_t do_pread(struct world *world)
-{
-	char bytes[5000];
-
-	return ashmem_pread(world->area[0], bytes, sizeof(bytes), 100);
-}
-
-static int64_t do_seek(struct world *world)
-{
-	return ashmem_seek(world->area[0], 77, SEEK_SET);
-}
-
 static int64_t do_seek_data(struct world *world)
 {
 	return ashmem_seek(world->area[0], 0, SEEK_DATA);
-}
-
-static int64_t do_pin(struct world *world)
-{
-	return ashmem_pin(world->area[0], BYTES(2), BYTES(1));
-}
-
-static int64_t do_unpin(struct world *world)
-{
-	return ashmem_unpin(world->area[0], BYTES(5), BYTES(6));
 }
 
 static int64_t do_pin_lost(struct world *world)
@@ -372,11 +223,6 @@ static void debugged(struct world *world)
 		die("ashmem_debug_set");
 }
 
-static int64_t do_status(struct world *world)
-{
-	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(6));
-}
-
 static int64_t do_find(struct world *world)
 {
 	uint64_t offset = 5, length = 6;
@@ -417,29 +263,20 @@ static int64_t do_shrink_count(struct world *world)
 	return (int64_t)ashmem_shrink_count();
 }
 
-static int64_t do_purge_all(struct world *world)
-{
-	(void)world;
-	return ashmem_purge_all();
-}
-
-static int64_t do_select(struct world *world)
+static int64_t select_memfd(struct world *world)
 {
 	(void)world;
 	return ashmem_backend_select("memfd");
 }
 
-static int64_t do_select_auto(struct world *world)
+static int64_t create_first(struct world *world)
 {
 	struct ashmem_area *area = UNTOUCHED;
 	int r = ashmem_backend_select("auto");
 
 	if (r == 0)
 		r = ashmem_create("made", BYTES(PAGES), 0, &area);
-	world->touched = r < 0 && area != UNTOUCHED;
-	if (r == 0)
-		world->made = area;
-	return r;
+	return area_made(world, r, area);
 }
 
 static int64_t do_fork(struct world *world)
@@ -468,7 +305,7 @@ static int64_t do_fork(struct world *world)
 }
 
 const struct fault_case area_cases[] = {
-	{"create, the first call of a process", "ashmem_create", NULL, do_select_auto, 0},
+	{"create, the first call of a process", "ashmem_create", NULL, create_first, 0},
 	{"create", "ashmem_create", newborn, do_create, 0},
 	{"close of a newborn", "ashmem_close", newborn, do_close, NO_RETRY},
 	{"close of a mapped area", "ashmem_close", mapped, do_close, NO_RETRY},
@@ -518,8 +355,8 @@ const struct fault_case area_cases[] = {
 	{"unsubscribe", "ashmem_purge_unsubscribe", subscribed, do_unsubscribe, NO_RETRY},
 	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell,
 		MARKS_MAY_STAY | ANY_SUCCESS},
-	{"register a backend", "ashmem_backend_register", nothing, do_register, NO_RETRY},
-	{"debug modes", "ashmem_debug_set", nothing, do_debug, 0},
+	{"register a backend", "ashmem_backend_register", use_memfd, do_register, NO_RETRY},
+	{"debug modes", "ashmem_debug_set", use_memfd, do_debug, 0},
 	{"first status", "ashmem_get_pin_status", mapped, do_status, 0},
 	{"status", "ashmem_get_pin_status", shared, do_status, 0},
 	{"status after a death", "ashmem_get_pin_status", dead_in_purge, do_status, AFTER_DEATH},
@@ -539,7 +376,7 @@ const struct fault_case area_cases[] = {
 	{"shrink_count", "ashmem_shrink_count", several, do_shrink_count, 0},
 	{"purge_all", "ashmem_purge_all", several, do_purge_all, MARKS_MAY_STAY | PART_MAY_BE_DONE},
 	{"purge_all with readers", "ashmem_purge_all", with_readers, do_purge_all, MARKS_MAY_STAY},
-	{"select", "ashmem_backend_select", NULL, do_select, 0},
+	{"select", "ashmem_backend_select", NULL, select_memfd, 0},
 	{"first map of a newborn that a child shares", "ashmem_map", born, do_map,
 		PART_MAY_BE_DONE | MAY_ESTABLISH},
 	{"fork with a newborn", "fork", newborn, do_fork, NO_RETRY | ANY_SUCCESS},

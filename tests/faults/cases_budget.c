@@ -8,14 +8,11 @@
 
 #include "faults.h"
 
-#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages)*page_bytes())
-
 /* -- what they are done on -- */
 
 static void ranges(struct world *world)
 {
-	ashmem_backend_select("memfd");
+	use_memfd(world);
 	add_area(world, 0, PAGES, 0);
 	unpin_pages(world, 0, 1, 3);
 	unpin_pages(world, 0, 6, 2);
@@ -74,7 +71,7 @@ static void with_shrinker(struct world *world)
 
 /* -- operations -- */
 
-static int64_t do_create(struct world *world)
+static int64_t create_budget(struct world *world)
 {
 	struct ashmem_budget_options limits = {
 		.struct_size = sizeof(limits), .unpinned_bytes = BYTES(5)};
@@ -97,7 +94,7 @@ static int64_t do_remove(struct world *world)
 	return ashmem_budget_remove(world->budget, world->area[0]);
 }
 
-static int64_t do_close(struct world *world)
+static int64_t close_budget(struct world *world)
 {
 	ashmem_budget_close(world->budget);
 	world->budget = NULL;
@@ -136,7 +133,7 @@ static int64_t do_unpin_over(struct world *world)
 	return ashmem_unpin(world->area[0], BYTES(15), BYTES(1));
 }
 
-static int64_t do_register(struct world *world)
+static int64_t register_shrinker(struct world *world)
 {
 	struct ashmem_shrinker *shrinker = UNTOUCHED;
 	int r = ashmem_shrinker_register(&cache, &shrinker);
@@ -154,7 +151,7 @@ static int64_t do_unregister(struct world *world)
 	return 0;
 }
 
-static int64_t do_shrink(struct world *world)
+static int64_t shrink_cache(struct world *world)
 {
 	uint64_t before = cached_pages;
 	int64_t r = ashmem_shrink(6);
@@ -181,24 +178,25 @@ static int64_t do_populate(struct world *world)
 }
 
 const struct fault_case budget_cases[] = {
-	{"budget: create", "ashmem_budget_create", ranges, do_create, 0},
-	{"budget: create, the first call of a process", "ashmem_budget_create", NULL, do_create, 0},
+	{"budget: create", "ashmem_budget_create", ranges, create_budget, 0},
+	{"budget: create, the first call of a process", "ashmem_budget_create", NULL, create_budget,
+		0},
 	{"budget: add and purge", "ashmem_budget_add", beside_budget, do_add,
 		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"budget: remove", "ashmem_budget_remove", in_budget, do_remove, NO_RETRY},
-	{"budget: close", "ashmem_budget_close", in_budget, do_close, NO_RETRY},
+	{"budget: close", "ashmem_budget_close", in_budget, close_budget, NO_RETRY},
 	{"budget: lower limits", "ashmem_budget_set_limits", in_budget, do_set_limits,
 		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"budget: usage", "ashmem_budget_get_usage", in_budget, do_usage, 0},
 	{"budget: usage of the process", "ashmem_budget_process", ranges, do_process_usage, 0},
 	{"budget: unpin over it", "ashmem_unpin", in_budget, do_unpin_over,
 		MARKS_MAY_STAY | ANY_SUCCESS},
-	{"shrinker: register", "ashmem_shrinker_register", ranges, do_register, 0},
+	{"shrinker: register", "ashmem_shrinker_register", ranges, register_shrinker, 0},
 	{"shrinker: register, the first call of a process", "ashmem_shrinker_register", NULL,
-		do_register, 0},
+		register_shrinker, 0},
 	{"shrinker: unregister", "ashmem_shrinker_unregister", with_shrinker, do_unregister,
 		NO_RETRY},
-	{"shrinker: shrink", "ashmem_shrink", with_shrinker, do_shrink,
+	{"shrinker: shrink", "ashmem_shrink", with_shrinker, shrink_cache,
 		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"shrinker: statistics", "ashmem_shrinker_get_stats", with_shrinker, do_shrinker_stats, 0},
 	{"populate", "ashmem_populate", ranges, do_populate, 0},

@@ -18,8 +18,6 @@
 #include "pressure/source.h"
 #include "base/sys.h"
 
-#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-
 static const char stalls[] = "some avg10=0.00 avg60=0.00 avg300=0.00 total=100\n";
 static const char *source; /* NULL: auto */
 
@@ -217,7 +215,7 @@ static int64_t do_open(struct world *world)
 	return r;
 }
 
-static int64_t do_close(struct world *world)
+static int64_t close_watch(struct world *world)
 {
 	ashmem_pressure_close(world->pressure);
 	world->pressure = NULL;
@@ -271,12 +269,12 @@ static int64_t do_explain(struct world *world)
 	return ashmem_pressure_explain(world->pressure, text, sizeof(text)) > 0;
 }
 
-static int64_t do_subscribe(struct world *world)
+static int64_t subscribe_watch(struct world *world)
 {
 	return ashmem_pressure_subscribe(world->pressure, NULL, NULL);
 }
 
-static int64_t do_fd(struct world *world)
+static int64_t watch_fd(struct world *world)
 {
 	return ashmem_pressure_fd(world->pressure) < 0;
 }
@@ -302,11 +300,11 @@ const struct fault_case pressure_cases[] = {
 	{"pressure: the thread", "ashmem_pressure_run", watched_headroom, do_run_and_purge,
 		OTHER_THREADS | MARKS_MAY_STAY | ANY_SUCCESS},
 	{"pressure: stop", "ashmem_pressure_stop", running, do_stop, MARKS_MAY_STAY | ANY_SUCCESS},
-	{"pressure: close", "ashmem_pressure_close", running, do_close,
+	{"pressure: close", "ashmem_pressure_close", running, close_watch,
 		NO_RETRY | MARKS_MAY_STAY | ANY_SUCCESS},
 	{"pressure: subscribe, fd, explain", "ashmem_pressure_subscribe", watched_headroom,
-		do_subscribe, 0},
-	{"pressure: fd", "ashmem_pressure_fd", watched_headroom, do_fd, 0},
+		subscribe_watch, 0},
+	{"pressure: fd", "ashmem_pressure_fd", watched_headroom, watch_fd, 0},
 	{"pressure: explain", "ashmem_pressure_explain", watched_headroom, do_explain, 0},
 	{NULL, NULL, NULL, NULL, 0},
 };

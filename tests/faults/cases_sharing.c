@@ -11,12 +11,9 @@
 
 #include "faults.h"
 
-#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
-#define BYTES(pages) ((pages)*page_bytes())
-
 static void peer_fd(struct world *world, enum peer_area kind)
 {
-	ashmem_backend_select("memfd");
+	use_memfd(world);
 	world->fd = peer_area(kind);
 }
 
@@ -75,27 +72,6 @@ static void holder(struct world *world)
 		die("ashmem_hold");
 }
 
-static void newborn(struct world *world)
-{
-	ashmem_backend_select("memfd");
-	if (ashmem_create("faulty", BYTES(PAGES), ASHMEM_CREATE_ALLOW_SEAL, &world->area[0]) < 0 ||
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, world->sockets) < 0)
-		die("a newborn");
-}
-
-static void newborn_without_write(struct world *world)
-{
-	newborn(world);
-	if (ashmem_set_prot(world->area[0], PROT_READ) < 0)
-		die("ashmem_set_prot");
-}
-
-static void mapped(struct world *world)
-{
-	newborn(world);
-	map_area(world, 0, PROT_READ | PROT_WRITE);
-}
-
 static void established(struct world *world)
 {
 	mapped(world);
@@ -103,11 +79,28 @@ static void established(struct world *world)
 	unpin_pages(world, 0, 6, 2);
 }
 
-static void sent(struct world *world)
+static void newborn_to_send(struct world *world)
 {
 	newborn(world);
-	ashmem_close(world->area[0]);
-	world->area[0] = NULL;
+	open_sockets(world);
+}
+
+static void newborn_to_send_without_write(struct world *world)
+{
+	newborn_without_write(world);
+	open_sockets(world);
+}
+
+static void established_to_send(struct world *world)
+{
+	established(world);
+	open_sockets(world);
+}
+
+static void sent(struct world *world)
+{
+	use_memfd(world);
+	open_sockets(world);
 	world->fd = peer_area(PEER_AREA);
 	struct ashmem_area *area;
 	if (ashmem_import(world->fd, &area) < 0 || ashmem_send(world->sockets[0], area) < 0)
@@ -128,7 +121,7 @@ static void sent_a_socket(struct world *world)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control)};
 
-	newborn(world);
+	newborn_to_send(world);
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	*header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
 		.cmsg_level = SOL_SOCKET,
@@ -139,13 +132,6 @@ static void sent_a_socket(struct world *world)
 }
 
 /* -- operations -- */
-
-static int64_t do_fd(struct world *world)
-{
-	int r = ashmem_fd(world->area[0]);
-
-	return r < 0 ? r : 0;
-}
 
 static int64_t do_export(struct world *world)
 {
@@ -161,33 +147,6 @@ static int64_t do_seal(struct world *world)
 	return ashmem_seal(world->area[0]);
 }
 
-static int64_t do_import(struct world *world)
-{
-	struct ashmem_area *area = UNTOUCHED;
-	int r = ashmem_import(world->fd, &area);
-
-	world->touched = r < 0 && area != UNTOUCHED;
-	if (r == 0)
-		world->made = area;
-	return r;
-}
-
-static int64_t do_send(struct world *world)
-{
-	return ashmem_send(world->sockets[0], world->area[0]);
-}
-
-static int64_t do_recv(struct world *world)
-{
-	struct ashmem_area *area = UNTOUCHED;
-	int r = ashmem_recv(world->sockets[1], &area);
-
-	world->touched = r < 0 && area != UNTOUCHED;
-	if (r == 0)
-		world->made = area;
-	return r;
-}
-
 /* Success is to be refused. */
 static int64_t do_recv_strange(struct world *world)
 {
@@ -196,17 +155,17 @@ static int64_t do_recv_strange(struct world *world)
 	return r == -EINVAL ? 0 : r;
 }
 
-static int64_t do_pin(struct world *world)
+static int64_t pin_more(struct world *world)
 {
 	return ashmem_pin(world->area[0], BYTES(5), BYTES(4));
 }
 
-static int64_t do_unpin(struct world *world)
+static int64_t unpin_inside(struct world *world)
 {
 	return ashmem_unpin(world->area[0], BYTES(3), BYTES(2));
 }
 
-static int64_t do_status(struct world *world)
+static int64_t status_across(struct world *world)
 {
 	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(4));
 }
@@ -244,16 +203,16 @@ const struct fault_case sharing_cases[] = {
 	{"import of a read-only area", "ashmem_import", read_only_fd, do_import, 0},
 	{"import of a sealed area", "ashmem_import", sealed_fd, do_import, 0},
 	{"import of a plain memfd", "ashmem_import", plain_fd, do_import, 0},
-	{"send of a newborn", "ashmem_send", newborn, do_send, MAY_MATERIALISE},
-	{"send of a newborn without write", "ashmem_send", newborn_without_write, do_send,
+	{"send of a newborn", "ashmem_send", newborn_to_send, do_send, MAY_MATERIALISE},
+	{"send of a newborn without write", "ashmem_send", newborn_to_send_without_write, do_send,
 		MAY_MATERIALISE},
-	{"send", "ashmem_send", established, do_send, 0},
+	{"send", "ashmem_send", established_to_send, do_send, 0},
 	{"recv", "ashmem_recv", sent, do_recv, NO_RETRY},
 	{"recv of what is no area", "ashmem_recv", sent_a_socket, do_recv_strange, NO_RETRY},
-	{"pin of a reader", "ashmem_pin", reader, do_pin, 0},
-	{"another pin of a reader", "ashmem_pin", pinned_reader, do_pin, 0},
-	{"unpin of a reader", "ashmem_unpin", pinned_reader, do_unpin, LOCKS_MAY_STAY},
-	{"status of a reader", "ashmem_get_pin_status", pinned_reader, do_status, 0},
+	{"pin of a reader", "ashmem_pin", reader, pin_more, 0},
+	{"another pin of a reader", "ashmem_pin", pinned_reader, pin_more, 0},
+	{"unpin of a reader", "ashmem_unpin", pinned_reader, unpin_inside, LOCKS_MAY_STAY},
+	{"status of a reader", "ashmem_get_pin_status", pinned_reader, status_across, 0},
 	{"hold of a reader", "ashmem_hold", reader, do_hold, 0},
 	{"release of a reader", "ashmem_release", holding_reader, do_release, LOCKS_MAY_STAY},
 	{"first hold", "ashmem_hold", mapped, do_hold, MAY_ESTABLISH},

@@ -6,6 +6,7 @@
  *   errnos    which failures are plausible for which call
  *   driver    a driver made of memfds, for the kernel backend
  *   world     areas to work on, described as text; a peer process that describes them too
+ *   operations  what several cases do, and what they do it on
  *   cases     one operation each, and what it is done on
  *   main      each case: once without a fault, then for every call and every plausible failure of
  *             it
@@ -21,6 +22,10 @@
 #include <stdint.h>
 
 #include <ashmem/ashmem.h>
+
+/* What outputs hold before a call. */
+#define UNTOUCHED ((void *)(uintptr_t)0x5a5a)
+#define BYTES(pages) ((pages)*page_bytes())
 
 /* -- calls.c -- */
 
@@ -193,6 +198,43 @@ enum peer_area { PEER_AREA, PEER_READ_ONLY, PEER_SEALED, PEER_PLAIN };
 int peer_area(enum peer_area kind);
 
 void die(const char *what) __attribute__((noreturn));
+
+/* -- operations.c -- */
+
+/* What operations are done on: areas of the memfd backend, and a pair of sockets beside them. */
+void use_memfd(struct world *world);
+void newborn(struct world *world);
+void newborn_without_write(struct world *world);
+void mapped(struct world *world);
+void open_sockets(struct world *world);
+
+/* Notes what a call made that answered `r` and writes an area; returns `r`. */
+int64_t area_made(struct world *world, int r, struct ashmem_area *area);
+
+int64_t do_create(struct world *world);
+int64_t do_import(struct world *world);
+int64_t do_recv(struct world *world);
+int64_t do_send(struct world *world);
+int64_t do_fd(struct world *world);
+int64_t do_close(struct world *world);
+int64_t do_set_name(struct world *world);
+int64_t do_get_name(struct world *world);
+int64_t do_set_size(struct world *world);
+int64_t do_get_size(struct world *world);
+int64_t do_set_prot_read(struct world *world);
+int64_t do_get_prot(struct world *world);
+int64_t do_map(struct world *world);
+int64_t do_map_read(struct world *world);
+int64_t do_map_private(struct world *world);
+int64_t do_map_private_read(struct world *world);
+int64_t do_map_noreplace(struct world *world);
+int64_t do_read(struct world *world);
+int64_t do_pread(struct world *world);
+int64_t do_seek(struct world *world);
+int64_t do_pin(struct world *world);
+int64_t do_unpin(struct world *world);
+int64_t do_status(struct world *world);
+int64_t do_purge_all(struct world *world);
 
 /* -- cases.c, cases_sharing.c, cases_pressure.c, cases_budget.c, cases_kernel.c -- */
 

@@ -5,9 +5,11 @@
 #include "support/contract.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 uint64_t page_bytes(void)
@@ -72,6 +74,42 @@ int pages_hold(const struct view *view, uint64_t first, uint64_t count, int byte
 		(bytes[0] == (unsigned char)byte && memcmp(bytes, bytes + 1, length - 1) == 0);
 }
 
+struct view full_view(uint64_t pages)
+{
+	struct view view = view_make(pages);
+
+	fill_pages(&view, 0, pages, 0x11);
+	return view;
+}
+
+const char *purge_picture(const struct view *view)
+{
+	static char picture[65];
+
+	expect(view->pages < sizeof picture);
+	for (uint64_t page = 0; page < view->pages; page++)
+		picture[page] = pages_hold(view, page, 1, 0x11) ? '.' : 'P';
+	picture[view->pages] = '\0';
+	return picture;
+}
+
+struct ashmem_area *import_area(int fd)
+{
+	struct ashmem_area *area = NULL;
+
+	expect_eq(ashmem_import(fd, &area), 0);
+	expect(area != NULL);
+	return area;
+}
+
+void expect_name(struct ashmem_area *area, const char *want)
+{
+	char name[ASHMEM_NAME_LEN] = "";
+
+	expect_eq(ashmem_get_name(area, name, sizeof name), 0);
+	expect_str(name, want);
+}
+
 void unpin_pages(struct ashmem_area *area, uint64_t first, uint64_t count)
 {
 	expect_eq(ashmem_unpin(area, first * page_bytes(), count * page_bytes()), 0);
@@ -126,6 +164,28 @@ int64_t purge_everything(void)
 	return purged;
 }
 
+/* The bytes preset here show that the library writes every member. */
+struct ashmem_area_stats stats_of(struct ashmem_area *area)
+{
+	struct ashmem_area_stats stats;
+
+	memset(&stats, 0xee, sizeof stats);
+	stats.struct_size = sizeof stats;
+	expect_eq(ashmem_area_get_stats(area, &stats), 0);
+	expect_eq(stats.struct_size, sizeof stats);
+	return stats;
+}
+
+struct ashmem_process_stats process_stats(void)
+{
+	struct ashmem_process_stats stats;
+
+	memset(&stats, 0xee, sizeof stats);
+	stats.struct_size = sizeof stats;
+	expect_eq(ashmem_process_get_stats(&stats), 0);
+	return stats;
+}
+
 static int count_descriptors(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
@@ -172,6 +232,18 @@ void expect_holdings(const struct holdings *before)
 
 	expect_eq(now.descriptors, before->descriptors);
 	expect_eq(now.mappings, before->mappings);
+}
+
+void limit_descriptors_to_those_open(void)
+{
+	struct rlimit limit;
+	int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	expect(next >= 0);
+	close(next);
+	expect_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = (rlim_t)next;
+	expect_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 int maps_line(const void *address, char *line, size_t line_size)

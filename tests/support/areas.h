@@ -12,6 +12,10 @@
 #include <stdint.h>
 #include <sys/mman.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define PROT_RW (PROT_READ | PROT_WRITE)
 #define PROT_RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -32,6 +36,16 @@ struct ashmem_area *area_of_pages(uint64_t pages);
 struct view view_make(uint64_t pages);
 struct view view_of(struct ashmem_area *area);
 void view_drop(struct view *view);
+
+/* A new one with 0x11 in every byte, and which of its pages have lost that: "P" and "." each. The
+ * picture is static. */
+struct view full_view(uint64_t pages);
+const char *purge_picture(const struct view *view);
+
+/* An area from a descriptor; expects success. */
+struct ashmem_area *import_area(int fd);
+
+void expect_name(struct ashmem_area *area, const char *want);
 
 /* Shared mapping of a whole area; expects success. */
 unsigned char *map_whole(struct ashmem_area *area, int prot);
@@ -59,6 +73,10 @@ void skip_on_kernel(const char *why);
 /* Purge all that is unpinned; expects that it works, answers as ashmem_purge_all(). */
 int64_t purge_everything(void);
 
+/* The counts of an area and of the process; both expect success. */
+struct ashmem_area_stats stats_of(struct ashmem_area *area);
+struct ashmem_process_stats process_stats(void);
+
 /* What this process holds: open descriptors, and mappings of shared memory. */
 struct holdings {
 	int descriptors;
@@ -68,7 +86,14 @@ struct holdings {
 struct holdings holdings_now(void);
 void expect_holdings(const struct holdings *before);
 
+/* From now on this process can open no further descriptor. For children. */
+void limit_descriptors_to_those_open(void);
+
 /* Whether a mapping at this address is listed in /proc/self/maps, its line in `line` then. */
 int maps_line(const void *address, char *line, size_t line_size);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -24,6 +24,18 @@ int child_wait(pid_t child);
 void run_child(void (*fn)(void *argument), void *argument);
 
 /*
+ * A test (contract.h) whose whole body runs in a child, for what a process cannot take back, such as
+ * registering a backend.
+ */
+#define CHILD_TEST(suite, name)                    \
+	static void name##_in_child(void *unused); \
+	CONTRACT_TEST(suite, name)                 \
+	{                                          \
+		run_child(name##_in_child, NULL);  \
+	}                                          \
+	static void name##_in_child(__attribute__((unused)) void *unused)
+
+/*
  * A one-way signal between two processes: made before the fork, opened once or more, waited for
  * as often.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* A /proc and cgroups made of plain files: see fake_system.h. */
 #define _GNU_SOURCE 1
 #include "support/fake_system.h"
 #include "support/contract.h"
@@ -120,6 +121,12 @@ void fake_stalls(const char *name, uint64_t total_us)
 		(unsigned long long)total_us);
 }
 
+void fake_available(uint64_t mib)
+{
+	fake_write("proc/meminfo", "MemTotal: 1048576 kB\nMemFree: 0 kB\nMemAvailable: %llu kB\n",
+		(unsigned long long)mib * 1024);
+}
+
 void fake_clock_step(uint64_t milliseconds)
 {
 	now_ns += milliseconds * 1000000;
@@ -156,6 +163,11 @@ const char *fake_explanation(struct ashmem_pressure *pressure)
 
 	expect_eq(length, strlen(text));
 	return text;
+}
+
+int fake_says(struct ashmem_pressure *pressure, const char *what)
+{
+	return strstr(fake_explanation(pressure), what) != NULL;
 }
 
 struct ashmem_pressure_status fake_status(struct ashmem_pressure *pressure)

@@ -35,6 +35,9 @@ void fake_cgroup(int version, const char *path);
 /* A stall file with so many microseconds in total. */
 void fake_stalls(const char *name, uint64_t total_us);
 
+/* So many of 1,024 MiB are available. */
+void fake_available(uint64_t mib);
+
 void fake_clock_step(uint64_t milliseconds);
 
 /* Open with a named source (NULL: auto); expects success. */
@@ -45,6 +48,9 @@ int fake_open_answer(const char *source);
 
 /* What ashmem_pressure_explain() says; static. */
 const char *fake_explanation(struct ashmem_pressure *pressure);
+
+/* Whether these words are in it. */
+int fake_says(struct ashmem_pressure *pressure, const char *what);
 
 struct ashmem_pressure_status fake_status(struct ashmem_pressure *pressure);
 

@@ -38,10 +38,7 @@ double stress_seconds(void)
 
 uint64_t stress_random(struct stress_worker *worker, uint64_t below)
 {
-	worker->random ^= worker->random << 13;
-	worker->random ^= worker->random >> 7;
-	worker->random ^= worker->random << 17;
-	return (worker->random >> 11) % below;
+	return random_below(&worker->random, below);
 }
 
 static uint64_t page_size(void)

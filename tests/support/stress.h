@@ -13,6 +13,8 @@
 
 #include <ashmem/ashmem.h>
 
+#include "support/random.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,7 +31,7 @@ struct stress_page {
 
 struct stress_worker {
 	int number;
-	uint64_t random;
+	struct random_source random;
 	struct ashmem_area *area[STRESS_AREAS];
 	unsigned char *base[STRESS_AREAS];
 	uint32_t stripes; /* of all workers */

@@ -2,6 +2,7 @@
 /* A backend as a third party might add one: see toy_backend.h. */
 #define _GNU_SOURCE 1
 #include "support/toy_backend.h"
+#include "support/contract.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -376,4 +377,18 @@ struct ashmem_backend toy_backend(const char *name, uint32_t capabilities)
 		backend.get_stats = toy_get_stats;
 	}
 	return backend;
+}
+
+void toy_register(uint32_t capabilities)
+{
+	static struct ashmem_backend toy;
+
+	toy = toy_backend("toy", capabilities);
+	expect_eq(ashmem_backend_register(&toy), 0);
+}
+
+void toy_use(uint32_t capabilities)
+{
+	toy_register(capabilities);
+	expect_eq(ashmem_backend_select("toy"), 0);
 }

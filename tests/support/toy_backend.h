@@ -27,7 +27,17 @@ enum { TOY_PURGE_ALL_PAGES = 1000 };
 /* What probe() answers: 0 at first. */
 extern int toy_probe_result;
 
+enum {
+	TOY_LRU = ASHMEM_BACKEND_CAP_LRU,
+	TOY_PURGE_ALL = ASHMEM_BACKEND_CAP_PURGE_ALL,
+	TOY_INSPECT = ASHMEM_BACKEND_CAP_INSPECT
+};
+
 /* A fresh table named `name` (kept by pointer), with these capabilities and what they call for. */
 struct ashmem_backend toy_backend(const char *name, uint32_t capabilities);
+
+/* Register one as "toy", and select it as well. Both expect success, once in a process. */
+void toy_register(uint32_t capabilities);
+void toy_use(uint32_t capabilities);
 
 #endif

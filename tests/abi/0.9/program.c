@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program as it would have been written for libashmem 0.9. tests/check_abi.sh compiles it with the headers of that release,
- * which are kept beside it, and runs it with today's library: it must go on working, whatever was added since.
+ * A program as it would have been written for libashmem 0.9. tests/check_abi.sh compiles it with
+ * the headers of that release (kept in include/ beside it once there is a tag, today's until then)
+ * and runs it with today's library: it must go on working, whatever was added since.
  *
- * What can go wrong is what both sides know of a type, so this touches every public structure, has bytes behind each that
- * the library must leave alone, is called back, and checks the values of constants by what they do. Exit status: the line that failed.
+ * What can go wrong is what both sides know of a type, so this touches every public structure, has
+ * bytes after each that the library must leave alone, is called back, and checks the values of
+ * constants by what they do. It exits with 1 and prints the line that failed.
  */
 #include <ashmem/ashmem.h>
 
@@ -18,15 +20,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
 #define PAGES 16u
 
-#define EXPECT(condition)                                                      \
-	do {                                                                   \
-		if (!(condition)) {                                            \
+#define EXPECT(condition)                                                       \
+	do {                                                                    \
+		if (!(condition)) {                                             \
 			fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-			exit(1);                                               \
-		}                                                              \
+			exit(1);                                                \
+		}                                                               \
 	} while (0)
 
 /* A structure as this program knows it, and bytes that are not the library's. */
@@ -35,11 +36,11 @@
 		type it;                 \
 		unsigned char guard[64]; \
 	}
-#define GUARD(g)                                                    \
-	do {                                                        \
-		memset(&(g), 0, sizeof((g).it));                    \
-		memset((g).guard, 0xa5, sizeof((g).guard));         \
-		(g).it.struct_size = sizeof((g).it);                \
+#define GUARD(g)                                            \
+	do {                                                \
+		memset(&(g), 0, sizeof((g).it));            \
+		memset((g).guard, 0xa5, sizeof((g).guard)); \
+		(g).it.struct_size = sizeof((g).it);        \
 	} while (0)
 
 static int intact(const unsigned char *guard)
@@ -69,7 +70,8 @@ static void pinning(struct ashmem_area *area, unsigned char *memory)
 	EXPECT(ashmem_release(area, 0, page, ASHMEM_RELEASE_LOST) == 0);
 	EXPECT(ashmem_shrink_count() == 2);
 	EXPECT(ashmem_shrink(1) == 2);
-	EXPECT(ashmem_find_unpinned(area, 0, NULL, NULL, &state) == 1 && state == ASHMEM_RANGE_PURGED);
+	EXPECT(ashmem_find_unpinned(area, 0, NULL, NULL, &state) == 1 &&
+		state == ASHMEM_RANGE_PURGED);
 	EXPECT(ashmem_pin(area, 0, 0) == ASHMEM_WAS_PURGED && memory[0] == 0);
 }
 
@@ -84,7 +86,8 @@ static void statistics(struct ashmem_area *area)
 	EXPECT(of_area.it.purged_pages == 2 && intact(of_area.guard));
 	GUARD(of_process);
 	EXPECT(ashmem_process_get_stats(&of_process.it) == 0);
-	EXPECT(of_process.it.areas == 1 && of_process.it.purged_pages == 2 && intact(of_process.guard));
+	EXPECT(of_process.it.areas == 1 && of_process.it.purged_pages == 2 &&
+		intact(of_process.guard));
 }
 
 static void sharing(struct ashmem_area *area)
@@ -93,7 +96,8 @@ static void sharing(struct ashmem_area *area)
 	int pair[2], fd;
 
 	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
-	EXPECT(ashmem_send(pair[0], area) == 0 && ashmem_recv(pair[1], &other) == 0 && other == area);
+	EXPECT(ashmem_send(pair[0], area) == 0 && ashmem_recv(pair[1], &other) == 0 &&
+		other == area);
 	ashmem_close(other);
 	EXPECT(ashmem_import(ashmem_fd(area), &other) == 0 && other == area);
 	ashmem_close(other);
@@ -135,7 +139,8 @@ static void pressure(struct ashmem_area *area)
 	EXPECT(ashmem_unpin(area, 0, 0) == 0);
 	fd = open(path, O_RDWR);
 	EXPECT(fd >= 0 && write(fd, "!", 1) == 1);
-	EXPECT(ashmem_pressure_fd(watch) >= 0 && ashmem_pressure_dispatch(watch) == ASHMEM_PRESSURE_SOME);
+	EXPECT(ashmem_pressure_fd(watch) >= 0 &&
+		ashmem_pressure_dispatch(watch) == ASHMEM_PRESSURE_SOME);
 	EXPECT(told_level == ASHMEM_PRESSURE_SOME && ashmem_pin(area, 0, 0) == ASHMEM_WAS_PURGED);
 	GUARD(status);
 	EXPECT(ashmem_pressure_get_status(watch, &status.it) == 0);
@@ -160,7 +165,8 @@ static int heap_probe(void *userdata)
 	return userdata ? 0 : -ENODEV;
 }
 
-static int heap_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state)
+static int heap_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+	void **state)
 {
 	struct heap_area *area = calloc(1, sizeof(*area));
 
@@ -220,11 +226,13 @@ static int heap_get_fd(void *state)
 	return 0;
 }
 
-static int heap_map(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr)
+static int heap_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr)
 {
 	struct heap_area *area = state;
 
-	EXPECT(offset + length <= area->size && (prot & ~area->prot) == 0 && map_flags == MAP_SHARED);
+	EXPECT(offset + length <= area->size && (prot & ~area->prot) == 0 &&
+		map_flags == MAP_SHARED);
 	if (!area->memory)
 		area->memory = calloc(1, area->size);
 	*addr = (char *)area->memory + offset;
@@ -295,14 +303,16 @@ static void backend(void)
 	heap.it.unpin = heap_unpin;
 	heap.it.get_pin_status = heap_get_pin_status;
 	EXPECT(ashmem_backend_register(&heap.it) == 0);
-	EXPECT(ashmem_backend_select("heap") == 0 && ashmem_create("of the heap", bytes, 0, &area) == 0);
+	EXPECT(ashmem_backend_select("heap") == 0 &&
+		ashmem_create("of the heap", bytes, 0, &area) == 0);
 	EXPECT(strcmp(ashmem_backend_name(area), "heap") == 0);
 	EXPECT(ashmem_map(area, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &addr) == 0);
 	memcpy(addr, "ok", 2);
 	EXPECT(ashmem_read(area, word, 2) == 2 && strcmp(word, "ok") == 0);
 	EXPECT(ashmem_unpin(area, 0, 0) == 0 && ashmem_pin(area, 0, 0) == ASHMEM_WAS_PURGED);
 	/* The guard is where a longer table would have its next operations: those of a later library are not ours. */
-	EXPECT(ashmem_shrink(1) == 0 && ashmem_hold(area, 0, 0) == -ENOTSUP && ashmem_seal(area) == -ENOTSUP);
+	EXPECT(ashmem_shrink(1) == 0 && ashmem_hold(area, 0, 0) == -ENOTSUP &&
+		ashmem_seal(area) == -ENOTSUP);
 	ashmem_close(area);
 	EXPECT(intact(heap.guard) && ashmem_backend_select("memfd") == 0);
 }
@@ -315,16 +325,20 @@ int main(void)
 
 	page = (uint64_t)sysconf(_SC_PAGESIZE);
 	bytes = PAGES * page;
-	EXPECT(ashmem_version_at_least(ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR, ASHMEM_VERSION_PATCH) == 1);
+	EXPECT(ashmem_version_at_least(ASHMEM_VERSION_MAJOR, ASHMEM_VERSION_MINOR,
+		       ASHMEM_VERSION_PATCH) == 1);
 	EXPECT(ashmem_version() >= ASHMEM_VERSION && strlen(ashmem_version_string()) >= 5);
 	EXPECT(ashmem_backend_select("memfd") == 0 && ashmem_create(NULL, 0, 0, &area) == 0);
-	EXPECT(ashmem_get_name(area, name, sizeof(name)) == 0 && strcmp(name, ASHMEM_NAME_DEF) == 0);
+	EXPECT(ashmem_get_name(area, name, sizeof(name)) == 0 &&
+		strcmp(name, ASHMEM_NAME_DEF) == 0);
 	EXPECT(ashmem_set_name(area, "first release") == 0 && ashmem_set_size(area, bytes) == 0);
-	EXPECT(ashmem_get_size(area) == bytes && ashmem_get_prot(area) == (PROT_READ | PROT_WRITE | PROT_EXEC));
+	EXPECT(ashmem_get_size(area) == bytes &&
+		ashmem_get_prot(area) == (PROT_READ | PROT_WRITE | PROT_EXEC));
 	EXPECT(ashmem_set_prot(area, PROT_READ | PROT_WRITE) == 0);
 	EXPECT(ashmem_map(area, 0, (size_t)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, &addr) == 0);
 	memset(addr, 'x', bytes);
-	EXPECT(ashmem_read(area, name, 4) == 4 && ashmem_seek(area, 0, SEEK_CUR) == 4 && ashmem_pread(area, name, 4, bytes) == 0);
+	EXPECT(ashmem_read(area, name, 4) == 4 && ashmem_seek(area, 0, SEEK_CUR) == 4 &&
+		ashmem_pread(area, name, 4, bytes) == 0);
 	pinning(area, addr);
 	statistics(area);
 	sharing(area);
