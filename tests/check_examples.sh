@@ -121,15 +121,16 @@ awk -v count=0 '
   /^##* / { title = $0; sub(/^#* /, "", title) }
   file != "" { print >file; if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" } }
 ' "$top/docs/guide.md"
-for header in "$top"/include/ashmem/*.h; do
+for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
     /@endcode/ { if (file != "") close(file); file = "" }
     file != "" { sub(/^ \* ?/, ""); print >file }
-    /@code\{\.c\}/ { count++; file = "recipe-" name "-" count ".c"; print file, name >>"program-titles" }
+    /@code\{\.(c|cpp)\}/ { count++; suffix = $0; sub(/.*\{/, "", suffix); sub(/\}.*/, "", suffix)
+      file = "recipe-" name "-" count suffix; print file, name >>"program-titles" }
   ' "$header"
 done
-for name in area budget notice pressure shrinker; do
-  check "$name.h has a program" test -s "recipe-$name.h-1.c"
+for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c ashmem.hpp-1.cpp; do
+  check "${name%-*} has a program" test -s "recipe-$name"
 done
 while read -r file title; do
   title="$title (${file%.*})"

@@ -226,7 +226,8 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  *   percentage is above 100, `reserve_percent` above 50, `hold_ms` above 3600000, a flag is
  *   unknown, no source has this name; or "service" was named and its path is not absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all
- *   zero; or "service" was named and `MEMORY_PRESSURE_WRITE` is longer than 4096 bytes.
+ *   zero; or "service" was named and what `MEMORY_PRESSURE_WRITE` encodes is longer than 4096
+ *   bytes.
  * @retval -ENODEV     "auto": no source works here.
  * @retval -ENOMEM     No memory for the handle.
  * @retval -EMFILE, -ENFILE  No descriptor left.
