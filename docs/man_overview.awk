@@ -4,8 +4,9 @@
 #
 #   awk -v version=0.9.0 -f man_overview.awk include/ashmem/ashmem.h >libashmem.3
 #
-# It knows the Markdown that the main page uses: sections, paragraphs, lists, lists of references, `code`, *emphasis*
-# and **strong emphasis**; and references, to groups, to sections of the main page and to the section of pins.
+# It knows the Markdown that the main page uses: sections, paragraphs, lists, lists of references,
+# `code`, *emphasis* and **strong emphasis**; and references to groups, to sections of the main page
+# and to the section about pins.
 
 # Each PATTERN...PATTERN pair in LINE set in FONT. mark is the length of the marks.
 function set_in(line, pattern, mark, font,   done, inner) {
@@ -18,6 +19,7 @@ function set_in(line, pattern, mark, font,   done, inner) {
 	return done line
 }
 
+# @ref NAME in LINE: the title of a section of this page, or the page of a group.
 function refer(line,   name, page) {
 	while (match(line, /@ref [a-z_]+/)) {
 		name = substr(line, RSTART + 5, RLENGTH - 5)
@@ -42,6 +44,7 @@ function roff(line) {
 	return line
 }
 
+# Titles of the sections, which come after references to them.
 BEGIN {
 	while ((getline line < ARGV[1]) > 0)
 		if (line ~ /@section /) {
@@ -58,7 +61,8 @@ BEGIN {
 	print ".TH \"libashmem\" 3 \"\" \"libashmem " version "\" \"libashmem\"\n.ad l\n.nh"
 	print ".SH \"NAME\"\nlibashmem \\- purgeable shared memory"
 	print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>"
-	print "\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)\n.fi\n.SH \"DESCRIPTION\""
+	print "\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)"
+	print ".fi\n.SH \"DESCRIPTION\""
 	next
 }
 inside && /\*\// { exit } # to END

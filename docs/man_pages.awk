@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 #
-# Doxygen writes one manual page for each group of functions, and links that name the functions. This makes a page of
-# its own for each function out of the group's page, in the usual sections:
+# Doxygen writes one manual page for each group of functions, and links that name the functions.
+# This makes a page of its own for each function out of the group's page, in the usual sections:
 #
 #   awk -v out=DIRECTORY -v version=0.9.0 -f man_pages.awk GROUP_PAGE...
 #
-# A group's page is written there too, with a NAME line that whatis(1) can parse. A function that has its group's name
-# (ashmem_version) keeps the group's page, and so do the functions of the C++ namespace.
+# A group's page is written there too, with a NAME line that whatis(1) can parse. A function that
+# has its group's name (ashmem_version) keeps the group's page, and so do the functions of the C++
+# namespace.
 
-# Titles that pages refer to, and the page that has the section; titles of groups are those of pages.
+# Titles of sections and groups that pages refer to, and the page that has each.
 BEGIN {
 	page_of["Errors that any call on an area can return"] = "libashmem"
 	page_of["Structures that grow"] = "libashmem"
@@ -36,17 +37,20 @@ function refer(line,   title_text, mark, at) {
 	for (title_text in page_of) {
 		mark = "\\fB" title_text "\\fP"
 		while ((at = index(line, mark)) > 0)
-			line = substr(line, 1, at - 1) "\\fB" page_of[title_text] "\\fP(3)" substr(line, at + length(mark))
+			line = substr(line, 1, at - 1) "\\fB" page_of[title_text] "\\fP(3)" \
+				substr(line, at + length(mark))
 	}
 	return line
 }
 
-# Doxygen sets "text" as 'text'. Back again: an opening quote follows a blank, a bracket or the beginning of the line.
+# Doxygen sets "text" as 'text'. Back again: an opening quote follows a blank, a bracket or the
+# beginning of the line.
 function quotes(line,   done, at) {
 	done = ""
 	while (match(line, /(^|[ (&,])'[^']*'/)) {
 		at = RSTART + (substr(line, RSTART, 1) != "'")
-		done = done substr(line, 1, at - 1) "\\(dq" substr(line, at + 1, RSTART + RLENGTH - at - 2) "\\(dq"
+		done = done substr(line, 1, at - 1) "\\(dq" \
+			substr(line, at + 1, RSTART + RLENGTH - at - 2) "\\(dq"
 		line = substr(line, RSTART + RLENGTH)
 	}
 	return done line
@@ -109,7 +113,8 @@ function flush_block(   kind) {
 	block = ""
 }
 
-# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank after each comma.
+# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank
+# after each comma.
 function tagged(lines, font,   count, part, i, end, tag, result) {
 	count = split(lines, part, /\n\.br\n/)
 	result = ""
@@ -152,7 +157,8 @@ function end_function(   file, n, k) {
 		sub(/(\\&)?\. *$/, "", n)
 		print title(name) > file
 		print ".ad l\n.nh\n.SH \"NAME\"\n" name " \\- " n > file
-		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi\n.PP\n.HP 4\n" prototype[name] > file
+		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi" > file
+		print ".PP\n.HP 4\n" prototype[name] > file
 		section("DESCRIPTION", without_brief(text["description"], n), file)
 		section("PARAMETERS", tagged(text["parameters"], "I"), file)
 		section("RETURN VALUE", text["returns"], file)

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/, in docs/guide.md and in the headers' comments: built with the installed library
-# through pkg-config alone, as its reader would, and run. An example that nothing here runs is a failure. Run by
-# `make check-examples`.
+# Every program in examples/, in docs/guide.md and in the headers' comments: built with the
+# installed library through pkg-config alone, as its reader would, and run. An example that nothing
+# here runs is a failure. Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -119,7 +119,10 @@ awk -v count=0 '
     file = "guide-" count "." suffix; next }
   /^```/ && file != "" { close(file); file = "" }
   /^##* / { title = $0; sub(/^#* /, "", title) }
-  file != "" { print >file; if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" } }
+  file != "" {
+    print >file
+    if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" }
+  }
 ' "$top/docs/guide.md"
 for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
@@ -148,7 +151,8 @@ while read -r file title; do
   esac
   # As the guide says: no option but pkg-config's. Warnings count.
   # shellcheck disable=SC2046
-  check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" $("$PKG_CONFIG" --cflags --libs libashmem)
+  check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" \
+    $("$PKG_CONFIG" --cflags --libs libashmem)
   check "$title runs" timeout -k 5 120 "./${file%.*}"
 done <program-titles
 

@@ -179,9 +179,8 @@ struct ashmem_backend {
 };
 
 /**
- * @brief Make the key of an unpinned range, for `oldest` and `purge`.
- *
- * The range with the smallest key is purged first.
+ * @brief The key of an unpinned range, for `oldest` and `purge`: what has the smallest key goes
+ *   first.
  *
  * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for
  *   a plain unpin. A higher number counts as #ASHMEM_PRIORITY_LAST.
@@ -232,8 +231,9 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
  *   `userdata` must stay valid until the process ends.
  * @return 0 on success.
  * @retval -EINVAL  @p backend is NULL, `struct_size` is smaller than the structure of 0.9 (@ref
- *   ashmem_structs), its name is NULL, "" or "auto", it has an unknown capability, or an operation
- *   is NULL that is not optional or that its capabilities require.
+ *   ashmem_structs), its name is NULL, "" or
+ *                  "auto", it has an unknown capability, or an operation that is not optional or
+ *                  that its capabilities call for is NULL.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
  *   zero.
  * @retval -EEXIST  There is already a backend of that name.
@@ -245,11 +245,11 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
 int ashmem_backend_register(const struct ashmem_backend *backend);
 
 /**
- * @brief Report, from a backend's `purge` operation, that bytes of the area were purged.
+ * @brief Called by a backend within its `purge` operation: these bytes of the area are gone.
  *
- * The subscribers of ashmem_purge_subscribe() are called with them when the purge is done. If a
- * backend never calls this, they are called with the whole area whenever its `purge` freed
- * something. Outside of `purge`, and without subscribers, it does nothing.
+ * They are told to the subscribers of ashmem_purge_subscribe() when the purge is done. A backend
+ * that never calls this has the whole area told whenever its `purge` freed something. Elsewhere,
+ * and if nobody has subscribed, it does nothing.
  *
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size, not 0.
