@@ -14,9 +14,11 @@
  * again; the pin returns whether it was purged.
  *
  * **Who purges?** Without an ashmem driver in the kernel (the memfd backend) nothing is purged by
- * itself, however short memory is: a process must purge or have set up what purges for it
- * (@ref ashmem_who_purges). **What if a process dies?** Its pins stay, until another process
- * unpins the pages; its holds and read-only pins end (@ref ashmem_pins).
+ * itself, however short memory is. A process that holds the area must call ashmem_shrink() or
+ * ashmem_purge_all(), have a budget, or run a pressure watch (@ref ashmem_who_purges).
+ *
+ * **What if a process dies?** Its pins stay, until another process unpins the pages. Its holds and
+ * read-only pins end (area.h, @ref ashmem_pins).
  *
  * - @ref ashmem_area : areas, mappings, pins, sharing; begins with a complete program
  * - @ref ashmem_shrinker : giving memory back, and caches of the program's own
@@ -57,7 +59,8 @@
  *
  * A purge is for everybody: the pages are purged in all processes that share the area. A process
  * purges in order, least recently unpinned first (ashmem_unpin_with() changes that), over all the
- * areas that it holds. Pinned and held pages are never purged.
+ * areas that it holds, or over those of the budget. Pinned pages, held pages and sealed areas are
+ * never purged.
  *
  * The thread that purges calls the program's purge subscribers (ashmem_purge_subscribe()) before
  * its call returns. ashmem_shrink() and the pressure watch call shrinkers

@@ -119,8 +119,10 @@ template <class T, void (*end)(T *)> class handle
 /**
  * @brief A structure that grows (@ref ashmem_structs), all zero but for its `struct_size`.
  *
- *     auto options = ashmem::sized<ashmem_pressure_options>();
- *     options.source = "headroom";
+ * @code{.unparsed}
+ * auto options = ashmem::sized<ashmem_pressure_options>();
+ * options.source = "headroom";
+ * @endcode
  *
  * @tparam T  A structure of the C interface that begins with `struct_size`.
  * @return The structure.
