@@ -742,7 +742,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
  * @return 1 if a range was found, 0 if there is none (no output is written).
  * @retval -EINVAL  @p area is NULL or not materialised.
  * @retval -EACCES  The area was imported through a read-only descriptor.
- * @retval -ENOTSUP The kernel backend: the driver does not tell.
+ * @retval -ENOTSUP The kernel backend: the driver does not report it.
  * @retval -ENOMEM  No memory or address space for the state, which the first call on it sets up.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *

@@ -53,8 +53,8 @@
  * `MAP_PRIVATE` mapping, and an area that is only mapped and no longer held.
  *
  * Only areas whose state this process can change are counted. Areas imported read-only and foreign
- * memfds count 0. The process budget ignores areas of the kernel backend: the driver tells no
- * counts, and the kernel alone purges there.
+ * memfds count 0. The process budget ignores areas of the kernel backend: the driver reports
+ * no counts, and only the kernel purges there.
  *
  * @section ashmem_budget_calls Which calls can exceed a budget
  *
@@ -70,8 +70,8 @@
  * If pinned and held pages alone exceed the limit on *all*, everything unpinned is purged and the
  * call succeeds; `over_bytes` of ashmem_budget_get_usage() is the excess. With
  * #ASHMEM_BUDGET_REFUSE the calls that would materialise an area return -EDQUOT instead, before
- * anything is changed, if its size does not fit beside the pinned pages. Pins and imports are never
- * refused.
+ * anything is changed, if its size does not fit together with the pinned pages. Pins and imports
+ * are never refused.
  *
  * @section ashmem_budget_sharing Other processes, threads, fork
  *
@@ -105,8 +105,8 @@ extern "C" {
  */
 #define ASHMEM_BUDGET_UNLIMITED 18446744073709551615u
 /**
- * struct ashmem_budget_options: refuse with -EDQUOT to materialise an area that does not fit beside
- * the pinned pages.
+ * struct ashmem_budget_options: refuse with -EDQUOT to materialise an area that does not fit
+ * together with the pinned pages.
  */
 #define ASHMEM_BUDGET_REFUSE 1u
 

@@ -43,7 +43,7 @@
  * - Purges by *other* processes of shared areas give no notice. `purged_pages` of
  *   ashmem_area_get_stats() counts them: if it grew, walk ashmem_find_unpinned(), which reports the
  *   ranges with a purge mark.
- * - Areas of the kernel backend give no notices: the driver does not tell what it purges.
+ * - Areas of the kernel backend give no notices: the driver does not report what it purges.
  * @{
  */
 

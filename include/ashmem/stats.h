@@ -125,7 +125,7 @@ struct ashmem_process_stats {
  * @return 0 on success.
  * @retval -EINVAL     @p area or @p stats is NULL, or `struct_size` is too small (@ref
  *   ashmem_structs).
- * @retval -ENOTSUP    The kernel backend: the driver does not tell.
+ * @retval -ENOTSUP    The kernel backend: the driver does not report it.
  * @retval -EACCES     The state cannot be read: the area was imported through a descriptor that was
  *   made read-only without this library.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
