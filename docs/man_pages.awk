@@ -1,18 +1,66 @@
 # SPDX-License-Identifier: MIT
 #
-# Doxygen writes one manual page for each group of functions, and links that name the functions. This makes a page of
-# its own for each function out of the group's page, in the usual sections:
+# Doxygen writes one manual page for each group of functions, and links that name the functions.
+# This makes a page of its own for each function out of the group's page, in the usual sections:
 #
 #   awk -v out=DIRECTORY -v version=0.9.0 -f man_pages.awk GROUP_PAGE...
 #
-# A group's page goes there too, with a NAME line that whatis(1) can parse. A function that has its group's name
-# (ashmem_version) keeps the group's page, and so do the functions of the C++ namespace.
+# A group's page is written there too, with a NAME line that whatis(1) can parse. A function that
+# has its group's name (ashmem_version) keeps the group's page, and so do the functions of the C++
+# namespace.
+
+# Titles of sections and groups that pages refer to, and the page that has each.
+BEGIN {
+	page_of["Errors that any call on an area can return"] = "libashmem"
+	page_of["Structures that grow"] = "libashmem"
+	page_of["Who purges, and when"] = "libashmem"
+	page_of["Pins, holds and read-only pins"] = "ashmem_area"
+	page_of["Shrinkers"] = "ashmem_shrinker"
+	page_of["Sources"] = "ashmem_pressure"
+	page_of["The reserve"] = "ashmem_pressure"
+	page_of["In ashmem_unpin()"] = "ashmem_pressure"
+	page_of["What is counted"] = "ashmem_budget"
+	page_of["Which calls can exceed a budget"] = "ashmem_budget"
+	page_of["Areas"] = "ashmem_area"
+	page_of["Backends"] = "ashmem_backend"
+	page_of["Budgets"] = "ashmem_budget"
+	page_of["Debug modes"] = "ashmem_debug"
+	page_of["Memory pressure"] = "ashmem_pressure"
+	page_of["Notices of purges"] = "ashmem_notice"
+	page_of["Purging and shrinkers"] = "ashmem_shrinker"
+	page_of["Statistics"] = "ashmem_stats"
+	page_of["Version"] = "ashmem_version"
+}
+
+# References to sections become references to the pages that have them.
+function refer(line,   title_text, mark, at) {
+	for (title_text in page_of) {
+		mark = "\\fB" title_text "\\fP"
+		while ((at = index(line, mark)) > 0)
+			line = substr(line, 1, at - 1) "\\fB" page_of[title_text] "\\fP(3)" \
+				substr(line, at + length(mark))
+	}
+	return line
+}
+
+# Doxygen sets "text" as 'text'. Back again: an opening quote follows a blank, a bracket or the
+# beginning of the line.
+function quotes(line,   done, at) {
+	done = ""
+	while (match(line, /(^|[ (&,])'[^']*'/)) {
+		at = RSTART + (substr(line, RSTART, 1) != "'")
+		done = done substr(line, 1, at - 1) "\\(dq" \
+			substr(line, at + 1, RSTART + RLENGTH - at - 2) "\\(dq"
+		line = substr(line, RSTART + RLENGTH)
+	}
+	return done line
+}
 
 function title(name) {
 	return ".TH \"" name "\" 3 \"\" \"libashmem " version "\" \"libashmem\""
 }
 
-# The group's page: only its head needs mending.
+# The group's page: only its head needs a change.
 function group_line(line) {
 	if (line ~ /^\.TH /)
 		line = title(group)
@@ -65,7 +113,8 @@ function flush_block(   kind) {
 	block = ""
 }
 
-# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank behind each comma.
+# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank
+# after each comma.
 function tagged(lines, font,   count, part, i, end, tag, result) {
 	count = split(lines, part, /\n\.br\n/)
 	result = ""
@@ -76,8 +125,6 @@ function tagged(lines, font,   count, part, i, end, tag, result) {
 		gsub(/-/, "\\-", tag)
 		part[i] = substr(part[i], end + length("\\fP"))
 		sub(/^ */, "", part[i])
-		if (part[i] ~ /^'/)
-			part[i] = "\\&" part[i]
 		result = result ".TP\n\\f" font tag "\\fP\n" part[i]
 		if (result !~ /\n$/)
 			result = result "\n"
@@ -90,6 +137,16 @@ function section(name, lines, file) {
 		printf ".SH \"%s\"\n%s", name, lines > file
 }
 
+# A description begins with the brief sentence, which NAME has already. Nothing else may be left.
+function without_brief(lines, sentence,   rest) {
+	if (index(lines, sentence) != 1)
+		return lines
+	rest = substr(lines, length(sentence) + 1)
+	sub(/^(\\&)?\.[ \n]*/, "", rest)
+	sub(/^\.PP\n/, "", rest)
+	return rest ~ /^[ \n]*$/ ? lines : rest
+}
+
 function end_function(   file, n, k) {
 	if (name == "")
 		return
@@ -100,8 +157,9 @@ function end_function(   file, n, k) {
 		sub(/(\\&)?\. *$/, "", n)
 		print title(name) > file
 		print ".ad l\n.nh\n.SH \"NAME\"\n" name " \\- " n > file
-		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi\n.PP\n.HP 4\n" prototype[name] > file
-		section("DESCRIPTION", text["description"], file)
+		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi" > file
+		print ".PP\n.HP 4\n" prototype[name] > file
+		section("DESCRIPTION", without_brief(text["description"], n), file)
 		section("PARAMETERS", tagged(text["parameters"], "I"), file)
 		section("RETURN VALUE", text["returns"], file)
 		section("ERRORS", tagged(text["errors"], "B"), file)
@@ -116,9 +174,21 @@ function end_function(   file, n, k) {
 	name = ""
 }
 
+# The end of a group's page: where its functions are.
+function end_group(   i) {
+	if (page == "")
+		return
+	print ".SH \"SEE ALSO\"" > page
+	for (i = 1; i <= members; i++)
+		print ".BR " member[i] " (3)," > page
+	print ".BR libashmem (3)" > page
+	close(page)
+	members = 0
+}
+
 FNR == 1 {
-	if (page != "")
-		close(page)
+	end_function()
+	end_group()
 	group = FILENAME
 	sub(/.*\//, "", group)
 	sub(/\.3$/, "", group)
@@ -127,12 +197,14 @@ FNR == 1 {
 	last = ""
 }
 
-# Doxygen sets quotes as 'text', and roff takes those at a line's beginning for a request; a reference to a section
-# of the main page is one to libashmem(3).
+# roff takes a quote at a line's beginning for a request.
+/^\.nf/ { in_code = 1 }
+/^\.fi/ { in_code = 0 }
 {
+	if (!in_code)
+		$0 = refer(quotes($0))
 	if (/^'/)
 		$0 = "\\&" $0
-	gsub(/\\fB(Errors that any call on an area can return|Structures that grow)\\fP/, "\\fBlibashmem\\fP(3)")
 	group_line($0)
 }
 
@@ -154,6 +226,8 @@ function one_prototype(line, name,   at, head, tail) {
 !in_functions && match($0, /\\fBashmem_[a-z0-9_]*\\fP \(/) && /^\.RI "/ {
 	last = substr($0, RSTART + length("\\fB"), RLENGTH - length("\\fB\\fP ("))
 	prototype[last] = one_prototype($0, last)
+	if (last != group)
+		member[++members] = last
 	next
 }
 !in_functions && last != "" && /^\.RI "/ {
@@ -182,4 +256,7 @@ in_functions && name != "" {
 		block = block $0 "\n"
 }
 
-END { end_function() }
+END {
+	end_function()
+	end_group()
+}

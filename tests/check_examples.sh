@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/ and in docs/guide.md: built with the installed library through pkg-config alone, as its reader would, and
-# run. An example that nothing here runs is a failure. Run by `make check-examples`.
+# Every program in examples/, in docs/guide.md and in the headers' comments: built with the
+# installed library through pkg-config alone, as its reader would, and run. An example that nothing
+# here runs is a failure. Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -111,17 +112,31 @@ for path in "$top"/examples/*; do
   if [ -x "$name" ]; then run "$name"; fi
 done
 
-# ---- the guide: programs in C, C++ and Python, each as it stands there
+# ---- the guide and the headers: programs in C, C++ and Python, each as its reader copies it
 
 awk -v count=0 '
   /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
     file = "guide-" count "." suffix; next }
   /^```/ && file != "" { close(file); file = "" }
   /^##* / { title = $0; sub(/^#* /, "", title) }
-  file != "" { print >file; if (!(file in titles)) { titles[file] = title; print file, title >"guide-titles" } }
+  file != "" {
+    print >file
+    if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" }
+  }
 ' "$top/docs/guide.md"
+for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
+  awk -v name="$(basename "$header")" '
+    /@endcode/ { if (file != "") close(file); file = "" }
+    file != "" { sub(/^ \* ?/, ""); print >file }
+    /@code\{\.(c|cpp)\}/ { count++; suffix = $0; sub(/.*\{/, "", suffix); sub(/\}.*/, "", suffix)
+      file = "recipe-" name "-" count suffix; print file, name >>"program-titles" }
+  ' "$header"
+done
+for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c ashmem.hpp-1.cpp; do
+  check "${name%-*} has a program" test -s "recipe-$name"
+done
 while read -r file title; do
-  title="guide, $title (${file#guide-})"
+  title="$title (${file%.*})"
   case $file in
     *.py)
       if ! have python3; then skip "$title: no python3"; continue; fi
@@ -136,8 +151,9 @@ while read -r file title; do
   esac
   # As the guide says: no option but pkg-config's. Warnings count.
   # shellcheck disable=SC2046
-  check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" $("$PKG_CONFIG" --cflags --libs libashmem)
+  check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" \
+    $("$PKG_CONFIG" --cflags --libs libashmem)
   check "$title runs" timeout -k 5 120 "./${file%.*}"
-done <guide-titles
+done <program-titles
 
 counts_end

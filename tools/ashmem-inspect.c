@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmem-inspect: the areas of running processes, found through /proc/PID/fd, with what their state
- * says.
+ * ashmem-inspect: show the areas of running processes, found through /proc/PID/fd, and their state.
  *
- * It uses the public interface alone: a descriptor of another process is opened anew (a description
- * of its own, so nothing that process has is disturbed), imported, asked, closed. To read the state
- * it takes the area's lock for a moment, as any peer does. Areas of the kernel's driver cannot be
- * seen so: opening them again makes a new one.
+ * It uses the public interface alone: it opens a descriptor of another process anew (as an open file
+ * description of its own, so the process is not disturbed), imports it, reads the state and closes
+ * it. Reading takes the area's lock for a moment, as in any peer. Areas of the kernel's driver
+ * cannot be shown: opening their descriptor again makes a new area.
  */
 #include <ashmem/ashmem.h>
 
@@ -20,15 +19,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What /proc shows for a memfd that is an area. */
+/* The link in /proc of a memfd that is an area begins with this. */
 #define LINK_START "/memfd:dev/ashmem"
 
 static int show_ranges;
 static unsigned areas_shown;
 
 /*
- * Areas of one process that were shown, kept open: another descriptor of the same area imports as
- * the same handle.
+ * The areas of one process that were shown, kept open so that another descriptor of the same area
+ * imports as the same handle.
  */
 static struct ashmem_area *known[1024];
 static unsigned known_count;
@@ -50,7 +49,7 @@ static void forget_known(void)
 		ashmem_close(known[--known_count]);
 }
 
-/* 1 if it was not known; then it is kept. */
+/* 1 if the area was not known, and is now. */
 static int is_new(struct ashmem_area *area)
 {
 	for (unsigned i = 0; i < known_count; i++)
@@ -62,7 +61,7 @@ static int is_new(struct ashmem_area *area)
 }
 
 /*
- * A name is bytes that another process chose: nothing of it must reach the terminal as a control.
+ * Another process chose the bytes of a name: none must reach the terminal as a control character.
  */
 static void print_name(const char *name)
 {

@@ -32,9 +32,9 @@ namespace ashmem
  * @{
  */
 
-/** What a pin or a hold found. */
+/** Result of a pin or a hold. */
 enum class contents : int {
-	kept = ASHMEM_NOT_PURGED,  /**< They are as they were. */
+	kept = ASHMEM_NOT_PURGED,  /**< They are unchanged. */
 	purged = ASHMEM_WAS_PURGED /**< Some may be lost: rebuild them. */
 };
 
@@ -42,7 +42,7 @@ enum class contents : int {
 struct unpinned_range {
 	std::uint64_t offset; /**< First byte. */
 	std::uint64_t length; /**< Bytes. */
-	bool purged;          /**< #ASHMEM_RANGE_PURGED: pinning it answers contents::purged. */
+	bool purged;          /**< #ASHMEM_RANGE_PURGED: pinning it returns contents::purged. */
 	bool evictable;       /**< #ASHMEM_RANGE_EVICTABLE: a purge could still free pages of it. */
 };
 
@@ -52,15 +52,15 @@ class descriptor
       public:
 	/** @brief None. */
 	descriptor() noexcept : fd_(-1) {}
-	/** @brief Own a descriptor. @param fd  It, or -1 for none. */
+	/** @brief Own a descriptor. @param fd  The descriptor, or -1 for none. */
 	explicit descriptor(int fd) noexcept : fd_(fd) {}
-	/** @brief Take another's. @param other  Has none afterwards. */
+	/** @brief Move. @param other  Empty afterwards. */
 	descriptor(descriptor &&other) noexcept : fd_(other.release()) {}
 	descriptor(const descriptor &) = delete;
 	descriptor &operator=(const descriptor &) = delete;
 	~descriptor() { reset(); }
 
-	/** @brief Close, and take another's. @param other  Has none afterwards. @return This. */
+	/** @brief Close, and take over another's. @param other  Empty afterwards. @return This. */
 	descriptor &operator=(descriptor &&other) noexcept
 	{
 		if (this != &other)
@@ -68,12 +68,12 @@ class descriptor
 		return *this;
 	}
 
-	/** @brief The descriptor. @return It, or -1; it stays owned. */
+	/** @brief The descriptor. @return The descriptor, or -1; this still owns it. */
 	ASHMEM_HPP_NODISCARD int get() const noexcept { return fd_; }
 	/** @brief Whether there is one. */
 	explicit operator bool() const noexcept { return fd_ >= 0; }
 
-	/** @brief Give it up. @return It, or -1; the caller closes it. */
+	/** @brief Give up the descriptor. @return It, or -1; the caller closes it. */
 	int release() noexcept
 	{
 		int fd = fd_;
@@ -81,7 +81,7 @@ class descriptor
 		return fd;
 	}
 
-	/** @brief Close it and own another. @param fd  That, or -1 for none. */
+	/** @brief Close it and own another. @param fd  The other, or -1 for none. */
 	void reset(int fd = -1) noexcept
 	{
 		int old = fd_;
@@ -106,7 +106,7 @@ class mapping
       public:
 	/** @brief None. */
 	mapping() noexcept : addr_(nullptr), size_(0) {}
-	/** @brief Take another's. @param other  Has none afterwards. */
+	/** @brief Move. @param other  Empty afterwards. */
 	mapping(mapping &&other) noexcept : addr_(other.addr_), size_(other.size_)
 	{
 		other.release();
@@ -115,7 +115,7 @@ class mapping
 	mapping &operator=(const mapping &) = delete;
 	~mapping() { reset(); }
 
-	/** @brief Unmap, and take another's. @param other  Has none afterwards. @return This. */
+	/** @brief Unmap, and take over another's. @param other  Empty afterwards. @return This. */
 	mapping &operator=(mapping &&other) noexcept
 	{
 		if (this != &other) {
@@ -149,8 +149,8 @@ class mapping
 	explicit operator bool() const noexcept { return addr_ != nullptr; }
 
 	/**
-	 * @brief The memory as objects of a type, which must be fine with whatever bytes are there,
-	 *   zeroes after a purge.
+	 * @brief The memory as objects of a type, for which any bytes must be valid: a purge leaves
+	 *   zeroes.
 	 * @tparam T  The type.
 	 * @param offset  Byte offset into the mapping, aligned for T.
 	 * @return Address of the first one.
@@ -170,15 +170,16 @@ class mapping
 #endif
 
 	/**
-	 * @brief ashmem_populate() all of it. @param[out] ec  Receives the error, or is cleared.
+	 * @brief ashmem_populate() all of it.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void populate(std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_populate(addr_, size_), ec);
 	}
 	/**
-	 * @brief Unmap, and be told of errors.
-	 * @param[out] ec  Receives the error, or is cleared; after one all is still mapped.
+	 * @brief Unmap, and report errors.
+	 * @param[out] ec  Set to the error (all is still mapped then), or cleared.
 	 */
 	void unmap(std::error_code &ec) noexcept
 	{
@@ -186,14 +187,17 @@ class mapping
 			release();
 	}
 #if ASHMEM_HPP_EXCEPTIONS
-	/** @brief ashmem_populate() all of it. @throws std::system_error  As that fails. */
+	/**
+	 * @brief ashmem_populate() all of it.
+	 * @throws std::system_error  The errors of that call.
+	 */
 	void populate()
 	{
 		detail::checked(::ashmem_populate(addr_, size_), "ashmem_populate");
 	}
 	/**
-	 * @brief Unmap, and be told of errors.
-	 * @throws std::system_error  As ashmem_unmap() fails; all is still mapped.
+	 * @brief Unmap, and report errors.
+	 * @throws std::system_error  The errors of ashmem_unmap(); all is still mapped then.
 	 */
 	void unmap()
 	{
@@ -202,7 +206,7 @@ class mapping
 	}
 #endif
 
-	/** @brief Unmap, whatever comes of it. */
+	/** @brief Unmap, ignoring errors. */
 	void reset() noexcept
 	{
 		if (addr_)
@@ -211,8 +215,8 @@ class mapping
 	}
 
 	/**
-	 * @brief Give the mapping up. @return Its address, or NULL; the caller ends it with
-	 *   ashmem_unmap().
+	 * @brief Give up the mapping.
+	 * @return Its address, or NULL; the caller ends it with ashmem_unmap().
 	 */
 	void *release() noexcept
 	{
@@ -230,13 +234,13 @@ class mapping
 /**
  * @brief One reference to an area, given back with its owner.
  *
- * Functions have the names and arguments of the C calls on areas, without `ashmem_` and `get_`.
- * What can fail is there twice: it throws std::system_error, or takes a last argument of type
- * `std::error_code &` and throws nothing. Errors are those of the C call, as positive numbers of
- * std::generic_category(). An empty area answers as NULL does there: EINVAL.
+ * Functions have the names and arguments of the C calls on areas, without `ashmem_` and `get_`. A
+ * call that can fail exists twice: one throws std::system_error, the other takes a last argument of
+ * type `std::error_code &` and throws nothing. Errors are those of the C call, as positive numbers
+ * of std::generic_category(). An empty area is a NULL area there: EINVAL.
  *
- * Threads: as the handle: everything but moving from it, assigning to it, reset() and release() may
- * be called by several threads at once.
+ * Threads: several threads may call everything at once, except moving from it, assigning to it,
+ * reset() and release().
  * @since 0.9
  */
 class area
@@ -255,10 +259,10 @@ class area
 
 	/**
 	 * @brief ashmem_create(), without exceptions.
-	 * @param name         Its name; NULL or "" means none.
-	 * @param size_bytes   Its size in bytes.
-	 * @param flags        0 or #ASHMEM_CREATE_ALLOW_SEAL.
-	 * @param[out] ec      Receives the error, and the area is empty; or is cleared.
+	 * @param name  Its name; NULL or "" means none.
+	 * @param size_bytes  Its size in bytes.
+	 * @param flags  0 or #ASHMEM_CREATE_ALLOW_SEAL.
+	 * @param[out] ec  Set to the error (the area is then empty), or cleared.
 	 */
 	area(const char *name, std::uint64_t size_bytes, std::uint32_t flags,
 		std::error_code &ec) noexcept
@@ -271,8 +275,8 @@ class area
 
 	/**
 	 * @brief ashmem_import().
-	 * @param fd  A descriptor; stays the caller's.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param fd  A descriptor; the caller keeps it.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The area, or an empty one.
 	 */
 	ASHMEM_HPP_NODISCARD static area from_fd(int fd, std::error_code &ec) noexcept
@@ -285,7 +289,7 @@ class area
 	/**
 	 * @brief ashmem_recv().
 	 * @param socket_fd  An AF_UNIX socket.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The area, or an empty one.
 	 */
 	ASHMEM_HPP_NODISCARD static area receive(int socket_fd, std::error_code &ec) noexcept
@@ -298,10 +302,10 @@ class area
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
 	 * @brief ashmem_create().
-	 * @param name        Its name; NULL or "" means none.
+	 * @param name  Its name; NULL or "" means none.
 	 * @param size_bytes  Its size in bytes.
-	 * @param flags       0 or #ASHMEM_CREATE_ALLOW_SEAL.
-	 * @throws std::system_error  As ashmem_create() fails.
+	 * @param flags  0 or #ASHMEM_CREATE_ALLOW_SEAL.
+	 * @throws std::system_error  The errors of ashmem_create().
 	 */
 	explicit area(const char *name, std::uint64_t size_bytes = 0, std::uint32_t flags = 0)
 	    : it_()
@@ -313,9 +317,9 @@ class area
 
 	/**
 	 * @brief ashmem_import().
-	 * @param fd  A descriptor; stays the caller's.
+	 * @param fd  A descriptor; the caller keeps it.
 	 * @return The area.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD static area from_fd(int fd)
 	{
@@ -328,7 +332,7 @@ class area
 	 * @brief ashmem_recv().
 	 * @param socket_fd  An AF_UNIX socket.
 	 * @return The area.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD static area receive(int socket_fd)
 	{
@@ -338,7 +342,10 @@ class area
 	}
 #endif
 
-	/** @brief The handle, for calls of the C interface. @return It, or NULL; it stays owned. */
+	/**
+	 * @brief The handle, for calls of the C interface.
+	 * @return The handle, or NULL; this still owns it.
+	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_area *get() const noexcept
 	{
 		return it_.get();
@@ -349,13 +356,14 @@ class area
 		return it_.get() != nullptr;
 	}
 	/**
-	 * @brief Give the handle up. @return It, or NULL; the caller ends it with ashmem_close().
+	 * @brief Give up the handle.
+	 * @return It, or NULL; the caller ends it with ashmem_close().
 	 */
 	::ashmem_area *release() noexcept
 	{
 		return it_.release();
 	}
-	/** @brief ashmem_close() it and own another. @param handle  That, or NULL for none. */
+	/** @brief ashmem_close() it and own another. @param handle  The other, or NULL for none. */
 	void reset(::ashmem_area *handle = nullptr) noexcept
 	{
 		it_.reset(handle);
@@ -376,7 +384,7 @@ class area
 	}
 	/**
 	 * @brief ashmem_get_name().
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The name, "" on failure. May throw std::bad_alloc.
 	 */
 	ASHMEM_HPP_NODISCARD std::string name(std::error_code &ec) const
@@ -387,7 +395,7 @@ class area
 	}
 	/**
 	 * @brief ashmem_get_prot().
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The mask; 0 on failure.
 	 */
 	ASHMEM_HPP_NODISCARD int prot(std::error_code &ec) const noexcept
@@ -396,61 +404,75 @@ class area
 		return r < 0 ? 0 : r;
 	}
 	/**
-	 * @brief ashmem_set_name(). @param name  The name. @param[out] ec  Receives the error, or
-	 *   is cleared.
+	 * @brief ashmem_set_name().
+	 * @param name  The name.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void set_name(const char *name, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_set_name(get(), name), ec);
 	}
 	/**
-	 * @brief ashmem_set_size(). @param size_bytes  Bytes. @param[out] ec  Receives the error,
-	 *   or is cleared.
+	 * @brief ashmem_set_size().
+	 * @param size_bytes  Bytes.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void set_size(std::uint64_t size_bytes, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_set_size(get(), size_bytes), ec);
 	}
 	/**
-	 * @brief ashmem_set_prot(). @param prot  The new mask. @param[out] ec  Receives the error,
-	 *   or is cleared.
+	 * @brief ashmem_set_prot().
+	 * @param prot  The new mask.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void set_prot(int prot, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_set_prot(get(), prot), ec);
 	}
 #if ASHMEM_HPP_EXCEPTIONS
-	/** @brief ashmem_get_name(). @return The name. @throws std::system_error  As that fails. */
+	/**
+	 * @brief ashmem_get_name().
+	 * @return The name.
+	 * @throws std::system_error  The errors of that call.
+	 */
 	ASHMEM_HPP_NODISCARD std::string name() const
 	{
 		char buf[ASHMEM_NAME_LEN] = "";
 		detail::checked(::ashmem_get_name(get(), buf, sizeof(buf)), "ashmem_get_name");
 		return buf;
 	}
-	/** @brief ashmem_get_prot(). @return The mask. @throws std::system_error  As that fails. */
+	/**
+	 * @brief ashmem_get_prot().
+	 * @return The mask.
+	 * @throws std::system_error  The errors of that call.
+	 */
 	ASHMEM_HPP_NODISCARD int prot() const
 	{
 		return detail::checked(::ashmem_get_prot(get()), "ashmem_get_prot");
 	}
 	/**
-	 * @brief ashmem_set_name(). @param name  The name. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_set_name().
+	 * @param name  The name.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void set_name(const char *name)
 	{
 		detail::checked(::ashmem_set_name(get(), name), "ashmem_set_name");
 	}
 	/**
-	 * @brief ashmem_set_size(). @param size_bytes  Bytes. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_set_size().
+	 * @param size_bytes  Bytes.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void set_size(std::uint64_t size_bytes)
 	{
 		detail::checked(::ashmem_set_size(get(), size_bytes), "ashmem_set_size");
 	}
 	/**
-	 * @brief ashmem_set_prot(). @param prot  The new mask. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_set_prot().
+	 * @param prot  The new mask.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void set_prot(int prot)
 	{
@@ -464,12 +486,12 @@ class area
 
 	/**
 	 * @brief ashmem_map().
-	 * @param offset     Byte offset, page aligned.
-	 * @param length     Bytes.
-	 * @param prot       PROT_ bits.
-	 * @param flags      MAP_SHARED or MAP_PRIVATE, and others.
-	 * @param where      The address, with MAP_FIXED or MAP_FIXED_NOREPLACE in @p flags.
-	 * @param[out] ec    Receives the error, or is cleared.
+	 * @param offset  Byte offset, page aligned.
+	 * @param length  Bytes.
+	 * @param prot  PROT_ bits.
+	 * @param flags  MAP_SHARED or MAP_PRIVATE, and others.
+	 * @param where  The address, with MAP_FIXED or MAP_FIXED_NOREPLACE in @p flags.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The mapping, or an empty one.
 	 */
 	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length, int prot,
@@ -481,7 +503,7 @@ class area
 	/**
 	 * @brief ashmem_map() all of the area, shared.
 	 * @param prot  PROT_ bits.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The mapping, or an empty one.
 	 */
 	ASHMEM_HPP_NODISCARD mapping map(int prot, std::error_code &ec) noexcept
@@ -492,7 +514,7 @@ class area
 	 * @brief ashmem_read().
 	 * @param[out] buf  Receives the bytes.
 	 * @param length  Bytes wanted.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return Bytes read.
 	 */
 	std::size_t read(void *buf, std::size_t length, std::error_code &ec) noexcept
@@ -504,7 +526,7 @@ class area
 	 * @param[out] buf  Receives the bytes.
 	 * @param length  Bytes wanted.
 	 * @param offset  Where.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return Bytes read.
 	 */
 	std::size_t pread(void *buf, std::size_t length, std::uint64_t offset,
@@ -516,7 +538,7 @@ class area
 	 * @brief ashmem_seek().
 	 * @param offset  Bytes.
 	 * @param whence  SEEK_SET and the like.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The position; 0 on failure.
 	 */
 	std::uint64_t seek(std::int64_t offset, int whence, std::error_code &ec) noexcept
@@ -529,11 +551,11 @@ class area
 	 * @brief ashmem_map().
 	 * @param offset  Byte offset, page aligned.
 	 * @param length  Bytes.
-	 * @param prot    PROT_ bits.
-	 * @param flags   MAP_SHARED or MAP_PRIVATE, and others.
-	 * @param where   The address, with MAP_FIXED or MAP_FIXED_NOREPLACE in @p flags.
+	 * @param prot  PROT_ bits.
+	 * @param flags  MAP_SHARED or MAP_PRIVATE, and others.
+	 * @param where  The address, with MAP_FIXED or MAP_FIXED_NOREPLACE in @p flags.
 	 * @return The mapping.
-	 * @throws std::system_error  As ashmem_map() fails.
+	 * @throws std::system_error  The errors of ashmem_map().
 	 */
 	ASHMEM_HPP_NODISCARD mapping map_range(std::uint64_t offset, std::size_t length,
 		int prot = PROT_READ | PROT_WRITE, int flags = MAP_SHARED, void *where = nullptr)
@@ -546,7 +568,7 @@ class area
 	 * @brief ashmem_map() all of the area, shared.
 	 * @param prot  PROT_ bits.
 	 * @return The mapping.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD mapping map(int prot = PROT_READ | PROT_WRITE)
 	{
@@ -557,7 +579,7 @@ class area
 	 * @param[out] buf  Receives the bytes.
 	 * @param length  Bytes wanted.
 	 * @return Bytes read.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	std::size_t read(void *buf, std::size_t length)
 	{
@@ -569,7 +591,7 @@ class area
 	 * @param length  Bytes wanted.
 	 * @param offset  Where.
 	 * @return Bytes read.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	std::size_t pread(void *buf, std::size_t length, std::uint64_t offset) const
 	{
@@ -581,7 +603,7 @@ class area
 	 * @param offset  Bytes.
 	 * @param whence  SEEK_SET and the like.
 	 * @return The position.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	std::uint64_t seek(std::int64_t offset, int whence = SEEK_SET)
 	{
@@ -594,15 +616,15 @@ class area
 
 	/** @name Pinning
 	 *
-	 * ashmem::pinned and ashmem::held do it for a scope. A length of 0 means "to the end".
+	 * ashmem::pinned and ashmem::held pin and hold for a scope. Length 0 means "to the end".
 	 * @{ */
 
 	/**
 	 * @brief ashmem_pin().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @param[out] ec  Receives the error, or is cleared.
-	 * @return What was found; contents::purged on failure.
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Whether it was purged; contents::purged on failure.
 	 */
 	ASHMEM_HPP_NODISCARD contents pin(std::uint64_t offset, std::uint64_t length,
 		std::error_code &ec) noexcept
@@ -611,13 +633,13 @@ class area
 	}
 	/**
 	 * @brief ashmem_pin_lost().
-	 * @param offset      First byte.
-	 * @param length      Bytes.
-	 * @param[out] lost   Receives the extents that were lost.
-	 * @param capacity    How many it can hold.
+	 * @param offset  First byte.
+	 * @param length  Bytes.
+	 * @param[out] lost  Receives the extents that were lost.
+	 * @param capacity  How many it can hold.
 	 * @param[out] count  Receives how many there are.
-	 * @param[out] ec     Receives the error, or is cleared.
-	 * @return What was found; contents::purged on failure.
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Whether it was purged; contents::purged on failure.
 	 */
 	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length,
 		::ashmem_extent *lost, std::uint32_t capacity, std::uint32_t &count,
@@ -631,7 +653,7 @@ class area
 	 * @brief ashmem_unpin().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void unpin(std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
 	{
@@ -643,7 +665,7 @@ class area
 	 * @param length  Bytes.
 	 * @param priority  0 to 7.
 	 * @param order  ASHMEM_ORDER_.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority,
 		std::uint32_t order, std::error_code &ec) noexcept
@@ -654,7 +676,7 @@ class area
 	 * @brief ashmem_get_pin_status().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return Whether every page is pinned; false on failure.
 	 */
 	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset, std::uint64_t length,
@@ -667,8 +689,8 @@ class area
 	 * @brief ashmem_hold().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @param[out] ec  Receives the error, or is cleared.
-	 * @return What was found; contents::purged on failure.
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Whether it was purged; contents::purged on failure.
 	 */
 	ASHMEM_HPP_NODISCARD contents hold(std::uint64_t offset, std::uint64_t length,
 		std::error_code &ec) noexcept
@@ -680,7 +702,7 @@ class area
 	 * @param offset  First byte.
 	 * @param length  Bytes.
 	 * @param flags  0 or #ASHMEM_RELEASE_LOST.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void release_hold(std::uint64_t offset, std::uint64_t length, std::uint32_t flags,
 		std::error_code &ec) noexcept
@@ -691,7 +713,7 @@ class area
 	 * @brief ashmem_find_unpinned().
 	 * @param from  Byte offset.
 	 * @param[out] range  The range found.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return Whether one was found.
 	 */
 	bool find_unpinned(std::uint64_t from, unpinned_range &range,
@@ -713,8 +735,8 @@ class area
 	 * @brief ashmem_pin().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @return What was found.
-	 * @throws std::system_error  As that fails.
+	 * @return Whether it was purged.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD contents pin(std::uint64_t offset = 0, std::uint64_t length = 0)
 	{
@@ -722,13 +744,13 @@ class area
 	}
 	/**
 	 * @brief ashmem_pin_lost().
-	 * @param offset      First byte.
-	 * @param length      Bytes.
-	 * @param[out] lost   Receives the extents that were lost.
-	 * @param capacity    How many it can hold.
+	 * @param offset  First byte.
+	 * @param length  Bytes.
+	 * @param[out] lost  Receives the extents that were lost.
+	 * @param capacity  How many it can hold.
 	 * @param[out] count  Receives how many there are.
-	 * @return What was found.
-	 * @throws std::system_error  As ashmem_pin_lost() fails.
+	 * @return Whether it was purged.
+	 * @throws std::system_error  The errors of ashmem_pin_lost().
 	 */
 	ASHMEM_HPP_NODISCARD contents pin_lost(std::uint64_t offset, std::uint64_t length,
 		::ashmem_extent *lost, std::uint32_t capacity, std::uint32_t &count)
@@ -741,7 +763,7 @@ class area
 	 * @brief ashmem_unpin().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void unpin(std::uint64_t offset = 0, std::uint64_t length = 0)
 	{
@@ -753,7 +775,7 @@ class area
 	 * @param length  Bytes.
 	 * @param priority  0 to 7.
 	 * @param order  ASHMEM_ORDER_.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void unpin_with(std::uint64_t offset, std::uint64_t length, std::uint32_t priority,
 		std::uint32_t order = ASHMEM_ORDER_FIFO)
@@ -766,7 +788,7 @@ class area
 	 * @param offset  First byte.
 	 * @param length  Bytes.
 	 * @return Whether every page is pinned.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD bool is_pinned(std::uint64_t offset = 0,
 		std::uint64_t length = 0) const
@@ -778,8 +800,8 @@ class area
 	 * @brief ashmem_hold().
 	 * @param offset  First byte.
 	 * @param length  Bytes.
-	 * @return What was found.
-	 * @throws std::system_error  As that fails.
+	 * @return Whether it was purged.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD contents hold(std::uint64_t offset = 0, std::uint64_t length = 0)
 	{
@@ -790,7 +812,7 @@ class area
 	 * @param offset  First byte.
 	 * @param length  Bytes.
 	 * @param flags  0 or #ASHMEM_RELEASE_LOST.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void release_hold(std::uint64_t offset = 0, std::uint64_t length = 0,
 		std::uint32_t flags = 0)
@@ -802,7 +824,7 @@ class area
 	 * @param from  Byte offset.
 	 * @param[out] range  The range found.
 	 * @return Whether one was found.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	bool find_unpinned(std::uint64_t from, unpinned_range &range) const
 	{
@@ -820,7 +842,7 @@ class area
 
 	/**
 	 * @brief ashmem_fd().
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The descriptor, borrowed; -1 on failure.
 	 */
 	ASHMEM_HPP_NODISCARD int fd(std::error_code &ec) noexcept
@@ -830,7 +852,7 @@ class area
 	}
 	/**
 	 * @brief ashmem_export_read_only().
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The descriptor, or none.
 	 */
 	ASHMEM_HPP_NODISCARD descriptor export_read_only(std::error_code &ec) noexcept
@@ -838,7 +860,7 @@ class area
 		int r = detail::told(::ashmem_export_read_only(get()), ec);
 		return descriptor(r < 0 ? -1 : r);
 	}
-	/** @brief ashmem_seal(). @param[out] ec  Receives the error, or is cleared. */
+	/** @brief ashmem_seal(). @param[out] ec  Set to the error, or cleared. */
 	void seal(std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_seal(get()), ec);
@@ -846,7 +868,7 @@ class area
 	/**
 	 * @brief ashmem_send().
 	 * @param socket_fd  A connected AF_UNIX socket.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void send(int socket_fd, std::error_code &ec) noexcept
 	{
@@ -854,7 +876,7 @@ class area
 	}
 	/**
 	 * @brief ashmem_area_get_stats().
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param[out] ec  Set to the error, or cleared.
 	 * @return The counts; zeroes on failure.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_area_stats stats(std::error_code &ec) const noexcept
@@ -865,23 +887,25 @@ class area
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_fd(). @return The descriptor, borrowed. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_fd().
+	 * @return The descriptor, borrowed.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD int fd()
 	{
 		return detail::checked(::ashmem_fd(get()), "ashmem_fd");
 	}
 	/**
-	 * @brief ashmem_export_read_only(). @return The descriptor. @throws std::system_error  As
-	 *   that fails.
+	 * @brief ashmem_export_read_only().
+	 * @return The descriptor.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD descriptor export_read_only()
 	{
 		return descriptor(detail::checked(::ashmem_export_read_only(get()),
 			"ashmem_export_read_only"));
 	}
-	/** @brief ashmem_seal(). @throws std::system_error  As that fails. */
+	/** @brief ashmem_seal(). @throws std::system_error  The errors of that call. */
 	void seal()
 	{
 		detail::checked(::ashmem_seal(get()), "ashmem_seal");
@@ -889,15 +913,16 @@ class area
 	/**
 	 * @brief ashmem_send().
 	 * @param socket_fd  A connected AF_UNIX socket.
-	 * @throws std::system_error  As that fails.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void send(int socket_fd)
 	{
 		detail::checked(::ashmem_send(socket_fd, get()), "ashmem_send");
 	}
 	/**
-	 * @brief ashmem_area_get_stats(). @return The counts. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_area_get_stats().
+	 * @return The counts.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_area_stats stats() const
 	{
@@ -923,7 +948,7 @@ class area
 	}
 
 	/*
-	 * All of it; what no pointer can span is more than can be mapped, and ashmem_map() says so.
+	 * All of it. More than a pointer can span cannot be mapped: ashmem_map() returns the error.
 	 */
 	std::size_t whole() const noexcept
 	{

@@ -9,12 +9,17 @@
  * @defgroup ashmem_backend Backends
  * @brief Where areas come from.
  *
- * Two backends are built in. "kernel" drives `/dev/ashmem` where a driver answers; "memfd" works on
- * every Linux since 4.14 without privilege. "auto", the default, takes the driver where it works
- * and memfd elsewhere. The environment variable `ASHMEM_BACKEND` names another default (ignored in
- * set-user-ID programs, secure_getenv(3)); ashmem_backend_select() wins over both. The choice is
- * made when an area is created; an imported area gets the backend that recognises its descriptor,
- * whatever is selected.
+ * A backend makes areas. Most programs never choose one.
+ *
+ * - "memfd" works on every Linux since 4.14 without privilege. The processes that hold an area
+ *   purge it (@ref ashmem_who_purges).
+ * - "kernel" uses the driver at `/dev/ashmem` where there is one. The driver purges.
+ * - "auto", the default, takes "kernel" where it works and "memfd" elsewhere.
+ *
+ * The environment variable `ASHMEM_BACKEND` names another default (ignored in set-user-ID programs,
+ * secure_getenv(3)); ashmem_backend_select() overrides both. The choice is made when an area is
+ * created. An imported area gets the backend that recognises its descriptor, whatever is selected.
+ * ashmem_backend_register() adds a backend of the program's own.
  * @{
  */
 
@@ -200,8 +205,8 @@ struct ashmem_backend {
  *   first.
  *
  * @param[in] priority  #ASHMEM_PRIORITY_FIRST to #ASHMEM_PRIORITY_LAST; #ASHMEM_PRIORITY_NORMAL for
- *   a plain unpin. More counts as the last.
- * @param[in] order     #ASHMEM_ORDER_FIFO, as of a plain unpin, or #ASHMEM_ORDER_LIFO.
+ *   a plain unpin. A higher number counts as #ASHMEM_PRIORITY_LAST.
+ * @param[in] order     #ASHMEM_ORDER_FIFO, also for a plain unpin, or #ASHMEM_ORDER_LIFO.
  * @param[in] stamp_ns  CLOCK_MONOTONIC at the unpin, in nanoseconds.
  * @return The key; never fails.
  *
@@ -213,13 +218,13 @@ uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns
 /**
  * @brief Choose the backend for areas created from now on.
  *
+ * The choice holds for the whole process. Existing areas keep their backend.
+ *
  * @param[in] name  "auto", "kernel", "memfd", or the name of a registered backend.
  * @return 0 on success.
  * @retval -EINVAL  @p name is NULL.
  * @retval -ENOENT  There is no backend of that name.
  * @retval -ENODEV  That backend does not work on this system.
- *
- * Areas that exist keep their backend. The choice holds for the whole process.
  *
  * Threads: any thread.
  * @since 0.9
@@ -227,7 +232,7 @@ uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns
 int ashmem_backend_select(const char *name);
 
 /**
- * @brief The name of an area's backend.
+ * @brief Read the name of an area's backend.
  *
  * @param[in] area  An area.
  * @return "kernel", "memfd", or a registered backend's name: a static string; NULL if @p area is
@@ -241,18 +246,18 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
 /**
  * @brief Add a backend.
  *
- * "auto" never takes it; it is used when it is selected by name, and asked about descriptors that
- * are imported before the built-in ones are. A backend cannot be taken away again.
+ * "auto" never takes it. It is used when it is selected by name, and ashmem_import() calls it
+ * before the built-in ones. A backend cannot be removed.
  *
  * @param[in] backend  The operations; copied, and not used after the call. Name, functions and
- *   `userdata` must stay valid for good.
+ *   `userdata` must stay valid until the process ends.
  * @return 0 on success.
  * @retval -EINVAL  @p backend is NULL, `struct_size` ends before `unpin` or within a member, its
  *                  name is NULL, "" or "auto", it has an unknown capability, or an operation that
  *                  every backend must have or that its capabilities call for is NULL.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
  *   zero.
- * @retval -EEXIST  There is a backend of that name.
+ * @retval -EEXIST  There is already a backend of that name.
  * @retval -ENOSPC  Eight have been registered already.
  *
  * Threads: any thread.

@@ -4,7 +4,7 @@
 
 /**
  * @file
- * @brief What the C++ interface is made of: owning handles, and errors as exceptions or codes. Part
+ * @brief Base of the C++ interface: owning handles, and errors as exceptions or codes. Part
  *   of <ashmem/ashmem.hpp>.
  */
 
@@ -19,8 +19,8 @@
 
 #if !defined(ASHMEM_HPP_EXCEPTIONS) && (defined(__cpp_exceptions) || defined(__EXCEPTIONS))
 /**
- * Whether the overloads that throw are there. 1 if the compiler allows exceptions; may be set to 0
- * before including the header.
+ * Whether the overloads that throw exist. 1 if the compiler allows exceptions; set it to 0 before
+ * including the header to leave them out.
  */
 #define ASHMEM_HPP_EXCEPTIONS 1
 #elif !defined(ASHMEM_HPP_EXCEPTIONS)
@@ -43,7 +43,7 @@ namespace ashmem
 namespace detail
 {
 
-/* The answer of a call, with its error in ec, or ec cleared. */
+/* The result of a call; ec is set to its error, or cleared. */
 template <class R> R told(R r, std::error_code &ec) noexcept
 {
 	if (r < 0)
@@ -54,7 +54,7 @@ template <class R> R told(R r, std::error_code &ec) noexcept
 }
 
 #if ASHMEM_HPP_EXCEPTIONS
-/* The answer of a call, or std::system_error. */
+/* The result of a call, or std::system_error. */
 template <class R> R checked(R r, const char *call)
 {
 	if (r < 0)
@@ -63,13 +63,13 @@ template <class R> R checked(R r, const char *call)
 }
 #endif
 
-/* The address of what the library is to hand back to a callback. */
+/* The address that the library passes to a callback. */
 template <class F> void *address(F &f) noexcept
 {
 	return const_cast<void *>(static_cast<const volatile void *>(std::addressof(f)));
 }
 
-/* Owner of a C handle: all that the classes need to be move-only by the rule of zero. */
+/* Owner of a C handle: makes the classes move-only by the rule of zero. */
 template <class T, void (*end)(T *)> class handle
 {
       public:
@@ -119,8 +119,10 @@ template <class T, void (*end)(T *)> class handle
 /**
  * @brief A structure that grows (@ref ashmem_structs), all zero but for its `struct_size`.
  *
- *     auto options = ashmem::sized<ashmem_pressure_options>();
- *     options.source = "headroom";
+ * @code{.unparsed}
+ * auto options = ashmem::sized<ashmem_pressure_options>();
+ * options.source = "headroom";
+ * @endcode
  *
  * @tparam T  A structure of the C interface that begins with `struct_size`.
  * @return The structure.

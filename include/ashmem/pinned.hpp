@@ -25,18 +25,19 @@ namespace ashmem
 /**
  * @brief Pages that are pinned until the end of a scope, left by an exception or not.
  *
- *     ashmem::pinned pin(area, offset, length); if (pin.was_purged())
+ *     ashmem::pinned pin(area, offset, length);
+ *     if (pin.was_purged())
  *             rebuild();
  *     use();
  *
- * It is said once that pages were purged. If rebuilding fails, by an exception for instance, the
- * next pin answers contents::kept over contents that are not there: remember that in an index of
- * yours, or use ashmem::held, which leaves the mark. Pins are a state and not a count (contract
- * rule 13): the first of two on the same pages that ends, ends both.
- *
- * The destructor passes over errors, and the pages stay pinned then; call unpin() to be told. The
- * area must not be closed before, but the object that owns it may be moved. Not for several threads
- * at once.
+ * - A purge is reported once. If rebuilding fails, by an exception for instance, the next pin
+ *   returns contents::kept over contents that are not there: remember that in an index of yours, or
+ *   use ashmem::held, which keeps the mark.
+ * - A pin is a state and not a count (rule 13, docs/architecture.md): of two on the same pages, the
+ *   first that ends, ends both.
+ * - The destructor ignores errors, and the pages then stay pinned; call unpin() to get the error.
+ * - The area must not be closed before, but the object that owns it may be moved. Not for several
+ *   threads at once.
  * @since 0.9
  */
 class ASHMEM_HPP_NODISCARD pinned
@@ -51,10 +52,10 @@ class ASHMEM_HPP_NODISCARD pinned
 
 	/**
 	 * @brief ashmem_pin(), without exceptions.
-	 * @param of       The area.
-	 * @param offset   First byte, page aligned.
-	 * @param length   Bytes; 0: to the end.
-	 * @param[out] ec  Receives the error, and nothing is pinned; or is cleared.
+	 * @param of  The area.
+	 * @param offset  First byte, page aligned.
+	 * @param length  Bytes; 0: to the end.
+	 * @param[out] ec  Set to the error (nothing is pinned then), or cleared.
 	 */
 	pinned(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
 	    : pinned()
@@ -65,10 +66,10 @@ class ASHMEM_HPP_NODISCARD pinned
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
 	 * @brief ashmem_pin().
-	 * @param of      The area.
+	 * @param of  The area.
 	 * @param offset  First byte, page aligned.
 	 * @param length  Bytes; 0: to the end.
-	 * @throws std::system_error  As ashmem_pin() fails.
+	 * @throws std::system_error  The errors of ashmem_pin().
 	 */
 	explicit pinned(area &of, std::uint64_t offset = 0, std::uint64_t length = 0) : pinned()
 	{
@@ -76,7 +77,7 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 #endif
 
-	/** @brief Take another's pin. @param other  Has none afterwards. */
+	/** @brief Take another's pin. @param other  Empty afterwards. */
 	pinned(pinned &&other) noexcept : pinned()
 	{
 		take(other);
@@ -89,7 +90,9 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 
 	/**
-	 * @brief Unpin, and take another's pin. @param other  Has none afterwards. @return This.
+	 * @brief Unpin, and take another's pin.
+	 * @param other  Empty afterwards.
+	 * @return This.
 	 */
 	pinned &operator=(pinned &&other) noexcept
 	{
@@ -106,8 +109,8 @@ class ASHMEM_HPP_NODISCARD pinned
 		return area_ != nullptr;
 	}
 	/**
-	 * @brief Whether the pin answered #ASHMEM_WAS_PURGED: rebuild the contents. @return That;
-	 *   false if nothing is pinned.
+	 * @brief Whether the pin returned #ASHMEM_WAS_PURGED: rebuild the contents.
+	 * @return True if it did; false if nothing is pinned.
 	 */
 	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept
 	{
@@ -115,8 +118,9 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 
 	/**
-	 * @brief Have it end with ashmem_unpin_with(). @param priority  0 to 7. @param order
-	 *   #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO.
+	 * @brief End it with ashmem_unpin_with().
+	 * @param priority  0 to 7.
+	 * @param order  #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO.
 	 */
 	void unpin_as(std::uint32_t priority, std::uint32_t order = ASHMEM_ORDER_FIFO) noexcept
 	{
@@ -125,8 +129,8 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 
 	/**
-	 * @brief Unpin now. @param[out] ec  Receives the error, and the pages are still pinned by
-	 *   this; or is cleared.
+	 * @brief Unpin now.
+	 * @param[out] ec  Set to the error (this still pins the pages then), or cleared.
 	 */
 	void unpin(std::error_code &ec) noexcept
 	{
@@ -135,8 +139,9 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief Unpin now. @throws std::system_error  As ashmem_unpin_with() fails; the pages are
-	 *   still pinned by this.
+	 * @brief Unpin now.
+	 * @throws std::system_error  The errors of ashmem_unpin_with(); this still pins the pages
+	 *   then.
 	 */
 	void unpin()
 	{
@@ -145,7 +150,7 @@ class ASHMEM_HPP_NODISCARD pinned
 	}
 #endif
 
-	/** @brief Unpin now, whatever comes of it. */
+	/** @brief Unpin now, ignoring errors. */
 	void reset() noexcept
 	{
 		end();
@@ -199,16 +204,19 @@ class ASHMEM_HPP_NODISCARD pinned
  * @brief Pages that are held until the end of a scope: a counted pin, which nobody else can undo
  *   (ashmem_hold()).
  *
- *     ashmem::held hold(area, offset, length); if (hold.was_purged()) {
- *             rebuild(); hold.rebuilt();
- *     } use();
+ *     ashmem::held hold(area, offset, length);
+ *     if (hold.was_purged()) {
+ *             rebuild();
+ *             hold.rebuilt();
+ *     }
+ *     use();
  *
- * If the pages were purged and rebuilt() is not called, since rebuilding threw for instance, the
- * purge marks stay (#ASHMEM_RELEASE_LOST) and the next one to hold or pin them is told as well.
- *
- * The destructor passes over errors, and the pages stay held then; call release() to be told. The
- * area must not be closed before, but the object that owns it may be moved. Not for several threads
- * at once.
+ * - If the pages were purged and rebuilt() is not called, because rebuilding threw for instance,
+ *   the purge marks stay (#ASHMEM_RELEASE_LOST) and the next hold or pin returns contents::purged
+ *   too.
+ * - The destructor ignores errors, and the pages then stay held; call release() to get the error.
+ * - The area must not be closed before, but the object that owns it may be moved. Not for several
+ *   threads at once.
  * @since 0.9
  */
 class ASHMEM_HPP_NODISCARD held
@@ -219,10 +227,10 @@ class ASHMEM_HPP_NODISCARD held
 
 	/**
 	 * @brief ashmem_hold(), without exceptions.
-	 * @param of       The area.
-	 * @param offset   First byte, page aligned.
-	 * @param length   Bytes; 0: to the end.
-	 * @param[out] ec  Receives the error, and nothing is held; or is cleared.
+	 * @param of  The area.
+	 * @param offset  First byte, page aligned.
+	 * @param length  Bytes; 0: to the end.
+	 * @param[out] ec  Set to the error (nothing is held then), or cleared.
 	 */
 	held(area &of, std::uint64_t offset, std::uint64_t length, std::error_code &ec) noexcept
 	    : held()
@@ -233,10 +241,10 @@ class ASHMEM_HPP_NODISCARD held
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
 	 * @brief ashmem_hold().
-	 * @param of      The area.
+	 * @param of  The area.
 	 * @param offset  First byte, page aligned.
 	 * @param length  Bytes; 0: to the end.
-	 * @throws std::system_error  As ashmem_hold() fails.
+	 * @throws std::system_error  The errors of ashmem_hold().
 	 */
 	explicit held(area &of, std::uint64_t offset = 0, std::uint64_t length = 0) : held()
 	{
@@ -244,7 +252,7 @@ class ASHMEM_HPP_NODISCARD held
 	}
 #endif
 
-	/** @brief Take another's hold. @param other  Has none afterwards. */
+	/** @brief Take another's hold. @param other  Empty afterwards. */
 	held(held &&other) noexcept : held()
 	{
 		take(other);
@@ -257,7 +265,9 @@ class ASHMEM_HPP_NODISCARD held
 	}
 
 	/**
-	 * @brief Release, and take another's hold. @param other  Has none afterwards. @return This.
+	 * @brief Release, and take another's hold.
+	 * @param other  Empty afterwards.
+	 * @return This.
 	 */
 	held &operator=(held &&other) noexcept
 	{
@@ -274,22 +284,23 @@ class ASHMEM_HPP_NODISCARD held
 		return area_ != nullptr;
 	}
 	/**
-	 * @brief Whether the contents are lost: the hold answered #ASHMEM_WAS_PURGED, and rebuilt()
-	 *   was not called. @return That.
+	 * @brief Whether the contents are lost: the hold returned #ASHMEM_WAS_PURGED, and rebuilt()
+	 *   was not called.
+	 * @return True if they are.
 	 */
 	ASHMEM_HPP_NODISCARD bool was_purged() const noexcept
 	{
 		return found_ == contents::purged;
 	}
-	/** @brief The contents are there again: the release is to take the purge marks away. */
+	/** @brief The contents are rebuilt: let the release clear the purge marks. */
 	void rebuilt() noexcept
 	{
 		found_ = contents::kept;
 	}
 
 	/**
-	 * @brief Release now. @param[out] ec  Receives the error, and the pages are still held by
-	 *   this; or is cleared.
+	 * @brief Release now.
+	 * @param[out] ec  Set to the error (this still holds the pages then), or cleared.
 	 */
 	void release(std::error_code &ec) noexcept
 	{
@@ -298,8 +309,9 @@ class ASHMEM_HPP_NODISCARD held
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief Release now. @throws std::system_error  As ashmem_release() fails; the pages are
-	 *   still held by this.
+	 * @brief Release now.
+	 * @throws std::system_error  The errors of ashmem_release(); this still holds the pages
+	 *   then.
 	 */
 	void release()
 	{
@@ -308,7 +320,7 @@ class ASHMEM_HPP_NODISCARD held
 	}
 #endif
 
-	/** @brief Release now, whatever comes of it. */
+	/** @brief Release now, ignoring errors. */
 	void reset() noexcept
 	{
 		end();

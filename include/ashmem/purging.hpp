@@ -4,7 +4,7 @@
 
 /**
  * @file
- * @brief Purging, and what takes part in it: pressure, shrinkers, budgets, notices. Part of
+ * @brief Purging: pressure watches, shrinkers, budgets, notices. Part of
  *   <ashmem/ashmem.hpp>.
  */
 
@@ -27,8 +27,10 @@ namespace ashmem
  */
 
 /**
- * @brief ashmem_purge_all(). @param[out] ec  Receives the error, or is cleared. @return Pages that
- *   were purgeable; 0 on failure. @since 0.9
+ * @brief ashmem_purge_all().
+ * @param[out] ec  Set to the error, or cleared.
+ * @return Pages that were purgeable; 0 on failure.
+ * @since 0.9
  */
 inline std::uint64_t purge_all(std::error_code &ec) noexcept
 {
@@ -37,8 +39,11 @@ inline std::uint64_t purge_all(std::error_code &ec) noexcept
 }
 
 /**
- * @brief ashmem_shrink(). @param nr_pages  Pages wanted. @param[out] ec  Receives the error, or is
- *   cleared. @return Pages freed. @since 0.9
+ * @brief ashmem_shrink().
+ * @param nr_pages  Pages wanted.
+ * @param[out] ec  Set to the error, or cleared.
+ * @return Pages freed.
+ * @since 0.9
  */
 inline std::uint64_t shrink(std::uint64_t nr_pages, std::error_code &ec) noexcept
 {
@@ -48,8 +53,10 @@ inline std::uint64_t shrink(std::uint64_t nr_pages, std::error_code &ec) noexcep
 
 #if ASHMEM_HPP_EXCEPTIONS
 /**
- * @brief ashmem_purge_all(). @return Pages that were purgeable. @throws std::system_error  As that
- *   fails. @since 0.9
+ * @brief ashmem_purge_all().
+ * @return Pages that were purgeable.
+ * @throws std::system_error  The errors of that call.
+ * @since 0.9
  */
 inline std::uint64_t purge_all()
 {
@@ -58,8 +65,11 @@ inline std::uint64_t purge_all()
 }
 
 /**
- * @brief ashmem_shrink(). @param nr_pages  Pages wanted. @return Pages freed. @throws
- *   std::system_error  As that fails. @since 0.9
+ * @brief ashmem_shrink().
+ * @param nr_pages  Pages wanted.
+ * @return Pages freed.
+ * @throws std::system_error  The errors of that call.
+ * @since 0.9
  */
 inline std::uint64_t shrink(std::uint64_t nr_pages)
 {
@@ -74,18 +84,19 @@ ASHMEM_HPP_NODISCARD inline std::uint64_t shrink_count() noexcept
 	return ::ashmem_shrink_count();
 }
 
-/** How short memory is. */
+/** Levels of memory pressure. */
 enum class pressure : std::uint32_t {
-	none = ASHMEM_PRESSURE_NONE,        /**< Not at all. */
-	some = ASHMEM_PRESSURE_SOME,        /**< Becoming so. */
-	high = ASHMEM_PRESSURE_HIGH,        /**< Short. */
+	none = ASHMEM_PRESSURE_NONE,        /**< No memory pressure. */
+	some = ASHMEM_PRESSURE_SOME,        /**< Memory is becoming short. */
+	high = ASHMEM_PRESSURE_HIGH,        /**< Memory is short. */
 	critical = ASHMEM_PRESSURE_CRITICAL /**< Processes may be killed next. */
 };
 
 /**
  * @brief A watch on memory pressure (@ref ashmem_pressure), which ends with its owner.
  *
- * Threads: as the handle.
+ * Threads: several threads may call everything at once, except moving from it, assigning to it,
+ * reset() and release().
  * @since 0.9
  */
 class watch
@@ -96,8 +107,9 @@ class watch
 	/** @brief No watch. */
 	watch() noexcept : it_() {}
 	/**
-	 * @brief ashmem_pressure_open(), without exceptions. @param options  NULL: all defaults.
-	 *   @param[out] ec  Receives the error, or is cleared.
+	 * @brief ashmem_pressure_open(), without exceptions.
+	 * @param options  NULL: all defaults.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	watch(const ::ashmem_pressure_options *options, std::error_code &ec) noexcept : it_()
 	{
@@ -107,8 +119,9 @@ class watch
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_pressure_open(). @param options  See ashmem::sized(); NULL: all defaults.
-	 *   @throws std::system_error  As that fails.
+	 * @brief ashmem_pressure_open().
+	 * @param options  See ashmem::sized(); NULL: all defaults.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	explicit watch(const ::ashmem_pressure_options *options) : it_()
 	{
@@ -123,7 +136,10 @@ class watch
 	{
 		return watch(owner(handle));
 	}
-	/** @brief The handle, for calls of the C interface. @return It, or NULL; it stays owned. */
+	/**
+	 * @brief The handle, for calls of the C interface.
+	 * @return The handle, or NULL; this still owns it.
+	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_pressure *get() const noexcept
 	{
 		return it_.get();
@@ -134,15 +150,16 @@ class watch
 		return it_.get() != nullptr;
 	}
 	/**
-	 * @brief Give the handle up. @return It, or NULL; the caller ends it with
-	 *   ashmem_pressure_close().
+	 * @brief Give up the handle.
+	 * @return It, or NULL; the caller ends it with ashmem_pressure_close().
 	 */
 	::ashmem_pressure *release() noexcept
 	{
 		return it_.release();
 	}
 	/**
-	 * @brief ashmem_pressure_close() it and own another. @param handle  That, or NULL for none.
+	 * @brief ashmem_pressure_close() it and own another.
+	 * @param handle  The other, or NULL for none.
 	 */
 	void reset(::ashmem_pressure *handle = nullptr) noexcept
 	{
@@ -155,8 +172,9 @@ class watch
 		return ::ashmem_pressure_source(get());
 	}
 	/**
-	 * @brief ashmem_pressure_fd(). @param[out] ec  Receives the error, or is cleared. @return
-	 *   The descriptor, borrowed; -1 on failure.
+	 * @brief ashmem_pressure_fd().
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return The descriptor, borrowed; -1 on failure.
 	 */
 	ASHMEM_HPP_NODISCARD int fd(std::error_code &ec) const noexcept
 	{
@@ -164,26 +182,28 @@ class watch
 		return r < 0 ? -1 : r;
 	}
 	/**
-	 * @brief ashmem_pressure_dispatch(). @param[out] ec  Receives the error, or is cleared.
-	 *   @return The level; none on failure.
+	 * @brief ashmem_pressure_dispatch().
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return The level; none on failure.
 	 */
 	pressure dispatch(std::error_code &ec) noexcept
 	{
 		return level(detail::told(::ashmem_pressure_dispatch(get()), ec));
 	}
-	/** @brief ashmem_pressure_run(). @param[out] ec  Receives the error, or is cleared. */
+	/** @brief ashmem_pressure_run(). @param[out] ec  Set to the error, or cleared. */
 	void run(std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_pressure_run(get()), ec);
 	}
-	/** @brief ashmem_pressure_stop(). @param[out] ec  Receives the error, or is cleared. */
+	/** @brief ashmem_pressure_stop(). @param[out] ec  Set to the error, or cleared. */
 	void stop(std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_pressure_stop(get()), ec);
 	}
 	/**
-	 * @brief ashmem_pressure_get_status(). @param[out] ec  Receives the error, or is cleared.
-	 *   @return What it has seen and done; zeroes on failure.
+	 * @brief ashmem_pressure_get_status().
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return What it has observed and done; zeroes on failure.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_pressure_status status(std::error_code &ec) const noexcept
 	{
@@ -192,8 +212,9 @@ class watch
 		return now;
 	}
 	/**
-	 * @brief ashmem_pressure_explain(). @param[out] ec  Receives the error, or is cleared.
-	 *   @return Text for people, "" on failure. May throw std::bad_alloc.
+	 * @brief ashmem_pressure_explain().
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Text for people, "" on failure. May throw std::bad_alloc.
 	 */
 	ASHMEM_HPP_NODISCARD std::string explain(std::error_code &ec) const
 	{
@@ -201,17 +222,17 @@ class watch
 		if (length < 0)
 			return std::string();
 		std::string text(static_cast<std::size_t>(length) + 1, '\0');
-		/* It can have become longer meanwhile, and is cut off then. */
+		/* It may have become longer meanwhile, and is cut off then. */
 		detail::told(::ashmem_pressure_explain(get(), &text[0], text.size()), ec);
 		text.resize(text.find('\0'));
 		return text;
 	}
 	/**
 	 * @brief ashmem_pressure_subscribe().
-	 * @tparam F       Callable as `f(pressure level, pressure before, uint64_t purged_pages)`.
-	 *   An exception ends the program.
-	 * @param f        Called when the level changes. Not copied: it must outlive the watch.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @tparam F  Callable as `f(pressure level, pressure before, uint64_t purged_pages)`. An
+	 *   exception ends the program.
+	 * @param f  Called when the level changes. Not copied: it must outlive the watch.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	template <class F> void subscribe(F &f, std::error_code &ec) noexcept
 	{
@@ -219,35 +240,38 @@ class watch
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_pressure_fd(). @return The descriptor, borrowed. @throws std::system_error
-	 *   As that fails.
+	 * @brief ashmem_pressure_fd().
+	 * @return The descriptor, borrowed.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD int fd() const
 	{
 		return detail::checked(::ashmem_pressure_fd(get()), "ashmem_pressure_fd");
 	}
 	/**
-	 * @brief ashmem_pressure_dispatch(). @return The level. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_pressure_dispatch().
+	 * @return The level.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	pressure dispatch()
 	{
 		return level(detail::checked(::ashmem_pressure_dispatch(get()),
 			"ashmem_pressure_dispatch"));
 	}
-	/** @brief ashmem_pressure_run(). @throws std::system_error  As that fails. */
+	/** @brief ashmem_pressure_run(). @throws std::system_error  The errors of that call. */
 	void run()
 	{
 		detail::checked(::ashmem_pressure_run(get()), "ashmem_pressure_run");
 	}
-	/** @brief ashmem_pressure_stop(). @throws std::system_error  As that fails. */
+	/** @brief ashmem_pressure_stop(). @throws std::system_error  The errors of that call. */
 	void stop()
 	{
 		detail::checked(::ashmem_pressure_stop(get()), "ashmem_pressure_stop");
 	}
 	/**
-	 * @brief ashmem_pressure_get_status(). @return What it has seen and done. @throws
-	 *   std::system_error  As that fails.
+	 * @brief ashmem_pressure_get_status().
+	 * @return What it has observed and done.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_pressure_status status() const
 	{
@@ -260,8 +284,8 @@ class watch
 	 * @brief ashmem_pressure_subscribe().
 	 * @tparam F  Callable as `f(pressure level, pressure before, uint64_t purged_pages)`. An
 	 *   exception ends the program.
-	 * @param f   Called when the level changes. Not copied: it must outlive the watch.
-	 * @throws std::system_error  As ashmem_pressure_subscribe() fails.
+	 * @param f  Called when the level changes. Not copied: it must outlive the watch.
+	 * @throws std::system_error  The errors of ashmem_pressure_subscribe().
 	 */
 	template <class F> void subscribe(F &f)
 	{
@@ -269,8 +293,9 @@ class watch
 			"ashmem_pressure_subscribe");
 	}
 	/**
-	 * @brief ashmem_pressure_explain(). @return Text for people, one line a source. @throws
-	 *   std::system_error  As that fails.
+	 * @brief ashmem_pressure_explain().
+	 * @return Text for people, one line per source.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD std::string explain() const
 	{
@@ -304,8 +329,8 @@ class watch
 };
 
 /**
- * @brief A cache of the program's own that takes part in shrinking (@ref ashmem_shrinkers) until
- *   its owner ends.
+ * @brief A cache of the program's own that takes part in shrinking (@ref ashmem_shrinkers) while
+ *   this exists.
  *
  * The destructor waits as ashmem_shrinker_unregister() does.
  * @since 0.9
@@ -318,8 +343,9 @@ class shrinker
 	/** @brief No shrinker. */
 	shrinker() noexcept : it_() {}
 	/**
-	 * @brief ashmem_shrinker_register(), without exceptions. @param options  See
-	 *   ashmem::sized(). @param[out] ec  Receives the error, or is cleared.
+	 * @brief ashmem_shrinker_register(), without exceptions.
+	 * @param options  See ashmem::sized().
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	shrinker(const ::ashmem_shrinker_options &options, std::error_code &ec) noexcept : it_()
 	{
@@ -328,14 +354,13 @@ class shrinker
 
 	/**
 	 * @brief Register an object as a shrinker, without exceptions.
-	 * @tparam Cache   Has `uint64_t count()`, the pages that could be freed, and `int64_t
-	 *   scan(uint64_t nr_to_scan)`, which frees; as
-	 *                 #ashmem_shrinker_count_fn and #ashmem_shrinker_scan_fn. An exception ends
-	 *                 the program.
-	 * @param name     For statistics.
-	 * @param cache    The object. Not copied: it must outlive the shrinker.
-	 * @param seeks    Cost of a page; 0: #ASHMEM_SHRINKER_SEEKS_DEFAULT.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @tparam Cache  Has `uint64_t count()`, the pages that could be freed, and `int64_t
+	 *   scan(uint64_t nr_to_scan)`, which frees; as #ashmem_shrinker_count_fn and
+	 *   #ashmem_shrinker_scan_fn. An exception ends the program.
+	 * @param name  For statistics.
+	 * @param cache  The object. Not copied: it must outlive the shrinker.
+	 * @param seeks  Cost of a page; 0: #ASHMEM_SHRINKER_SEEKS_DEFAULT.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	template <class Cache>
 	shrinker(const char *name, Cache &cache, std::uint32_t seeks, std::error_code &ec) noexcept
@@ -345,8 +370,9 @@ class shrinker
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_shrinker_register(). @param options  See ashmem::sized(). @throws
-	 *   std::system_error  As that fails.
+	 * @brief ashmem_shrinker_register().
+	 * @param options  See ashmem::sized().
+	 * @throws std::system_error  The errors of that call.
 	 */
 	explicit shrinker(const ::ashmem_shrinker_options &options) : it_()
 	{
@@ -356,13 +382,12 @@ class shrinker
 	/**
 	 * @brief Register an object as a shrinker.
 	 * @tparam Cache  Has `uint64_t count()`, the pages that could be freed, and `int64_t
-	 *   scan(uint64_t nr_to_scan)`, which frees; as
-	 *                #ashmem_shrinker_count_fn and #ashmem_shrinker_scan_fn. An exception ends
-	 *                the program.
-	 * @param name    For statistics.
-	 * @param cache   The object. Not copied: it must outlive the shrinker.
-	 * @param seeks   Cost of a page; 0: #ASHMEM_SHRINKER_SEEKS_DEFAULT.
-	 * @throws std::system_error  As ashmem_shrinker_register() fails.
+	 *   scan(uint64_t nr_to_scan)`, which frees; as #ashmem_shrinker_count_fn and
+	 *   #ashmem_shrinker_scan_fn. An exception ends the program.
+	 * @param name  For statistics.
+	 * @param cache  The object. Not copied: it must outlive the shrinker.
+	 * @param seeks  Cost of a page; 0: #ASHMEM_SHRINKER_SEEKS_DEFAULT.
+	 * @throws std::system_error  The errors of ashmem_shrinker_register().
 	 */
 	template <class Cache>
 	shrinker(const char *name, Cache &cache, std::uint32_t seeks = 0) : it_()
@@ -376,7 +401,10 @@ class shrinker
 	{
 		return shrinker(owner(handle));
 	}
-	/** @brief The handle, for calls of the C interface. @return It, or NULL; it stays owned. */
+	/**
+	 * @brief The handle, for calls of the C interface.
+	 * @return The handle, or NULL; this still owns it.
+	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_shrinker *get() const noexcept
 	{
 		return it_.get();
@@ -387,16 +415,16 @@ class shrinker
 		return it_.get() != nullptr;
 	}
 	/**
-	 * @brief Give the handle up. @return It, or NULL; the caller ends it with
-	 *   ashmem_shrinker_unregister().
+	 * @brief Give up the handle.
+	 * @return It, or NULL; the caller ends it with ashmem_shrinker_unregister().
 	 */
 	::ashmem_shrinker *release() noexcept
 	{
 		return it_.release();
 	}
 	/**
-	 * @brief ashmem_shrinker_unregister() it and own another. @param handle  That, or NULL for
-	 *   none.
+	 * @brief ashmem_shrinker_unregister() it and own another.
+	 * @param handle  The other, or NULL for none.
 	 */
 	void reset(::ashmem_shrinker *handle = nullptr) noexcept
 	{
@@ -455,7 +483,8 @@ class shrinker
  * The process's own budget has no owner: `ashmem_budget_set_limits(ashmem_budget_process(),
  * &options)`.
  *
- * Threads: as the handle.
+ * Threads: several threads may call everything at once, except moving from it, assigning to it,
+ * reset() and release().
  * @since 0.9
  */
 class budget
@@ -466,8 +495,9 @@ class budget
 	/** @brief No budget. */
 	budget() noexcept : it_() {}
 	/**
-	 * @brief ashmem_budget_create(), without exceptions. @param options  NULL: no limits yet.
-	 *   @param[out] ec  Receives the error, or is cleared.
+	 * @brief ashmem_budget_create(), without exceptions.
+	 * @param options  NULL: no limits yet.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	budget(const ::ashmem_budget_options *options, std::error_code &ec) noexcept : it_()
 	{
@@ -477,8 +507,9 @@ class budget
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_budget_create(). @param options  See ashmem::sized(); NULL: no limits yet.
-	 *   @throws std::system_error  As that fails.
+	 * @brief ashmem_budget_create().
+	 * @param options  See ashmem::sized(); NULL: no limits yet.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	explicit budget(const ::ashmem_budget_options *options) : it_()
 	{
@@ -493,7 +524,10 @@ class budget
 	{
 		return budget(owner(handle));
 	}
-	/** @brief The handle, for calls of the C interface. @return It, or NULL; it stays owned. */
+	/**
+	 * @brief The handle, for calls of the C interface.
+	 * @return The handle, or NULL; this still owns it.
+	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_budget *get() const noexcept
 	{
 		return it_.get();
@@ -504,15 +538,16 @@ class budget
 		return it_.get() != nullptr;
 	}
 	/**
-	 * @brief Give the handle up. @return It, or NULL; the caller ends it with
-	 *   ashmem_budget_close().
+	 * @brief Give up the handle.
+	 * @return It, or NULL; the caller ends it with ashmem_budget_close().
 	 */
 	::ashmem_budget *release() noexcept
 	{
 		return it_.release();
 	}
 	/**
-	 * @brief ashmem_budget_close() it and own another. @param handle  That, or NULL for none.
+	 * @brief ashmem_budget_close() it and own another.
+	 * @param handle  The other, or NULL for none.
 	 */
 	void reset(::ashmem_budget *handle = nullptr) noexcept
 	{
@@ -520,32 +555,36 @@ class budget
 	}
 
 	/**
-	 * @brief ashmem_budget_set_limits(). @param options  The limits. @param[out] ec  Receives
-	 *   the error, or is cleared.
+	 * @brief ashmem_budget_set_limits().
+	 * @param options  The limits.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void set_limits(const ::ashmem_budget_options &options, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_budget_set_limits(get(), &options), ec);
 	}
 	/**
-	 * @brief ashmem_budget_add(). @param one  An area. @param[out] ec  Receives the error, or
-	 *   is cleared.
+	 * @brief ashmem_budget_add().
+	 * @param one  An area.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void add(area &one, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_budget_add(get(), one.get()), ec);
 	}
 	/**
-	 * @brief ashmem_budget_remove(). @param one  An area. @param[out] ec  Receives the error,
-	 *   or is cleared.
+	 * @brief ashmem_budget_remove().
+	 * @param one  An area.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	void remove(area &one, std::error_code &ec) noexcept
 	{
 		detail::told(::ashmem_budget_remove(get(), one.get()), ec);
 	}
 	/**
-	 * @brief ashmem_budget_get_usage(). @param[out] ec  Receives the error, or is cleared.
-	 *   @return What it holds; zeroes on failure.
+	 * @brief ashmem_budget_get_usage().
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return What it holds; zeroes on failure.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_budget_usage usage(std::error_code &ec) const noexcept
 	{
@@ -555,8 +594,9 @@ class budget
 	}
 #if ASHMEM_HPP_EXCEPTIONS
 	/**
-	 * @brief ashmem_budget_set_limits(). @param options  The limits. @throws std::system_error
-	 *   As that fails.
+	 * @brief ashmem_budget_set_limits().
+	 * @param options  The limits.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void set_limits(const ::ashmem_budget_options &options)
 	{
@@ -564,24 +604,27 @@ class budget
 			"ashmem_budget_set_limits");
 	}
 	/**
-	 * @brief ashmem_budget_add(). @param one  An area. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_budget_add().
+	 * @param one  An area.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void add(area &one)
 	{
 		detail::checked(::ashmem_budget_add(get(), one.get()), "ashmem_budget_add");
 	}
 	/**
-	 * @brief ashmem_budget_remove(). @param one  An area. @throws std::system_error  As that
-	 *   fails.
+	 * @brief ashmem_budget_remove().
+	 * @param one  An area.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	void remove(area &one)
 	{
 		detail::checked(::ashmem_budget_remove(get(), one.get()), "ashmem_budget_remove");
 	}
 	/**
-	 * @brief ashmem_budget_get_usage(). @return What it holds. @throws std::system_error  As
-	 *   that fails.
+	 * @brief ashmem_budget_get_usage().
+	 * @return What it holds.
+	 * @throws std::system_error  The errors of that call.
 	 */
 	ASHMEM_HPP_NODISCARD ::ashmem_budget_usage usage() const
 	{
@@ -600,7 +643,7 @@ class budget
 };
 
 /**
- * @brief Being called for what this process purges (@ref ashmem_notice), until the owner ends.
+ * @brief A subscription to what this process purges (@ref ashmem_notice), while this exists.
  *
  * The destructor waits as ashmem_purge_unsubscribe() does.
  * @since 0.9
@@ -612,10 +655,10 @@ class ASHMEM_HPP_NODISCARD purge_notice
 	purge_notice() noexcept : id_(-1) {}
 	/**
 	 * @brief ashmem_purge_subscribe(), without exceptions.
-	 * @tparam F       Callable as `f(ashmem_area *area, uint64_t offset, uint64_t length)`, by
+	 * @tparam F  Callable as `f(ashmem_area *area, uint64_t offset, uint64_t length)`, by
 	 *   several threads at once. An exception ends the program.
-	 * @param f        Called for each purge. Not copied: it must outlive this.
-	 * @param[out] ec  Receives the error, or is cleared.
+	 * @param f  Called for each purge. Not copied: it must outlive this.
+	 * @param[out] ec  Set to the error, or cleared.
 	 */
 	template <class F>
 	purge_notice(F &f, std::error_code &ec) noexcept
@@ -627,8 +670,8 @@ class ASHMEM_HPP_NODISCARD purge_notice
 	 * @brief ashmem_purge_subscribe().
 	 * @tparam F  Callable as `f(ashmem_area *area, uint64_t offset, uint64_t length)`, by
 	 *   several threads at once. An exception ends the program.
-	 * @param f   Called for each purge. Not copied: it must outlive this.
-	 * @throws std::system_error  As ashmem_purge_subscribe() fails.
+	 * @param f  Called for each purge. Not copied: it must outlive this.
+	 * @throws std::system_error  The errors of ashmem_purge_subscribe().
 	 */
 	template <class F>
 	explicit purge_notice(F &f)
@@ -637,7 +680,7 @@ class ASHMEM_HPP_NODISCARD purge_notice
 	{
 	}
 #endif
-	/** @brief Take another's. @param other  Has none afterwards. */
+	/** @brief Move. @param other  Empty afterwards. */
 	purge_notice(purge_notice &&other) noexcept : id_(other.release())
 	{
 	}
@@ -648,7 +691,7 @@ class ASHMEM_HPP_NODISCARD purge_notice
 		reset();
 	}
 
-	/** @brief End it, and take another's. @param other  Has none afterwards. @return This. */
+	/** @brief End it, and take over another's. @param other  Empty afterwards. @return This. */
 	purge_notice &operator=(purge_notice &&other) noexcept
 	{
 		if (this != &other) {
@@ -659,7 +702,8 @@ class ASHMEM_HPP_NODISCARD purge_notice
 	}
 
 	/**
-	 * @brief The number for ashmem_purge_unsubscribe(). @return It; negative if there is none.
+	 * @brief The number for ashmem_purge_unsubscribe().
+	 * @return It; negative if there is none.
 	 */
 	ASHMEM_HPP_NODISCARD int get() const noexcept
 	{
@@ -671,8 +715,9 @@ class ASHMEM_HPP_NODISCARD purge_notice
 		return id_ > 0;
 	}
 	/**
-	 * @brief Give the subscription up. @return Its number, or a negative one; the caller ends
-	 *   it with ashmem_purge_unsubscribe().
+	 * @brief Give up the subscription.
+	 * @return Its number, or a negative one; the caller ends it with
+	 *   ashmem_purge_unsubscribe().
 	 */
 	int release() noexcept
 	{

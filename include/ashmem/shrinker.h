@@ -4,59 +4,98 @@
 
 /**
  * @file
- * @brief Giving memory back: purge what is unpinned, least recently unpinned first; and caches of
- *   the program's own.
+ * @brief Giving memory back: purging unpinned ranges, and shrinking caches of the program's own.
  *
  * @defgroup ashmem_shrinker Purging and shrinkers
  * @brief Giving memory back.
  *
- * A *purge* frees the pages of an unpinned range, in every process and through every mapping; they
- * read as zeroes afterwards and the next ashmem_pin() of any of them answers #ASHMEM_WAS_PURGED
- * (contract rule 14). Ranges go in the order in which they were unpinned, oldest first, over all
- * the areas that the process holds, whichever process unpinned them. An area that was imported
- * several times counts once. Pinned pages are never touched (contract rule 16).
+ * Give back 40 pages, from the areas and from a cache on the heap:
+ *
+ * @code{.c}
+ * #include <ashmem/ashmem.h>
+ *
+ * static uint64_t cached_pages = 100;
+ *
+ * static uint64_t count(void *userdata)
+ * {
+ *     (void)userdata;
+ *     return cached_pages; // what could be freed; an estimate is enough
+ * }
+ *
+ * static int64_t scan(void *userdata, uint64_t nr_to_scan)
+ * {
+ *     uint64_t pages = nr_to_scan < cached_pages ? nr_to_scan : cached_pages;
+ *
+ *     (void)userdata;
+ *     cached_pages -= pages; // free() them here; with threads under a trylock
+ *     return (int64_t)pages; // what was freed
+ * }
+ *
+ * int main(void)
+ * {
+ *     struct ashmem_shrinker_options options = {
+ *         .struct_size = sizeof(options), .name = "glyphs", .count = count, .scan = scan};
+ *     struct ashmem_shrinker *shrinker;
+ *
+ *     if (ashmem_shrinker_register(&options, &shrinker) < 0)
+ *         return 1;
+ *     ashmem_shrink(40); // returns the pages freed
+ *     ashmem_shrinker_unregister(shrinker);
+ *     return 0;
+ * }
+ * @endcode
+ *
+ * - A *purge* frees the pages of an unpinned range, in every process and through every mapping.
+ *   They then read as zeroes, and the next ashmem_pin() of any of them returns #ASHMEM_WAS_PURGED
+ *   (rule 14, docs/architecture.md).
+ * - Ranges are purged in the order in which they were unpinned, oldest first (ashmem_unpin_with()
+ *   changes that), over all the areas that the process holds, whichever process unpinned them. An
+ *   area imported several times counts once.
+ * - Pinned pages are never purged (rule 16, docs/architecture.md), nor are held ones.
+ * - The program need not call this itself: @ref ashmem_pressure and @ref ashmem_budget do it when
+ *   memory is short or a limit is exceeded. Nothing else purges on the memfd backend
+ *   (@ref ashmem_who_purges).
  *
  * @section ashmem_shrinkers Shrinkers
  *
- * A program has other caches too, on its heap for instance. A *shrinker* makes one of them take
- * part: two functions, one that *counts* the pages that could be freed, and one that frees some
- * (*scans*, as kernels call it). ashmem_shrink(), and with it the purging under memory pressure
- * (@ref ashmem_pressure), then asks areas and shrinkers alike. The areas are one shrinker among the
- * others, named "areas", with the cost 2.
+ * A *shrinker* makes another cache of the program, on its heap for instance, take part. It is two
+ * functions: one *counts* the pages that could be freed, one frees some (*scans*, as kernels call
+ * it). ashmem_shrink(), and with it the purging under memory pressure, uses areas and shrinkers
+ * alike. The areas are one shrinker among the others, named "areas", with the cost 2.
  *
- * **How the work is spread.** ashmem_shrink() goes in rounds until enough is freed or nobody can
- * free more. In each round every shrinker is counted, and what is missing, at most the sum of the
- * counts, is shared out in proportion to
+ * **Shares.** ashmem_shrink() works in rounds until enough is freed or nothing more can be. In each
+ * round it counts every shrinker, and shares out what is missing, at most the sum of the counts, in
+ * proportion to
  *
  *     weight = count / seeks
  *
- * where `seeks` is the cost of making one page again: half the cost, twice the share. A share is
- * never more than the count. Shares are whole pages: what is left of one is carried into the next
- * round or call, and the pages that rounding leaves over go one each to the largest remainders, the
- * earlier registered first among equals. Shrinkers whose pages cost nothing (#ASHMEM_SHRINKER_FREE)
- * come first: they share everything, in proportion to count alone, before anybody else is asked.
- * Areas come before registered shrinkers, these in the order of their registration. The same counts
- * and answers in the same order of calls lead to the same shares. With no shrinker registered all
- * of it falls to the areas.
+ * where `seeks` is the cost of making one page again: half the cost, twice the share.
  *
- * Each share is asked for in pieces of at most `batch_pages`, and never for more than what is still
- * missing. The areas are asked at one go, and whole ranges are purged there, so that more than
- * their share can go; the others are then asked for less.
+ * - A share is never more than the count. It is whole pages: the fraction is carried into the next
+ *   round or call. The pages that rounding leaves over are given one each to the largest
+ *   remainders, the earlier registered first among equals.
+ * - Shrinkers whose pages cost nothing (#ASHMEM_SHRINKER_FREE) come first: they share everything,
+ *   in proportion to count alone, before the others are called.
+ * - Areas come before registered shrinkers, these in the order of their registration. The same
+ *   counts and results in the same order of calls lead to the same shares. Without registered
+ *   shrinkers the areas have it all.
+ * - Each share is requested in pieces of at most `batch_pages`, and never more than is still
+ *   missing. The areas get theirs in one piece. They purge whole ranges, which can be more than
+ *   their share; the others are then called for less.
  *
- * **Threads.** The functions are called on the thread that called ashmem_shrink(),
- * ashmem_shrink_count(), ashmem_pressure_dispatch(), or, while a pressure watch looks at memory
- * there (#ASHMEM_PRESSURE_NOT_IN_UNPIN), ashmem_unpin() and ashmem_unpin_with(); with no lock of
- * the library held, by several threads at once if several shrink at once: a shrinker has a lock of
- * its own. If it cannot have that lock at once it answers #ASHMEM_SHRINK_STOP rather than wait: the
- * thread that holds it may be the one that called.
+ * **Threads.** The functions are called with no lock of the library held, on the thread that calls
+ * ashmem_shrink(), ashmem_shrink_count() or ashmem_pressure_dispatch(), on that of
+ * ashmem_pressure_run(), and, with a pressure watch, on the one that calls ashmem_unpin() or
+ * ashmem_unpin_with() (#ASHMEM_PRESSURE_NOT_IN_UNPIN turns that off). Several threads may call them
+ * at once, so a shrinker needs a lock of its own. If scan cannot have that lock at once it returns
+ * #ASHMEM_SHRINK_STOP rather than wait: the thread that holds it may be the caller itself.
  *
- * **Recursion.** From within these functions every call of the library is allowed. There,
- * ashmem_shrink() and ashmem_shrink_count() concern the areas alone; no shrinker is called from
- * within a shrinker. A shrinker that is registered meanwhile takes part from the next round of
- * every ashmem_shrink() on.
+ * **Recursion.** The functions may make every call of the library. Within them ashmem_shrink() and
+ * ashmem_shrink_count() concern the areas alone; no shrinker is called from within a shrinker. A
+ * shrinker that is registered meanwhile takes part from the next round of every ashmem_shrink().
  *
- * **Fork.** A child has copies of all shrinkers, on its copies of the caches. What ran on another
- * thread at the time of the fork does not run in the child.
+ * **Fork.** A child has copies of all shrinkers, on its copies of the caches. A function that runs
+ * on another thread at the time of the fork does not run in the child.
  * @{
  */
 
@@ -71,24 +110,22 @@ extern "C" {
 #define ASHMEM_SHRINKER_NAME_LEN 64
 /** The cost of a shrinker that names none, and of the areas. */
 #define ASHMEM_SHRINKER_SEEKS_DEFAULT 2
-/** struct ashmem_shrinker_options: making these pages again costs nothing, so they go first. */
+/** struct ashmem_shrinker_options: pages that cost nothing to make again; they are freed first. */
 #define ASHMEM_SHRINKER_FREE 4294967295u
-/**
- * struct ashmem_shrinker_options: the pages that are asked for at once, if the options do not say.
- */
+/** struct ashmem_shrinker_options: the default of `batch_pages`. */
 #define ASHMEM_SHRINKER_BATCH_DEFAULT 128
-/**
- * Answer of a shrinker's scan function: nothing can be freed now, do not ask again in this call.
- */
+/** Result of a scan function: nothing can be freed now, do not call again in this shrink. */
 #define ASHMEM_SHRINK_STOP (-1)
 
 /** A registered shrinker. Opaque; made by ashmem_shrinker_register(). */
 struct ashmem_shrinker;
 
 /**
- * @brief Count the pages that could be freed. Called often: cheap, an estimate will do.
+ * @brief Count the pages that could be freed.
  *
- * @param userdata  What the options said.
+ * Called often, so it must be cheap; an estimate is enough.
+ *
+ * @param userdata  From the options.
  * @return Pages; 0: the cache is empty.
  */
 typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
@@ -96,43 +133,42 @@ typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
 /**
  * @brief Free pages.
  *
- * @param userdata    What the options said.
- * @param nr_to_scan  Pages to free, at least 1; no more than that should go. A cache that can only
- *   free larger units rounds up to one, and answers what
- *                    it really freed.
- * @return Pages that were freed; 0: none this time, all were in use lately, say, and may be freed
- *   when looked at again (after two rounds in a row without a page
- * the shrinker is not asked again in this ashmem_shrink()); #ASHMEM_SHRINK_STOP or another negative
- * number: it cannot be done now.
+ * @param userdata    From the options.
+ * @param nr_to_scan  Pages to free, at least 1; free no more than that. A cache that can only free
+ *   larger units rounds up to one unit, and returns what it really freed.
+ * @return Pages that were freed. 0: none this time (because all were used recently, say), but
+ *   perhaps in the next call; after two rounds in a row without a page the shrinker is not called
+ *   again in this ashmem_shrink(). #ASHMEM_SHRINK_STOP or another negative number: not now.
  */
 typedef int64_t (*ashmem_shrinker_scan_fn)(void *userdata, uint64_t nr_to_scan);
 
 /**
- * @brief Called once, when a shrinker is gone: no other function of it runs or will run.
+ * @brief Called once, when a shrinker has ended: no other function of it runs or will run.
  *
- * On the thread of ashmem_shrinker_unregister(), or of the last call that was under way, with no
- * lock of the library held. Here userdata can be freed.
+ * It is called on the thread of ashmem_shrinker_unregister(), or of the last call that was under
+ * way, with no lock of the library held. It may free `userdata`.
  *
- * @param userdata  What the options said.
+ * @param userdata  From the options.
  */
 typedef void (*ashmem_shrinker_release_fn)(void *userdata);
 
 /**
- * What ashmem_shrinker_register() is told. Zero is the default of every member but the first,
+ * Options of ashmem_shrinker_register(). Zero is the default of every member but `struct_size`,
  * `count` and `scan`.
  */
 struct ashmem_shrinker_options {
 	size_t struct_size; /**< Set by the caller: bytes of this structure that it fills in. */
-	/** For statistics; copied, bytes behind the 63rd are cut off; NULL means "". */
+	/** Name for statistics; copied, cut after 63 bytes; NULL means "". */
 	const char *name;
 	ashmem_shrinker_count_fn count;     /**< Counts what could be freed. */
 	ashmem_shrinker_scan_fn scan;       /**< Frees. */
-	ashmem_shrinker_release_fn release; /**< Told when the shrinker is gone; may be NULL. */
-	void *userdata;                     /**< Handed to all three. */
-	/** Most pages to ask for at once; 0: #ASHMEM_SHRINKER_BATCH_DEFAULT. */
+	ashmem_shrinker_release_fn release; /**< Called when it has ended; may be NULL. */
+	void *userdata;                     /**< Passed to all three. */
+	/** Limit on `nr_to_scan` of one call; 0: #ASHMEM_SHRINKER_BATCH_DEFAULT. */
 	uint64_t batch_pages;
 	/**
-	 * Cost of a page, 1 to 65535, or #ASHMEM_SHRINKER_FREE; 0: #ASHMEM_SHRINKER_SEEKS_DEFAULT.
+	 * Cost of making a page again, 1 to 65535, or #ASHMEM_SHRINKER_FREE; 0:
+	 * #ASHMEM_SHRINKER_SEEKS_DEFAULT.
 	 */
 	uint32_t seeks;
 };
@@ -141,9 +177,9 @@ struct ashmem_shrinker_options {
 struct ashmem_shrinker_stats {
 	size_t struct_size;   /**< Set by the caller: bytes of this structure that it knows. */
 	uint64_t scans;       /**< Calls of its scan function. */
-	uint64_t asked_pages; /**< Pages that these were asked for. */
+	uint64_t asked_pages; /**< Pages wanted from these calls. */
 	uint64_t freed_pages; /**< Pages that they freed. */
-	uint64_t stops;       /**< How many of them answered #ASHMEM_SHRINK_STOP, or failed. */
+	uint64_t stops;       /**< Those that returned #ASHMEM_SHRINK_STOP, or failed. */
 	uint64_t batch_pages; /**< As registered; UINT64_MAX for the areas. */
 	uint64_t seeks;       /**< As registered; 0 for #ASHMEM_SHRINKER_FREE. */
 	char name[ASHMEM_SHRINKER_NAME_LEN]; /**< As registered; "areas" for the areas. */
@@ -152,11 +188,11 @@ struct ashmem_shrinker_stats {
 /**
  * @brief Make a cache of the program take part in ashmem_shrink().
  *
- * @param[in]  options   What it is; not used after the call.
+ * @param[in]  options   The functions and settings; not used after the call.
  * @param[out] shrinker  The shrinker; the caller ends it with ashmem_shrinker_unregister().
  * @return 0 on success.
  * @retval -EINVAL  @p options or @p shrinker is NULL, `struct_size` is too small (@ref
- *   ashmem_structs), `count` or `scan` is NULL, or `seeks` is none of what it can be.
+ *   ashmem_structs), `count` or `scan` is NULL, or `seeks` is another value.
  * @retval -E2BIG   `struct_size` is larger than what this library knows, and the rest is not all
  *   zero.
  * @retval -ENOMEM  No memory.
@@ -172,15 +208,15 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
  * @brief End a shrinker.
  *
  * When this returns, none of its functions runs, and none is called again: what they use can be
- * freed. For that it waits until the functions of this shrinker that other threads are in have
- * returned; so do not hold a lock that they need.
+ * freed. So it waits until the functions of this shrinker have returned on other threads. Hold no
+ * lock that they need.
  *
- * From within one of its own functions it waits for nothing: the shrinker is gone when that
- * function, and those that run on other threads, have returned. `release` is called then and only
- * then, so what the functions use is best freed there. Two shrinkers must not end each other at the
- * same time, each from within a function of its own: both would wait.
+ * From within one of its own functions it does not wait: the shrinker ends when that function, and
+ * those on other threads, have returned. `release` is called then and only then, so it is best to
+ * free there what the functions use. Two shrinkers must not end each other at the same time, each
+ * from within a function of its own: both would wait.
  *
- * @param[in] shrinker  From ashmem_shrinker_register(); NULL is fine.
+ * @param[in] shrinker  From ashmem_shrinker_register(); NULL is allowed.
  *
  * Threads: any thread; also from within a shrinker, but not twice for the same one.
  * @since 0.9
@@ -188,14 +224,14 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
 
 /**
- * @brief Read what the shrinkers of the process have done, one after the other.
+ * @brief Read what a shrinker of the process has done.
  *
  * @param[in]     index  0: the areas; from 1 on the registered ones in the order of their
  *   registration.
- * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
+ * @param[in,out] stats  Filled up to the bytes in `struct_size`; the caller owns it.
  * @return 0 on success.
  * @retval -EINVAL  @p stats is NULL, or `struct_size` is too small (@ref ashmem_structs).
- * @retval -ENOENT  There are no more than @p index.
+ * @retval -ENOENT  No shrinker has this index: the list ends.
  *
  * Threads: any thread; also from within a shrinker.
  * @since 0.9
@@ -205,14 +241,12 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
 /**
  * @brief Purge every unpinned range of every area that the process holds.
  *
- * Registered shrinkers take no part: this is about areas.
+ * Registered shrinkers take no part. On the kernel backend the driver is asked to purge, and it
+ * purges the areas of the whole system.
  *
- * On the kernel backend the driver is asked to purge, and it purges the whole system's areas.
- *
- * @return The number of pages that were purgeable before the call (contract rule 15).
+ * @return The number of pages that were evictable before the call (rule 15, docs/architecture.md).
  * @retval -EPERM      The driver is in use and the caller lacks CAP_SYS_ADMIN; nothing was purged.
- * @retval -ETIMEDOUT  An area stayed locked by another process for too long; the others were
- *   purged.
+ * @retval -ETIMEDOUT  Another process kept an area locked for too long; the others were purged.
  * @retval -EUCLEAN    An area's shared state is damaged; the others were purged.
  * @retval -EIO        The kernel refused to free pages of an area, which stay evictable; the others
  *   were purged.
@@ -221,49 +255,49 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
  * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref
  *   ashmem_backend).
  *
- * Threads: any thread. Waits for another purge of the same process to end.
+ * Threads: any thread. Waits for another purge of the same process to end. Calls purge subscribers
+ * on this thread: hold no lock that they wait for.
  * @since 0.9
  */
 int64_t ashmem_purge_all(void);
 
 /**
- * @brief Purge least recently unpinned ranges, and have the program's shrinkers free, until at
- *   least a number of pages is free.
+ * @brief Free a number of pages: purge the least recently unpinned ranges, and call the shrinkers.
  *
- * Without registered shrinkers all of it falls to the areas; with them it is shared out by count
- * and cost (@ref ashmem_shrinkers). In areas whole ranges are purged, so more pages than asked can
- * go; never more ranges than needed. Areas of the kernel backend are left alone: only the kernel
- * decides when the driver purges. It waits for locked areas five seconds at the most, for all of
+ * Without registered shrinkers the areas free it all; with them it is shared out by count and cost
+ * (@ref ashmem_shrinkers). In areas whole ranges are purged, so more pages than wanted can be
+ * freed, but never more ranges than needed. Areas of the kernel backend take no part: only the
+ * kernel decides when the driver purges. It waits for locked areas at most five seconds, for all of
  * them together.
  *
- * @param[in] nr_pages  Pages wanted. 0 purges nothing, and asks no shrinker.
- * @return The number of pages freed; less than @p nr_pages only if nobody could free more. Ranges
- *   that are unpinned during the call may
- * be left alone.
- * @retval -ETIMEDOUT  An area stayed locked by another process for too long and nothing could be
- *   freed.
+ * @param[in] nr_pages  Pages wanted. 0 purges nothing, and calls no shrinker.
+ * @return The number of pages freed; less than @p nr_pages only if no more could be. Ranges that
+ *   are unpinned during the call may be left out.
+ * @retval -ETIMEDOUT  Another process kept an area locked for too long and nothing could be freed.
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
  * @retval -EIO        The kernel refused to free pages, and nothing could be freed; they stay
  *   evictable.
  * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref
  *   ashmem_backend).
  *
- * Threads: any thread; with shrinkers it calls their functions, so hold no lock that they wait for.
- * While it purges areas it waits for another purge of the same process to end.
+ * Threads: any thread. Calls purge subscribers and shrinkers on this thread: hold no lock that they
+ * wait for. While it purges areas it waits for another purge of the same process to end.
  * @since 0.9
  */
 int64_t ashmem_shrink(uint64_t nr_pages);
 
 /**
- * @brief Number of pages that a shrink could free now.
+ * @brief Count the pages that a shrink could free now.
  *
- * @return Pages in unpinned, not yet purged ranges of the areas that this process holds, and what
- *   the registered shrinkers count; never
- * fails, and answers UINT64_MAX if the sum were more. Other threads and processes pin and unpin
- * meanwhile, so the answer is of the moment. Pages that are held (ashmem_hold()), or that read-only
- * peers have pinned, are counted too, though a shrink passes over their ranges.
+ * Pages that are held (ashmem_hold()), or that read-only peers have pinned, are counted too, though
+ * a shrink skips their ranges. Other threads and processes pin and unpin meanwhile, so the number
+ * is a snapshot.
  *
- * Threads: any thread; takes no area's lock. Calls the count functions of shrinkers.
+ * @return Pages in unpinned, not yet purged ranges of the areas that this process holds, plus the
+ *   counts of the registered shrinkers; UINT64_MAX if the sum is more. Never fails.
+ *
+ * Threads: any thread; takes no area's lock. Calls the count functions of shrinkers on this thread:
+ * hold no lock that they wait for.
  * @since 0.9
  */
 uint64_t ashmem_shrink_count(void);

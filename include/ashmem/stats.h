@@ -4,13 +4,31 @@
 
 /**
  * @file
- * @brief What an area and the process hold: counts that are cheap enough to be always on.
+ * @brief Statistics of an area and of the process: counts that are cheap enough to be always on.
  *
  * @defgroup ashmem_stats Statistics
- * @brief What an area and the process hold.
+ * @brief Counts of an area and of the process.
  *
- * The structures grow at their end in later versions (@ref ashmem_structs): set `struct_size`
- * first. @{
+ * Set `struct_size` before the call; the structures grow at their end in later versions
+ * (@ref ashmem_structs):
+ *
+ * @code{.c}
+ * #include <ashmem/ashmem.h>
+ * #include <inttypes.h>
+ * #include <stdio.h>
+ *
+ * int main(void)
+ * {
+ *     struct ashmem_process_stats stats = {.struct_size = sizeof(stats)};
+ *
+ *     if (ashmem_process_get_stats(&stats) < 0)
+ *         return 1;
+ *     printf("%" PRIu64 " of %" PRIu64 " pages can be purged\n",
+ *         stats.evictable_pages, stats.size_pages);
+ *     return 0;
+ * }
+ * @endcode
+ * @{
  */
 
 #include <stddef.h>
@@ -28,21 +46,19 @@ struct ashmem_area_stats {
 	uint64_t size_pages;      /**< Pages of the area: its size, rounded up. */
 	uint64_t unpinned_ranges; /**< Ranges in the range list. */
 	uint64_t unpinned_pages;  /**< Pages in those ranges, purged or not. */
-	uint64_t evictable_pages; /**< Pages of those that a purge could free now. */
+	uint64_t evictable_pages; /**< Pages in those ranges that a purge could free now. */
 	uint64_t purged_pages;    /**< Pages purged since the area was made, by any process. */
-	uint64_t pins_found_purged; /**< Calls of ashmem_pin() that answered ASHMEM_WAS_PURGED. */
+	uint64_t pins_found_purged; /**< Pins that returned #ASHMEM_WAS_PURGED. */
 	uint64_t recoveries;   /**< Times the state was recovered after a peer died in a call. */
 	uint64_t pinned_pages; /**< Pages that are not in a range of the range list. */
-	/**
-	 * Pages of the data that take memory or swap space, by the kernel's count at this moment.
-	 */
+	/** Pages of the data that use memory or swap space now, by the kernel's count. */
 	uint64_t resident_pages;
 	/** Pages that this process holds (ashmem_hold()) or, on a read-only handle, has pinned. */
 	uint64_t held_pages;
 	/** Calls that found the area locked by another call and got the lock after a wait. */
 	uint64_t lock_waits;
 	uint64_t lock_timeouts; /**< Calls that gave up waiting: -ETIMEDOUT. */
-	/** 1: there may be read-only peers or holds, so that every purge looks for them; else 0. */
+	/** 1: there may be read-only pins or holds, so every purge looks for them; else 0. */
 	uint32_t readers;
 	/** 1: sealed against writing (ashmem_seal()), so nothing of it can be purged; else 0. */
 	uint32_t sealed;
@@ -52,43 +68,44 @@ struct ashmem_area_stats {
 struct ashmem_process_stats {
 	size_t struct_size; /**< Set by the caller: bytes of this structure that it knows. */
 	/**
-	 * Areas held; imported twice counts once (but for a read-only and then a writable import).
+	 * Areas held. An area imported twice counts once, unless the first import was read-only and
+	 * the second writable.
 	 */
 	uint64_t areas;
 	/**
-	 * Pages of them that a purge could free now: ashmem_shrink_count() without registered
-	 * shrinkers.
+	 * Pages of those areas that a purge could free now: ashmem_shrink_count() without
+	 * registered shrinkers.
 	 */
 	uint64_t evictable_pages;
 	uint64_t purged_pages; /**< Pages that this process has purged since it began. */
 	/* Sums over the areas, as in struct ashmem_area_stats. */
 	uint64_t size_pages;      /**< Pages of the areas. */
-	uint64_t pinned_pages;    /**< Pages of them that are pinned. */
+	uint64_t pinned_pages;    /**< Pages of the areas that are pinned. */
 	uint64_t unpinned_ranges; /**< Ranges in their range lists. */
 	uint64_t unpinned_pages;  /**< Pages in those ranges. */
-	uint64_t resident_pages;  /**< Pages that take memory or swap space. */
+	uint64_t resident_pages;  /**< Pages that use memory or swap space. */
 	/** Pages that this process holds, or has pinned through read-only handles. */
 	uint64_t held_pages;
 	/** Pages purged in these areas since they were made, by any process. */
 	uint64_t areas_purged_pages;
-	uint64_t pins_found_purged; /**< Pins that answered ASHMEM_WAS_PURGED, of any process. */
-	uint64_t lock_waits;        /**< Calls that waited for an area's lock, of any process. */
-	uint64_t lock_timeouts;     /**< Calls that gave up waiting, of any process. */
+	uint64_t pins_found_purged; /**< Pins that returned #ASHMEM_WAS_PURGED, in any process. */
+	uint64_t lock_waits;        /**< Calls that waited for an area's lock, in any process. */
+	uint64_t lock_timeouts;     /**< Calls that gave up waiting, in any process. */
 	uint64_t recoveries;        /**< Recoveries after a peer died. */
 	uint64_t sealed_areas; /**< Areas that are sealed, so that nothing of them can be purged. */
 	/**
-	 * Areas that count in `areas` only: of the kernel backend, damaged, or locked for too long.
+	 * Areas that only `areas` counts: of the kernel backend, damaged, or locked for too long.
 	 */
 	uint64_t unknown_areas;
 	/**
-	 * What a watch on memory pressure of this process said last: ASHMEM_PRESSURE_NONE and so
-	 * on.
+	 * The last ASHMEM_PRESSURE_ level (#ASHMEM_PRESSURE_NONE and so on) that a pressure watch
+	 * of this process found.
 	 */
 	uint32_t pressure_level;
 	uint32_t reserved; /**< 0. */
 	/**
-	 * The source that said so: a static string of the table in pressure.h, "none" if no watch
-	 * has looked.
+	 * The source of that level: a static string (@ref ashmem_pressure_sources), "none" if no
+	 * watch has looked.
 	 */
 	const char *pressure_source;
 };
@@ -96,22 +113,22 @@ struct ashmem_process_stats {
 /**
  * @brief Read the counts of an area.
  *
+ * Before the area is materialised only `size_pages` and `pinned_pages` are not 0. Read-only peers
+ * can read the counts too; their pins are counted only in their own `held_pages`, since they cannot
+ * write. A foreign memfd has a size and resident pages.
+ *
+ * Counting costs nothing unless a call waits. Reading takes the area's lock for a moment, and three
+ * or more system calls for `resident_pages`: some microseconds.
+ *
  * @param[in]     area   An area.
- * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
+ * @param[in,out] stats  Filled up to the bytes in `struct_size`; the caller owns it.
  * @return 0 on success.
  * @retval -EINVAL     @p area or @p stats is NULL, or `struct_size` is too small (@ref
  *   ashmem_structs).
- * @retval -ENOTSUP    The kernel backend: the driver tells none of this.
- * @retval -EACCES     The area's state is not to be had: a read-only descriptor that the library
- *   did not make.
+ * @retval -ENOTSUP    The kernel backend: the driver does not report it.
+ * @retval -EACCES     The state cannot be read: the area was imported through a descriptor that was
+ *   made read-only without this library.
  * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
- *
- * Before the area is materialised only `size_pages` and `pinned_pages` are not 0. Read-only peers
- * can ask as well; what they pin is counted in their own `held_pages` alone, since they cannot
- * write. A foreign memfd has a size and resident pages.
- *
- * Counting costs nothing while nobody asks, but for waits. Asking takes the area's lock for a
- * moment, and three system calls or more for `resident_pages`: some microseconds.
  *
  * Threads: any thread.
  * @since 0.9
@@ -121,11 +138,11 @@ int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *st
 /**
  * @brief Read the counts of the process.
  *
- * The sums ask every area, some microseconds each, and are not taken at one moment; who sets
- * `struct_size` to what comes before them gets the first counts without. What is shared by several
- * processes is in the sums of each.
+ * The sums, from `size_pages` on, read every area, some microseconds each, and not at one moment. A
+ * `struct_size` that ends before them gets the first counts without this cost. An area that several
+ * processes share is in the sums of each.
  *
- * @param[in,out] stats  `struct_size` says how much of it to fill; the caller owns it.
+ * @param[in,out] stats  Filled up to the bytes in `struct_size`; the caller owns it.
  * @return 0 on success.
  * @retval -EINVAL  @p stats is NULL, or `struct_size` is too small (@ref ashmem_structs).
  *

@@ -7,7 +7,7 @@
  * @brief The version of libashmem, at compile time and at run time.
  *
  * @defgroup ashmem_version Version
- * @brief Which libashmem was compiled against, and which one is running.
+ * @brief The libashmem version at compile time and at run time.
  * @{
  */
 
@@ -17,11 +17,11 @@
 extern "C" {
 #endif
 
-/** Major version of these headers. A change breaks the ABI and the soname changes with it. */
+/** Major version of these headers. A change breaks the ABI, and the soname changes with it. */
 #define ASHMEM_VERSION_MAJOR 0
 /** Minor version of these headers. A change adds to the interface. */
 #define ASHMEM_VERSION_MINOR 9
-/** Patch version of these headers. A change mends without adding. */
+/** Patch version of these headers. A change fixes without adding. */
 #define ASHMEM_VERSION_PATCH 0
 
 /** The version of these headers as one number: `major << 16 | minor << 8 | patch`. */
@@ -31,9 +31,9 @@ extern "C" {
 /**
  * @brief Version of the library that is running, as one number.
  *
- * @return `major << 16 | minor << 8 | patch`; never fails. Compare it with #ASHMEM_VERSION, the
- *   version
- * that the program was compiled against.
+ * Compare it with #ASHMEM_VERSION, the version that the program was compiled against.
+ *
+ * @return `major << 16 | minor << 8 | patch`; never fails.
  *
  * Threads: any thread, any time.
  * @since 0.9
@@ -51,7 +51,7 @@ uint32_t ashmem_version(void);
 const char *ashmem_version_string(void);
 
 /**
- * @brief Whether the running library is at least the version given.
+ * @brief Check that the running library has at least a version.
  *
  * @param[in] major  Major version wanted.
  * @param[in] minor  Minor version wanted.
