@@ -117,7 +117,7 @@ FLAGS := $(CC) | $(AR) | $(CXX) | $(CXXFLAGS) | $(CPPFLAGS) | $(CFLAGS) | $(LDFL
 FLAGS_FILE := $(BUILD)/flags
 
 SCRIPT_ENV = CC='$(CC)' CXX='$(CXX)' NM='$(NM)' PKG_CONFIG='$(PKG_CONFIG)' TOP='$(abspath $(TOP))' \
-	BUILD='$(abspath $(BUILD))' CPPFLAGS='$(CPPFLAGS)' MAKE='$(MAKE)'
+	BUILD='$(abspath $(BUILD))' CPPFLAGS='$(CPPFLAGS)' MAKE='$(MAKE)' SHORT='$(SHORT)'
 
 # ---------------------------------------------------------------- targets
 

@@ -6,6 +6,9 @@
 # (FILTER='range/*').
 T ?=
 FILTER ?=
+# SHORT=1 builds everything and runs less: of the test programs those of the interface, and under
+# valgrind a few of these.
+SHORT ?=
 
 SUPPORT_SRC := $(sort $(wildcard $(TOP)/tests/support/*.c))
 CRITERION_SRC := $(sort $(wildcard $(TOP)/tests/test_*.c $(TOP)/tests/*/test_*.c))
@@ -81,8 +84,16 @@ ifneq ($(RUN_MODE),tsan)
 LEFT_OUT := $(if $(CXX_SRC),,$(if $(filter cpp test_cpp,$(or $(T),cpp)),\
 	test_cpp: no C++ compiler $(CXX) (make deps)))
 endif
-RUN_TESTS := $(if $(T),\
-	$(filter $(addprefix %/,$(T)) $(addprefix %/test_,$(T)),$(TESTS)),$(TESTS))
+named = $(filter $(addprefix %/,$(1)) $(addprefix %/test_,$(1)),$(TESTS))
+RUN_TESTS := $(TESTS)
+ifneq ($(T),)
+RUN_TESTS := $(call named,$(T))
+else ifeq ($(SHORT)-$(RUN_MODE),1-valgrind)
+RUN_TESTS := $(call named,$(addprefix contract_,life pin names map fork))
+else ifeq ($(SHORT)-$(RUN_MODE),1-plain)
+RUN_TESTS := $(foreach t,$(TESTS),$(if $(filter test_contract_% test_cpp,$(notdir $(t))),$(t)))
+check: $(TESTS)
+endif
 
 .PHONY: tests
 tests: $(TESTS) ## Build the test programs without running them
@@ -172,7 +183,7 @@ check-vm-harness: ## Test the QEMU harness of tests/vm on every kernel (needs it
 .PHONY: check-cross
 check-cross: ## Build and test on every platform: processors, compilers, musl, Linux 4.14, \
 	ways to link (needs `make deps-cross`; DEEP=1 does more)
-	@BUILD='$(abspath $(BUILD))' $(TOP)/tests/cross/check
+	@BUILD='$(abspath $(BUILD))' SHORT='$(SHORT)' $(TOP)/tests/cross/check
 
 .PHONY: check-headers
 check-headers: ## Compile each header alone as C99, C11 and C++11 (C++ ones up to C++20); \
