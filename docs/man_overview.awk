@@ -4,8 +4,8 @@
 #
 #   awk -v version=0.9.0 -f man_overview.awk include/ashmem/ashmem.h >libashmem.3
 #
-# It knows the Markdown that the main page uses: sections, paragraphs, lists, lists of references, tables of two columns,
-# `code`, *emphasis* and **strong emphasis**.
+# It knows the Markdown that the main page uses: sections, paragraphs, lists, lists of references,
+# tables of two columns, `code`, *emphasis* and **strong emphasis**.
 
 # Each PATTERN...PATTERN pair in LINE set in FONT. mark is the length of the marks.
 function set_in(line, pattern, mark, font,   done, inner) {
@@ -34,7 +34,8 @@ function roff(line) {
 	print ".TH \"libashmem\" 3 \"\" \"libashmem " version "\" \"libashmem\"\n.ad l\n.nh"
 	print ".SH \"NAME\"\nlibashmem \\- purgeable shared memory"
 	print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>"
-	print "\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)\n.fi\n.SH \"DESCRIPTION\""
+	print "\ncc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)"
+		print ".fi\n.SH \"DESCRIPTION\""
 	next
 }
 inside && /\*\// { exit }

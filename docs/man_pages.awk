@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 #
-# Doxygen writes one manual page for each group of functions, and links that name the functions. This makes a page of
-# its own for each function out of the group's page, in the usual sections:
+# Doxygen writes one manual page for each group of functions, and links that name the functions.
+# This makes a page of its own for each function out of the group's page, in the usual sections:
 #
 #   awk -v out=DIRECTORY -v version=0.9.0 -f man_pages.awk GROUP_PAGE...
 #
-# A group's page goes there too, with a NAME line that whatis(1) can parse. A function that has its group's name
-# (ashmem_version) keeps the group's page, and so do the functions of the C++ namespace.
+# A group's page goes there too, with a NAME line that whatis(1) can parse. A function that has its
+# group's name (ashmem_version) keeps the group's page, and so do the functions of the C++
+# namespace.
 
 function title(name) {
 	return ".TH \"" name "\" 3 \"\" \"libashmem " version "\" \"libashmem\""
@@ -65,7 +66,8 @@ function flush_block(   kind) {
 	block = ""
 }
 
-# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank behind each comma.
+# Lines "\fIname\fP text", divided by ".br", become tagged paragraphs; lists of errors get a blank
+# behind each comma.
 function tagged(lines, font,   count, part, i, end, tag, result) {
 	count = split(lines, part, /\n\.br\n/)
 	result = ""
@@ -100,7 +102,8 @@ function end_function(   file, n, k) {
 		sub(/(\\&)?\. *$/, "", n)
 		print title(name) > file
 		print ".ad l\n.nh\n.SH \"NAME\"\n" name " \\- " n > file
-		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi\n.PP\n.HP 4\n" prototype[name] > file
+		print ".SH \"SYNOPSIS\"\n.nf\n#include <ashmem/ashmem.h>\n.fi" > file
+			print ".PP\n.HP 4\n" prototype[name] > file
 		section("DESCRIPTION", text["description"], file)
 		section("PARAMETERS", tagged(text["parameters"], "I"), file)
 		section("RETURN VALUE", text["returns"], file)
@@ -127,12 +130,13 @@ FNR == 1 {
 	last = ""
 }
 
-# Doxygen sets quotes as 'text', and roff takes those at a line's beginning for a request; a reference to a section
-# of the main page is one to libashmem(3).
+# Doxygen sets quotes as 'text', and roff takes those at a line's beginning for a request; a
+# reference to a section of the main page is one to libashmem(3).
 {
 	if (/^'/)
 		$0 = "\\&" $0
-	gsub(/\\fB(Errors that any call on an area can return|Structures that grow)\\fP/, "\\fBlibashmem\\fP(3)")
+	gsub(/\\fB(Errors that any call on an area can return|Structures that grow)\\fP/,
+			"\\fBlibashmem\\fP(3)")
 	group_line($0)
 }
 

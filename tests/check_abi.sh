@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The interface is what was written down: its types and functions as abidiff sees them, its symbols, its soname; and a program
-# built against the headers of the first release runs with today's library, and with one whose structures have all grown.
+# The interface is what was written down: its types and functions as abidiff sees them, its symbols,
+# its soname; and a program built against the headers of the first release runs with today's
+# library, and with one whose structures have all grown.
 # Run by `make check-abi`.
 set -u
 
@@ -14,7 +15,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 dump=packaging/abi/libashmem.abi.xml
 symbols=packaging/debian/libashmem1.symbols
-advice="if that is meant, run \`make abi-update\` and commit what it changes; RELEASING.md says what may change"
+advice="if that is meant, run \`make abi-update\` and commit what it changes;"
+advice+=" RELEASING.md says what may change"
 
 # ---- types and functions
 
@@ -42,7 +44,8 @@ fi
 
 # ---- symbols
 
-"$NM" -D --defined-only "$BUILD/libashmem.so" | sed -n -e 's/.* A \(.*\)/\1@\1/p' -e 's/.* [^A] \([^ ]*\)@@\(.*\)/\1@\2/p' |
+"$NM" -D --defined-only "$BUILD/libashmem.so" |
+  sed -n -e 's/.* A \(.*\)/\1@\1/p' -e 's/.* [^A] \([^ ]*\)@@\(.*\)/\1@\2/p' |
   sort >"$scratch/now"
 sed -n 's/^ \([^ ]*\) .*/\1/p' $symbols | sort >"$scratch/listed"
 check "symbols are listed" test -s "$scratch/listed"
@@ -65,16 +68,27 @@ grown=$scratch/grown
 mkdir "$grown"
 cp -r Makefile packaging include lib pkgconfig cmake "$grown"
 for header in "$grown"/include/ashmem/*.h; do
-  awk '/^struct ashmem_[a-z_]* \{$/ { getline first; print; $0 = first; grows = /^\tsize_t struct_size;/ }
-    /^\};$/ { if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"; grows = 0 }
+  awk '
+    /^struct ashmem_[a-z_]* \{$/ {
+      getline first
+      print
+      $0 = first
+      grows = /^\tsize_t struct_size;/
+    }
+    /^\};$/ {
+      if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"
+      grows = 0
+    }
     { print }' "$header" >"$scratch/header" && mv "$scratch/header" "$header"
 done
-if [ "$(cat "$grown"/include/ashmem/*.h | grep -c 'uint64_t grown\[4\];')" = "$(cat include/ashmem/*.h | grep -c '^	size_t struct_size;')" ]; then
+if [ "$(cat "$grown"/include/ashmem/*.h | grep -c 'uint64_t grown\[4\];')" = \
+  "$(cat include/ashmem/*.h | grep -c '^	size_t struct_size;')" ]; then
   pass "every structure with struct_size grew"
 else
   fail "not every structure with struct_size grew"
 fi
-check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s -f "$grown/Makefile" "BUILD=$grown/build" \
+check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s \
+  -f "$grown/Makefile" "BUILD=$grown/build" \
   "CC=$CC" CFLAGS=-O1 "$grown/build/libashmem.so"
 
 release=${VERSION%.*}
@@ -83,18 +97,26 @@ if [ ! -d "tests/abi/$release/include" ]; then
 elif head -n 20 CHANGELOG.md | grep -qx "## \[$VERSION\] - unreleased"; then
   # Comments may be mended without further ado.
   differ=$(for header in include/ashmem/* "tests/abi/$release"/include/ashmem/*; do
-    diff -q <(code "include/ashmem/${header##*/}") <(code "tests/abi/$release/include/ashmem/${header##*/}") >/dev/null || echo "${header##*/}"
+    diff -q <(code "include/ashmem/${header##*/}") \
+      <(code "tests/abi/$release/include/ashmem/${header##*/}") >/dev/null || echo "${header##*/}"
   done | sort -u | tr '\n' ' ')
-  if [ -z "$differ" ]; then pass "the kept headers of $release are today's"; else fail "headers are not those kept for $release: $differ- $advice"; fi
+  if [ -z "$differ" ]; then
+    pass "the kept headers of $release are today's"
+  else
+    fail "headers are not those kept for $release: $differ- $advice"
+  fi
 fi
 for old in tests/abi/*/include; do
   old=${old%/include}
   for program in "$old"/*.c; do
     name=$(basename "$old")-$(basename "$program" .c)
-    check "$name compiles with the headers of ${old##*/}" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$old/include" \
+    check "$name compiles with the headers of ${old##*/}" "$CC" -std=c99 -D_GNU_SOURCE -Wall \
+      -Wextra -Werror -I"$old/include" \
       "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
-    check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
-    check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
+    check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 \
+      "$scratch/$name"
+    check "$name runs with a library whose structures have grown" env \
+      "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
   done
 done
 counts_end

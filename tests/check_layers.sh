@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Checks the order of the library's rooms: an include or a call goes down or stays in its room, never up, and the files
-# of one room do not call each other in a circle. Reads the #include lines below lib/ and the symbols of the objects that
-# were built from it. Run by `make check-layers` and `make check-style`.
+# Checks the order of the library's rooms: an include or a call goes down or stays in its room,
+# never up, and the files of one room do not call each other in a circle. Reads the #include lines
+# below lib/ and the symbols of the objects that were built from it. Run by `make check-layers` and
+# `make check-style`.
 #
 #   check_layers.sh          checks the tree, and that planted faults are found in a copy of it
 #   check_layers.sh list     prints what is wrong, one arrow a line, and nothing else
@@ -13,18 +14,21 @@ cd "${TOP:-$(dirname "$0")/..}" || exit 1
 . tests/counts.sh
 : "${BUILD:=build}" "${NM:=nm}" "${CC:=gcc}"
 
-# From the bottom to the top. Rooms that share a place stand side by side and may not use each other.
+# From the bottom to the top. Rooms that share a place stand side by side and may not use each
+# other.
 rooms='base range memfd,kernel handle purge area pressure cache'
 # This file may use every room: it takes every lock of the library before a fork.
 excepted=lib/base/fork.c
 
-# facts TREE OBJECTS: what uses what, as lines `include FILE FILE`, `defines FILE SYMBOL`, `uses FILE SYMBOL`.
+# facts TREE OBJECTS: what uses what, as lines `include FILE FILE`, `defines FILE SYMBOL`, `uses
+# FILE SYMBOL`.
 facts() {
   (cd "$1" && grep -H '^ *# *include *"' lib/*/*.[ch]) |
     sed -n 's/^\([^:]*\):.*"\([^"]*\)".*/include \1 lib\/\2/p'
   for source in "$1"/lib/*/*.c; do
     source=${source#"$1"/}
-    "$NM" -P -g "$2/${source%.c}.o" | awk -v file="$source" '{ print $2 ~ /[Uvw]/ ? "uses" : "defines", file, $1 }'
+    "$NM" -P -g "$2/${source%.c}.o" |
+      awk -v file="$source" '{ print $2 ~ /[Uvw]/ ? "uses" : "defines", file, $1 }'
   done
 }
 
