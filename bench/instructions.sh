@@ -1,13 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Counts the instructions of hot paths, which do not depend on how busy the machine is, and compares them with recorded bounds.
+# Counts the instructions of hot paths, which do not depend on how busy the machine is, and compares
+# them with recorded bounds.
 #
 # usage: bench/instructions.sh [--update] [BENCH]
 #
-# BENCH is the benchmark (default: build/bench/bench below the directory this is run in). Valgrind runs its `--loop` twice, with
-# different counts; the difference of the two, divided by that of the counts, is what one operation takes.
-# Exit status: 0; 1 if something takes over 5 % more than its bound; 77 if valgrind is missing; 2 if it cannot be measured.
+# BENCH is the benchmark (default: build/bench/bench below the directory this is run in). Valgrind
+# runs its `--loop` twice, with different counts; the difference of the two, divided by that of the
+# counts, is what one operation takes.
+# Exit status: 0; 1 if something takes over 5 % more than its bound; 77 if valgrind is missing; 2 if
+# it cannot be measured.
 set -u
 
 bounds=$(dirname "$0")/instruction-bounds.txt
@@ -35,8 +38,8 @@ if [ ! -x "$bench" ]; then
   exit 2
 fi
 
-# instructions LOOP: of one whole run, the least of three. (Now and then the library reads the real clock; how often
-# depends on the time, and so on what else the machine does.)
+# instructions LOOP: of one whole run, the least of three. (Now and then the library reads the real
+# clock; how often depends on the time, and so on what else the machine does.)
 instructions() {
   local log
   for _ in 1 2 3; do

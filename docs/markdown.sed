@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
-# What `make docs` changes in *.md before doxygen reads them: links that lead somewhere on a checkout and nowhere in
-# the HTML. A link to a place in another page becomes one to the page; a link to a file that is no page is set
-# as text, and so is a link to a place in the same page.
+# What `make docs` changes in *.md before doxygen reads them: links that lead somewhere on a
+# checkout and nowhere in the HTML. A link to a place in another page becomes one to the page; a
+# link to a file that is no page is set as text, and so is a link to a place in the same page.
 
 # Pages beside the tests are not part of the manual.
 s/\[\([^]]*\)\](\(tests\/[^)]*\))/\1 (`\2`)/g

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Puts the release tarball and an APKBUILD with its checksum into build/alpine (`make apkbuild`), for `abuild -r` there.
+# Puts the release tarball and an APKBUILD with its checksum into build/alpine (`make apkbuild`),
+# for `abuild -r` there.
 set -eu
 : "${TOP:?}" "${BUILD:?}" "${TARBALL:?}"
 "$TOP/packaging/dist.sh"

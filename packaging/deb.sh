@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Builds Debian packages, source and binary, from the release tarball and packaging/debian (`make deb`), in a directory
-# below the build directory. Takes nothing from the network. DEB_BUILD_OPTIONS=nocheck leaves the tests out.
+# Builds Debian packages, source and binary, from the release tarball and packaging/debian (`make
+# deb`), in a directory below the build directory. Takes nothing from the network.
+# DEB_BUILD_OPTIONS=nocheck leaves the tests out.
 #
 #   deb.sh [DIRECTORY]
 set -eu
@@ -25,7 +26,8 @@ cp -r "$directory/libashmem-$VERSION/packaging/debian" "$directory/libashmem-$VE
 # What make was told is meant for our own build, not for the package's.
 unset MAKEFLAGS MFLAGS MAKELEVEL BUILD CC CXX NM PKG_CONFIG CPPFLAGS MAKE TOP
 cd "$directory/libashmem-$VERSION"
-dpkg-buildpackage -us -uc --build=full >"../build.log" 2>&1 || { tail -n 60 ../build.log >&2; exit 1; }
+dpkg-buildpackage -us -uc --build=full >"../build.log" 2>&1 ||
+  { tail -n 60 ../build.log >&2; exit 1; }
 cd ..
 printf 'packages in %s:\n' "$directory"
 ls -- *.deb *.dsc

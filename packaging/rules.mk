@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# The part of the Makefile that is about releases: tarball, packages, ABI, consumers, other languages. Included by it.
+# The part of the Makefile that is about releases: tarball, packages, ABI, consumers, other
+# languages. Included by it.
 
 # Times inside of packages and tarballs: of the last commit, or, in a release tarball, of its files.
 SOURCE_DATE_EPOCH ?= $(or $(shell test -e $(TOP)/.git && git -C $(TOP) log -1 --format=%ct 2>/dev/null), \

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The interface is what was written down: its types and functions as abidiff sees them, its symbols, its soname; and a program
-# of each release, built with the headers of that release, runs with today's library, and with one whose structures have all grown.
+# The interface is what was written down: its types and functions as abidiff sees them, its symbols,
+# its soname; and a program of each release, built with the headers of that release, runs with
+# today's library, and with one whose structures have all grown.
 # Run by `make check-abi`.
 set -u
 
@@ -42,7 +43,8 @@ fi
 
 # ---- symbols
 
-"$NM" -D --defined-only "$BUILD/libashmem.so" | sed -n -e 's/.* A \(.*\)/\1@\1/p' -e 's/.* [^A] \([^ ]*\)@@\(.*\)/\1@\2/p' |
+"$NM" -D --defined-only "$BUILD/libashmem.so" |
+  sed -n -e 's/.* A \(.*\)/\1@\1/p' -e 's/.* [^A] \([^ ]*\)@@\(.*\)/\1@\2/p' |
   sort >"$scratch/now"
 sed -n 's/^ \([^ ]*\) .*/\1/p' $symbols | sort >"$scratch/listed"
 check "symbols are listed" test -s "$scratch/listed"
@@ -67,25 +69,31 @@ cp -r Makefile packaging include lib pkgconfig cmake "$grown"
 for header in "$grown"/include/ashmem/*.h; do
   awk '/^struct ashmem_[a-z_]* \{$/ { grows = 0 }
     /^\tsize_t struct_size;/ { grows = 1 }
-    /^\};$/ { if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"; grows = 0 }
+    /^\};$/ { if (grows) print "\tuint64_t grown[4]; /**< Not known to older programs. */"; grows \
+      = 0 }
     { print }' "$header" >"$scratch/header" && mv "$scratch/header" "$header"
 done
-if [ "$(cat "$grown"/include/ashmem/*.h | grep -c 'uint64_t grown\[4\];')" = "$(cat include/ashmem/*.h | grep -c '^	size_t struct_size;')" ]; then
+if [ "$(cat "$grown"/include/ashmem/*.h | grep -c 'uint64_t grown\[4\];')" = \
+  "$(cat include/ashmem/*.h | grep -c '^	size_t struct_size;')" ]; then
   pass "every structure with struct_size grew"
 else
   fail "not every structure with struct_size grew"
 fi
-check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s -f "$grown/Makefile" "BUILD=$grown/build" \
+check "the library with grown structures builds" env -u MAKEFLAGS -u MAKELEVEL "$MAKE" -s \
+  -f "$grown/Makefile" "BUILD=$grown/build" \
   "CC=$CC" CFLAGS=-O1 "$grown/build/libashmem.so"
 
-# The C headers of a release are kept from the commit that is tagged (`make abi-update`, after the changelog has its date). C++ headers
-# are not: they compile into the program, so today's library never meets an old one but through the C functions.
+# The C headers of a release are kept from the commit that is tagged (`make abi-update`, after the
+# changelog has its date). C++ headers are not: they compile into the program, so today's library
+# never meets an old one but through the C functions.
 release=${VERSION%.*}
 kept=tests/abi/$release/include/ashmem
-if [ "$VERSION" = "$release.0" ] && grep -m 1 '^## \[' CHANGELOG.md | grep -qE "^## \[$release\.0\] - [0-9-]+$"; then
+if [ "$VERSION" = "$release.0" ] && grep -m 1 '^## \[' CHANGELOG.md |
+  grep -qE "^## \[$release\.0\] - [0-9-]+$"; then
   # Comments may still change.
   differ=$(for header in include/ashmem/*.h "$kept"/*.h; do
-    diff -q <(code "include/ashmem/${header##*/}") <(code "$kept/${header##*/}") >/dev/null || echo "${header##*/}"
+    diff -q <(code "include/ashmem/${header##*/}") <(code "$kept/${header##*/}") >/dev/null ||
+      echo "${header##*/}"
   done | sort -u | tr '\n' ' ')
   if [ -z "$differ" ]; then
     pass "the kept headers of $release are today's"
@@ -101,9 +109,12 @@ for program in tests/abi/*/*.c; do
   # Until its release, a program is compiled with the headers that the release will have.
   headers=$old/include
   [ -d "$headers" ] || headers=include
-  check "$name compiles with $headers" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$headers" \
+  check "$name compiles with $headers" "$CC" -std=c99 -D_GNU_SOURCE -Wall -Wextra -Werror \
+    -I"$headers" \
     "$program" -o "$scratch/$name" -pthread -L"$BUILD" -lashmem
-  check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 "$scratch/$name"
-  check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" timeout -k 5 120 "$scratch/$name"
+  check "$name runs with today's library" env "LD_LIBRARY_PATH=$BUILD" timeout -k 5 120 \
+    "$scratch/$name"
+  check "$name runs with a library whose structures have grown" env "LD_LIBRARY_PATH=$grown/build" \
+    timeout -k 5 120 "$scratch/$name"
 done
 counts_end

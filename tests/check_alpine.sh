@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The APKBUILD as far as it can be checked without Alpine: it is a shell program with what abuild wants, its checksum is right, and
-# its steps, done here with musl, build, pass the tests and install. Run by `make check-alpine`.
+# The APKBUILD as far as it can be checked without Alpine: it is a shell program with what abuild
+# wants, its checksum is right, and its steps, done here with musl, build, pass the tests and
+# install. Run by `make check-alpine`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -43,7 +44,8 @@ else
   unset BUILD MAKEFLAGS MFLAGS MAKELEVEL CXX NM PKG_CONFIG CPPFLAGS
   tar -xf "$(value source)"
   step() {
-    (cd "libashmem-$VERSION" && pkgdir=$scratch/pkg timeout -k 5 900 "$shell" -c ". ../APKBUILD; set -e; $1") >"$scratch/$1.log" 2>&1
+    (cd "libashmem-$VERSION" && pkgdir=$scratch/pkg timeout -k 5 900 "$shell" -c \
+      ". ../APKBUILD; set -e; $1") >"$scratch/$1.log" 2>&1
     check "$1()" sh -c "tail -n 20 '$scratch/$1.log'; exit $?"
   }
   sed -i 's/ docs$//' APKBUILD # check-install and the other packages have the manual
@@ -51,7 +53,8 @@ else
   step check
   check "tests ran" grep -q '^[1-9][0-9]* passed, 0 failed, ' "$scratch/check.log"
   step package
-  for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc include/ashmem/ashmem.h include/ashmem/ashmem.hpp bin/ashmem-inspect; do
+  for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
+    include/ashmem/ashmem.h include/ashmem/ashmem.hpp bin/ashmem-inspect; do
     check "has $file" test -f "$scratch/pkg/usr/$file"
   done
   needed=$(readelf -dW "$scratch/pkg/usr/lib/$SONAME" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')

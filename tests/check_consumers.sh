@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Other people's projects, built and run against an installed tree: tests/consumers/ has one for each way to find the library.
-# Then the library built by Meson, as a subproject and alone, with the same exports as the Makefile's. Run by `make check-consumers`.
+# Other people's projects, built and run against an installed tree: tests/consumers/ has one for
+# each way to find the library. Then the library built by Meson, as a subproject and alone, with the
+# same exports as the Makefile's. Run by `make check-consumers`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -16,7 +17,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL
 
 # The tree is installed, then moved: what is installed must not name where it was installed to.
 prefix=$scratch/usr
-check "installs" "$MAKE" -s BUILD="$objects" install "PREFIX=$scratch/first" LIBDIR="$scratch/first/lib/triplet"
+check "installs" "$MAKE" -s BUILD="$objects" install "PREFIX=$scratch/first" \
+  LIBDIR="$scratch/first/lib/triplet"
 mv "$scratch/first" "$prefix"
 cp -r tests/consumers "$scratch/projects"
 export PKG_CONFIG_PATH=$prefix/lib/triplet/pkgconfig CMAKE_PREFIX_PATH=$prefix
@@ -28,10 +30,18 @@ runs() {
   check "$1 runs" env "LD_LIBRARY_PATH=$prefix/lib/triplet" timeout -k 5 60 "$2"
 }
 needs_shared() {
-  if readelf -dW "$2" | grep -q "NEEDED.*\[libashmem\.so\.[0-9]*\]"; then pass "$1 links the shared library"; else fail "$1 does not"; fi
+  if readelf -dW "$2" | grep -q "NEEDED.*\[libashmem\.so\.[0-9]*\]"; then
+    pass "$1 links the shared library"
+  else
+    fail "$1 does not"
+  fi
 }
 needs_nothing() {
-  if readelf -dW "$2" 2>/dev/null | grep -q libashmem; then fail "$1 links the shared library"; else pass "$1 does not"; fi
+  if readelf -dW "$2" 2>/dev/null | grep -q libashmem; then
+    fail "$1 links the shared library"
+  else
+    pass "$1 does not"
+  fi
 }
 
 cd "$scratch/projects" || exit 1
@@ -42,9 +52,11 @@ needs_shared "make, shared" make/shared
 needs_nothing "make, static" make/static
 
 if have cmake; then
-  # The prefix is found through libashmem's file alone: cmake looks for lib/TRIPLET/cmake only for the host's own triplet.
+  # The prefix is found through libashmem's file alone: cmake looks for lib/TRIPLET/cmake only for
+  # the host's own triplet.
   for project in cmake cmake-pkgconfig; do
-    check "$project configures" cmake -S "$project" -B "$project/build" "-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem"
+    check "$project configures" cmake -S "$project" -B "$project/build" \
+      "-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem"
     check "$project builds" cmake --build "$project/build"
     runs "$project, shared" "$project/build/shared"
     needs_shared "$project, shared" "$project/build/shared"
@@ -58,7 +70,8 @@ if have cmake; then
     skip "cmake, C++: it finds no compiler"
   fi
   sed 's/ashmem 0\.9/ashmem 99/' -i cmake/CMakeLists.txt
-  check "cmake refuses a version that is not there" sh -c "! cmake -S cmake -B cmake/other '-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem'"
+  check "cmake refuses a version that is not there" sh -c \
+    "! cmake -S cmake -B cmake/other '-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem'"
 else
   skip "cmake: not installed (make deps-dist)"
 fi
@@ -79,13 +92,15 @@ if have meson && have ninja; then
   exports() {
     "$NM" -D --defined-only "$1" | awk '{ print $2, $3 }' | sort
   }
-  if differ=$(diff <(exports "$objects/libashmem.so") <(exports meson/sub/subprojects/libashmem/libashmem.so)); then
+  if differ=$(diff <(exports "$objects/libashmem.so") \
+    <(exports meson/sub/subprojects/libashmem/libashmem.so)); then
     pass "meson exports what make does"
   else
     fail "make's exports (<) and meson's (>): $differ"
   fi
   check "meson knows the version" grep -qF "version: '$VERSION'" "$top/meson.build"
-  check "meson static builds" meson setup -Dwrap_mode=forcefallback -Dlibashmem:default_library=static meson/static meson
+  check "meson static builds" meson setup -Dwrap_mode=forcefallback \
+    -Dlibashmem:default_library=static meson/static meson
   check "meson static runs" sh -c 'ninja -C meson/static && timeout -k 5 60 meson/static/consumer'
 else
   skip "meson: not installed (make deps-dist)"

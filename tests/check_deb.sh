@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Builds the Debian packages twice and compares every byte; lintian and blhc say nothing; a minimal system made from
-# this machine's apt sources takes the packages, passes their autopkgtest, and gives them up again. Run by `make check-deb`.
+# Builds the Debian packages twice and compares every byte; lintian and blhc say nothing; a minimal
+# system made from this machine's apt sources takes the packages, passes their autopkgtest, and
+# gives them up again. Run by `make check-deb`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -21,7 +22,9 @@ end() {
   exit
 }
 
-if ! have dpkg-buildpackage || ! have dh; then skip "no dpkg-dev and debhelper (make deps-dist)"; end; fi
+if ! have dpkg-buildpackage || ! have dh; then
+  skip "no dpkg-dev and debhelper (make deps-dist)"; end
+fi
 before=$(git status --porcelain 2>/dev/null)
 rm -rf --one-file-system "$work"
 mkdir -p "$work/elsewhere"
@@ -33,10 +36,15 @@ if ! output=$(packaging/deb.sh "$first" 2>&1); then
   end
 fi
 pass "the packages build"
-if grep -q '^[0-9]* passed, 0 failed, ' "$first/build.log"; then pass "its tests pass"; else fail "no test ran"; fi
+if grep -q '^[0-9]* passed, 0 failed, ' "$first/build.log"; then
+  pass "its tests pass"
+else
+  fail "no test ran"
+fi
 for package in libashmem1 libashmem-dev libashmem-doc libashmem-tools; do
   grep -q "^Package: $package\$" packaging/debian/control || continue
-  check "there is $package" test -n "$(find "$first" -maxdepth 1 -name "${package}_${VERSION}-*.deb")"
+  check "there is $package" test -n "$(find "$first" -maxdepth 1 -name \
+    "${package}_${VERSION}-*.deb")"
 done
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 contents() {
@@ -45,13 +53,20 @@ contents() {
 contents libashmem1 >"$work/libashmem1"
 contents libashmem-dev >"$work/libashmem-dev"
 contents libashmem-tools >"$work/libashmem-tools"
-for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" "libashmem-dev:./usr/lib/$multiarch/libashmem.so" \
-  "libashmem-dev:./usr/lib/$multiarch/libashmem.a" "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
-  libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp libashmem-tools:./usr/bin/ashmem-inspect; do
+for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
+  "libashmem-dev:./usr/lib/$multiarch/libashmem.so" \
+  "libashmem-dev:./usr/lib/$multiarch/libashmem.a" \
+  "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
+  libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp \
+  libashmem-tools:./usr/bin/ashmem-inspect; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)
-if [[ $depends =~ ^libc6\ \([^,]*\)$ ]]; then pass "libashmem1 depends on libc alone"; else fail "depends on: $depends"; fi
+if [[ $depends =~ ^libc6\ \([^,]*\)$ ]]; then
+  pass "libashmem1 depends on libc alone"
+else
+  fail "depends on: $depends"
+fi
 
 if have blhc; then
   check "every compiler call is hardened (blhc)" blhc --debian --bindnow "$first/build.log"
@@ -80,9 +95,11 @@ for file in packaging/debian/*lintian-overrides packaging/debian/source/lintian-
 done
 check "lintian overrides have reasons" test $overrides -gt 0
 
-# ---- the same again, by somebody else, elsewhere: other directory, mode mask, time zone, language, time
+# ---- the same again, by somebody else, elsewhere: other directory, mode mask, time zone, language,
+# time
 
-if output=$(umask 077 && TZ=UTC+11 LC_ALL=C DEB_BUILD_OPTIONS="nocheck parallel=1" packaging/deb.sh "$second" 2>&1); then
+if output=$(umask 077 && TZ=UTC+11 LC_ALL=C DEB_BUILD_OPTIONS="nocheck parallel=1" \
+  packaging/deb.sh "$second" 2>&1); then
   for file in "$first"/*.deb "$first"/*.dsc "$first"/*.tar.*; do
     check "${file##*/} is reproducible" cmp "$file" "$second/${file##*/}"
   done
@@ -129,14 +146,21 @@ else
   cp "$first"/libashmem*_"$VERSION"-*.deb "$root/packages/"
   rm -f "$root"/packages/*-dbgsym_*
   inside dpkg-query -W -f '${Package}\n' | sort >"$work/installed.before"
-  check "the packages install" inside sh -c 'apt-get -q -y --no-install-recommends install /packages/*.deb'
-  added=$(inside dpkg-query -W -f '${Package}\n' | sort | comm -13 "$work/installed.before" - | tr '\n' ' ')
-  if [ -z "${added//libashmem@(1|-dev|-doc|-tools) /}" ]; then pass "nothing else comes with them"; else fail "with them comes: $added"; fi
+  check "the packages install" inside sh -c \
+    'apt-get -q -y --no-install-recommends install /packages/*.deb'
+  added=$(inside dpkg-query -W -f '${Package}\n' | sort | comm -13 "$work/installed.before" - |
+    tr '\n' ' ')
+  if [ -z "${added//libashmem@(1|-dev|-doc|-tools) /}" ]; then
+    pass "nothing else comes with them"
+  else
+    fail "with them comes: $added"
+  fi
   check "pkg-config knows version $VERSION" \
     test "$(inside pkg-config --modversion libashmem)" = "$VERSION"
   check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools
   if have autopkgtest; then
-    check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries "$first"/libashmem*_"$VERSION"-*.deb "$first"/*.dsc \
+    check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries \
+      "$first"/libashmem*_"$VERSION"-*.deb "$first"/*.dsc \
       -- chroot "$root"
   else
     skip "no autopkgtest, so its scripts are run without it (make deps-dist)"
@@ -144,10 +168,12 @@ else
       name=${script##*/}
       if [ "$name" = control ]; then continue; fi
       cp "$script" "$root/tmp/"
-      check "its test '$name' passes" inside sh -c "mkdir -p /tmp/work && AUTOPKGTEST_TMP=/tmp/work /tmp/$name"
+      check "its test '$name' passes" inside sh -c \
+        "mkdir -p /tmp/work && AUTOPKGTEST_TMP=/tmp/work /tmp/$name"
     done
   fi
-  check "the packages go" inside apt-get -q -y purge libashmem1 libashmem-dev libashmem-doc libashmem-tools
+  check "the packages go" inside apt-get -q -y purge libashmem1 libashmem-dev libashmem-doc \
+    libashmem-tools
   left=$(find "$root/usr" "$root/etc" -name '*ashmem*')
   if [ -z "$left" ]; then pass "nothing is left"; else fail "left: $left"; fi
 fi

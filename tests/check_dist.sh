@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# The release tarball, unpacked where there is no git: the same files as the tree, builds, passes the interface's tests,
-# and makes the same tarball again. Run by `make check-dist`.
+# The release tarball, unpacked where there is no git: the same files as the tree, builds, passes
+# the interface's tests, and makes the same tarball again. Run by `make check-dist`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -14,13 +14,23 @@ trap 'rm -rf "$scratch"' EXIT
 check "make dist" packaging/dist.sh
 top=libashmem-$VERSION
 foreign=$(tar -tf "$TARBALL" | grep -v "^$top/")
-if [ -z "$foreign" ]; then pass "everything is below $top/"; else fail "outside of $top/: $foreign"; fi
+if [ -z "$foreign" ]; then
+  pass "everything is below $top/"
+else
+  fail "outside of $top/: $foreign"
+fi
 owners=$(tar --numeric-owner -tvf "$TARBALL" | awk '{ print $2 }' | sort -u)
 if [ "$owners" = 0/0 ]; then pass "no owner's name is in it"; else fail "owners: $owners"; fi
 check "unpacks" tar -C "$scratch" -xf "$TARBALL"
 if [ -e .git ]; then
-  lost=$(git ls-files | while read -r file; do cmp -s "$file" "$scratch/$top/$file" || echo "$file"; done)
-  if [ -z "$lost" ]; then pass "has every file of the tree"; else fail "not as in the tree: $lost"; fi
+  lost=$(git ls-files | while read -r file; do
+    cmp -s "$file" "$scratch/$top/$file" || echo "$file"
+  done)
+  if [ -z "$lost" ]; then
+    pass "has every file of the tree"
+  else
+    fail "not as in the tree: $lost"
+  fi
 fi
 check "has no generated file" test ! -e "$scratch/$top/build"
 

@@ -18,9 +18,11 @@ if ! have "$PKG_CONFIG"; then skip "no pkg-config (make deps)"; counts_end; exit
 unset MAKEFLAGS MFLAGS MAKELEVEL MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE
 export ASHMEM_BACKEND=memfd
 cd "$scratch" || exit 1
-check "installs" "$MAKE" -s -f "$top/Makefile" "BUILD=$scratch/build" "CC=$CC" install "PREFIX=$scratch/prefix"
+check "installs" "$MAKE" -s -f "$top/Makefile" "BUILD=$scratch/build" "CC=$CC" install \
+  "PREFIX=$scratch/prefix"
 export PKG_CONFIG_PATH=$scratch/prefix/lib/pkgconfig LD_LIBRARY_PATH=$scratch/prefix/lib
-check "compiles the service manager" "$CC" -std=gnu11 -Wall -Wextra -Werror "$top/tests/examples/manager.c" -o manager
+check "compiles the service manager" "$CC" -std=gnu11 -Wall -Wextra -Werror \
+  "$top/tests/examples/manager.c" -o manager
 
 # What an example needs besides.
 packages_of() {
@@ -56,16 +58,19 @@ run() {
     budget)
       says "budget" "thumbnails: 16 entries unpinned, 16 in all" ./budget
       says "budget refuses" "an area of 65 entries: refused" ./budget
-      says "budget keeps the process within" "process with another area: 4 entries unpinned, 64 in all" ./budget
+      says "budget keeps the process within" \
+        "process with another area: 4 entries unpinned, 64 in all" ./budget
       ;;
     cache_service)
       watched cache_service ./cache_service
       if printf 'some 150000 2000000\0' 2>/dev/null >/proc/pressure/memory; then
-        check "cache_service watches the kernel's file" timeout -k 5 120 ./manager file /proc/pressure/memory ./cache_service
+        check "cache_service watches the kernel's file" timeout -k 5 120 ./manager file \
+          /proc/pressure/memory ./cache_service
       else
         skip "cache_service with the kernel's file: no pressure stall information with triggers here"
       fi
-      check "the unit asks for the watch" grep -qx 'MemoryPressureWatch=on' "$top/examples/cache_service/cache-service.service"
+      check "the unit asks for the watch" grep -qx 'MemoryPressureWatch=on' \
+        "$top/examples/cache_service/cache-service.service"
       if have systemd-analyze; then
         # Neither program nor manual are installed where the unit says.
         sed -e "s|^ExecStart=.*|ExecStart=$scratch/cache_service|" -e '/^Documentation=/d' \
@@ -80,11 +85,16 @@ run() {
     heap_cache)
       says "heap_cache" "1024 pages could go" ./heap_cache
       says "heap_cache gives its share" "words: asked for" ./heap_cache
-      if grep -q '^words: asked for [0-9]* pages, freed [1-9]' output; then pass "words went"; else fail "no words went"; fi
+      if grep -q '^words: asked for [0-9]* pages, freed [1-9]' output; then
+        pass "words went"
+      else
+        fail "no words went"
+      fi
       ;;
     tiles)
       says "tiles" "16 tiles drawn" ./tiles
-      says "tiles draws what was lost again, and what failed" "20 tiles drawn, the picture is the same" ./tiles
+      says "tiles draws what was lost again, and what failed" \
+        "20 tiles drawn, the picture is the same" ./tiles
       ;;
     pressure_loop) says "pressure_loop" "20 entries made" ./pressure_loop 20 ;;
     *) fail "tests/check_examples.sh does not run the example $1" ;;

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Exports = version script = headers, checked both ways, for the shared and the static library. ld drops an
-# export that no object defines, and one that the script does not list, without a word. Run by `make check-exports`.
+# Exports = version script = headers, checked both ways, for the shared and the static library. ld
+# drops an export that no object defines, and one that the script does not list, without a word. Run
+# by `make check-exports`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -13,7 +14,8 @@ trap 'rm -rf "$scratch"' EXIT
 
 if ! have ctags; then skip "no ctags (make deps)"; counts_end; exit; fi
 
-ctags -x --c-kinds=p --language-force=C include/ashmem/*.h | awk '{ print $1 }' | sort >"$scratch/headers"
+ctags -x --c-kinds=p --language-force=C include/ashmem/*.h | awk '{ print $1 }' |
+  sort >"$scratch/headers"
 sed -n 's/^[[:space:]]*\([a-z][a-z0-9_]*\);.*/\1/p' lib/libashmem.map | sort >"$scratch/map"
 "$NM" -D --defined-only "$BUILD/libashmem.so" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
   sort >"$scratch/shared"
@@ -23,23 +25,41 @@ sed -n 's/^[[:space:]]*\([a-z][a-z0-9_]*\);.*/\1/p' lib/libashmem.map | sort >"$
 missing() {
   local lost
   lost=$(comm -23 "$scratch/$1" "$scratch/$3" | tr '\n' ' ')
-  if [ -z "$lost" ]; then pass "every function of $2 is in $4"; else fail "in $2, not in $4: $lost"; fi
+  if [ -z "$lost" ]; then
+    pass "every function of $2 is in $4"
+  else
+    fail "in $2, not in $4: $lost"
+  fi
 }
 
-if [ -s "$scratch/headers" ]; then pass "headers declare functions"; else fail "no prototypes found"; fi
+if [ -s "$scratch/headers" ]; then
+  pass "headers declare functions"
+else
+  fail "no prototypes found"
+fi
 for list in map:"the version script" shared:libashmem.so static:libashmem.a; do
   missing headers "the headers" "${list%%:*}" "${list#*:}"
   missing "${list%%:*}" "${list#*:}" headers "the headers"
 done
 
 foreign=$(cat "$scratch/headers" "$scratch/shared" "$scratch/static" | grep -v '^ashmem_')
-if [ -z "$foreign" ]; then pass "every name begins with ashmem_"; else fail "foreign names: $foreign"; fi
+if [ -z "$foreign" ]; then
+  pass "every name begins with ashmem_"
+else
+  fail "foreign names: $foreign"
+fi
 
 # Each export carries a version; the node of the first release holds for good.
-unversioned=$("$NM" -D --defined-only "$BUILD/libashmem.so" | awk '$2 != "A" && $3 !~ /@@LIBASHMEM_[0-9.]+$/ { print $3 }')
-if [ -z "$unversioned" ]; then pass "every export has a version"; else fail "without version: $unversioned"; fi
+unversioned=$("$NM" -D --defined-only "$BUILD/libashmem.so" |
+  awk '$2 != "A" && $3 !~ /@@LIBASHMEM_[0-9.]+$/ { print $3 }')
+if [ -z "$unversioned" ]; then
+  pass "every export has a version"
+else
+  fail "without version: $unversioned"
+fi
 
-needed=$(readelf -dW "$BUILD/libashmem.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -Ev '^(lib(c|pthread|gcc_s)|ld)[.-]')
+needed=$(readelf -dW "$BUILD/libashmem.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+  grep -Ev '^(lib(c|pthread|gcc_s)|ld)[.-]')
 if [ -z "$needed" ]; then pass "libc is the only dependency"; else fail "depends on $needed"; fi
 
 soname=$(readelf -dW "$BUILD/libashmem.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
@@ -48,10 +68,16 @@ case $soname in
   *) fail "soname '$soname'" ;;
 esac
 
-# Constructors run in every program that links the library, wanted or not; the code of the contract has none.
-# (gcc and clang put their own frame_dummy into .init_array, in every shared object: one entry.)
-entries=$(readelf -SW "$BUILD/libashmem.so" | sed -n 's/.* \.init_array *INIT_ARRAY *[0-9a-f]* [0-9a-f]* \([0-9a-f]*\) .*/\1/p')
+# Constructors run in every program that links the library, wanted or not; the code of the contract
+# has none. (gcc and clang put their own frame_dummy into .init_array, in every shared object: one
+# entry.)
+entries=$(readelf -SW "$BUILD/libashmem.so" |
+  sed -n 's/.* \.init_array *INIT_ARRAY *[0-9a-f]* [0-9a-f]* \([0-9a-f]*\) .*/\1/p')
 word=$(readelf -hW "$BUILD/libashmem.so" | awk '/Class:/ { print $2 == "ELF64" ? 8 : 4 }')
-if [ $((16#${entries:-0})) -le "$word" ]; then pass "no constructors"; else fail ".init_array has 0x$entries bytes"; fi
+if [ $((16#${entries:-0})) -le "$word" ]; then
+  pass "no constructors"
+else
+  fail ".init_array has 0x$entries bytes"
+fi
 
 counts_end

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Each public header alone, as C99, C11 and C++11, with every compiler at hand; and the rules that keep the interface
-# callable from other languages: no types whose size varies, no varargs, no structs by value, no inline functions.
-# *.hpp are C++ only and may do what C may not: each alone as C++11 and C++20, and a program that uses all of them as every C++ from 11 to 20,
-# with and without exceptions and run-time types. Run by `make check-headers`.
+# Each public header alone, as C99, C11 and C++11, with every compiler at hand; and the rules that
+# keep the interface callable from other languages: no types whose size varies, no varargs, no
+# structs by value, no inline functions. *.hpp are C++ only and may do what C may not: each alone as
+# C++11 and C++20, and a program that uses all of them as every C++ from 11 to 20, with and without
+# exceptions and run-time types. Run by `make check-headers`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -21,7 +22,8 @@ compile() {
     "$1" -x "$2" "-std=$3" "${strict[@]}" -
 }
 
-strict_cxx=("${strict[@]}" -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast -Woverloaded-virtual -Wnon-virtual-dtor -Weffc++)
+strict_cxx=("${strict[@]}" -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
+  -Woverloaded-virtual -Wnon-virtual-dtor -Weffc++)
 
 # compile_cxx COMPILER STANDARD SOURCE OPTION...
 compile_cxx() {
@@ -47,15 +49,19 @@ for compiler in "${cxx_compilers[@]}"; do
     check "$header as c++11 with $compiler" compile "$compiler" c++ c++11 "$header"
   done
   for standard in c++14 c++17; do
-    check "C++ as $standard with $compiler" compile_cxx "$compiler" $standard tests/consumers/consumer.cpp
+    check "C++ as $standard with $compiler" compile_cxx "$compiler" $standard \
+      tests/consumers/consumer.cpp
   done
   for standard in c++11 c++20; do
     for header in include/ashmem/*.hpp; do
-      printf '#include <%s>\n#include <%s>\n' "${header#include/}" "${header#include/}" >"$scratch/alone.cpp"
-      check "$header as $standard with $compiler" compile_cxx "$compiler" $standard "$scratch/alone.cpp"
+      printf '#include <%s>\n#include <%s>\n' "${header#include/}" "${header#include/}" \
+        >"$scratch/alone.cpp"
+      check "$header as $standard with $compiler" compile_cxx "$compiler" $standard \
+        "$scratch/alone.cpp"
     done
     for option in -fexceptions -fno-exceptions -fno-rtti -DASHMEM_HPP_EXCEPTIONS=0; do
-      check "C++ as $standard with $compiler $option" compile_cxx "$compiler" $standard tests/consumers/consumer.cpp $option
+      check "C++ as $standard with $compiler $option" compile_cxx "$compiler" $standard \
+        tests/consumers/consumer.cpp $option
     done
   done
 done
@@ -75,15 +81,22 @@ without() {
 }
 
 for header in include/ashmem/*.h; do
-  without 'types whose size varies' '\b(long|short|off_t|off64_t|ssize_t|time_t|bool|_Bool|wchar_t|float|double)\b' "$header"
+  without 'types whose size varies' \
+    '\b(long|short|off_t|off64_t|ssize_t|time_t|bool|_Bool|wchar_t|float|double)\b' "$header"
   without 'varargs' '\.\.\.|\bva_list\b' "$header"
-  without 'structs by value' '\b(struct|union) +[a-z_0-9]+ +[a-z_0-9]*[,)(]|^ *(extern +)?(const +)?(struct|union) +[a-z_0-9]+ +[a-z_0-9]+ *\(' "$header"
+  without 'structs by value' '\b(struct|union) +[a-z_0-9]+ +[a-z_0-9]*[,)(]' "$header"
+  without 'functions that return structs' \
+    '^ *(extern +)?(const +)?(struct|union) +[a-z_0-9]+ +[a-z_0-9]+ *\(' "$header"
   without 'inline functions' '\b(static|inline|__inline|__inline__)\b' "$header"
   without 'enums and bit fields' '\benum\b|^ *[a-z_0-9 ]+ [a-z_0-9]+ *: *[0-9]' "$header"
 
   # An FFI reads numbers and strings; a macro with arguments it can't call.
   macros=$(grep -E '^# *define +[A-Za-z_0-9]+\(' "$header")
-  if [ -z "$macros" ]; then pass "$header: no function-like macros"; else fail "$header: $macros"; fi
+  if [ -z "$macros" ]; then
+    pass "$header: no function-like macros"
+  else
+    fail "$header: $macros"
+  fi
 done
 
 # One include serves.

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# What a user and a packager do, on a copy of the tree: build outside of it, install, compile C and C++ programs
-# through pkg-config alone (shared and static), compile and run README's example, uninstall. At the end the
-# copied tree must hold nothing that was not there before. Run by `make check-install`.
+# What a user and a packager do, on a copy of the tree: build outside of it, install, compile C and
+# C++ programs through pkg-config alone (shared and static), compile and run README's example,
+# uninstall. At the end the copied tree must hold nothing that was not there before. Run by `make
+# check-install`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -19,7 +20,8 @@ mkdir "$work" "$tree"
 if ! have "$PKG_CONFIG"; then skip "no pkg-config (make deps)"; counts_end; exit; fi
 
 # The files as they are now, without what make or git put there.
-tar --exclude=./.git --exclude=./build ${BUILD:+--exclude="./$(realpath -m --relative-to=. "$BUILD")"} -cf - . |
+tar --exclude=./.git --exclude=./build \
+  ${BUILD:+--exclude="./$(realpath -m --relative-to=. "$BUILD")"} -cf - . |
   tar -C "$tree" -xf -
 
 # From here on make decides itself where it builds.
@@ -42,20 +44,26 @@ check "builds outside of the tree" make_there
 check "the library is in ./build" test -f build/libashmem.so
 check "make help" make_there help
 check "installs" make_there install "PREFIX=$prefix"
-for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc lib/cmake/ashmem/ashmem-config.cmake; do
+for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
+  lib/cmake/ashmem/ashmem-config.cmake; do
   check "installs $file" test -f "$prefix/$file"
 done
 missing=$(for header in "$tree"/include/ashmem/*; do
   [ -f "$prefix/include/ashmem/${header##*/}" ] || echo "${header##*/}"
 done)
-if [ -z "$missing" ]; then pass "installs every header"; else fail "headers not installed: $missing"; fi
+if [ -z "$missing" ]; then
+  pass "installs every header"
+else
+  fail "headers not installed: $missing"
+fi
 
 # ---- programs that know pkg-config's answer and nothing else
 
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig
 dynamic=$("$PKG_CONFIG" --cflags --libs libashmem)
 static=$("$PKG_CONFIG" --static --cflags --libs libashmem)
-version=$(cd "$tree" && sed -n 's/^#define ASHMEM_VERSION_[A-Z]* \([0-9]*\)$/\1/p' include/ashmem/version.h | paste -sd.)
+version=$(cd "$tree" && sed -n 's/^#define ASHMEM_VERSION_[A-Z]* \([0-9]*\)$/\1/p' \
+  include/ashmem/version.h | paste -sd.)
 
 check "pkg-config says version $version" test "$("$PKG_CONFIG" --modversion libashmem)" = "$version"
 
@@ -111,7 +119,8 @@ if have "$CXX"; then
   builds_and_runs cxx-static "$CXX" consumer.cpp "-static $static"
   builds_and_runs hpp-shared "$CXX" "$tree/tests/consumers/consumer.cpp" "$dynamic"
   builds_and_runs hpp-static "$CXX" "$tree/tests/consumers/consumer.cpp" "-static $static"
-  builds_and_runs hpp-no-exceptions "$CXX" "$tree/tests/consumers/consumer.cpp" "-fno-exceptions -fno-rtti $dynamic"
+  builds_and_runs hpp-no-exceptions "$CXX" "$tree/tests/consumers/consumer.cpp" \
+    "-fno-exceptions -fno-rtti $dynamic"
 else
   skip "no C++ compiler $CXX"
 fi
@@ -138,9 +147,15 @@ root=$scratch/root
 check "DESTDIR" make_there install "DESTDIR=$root" PREFIX=/usr LIBDIR=/usr/lib/triplet
 check "LIBDIR" test -f "$root/usr/lib/triplet/libashmem.so"
 # shellcheck disable=SC2016 # for pkg-config to expand
-check "libashmem.pc names LIBDIR" grep -qx 'libdir=${prefix}/lib/triplet' "$root/usr/lib/triplet/pkgconfig/libashmem.pc"
-if grep -rqF "$root" "$root"; then fail "an installed file names DESTDIR"; else pass "no installed file names DESTDIR"; fi
-check "uninstall with DESTDIR" make_there uninstall "DESTDIR=$root" PREFIX=/usr LIBDIR=/usr/lib/triplet
+check "libashmem.pc names LIBDIR" grep -qx 'libdir=${prefix}/lib/triplet' \
+  "$root/usr/lib/triplet/pkgconfig/libashmem.pc"
+if grep -rqF "$root" "$root"; then
+  fail "an installed file names DESTDIR"
+else
+  pass "no installed file names DESTDIR"
+fi
+check "uninstall with DESTDIR" make_there uninstall "DESTDIR=$root" PREFIX=/usr \
+  LIBDIR=/usr/lib/triplet
 
 # ---- manuals, where doxygen is
 
@@ -148,7 +163,9 @@ if have doxygen; then
   check "docs" make_there docs
   check "installs with man pages" make_there install "PREFIX=$prefix"
   check "installs ashmem_pin(3)" test -f "$prefix/share/man/man3/ashmem_pin.3"
-  lost=$(cd build/docs/man/man3 && for page in ashmem_*.3; do [ -f "$prefix/share/man/man3/$page" ] || echo "$page"; done)
+  lost=$(cd build/docs/man/man3 && for page in ashmem_*.3; do
+    [ -f "$prefix/share/man/man3/$page" ] || echo "$page"
+  done)
   if [ -z "$lost" ]; then pass "installs every page"; else fail "pages not installed: $lost"; fi
 else
   skip "man pages: no doxygen (make deps)"
@@ -175,7 +192,12 @@ if changed=$(diff "$scratch/before" "$scratch/after"); then
 else
   fail "the source tree changed: $changed"
 fi
-ignored=$(cd "$tree" && make -s >/dev/null 2>&1 && find . -newer "$scratch/after" -type f | grep -v '^\./build/')
-if [ -z "$ignored" ]; then pass "a build inside writes to build/ only"; else fail "written: $ignored"; fi
+ignored=$(cd "$tree" && make -s >/dev/null 2>&1 && find . -newer "$scratch/after" -type f |
+  grep -v '^\./build/')
+if [ -z "$ignored" ]; then
+  pass "a build inside writes to build/ only"
+else
+  fail "written: $ignored"
+fi
 
 counts_end

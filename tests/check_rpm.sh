@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Builds the RPM packages, unpacks them and builds a program with what is in them; rpmlint says nothing but what
-# packaging/rpmlint.toml explains. Run by `make check-rpm`.
+# Builds the RPM packages, unpacks them and builds a program with what is in them; rpmlint says
+# nothing but what packaging/rpmlint.toml explains. Run by `make check-rpm`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -18,7 +18,11 @@ if ! output=$(packaging/rpm.sh 2>&1); then
   exit
 fi
 pass "the packages build"
-if grep -q '^[1-9][0-9]* passed, 0 failed, ' "$BUILD/rpm/build.log"; then pass "its tests pass"; else fail "no test ran"; fi
+if grep -q '^[1-9][0-9]* passed, 0 failed, ' "$BUILD/rpm/build.log"; then
+  pass "its tests pass"
+else
+  fail "no test ran"
+fi
 
 packages=("$BUILD"/rpm/RPMS/*/*.rpm)
 check "four packages" test ${#packages[@]} = 4
@@ -28,15 +32,18 @@ if have rpm2cpio && have cpio; then
     check "unpacks ${package##*/}" sh -c "cd '$scratch' && rpm2cpio '$package' | cpio -id --quiet"
   done
   libdir=$(cd "$scratch" && dirname usr/lib*/"$SONAME")
-  for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
+  for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h \
+    usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
     usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
   check "has manual pages" test -n "$(find "$scratch/usr/share/man" -name 'ashmem_pin.3*')"
   export PKG_CONFIG_PATH="$scratch/$libdir/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$scratch"
-  check "pkg-config says version $VERSION" test "$("$PKG_CONFIG" --modversion libashmem)" = "$VERSION"
+  check "pkg-config says version $VERSION" test "$("$PKG_CONFIG" --modversion libashmem)" = \
+    "$VERSION"
   # shellcheck disable=SC2046 # pkg-config answers with words
-  check "a program builds" "$CC" -o "$scratch/program" tests/consumers/consumer.c $(PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
+  check "a program builds" "$CC" -o "$scratch/program" tests/consumers/consumer.c \
+    $(PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 \
     PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 "$PKG_CONFIG" --cflags --libs libashmem)
   check "and runs" env "LD_LIBRARY_PATH=$scratch/$libdir" timeout -k 5 60 "$scratch/program"
 else
@@ -44,7 +51,8 @@ else
 fi
 
 if have rpmlint; then
-  output=$(rpmlint -c packaging/rpmlint.toml packaging/libashmem.spec "${packages[@]}" "$BUILD"/rpm/SRPMS/*.rpm 2>&1 | grep -E ': [EW]: ')
+  output=$(rpmlint -c packaging/rpmlint.toml packaging/libashmem.spec "${packages[@]}" \
+    "$BUILD"/rpm/SRPMS/*.rpm 2>&1 | grep -E ': [EW]: ')
   if [ -z "$output" ]; then pass "rpmlint says nothing"; else fail "rpmlint: $output"; fi
 else
   skip "no rpmlint (make deps-dist)"

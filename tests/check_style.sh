@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Static analysis, one check for each tool and file: clang-tidy, cppcheck, gcc -fanalyzer, shellcheck; licence lines
-# and white space in every file. Run by `make check-style`.
+# Static analysis and form, one check for each tool and file: clang-tidy, cppcheck, gcc -fanalyzer,
+# the order of the rooms (check_layers.sh), shellcheck, clang-format; lines up to 100 columns,
+# licence lines and white space in every file. Run by `make check-style`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -13,7 +14,8 @@ flags=(-Iinclude -Ilib -Itests -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
 flags+=(${CPPFLAGS-})
 
 shopt -s nullglob globstar
-# What is installed or shown to users; bench/ and tests/ are for developers, and abound in what analysers dislike.
+# What is installed or shown to users; bench/ and tests/ are for developers, and abound in what
+# analysers dislike.
 sources=(lib/*/*.c examples/**/*.c tools/*.c)
 # An example that needs more than libc: its headers are the system's, or it cannot be looked at.
 if glib=$(pkg-config --cflags glib-2.0 2>/dev/null); then
@@ -34,40 +36,47 @@ project_files() {
   fi
 }
 
-# What is switched off: bugprone-easily-swappable-parameters and narrowing complain about every offset and length;
-# sizeof-expression about every sizeof(*pointer) of a pointer; the padding check wants members in an unreadable order;
-# implicit widening about products of small constants; the insecureAPI checks about every strcpy, and want memcpy_s,
-# which glibc lacks; reserved-identifier dislikes _GNU_SOURCE; concurrency-mt-unsafe every getenv and strerror.
+# What is switched off: bugprone-easily-swappable-parameters and narrowing complain about every
+# offset and length; sizeof-expression about every sizeof(*pointer) of a pointer; the padding check
+# wants members in an unreadable order; implicit widening about products of small constants; the
+# insecureAPI checks about every strcpy, and want memcpy_s, which glibc lacks; reserved-identifier
+# dislikes _GNU_SOURCE; concurrency-mt-unsafe every getenv and strerror.
 tidy_checks='-*,bugprone-*,cert-*,clang-analyzer-*,concurrency-*,misc-*,performance-*,portability-*'
-tidy_checks+=',-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions,-bugprone-reserved-identifier'
-tidy_checks+=',-bugprone-assignment-in-if-condition,-misc-no-recursion,-misc-unused-parameters,-concurrency-mt-unsafe'
+tidy_checks+=',-bugprone-easily-swappable-parameters,-bugprone-narrowing-conversions'
+tidy_checks+=',-bugprone-reserved-identifier'
+tidy_checks+=',-bugprone-assignment-in-if-condition,-misc-no-recursion,-misc-unused-parameters'
+tidy_checks+=',-concurrency-mt-unsafe'
 tidy_checks+=',-cert-dcl37-c,-cert-dcl51-cpp,-cert-dcl03-c,-misc-static-assert,-cert-err33-c'
 tidy_checks+=',-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling'
-tidy_checks+=',-clang-analyzer-security.insecureAPI.strcpy,-bugprone-implicit-widening-of-multiplication-result'
-tidy_checks+=',-bugprone-sizeof-expression,-performance-no-int-to-ptr,-clang-analyzer-optin.performance.Padding'
+tidy_checks+=',-clang-analyzer-security.insecureAPI.strcpy'
+tidy_checks+=',-bugprone-implicit-widening-of-multiplication-result'
+tidy_checks+=',-bugprone-sizeof-expression,-performance-no-int-to-ptr'
+tidy_checks+=',-clang-analyzer-optin.performance.Padding'
 
-# tidy FILE: what clang-tidy says, without the steps that it took to get there (VERBOSE=1 shows them).
+# tidy FILE: what clang-tidy says, without the steps that it took to get there (VERBOSE=1 shows
+# them).
 tidy() {
   local output status
-  output=$(clang-tidy --quiet --warnings-as-errors='*' "--checks=$tidy_checks" "$1" -- -std=gnu11 "${flags[@]}" 2>&1)
+  output=$(clang-tidy --quiet --warnings-as-errors='*' "--checks=$tidy_checks" "$1" -- -std=gnu11 \
+    "${flags[@]}" 2>&1)
   status=$?
   if [ -n "${VERBOSE-}" ]; then echo "$output"; else grep -E ': (error|warning): ' <<<"$output"; fi
   return $status
 }
 
 if have clang-tidy; then
-  for file in "${sources[@]}"; do
-    check "clang-tidy $file" tidy "$file"
-  done
+  check_each clang-tidy tidy "${sources[@]}"
 else
   skip "no clang-tidy (make deps)"
 fi
 
+cppcheck_file() {
+  cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+    --error-exitcode=1 --suppress=missingIncludeSystem --suppress=unknownMacro "${flags[@]}" "$1"
+}
+
 if have cppcheck; then
-  for file in "${sources[@]}"; do
-    check "cppcheck $file" cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
-      --error-exitcode=1 --suppress=missingIncludeSystem --suppress=unknownMacro "${flags[@]}" "$file"
-  done
+  check_each cppcheck cppcheck_file "${sources[@]}"
 else
   skip "no cppcheck (make deps)"
 fi
@@ -79,34 +88,72 @@ analyzer_exceptions() {
   esac
 }
 
+analyze() {
+  # shellcheck disable=SC2046
+  gcc $(analyzer_exceptions "$1") -std=gnu11 -O2 -Wall -Wextra -Werror -fanalyzer \
+    "-fdiagnostics-path-format=$([ -n "${VERBOSE-}" ] && echo inline-events || echo none)" \
+    -c -o /dev/null "${flags[@]}" "$1"
+}
+
 if have gcc; then
-  for file in "${sources[@]}"; do
-    # shellcheck disable=SC2046
-    check "gcc -fanalyzer $file" gcc $(analyzer_exceptions "$file") -std=gnu11 -O2 -Wall -Wextra -Werror -fanalyzer \
-      "-fdiagnostics-path-format=$([ -n "${VERBOSE-}" ] && echo inline-events || echo none)" -c -o /dev/null "${flags[@]}" "$file"
-  done
+  check_each "gcc -fanalyzer" analyze "${sources[@]}"
 else
   skip "no gcc"
 fi
 
-if have shellcheck; then
-  while read -r file; do
-    check "shellcheck $file" shellcheck -x -e SC1091,SC2016 "$file"
-  done < <(project_files | while read -r file; do
+include_counts "order of the rooms" tests/check_layers.sh
+
+# The shell scripts of the project.
+scripts() {
+  local file
+  project_files | while read -r file; do
     case $file in
       *.sh) echo "$file" ;;
-      *) if head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(sh|bash|dash)$'; then echo "$file"; fi ;;
+      *)
+        if head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(sh|bash|dash)$'; then
+          echo "$file"
+        fi
+        ;;
     esac
-  done)
+  done
+}
+
+if have shellcheck; then
+  mapfile -t shell_files < <(scripts)
+  check_each shellcheck "shellcheck -x -e SC1091,SC2016" "${shell_files[@]}"
 else
   skip "no shellcheck (make deps)"
 fi
+
+# Headers of past releases stay as they were.
+mapfile -t c_files < <(project_files | grep -E '\.(c|h|cpp|hpp)$' | grep -v '^tests/abi/')
+if have clang-format; then
+  check_each clang-format "clang-format --dry-run -Werror" "${c_files[@]}"
+else
+  skip "no clang-format (make deps)"
+fi
+
+# Prints the lines over 100 columns. Markdown cannot break rows of tables and addresses.
+too_wide() {
+  local exception='^$'
+  case $1 in *.md) exception='^[0-9]+: *\||https?://' ;; esac
+  expand -t 8 "$1" | LC_ALL=C.UTF-8 grep -nE '.{101}' | grep -vE "$exception" | sed "s|^|$1:|"
+}
+
+while read -r file; do
+  case $file in
+    *.xml | *.svg | *.json | *.png | packaging/debian/* | tests/abi/*) continue ;;
+  esac
+  wide=$(too_wide "$file")
+  if [ -z "$wide" ]; then pass "width of $file"; else fail "$(head -n 5 <<<"$wide")"; fi
+done < <(project_files)
 
 # Files that carry no licence line: texts, data, and formats without comments.
 while read -r file; do
   [ -s "$file" ] || continue
   case $file in
-    *.md | LICENSE | .gitignore | .editorconfig | .clang-format | *.json | *.xml | *.png | *.svg | *.csv | *.txt) continue ;;
+    *.md | LICENSE | .gitignore | .editorconfig | .clang-format) continue ;;
+    *.json | *.xml | *.png | *.svg | *.csv | *.txt) continue ;;
     packaging/*) continue ;;
   esac
   if head -n 5 "$file" | grep -q 'SPDX-License-Identifier: MIT'; then
@@ -118,7 +165,8 @@ done < <(project_files)
 
 while read -r file; do
   if grep -IqE '[[:blank:]]+$' "$file"; then
-    fail "$file: white space at a line's end: $(grep -nE '[[:blank:]]+$' "$file" | head -n 3 | tr '\n' ' ')"
+    fail "$file: white space at a line's end: $(grep -nE '[[:blank:]]+$' "$file" | head -n 3 |
+      tr '\n' ' ')"
   else
     pass "white space $file"
   fi

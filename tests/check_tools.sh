@@ -25,12 +25,15 @@ int main(void)
 	void *addr = NULL;
 	char byte;
 
-	if (ashmem_backend_select("memfd") < 0 || ashmem_create("cache", 16 * page - 1, 0, &cache) < 0 ||
+	if (ashmem_backend_select("memfd") < 0 ||
+	    ashmem_create("cache", 16 * page - 1, 0, &cache) < 0 ||
 		ashmem_map(cache, 0, 16 * page, PROT_READ | PROT_WRITE, MAP_SHARED, &addr) < 0)
 		return 1;
-	if (ashmem_unpin(cache, 2 * page, 2 * page) < 0 || ashmem_shrink(1) != 2 || ashmem_unpin(cache, 8 * page, page) < 0)
+	if (ashmem_unpin(cache, 2 * page, 2 * page) < 0 || ashmem_shrink(1) != 2 ||
+	    ashmem_unpin(cache, 8 * page, page) < 0)
 		return 1;
-	if (ashmem_create("odd \033[31m", page, 0, &odd) < 0 || ashmem_set_prot(odd, PROT_READ) < 0 || ashmem_fd(odd) < 0)
+	if (ashmem_create("odd \033[31m", page, 0, &odd) < 0 ||
+	    ashmem_set_prot(odd, PROT_READ) < 0 || ashmem_fd(odd) < 0)
 		return 1;
 	printf("%llu %d %d\n", (unsigned long long)page, ashmem_fd(cache), dup(ashmem_fd(cache)));
 	fflush(stdout);
@@ -39,7 +42,8 @@ int main(void)
 	return 0;
 }
 EOF2
-check "a process to look at" "$CC" -D_GNU_SOURCE -Iinclude "$scratch/holder.c" -o "$scratch/holder" -L"$BUILD" -lashmem
+check "a process to look at" "$CC" -D_GNU_SOURCE -Iinclude "$scratch/holder.c" \
+  -o "$scratch/holder" -L"$BUILD" -lashmem
 mkfifo "$scratch/in" "$scratch/out"
 timeout -k 5 120 "$scratch/holder" <"$scratch/in" >"$scratch/out" &
 exec 3>"$scratch/in" 4<"$scratch/out"
@@ -48,12 +52,19 @@ read -r -t 60 page fd duplicate <&4
 pid=$(pgrep -P $! -x holder)
 
 tool=$BUILD/tools/ashmem-inspect
-if ! "$tool" -r "$pid" >"$scratch/shown" 2>"$scratch/errors"; then fail "status $?: $(cat "$scratch/errors")"; fi
+if ! "$tool" -r "$pid" >"$scratch/shown" 2>"$scratch/errors"; then
+  fail "status $?: $(cat "$scratch/errors")"
+fi
 check "says nothing on stderr" test ! -s "$scratch/errors"
 shows() {
-  if grep -qxF -- "$1" "$scratch/shown"; then pass "shows: $1"; else fail "does not show '$1': $(cat "$scratch/shown")"; fi
+  if grep -qxF -- "$1" "$scratch/shown"; then
+    pass "shows: $1"
+  else
+    fail "does not show '$1': $(cat "$scratch/shown")"
+  fi
 }
-check "shows the area once" test "$(grep -cE "^/proc/$pid/fd/($fd|$duplicate): cache$" "$scratch/shown")" = 1
+check "shows the area once" \
+  test "$(grep -cE "^/proc/$pid/fd/($fd|$duplicate): cache$" "$scratch/shown")" = 1
 shows "  size: $((16 * page - 1)) bytes, 16 pages; mask rwx"
 shows "  unpinned: 3 pages in 2 ranges, of which 1 pages can be purged"
 shows "  so far: 2 pages purged, 0 pins found that, 0 recoveries"
@@ -73,14 +84,20 @@ fails 1 "$tool" 0
 fails 1 "$tool" /dev/null
 fails 2 "$tool"
 fails 2 "$tool" -x
-version=$(sed -n 's/^#define ASHMEM_VERSION_[A-Z]* \([0-9]*\)$/\1/p' include/ashmem/version.h | paste -sd.)
+version=$(sed -n 's/^#define ASHMEM_VERSION_[A-Z]* \([0-9]*\)$/\1/p' include/ashmem/version.h |
+  paste -sd.)
 check "-V" test "$("$tool" -V)" = "ashmem-inspect, libashmem $version"
 while read -r option _; do
   check "the manual page has $option" grep -qxF ".B \\$option" tools/ashmem-inspect.1
 done < <("$tool" -h | grep '^  -')
 if have man; then
-  warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l tools/ashmem-inspect.1 2>&1 >/dev/null)
-  if [ -z "$warnings" ]; then pass "the manual page is clean"; else fail "manual page: $warnings"; fi
+  warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 \
+    man --warnings -E UTF-8 -l tools/ashmem-inspect.1 2>&1 >/dev/null)
+  if [ -z "$warnings" ]; then
+    pass "the manual page is clean"
+  else
+    fail "manual page: $warnings"
+  fi
 else
   skip "manual page: no man (make deps)"
 fi

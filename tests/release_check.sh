@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# May this commit be tagged? Versions agree, the changelog is ready, nothing is uncommitted, ABI, manual, tarball and packages hold.
-# Run by `make release-check`. Before a release is due, RELEASE=no leaves out what only a release needs: a date in the
-# changelog and a tag that is still free.
+# May this commit be tagged? Versions agree, the changelog is ready, nothing is uncommitted, ABI,
+# manual, tarball and packages hold.
+# Run by `make release-check`. Before a release is due, RELEASE=no leaves out what only a release
+# needs: a date in the changelog and a tag that is still free.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -15,17 +16,24 @@ abi=${SONAME##*.}
 
 # says WHERE VALUE
 says() {
-  if [ "$2" = "$VERSION" ]; then pass "$1 says $VERSION"; else fail "$1 says '$2', version.h says '$VERSION'"; fi
+  if [ "$2" = "$VERSION" ]; then
+    pass "$1 says $VERSION"
+  else
+    fail "$1 says '$2', version.h says '$VERSION'"
+  fi
 }
 top=$(sed -n 's/^## \[\(.*\)\] - .*/\1/p' CHANGELOG.md | head -n 1)
 says CHANGELOG.md "$top"
 says packaging/libashmem.spec "$(sed -n 's/^Version: *//p' packaging/libashmem.spec)"
-says "packaging/libashmem.spec, %changelog" "$(sed -n 's/^\* .* - \(.*\)-[0-9]*$/\1/p' packaging/libashmem.spec | head -n 1)"
-says packaging/debian/changelog "$(sed -n '1s/^libashmem (\(.*\)-[^-]*) .*/\1/p' packaging/debian/changelog)"
+says "packaging/libashmem.spec, %changelog" \
+  "$(sed -n 's/^\* .* - \(.*\)-[0-9]*$/\1/p' packaging/libashmem.spec | head -n 1)"
+says packaging/debian/changelog "$(sed -n '1s/^libashmem (\(.*\)-[^-]*) .*/\1/p' \
+  packaging/debian/changelog)"
 says packaging/alpine/APKBUILD "$(sed -n 's/^pkgver=//p' packaging/alpine/APKBUILD)"
 says meson.build "$(sed -n "s/^  version: '\(.*\)',/\1/p" meson.build)"
 says "the pkg-config file" "$(sed -n 's/^Version: //p' "$BUILD/libashmem.pc")"
-says "the CMake file" "$(sed -n 's/^set(PACKAGE_VERSION "\([0-9.]*\)")/\1/p' "$BUILD/cmake/ashmem-config-version.cmake")"
+says "the CMake file" "$(sed -n 's/^set(PACKAGE_VERSION "\([0-9.]*\)")/\1/p' \
+  "$BUILD/cmake/ashmem-config-version.cmake")"
 says "README.md" "$(sed -n 's/^Version \([0-9.]*[0-9]\)\. .*/\1/p' README.md)"
 check "the map has a node for ${VERSION%.*}" grep -q "^LIBASHMEM_${VERSION%.*} {" lib/libashmem.map
 check "meson.build has soversion $abi" grep -qx "  soversion: '$abi'," meson.build
@@ -61,27 +69,22 @@ fi
 
 # ---- what the other targets check
 
-target() {
-  local output last p f s
-  output=$("$MAKE" --no-print-directory "BUILD=$BUILD" "$1" 2>&1)
-  last=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' <<<"$output" | tail -n 1)
-  if [ -z "$last" ]; then
-    fail "make $1: $(tail -n 20 <<<"$output")"
-    return
-  fi
-  read -r p _ f _ s _ <<<"$last"
-  echo "$1: $last"
-  grep -E '^(FAIL|skipped): ' <<<"$output"
-  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-}
 unset MAKEFLAGS MFLAGS MAKELEVEL
-for name in check-abi check-exports check-headers check-install check-consumers check-ffi check-dist check-deb check-rpm check-alpine; do
-  target $name
+for name in check-abi check-exports check-headers check-install check-consumers check-ffi \
+  check-dist check-deb check-rpm check-alpine; do
+  include_counts $name "$MAKE" --no-print-directory "BUILD=$BUILD" $name
 done
 check "the manual builds" "$MAKE" -s "BUILD=$BUILD" docs
 if [ -e .git ]; then
   changed=$(git status --porcelain)
-  if [ -z "$changed" ]; then pass "and left the tree as it was"; else fail "the checks changed: $changed"; fi
-  if [ $failed = 0 ]; then echo "v$VERSION would be $(git rev-parse HEAD), $(sha512sum <"$TARBALL" | cut -c 1-32)... the tarball's sha512"; fi
+  if [ -z "$changed" ]; then
+    pass "and left the tree as it was"
+  else
+    fail "the checks changed: $changed"
+  fi
+  if [ $failed = 0 ]; then
+    echo "v$VERSION would be $(git rev-parse HEAD), $(sha512sum <"$TARBALL" |
+      cut -c 1-32)... the tarball's sha512"
+  fi
 fi
 counts_end

@@ -4,16 +4,17 @@
 # Runs test programs one after the other and adds up what they did. The last line is
 # `N passed, N failed, N skipped`; the status is 0 only if nothing failed and something ran.
 #
-#   MODE=plain|asan|tsan|valgrind LOGS=dir [FILTER=pattern] [TEST_TIMEOUT=seconds] [LEFT_OUT=text] run_criterion.sh PROGRAM...
+#   MODE=plain|asan|tsan|valgrind LOGS=dir [FILTER=pattern] [TEST_TIMEOUT=seconds] [LEFT_OUT=text]
+#   run_criterion.sh PROGRAM...
 #
 # LEFT_OUT says which program could not be built here, and why: it counts as skipped.
 #
-# test_* are Criterion programs, all others are plain ones that exit 0 (passed), 77 (skipped) or otherwise (failed); one
-# that prints the same last line as this script counts with its numbers.
-# Never take Criterion's exit status alone: no tests at all exit 0, and so do leaks, races and valgrind's errors,
-# which come to light after the verdict. So the totals are read from the closing line, compared with the plan
-# in the TAP report, and what the tools log is a failure of its own. Output goes to files: a child that a test
-# leaves behind would hold a pipe open for ever.
+# test_* are Criterion programs, all others are plain ones that exit 0 (passed), 77 (skipped) or
+# otherwise (failed); one that prints the same last line as this script counts with its numbers.
+# Never take Criterion's exit status alone: no tests at all exit 0, and so do leaks, races and
+# valgrind's errors, which come to light after the verdict. So the totals are read from the closing
+# line, compared with the plan in the TAP report, and what the tools log is a failure of its own.
+# Output goes to files: a child that a test leaves behind would hold a pipe open for ever.
 set -u
 
 here=$(dirname "$0")
@@ -41,7 +42,8 @@ esac
 # Against hanging for ever; a loaded machine must not fail a test.
 limit=$((${TEST_TIMEOUT:-600} * slower))
 
-# timeout leads a process group of its own; what a program leaves behind in it ends with the program, or with us.
+# timeout leads a process group of its own; what a program leaves behind in it ends with the
+# program, or with us.
 group=
 end_group() {
   if [ -n "$group" ]; then kill -KILL -- "-$group" 2>/dev/null; fi
@@ -69,7 +71,8 @@ run_program() {
       ;;
     asan)
       ASAN_OPTIONS=log_path=$log.asan:handle_segv=0:detect_leaks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS} \
-        UBSAN_OPTIONS=log_path=$log.ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS} run "$@"
+        UBSAN_OPTIONS=log_path=$log.ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS} run \
+        "$@"
       ;;
     tsan)
       TSAN_OPTIONS=log_path=$log.tsan:halt_on_error=0${TSAN_OPTIONS:+:$TSAN_OPTIONS} run "$@"
@@ -107,7 +110,8 @@ criterion() {
   left=$(grep -a '^ok .*# SKIP' "$tap" 2>/dev/null | grep -acv "$left_out")
   planned=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' "$tap" 2>/dev/null)
   if [ -z "$ok" ] || [ -z "$bad" ]; then
-    problem="did not finish (status $status$([ $status = 124 ] && echo ", timed out after $limit s"))"
+    problem="did not finish (status $status$([ $status = 124 ] &&
+      echo ", timed out after $limit s"))"
     return
   fi
   p=$ok f=$bad s=$left
@@ -140,7 +144,11 @@ plain() {
 
 if [ -n "${LEFT_OUT-}" ]; then skip "$LEFT_OUT"; fi
 if [ $# = 0 ] && [ $skipped = 0 ]; then
-  if [ "$mode" = tsan ]; then skip "no stress or race programs"; else fail "no such test program"; fi
+  if [ "$mode" = tsan ]; then
+    skip "no stress or race programs"
+  else
+    fail "no such test program"
+  fi
 fi
 
 rm -rf "$logs"
@@ -174,9 +182,14 @@ for program in "$@"; do
     case $name in
       test_*)
         sed -n 's/^ok - \([^ ]*\) *# SKIP */  skipped: \1: /p' "$tap" |
-          if [ "$mode" = valgrind ]; then sed 's/test was skipped$/valgrind cannot run it/'; else cat; fi
+          if [ "$mode" = valgrind ]; then
+            sed 's/test was skipped$/valgrind cannot run it/'
+          else
+            cat
+          fi
         ;;
-      *) { grep -a '^SKIP ' "$output" || tail -n 1 "$output"; } | sed -e 's/^SKIP //' -e 's/^/  skipped: /' ;;
+      *) { grep -a '^SKIP ' "$output" || tail -n 1 "$output"; } |
+        sed -e 's/^SKIP //' -e 's/^/  skipped: /' ;;
     esac
   fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))

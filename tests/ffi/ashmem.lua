@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
 --
--- libashmem through LuaJIT's FFI: what a binding has to copy from the manual, and nothing else. The library's file is
--- named by LIBASHMEM. `library.pin(...)` calls ashmem_pin(); `called` has the names of those that were called.
+-- libashmem through LuaJIT's FFI: what a binding has to copy from the manual, and nothing else. The
+-- library's file is named by LIBASHMEM. `library.pin(...)` calls ashmem_pin(); `called` has the
+-- names of those that were called.
 
 local ffi = require("ffi")
 
@@ -13,7 +14,8 @@ struct ashmem_budget;
 
 struct ashmem_area_stats {
 	size_t struct_size;
-	uint64_t size_pages, unpinned_ranges, unpinned_pages, evictable_pages, purged_pages, pins_found_purged, recoveries,
+	uint64_t size_pages, unpinned_ranges, unpinned_pages, evictable_pages, purged_pages,
+		pins_found_purged, recoveries,
 		pinned_pages, resident_pages, held_pages, lock_waits, lock_timeouts;
 	uint32_t readers, sealed;
 };
@@ -23,8 +25,10 @@ struct ashmem_extent {
 struct ashmem_process_stats {
 	size_t struct_size;
 	uint64_t areas, evictable_pages, purged_pages;
-	uint64_t size_pages, pinned_pages, unpinned_ranges, unpinned_pages, resident_pages, held_pages, areas_purged_pages,
-		pins_found_purged, lock_waits, lock_timeouts, recoveries, sealed_areas, unknown_areas;
+	uint64_t size_pages, pinned_pages, unpinned_ranges, unpinned_pages, resident_pages,
+		held_pages, areas_purged_pages,
+		pins_found_purged, lock_waits, lock_timeouts, recoveries, sealed_areas,
+		unknown_areas;
 	uint32_t pressure_level, reserved;
 	const char *pressure_source;
 };
@@ -36,21 +40,26 @@ struct ashmem_pressure_options {
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
-	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns, headroom_purges, lost_sources,
+	uint64_t level, dispatches, events, purges, wanted_pages, purged_pages, purge_ns,
+		headroom_purges, lost_sources,
 		free_bytes, limit_bytes, unpin_purges, reserve_bytes, bursts;
 };
-typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length);
-typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before, uint64_t purged_pages);
+typedef void (*ashmem_purge_fn)(void *userdata, struct ashmem_area *area, uint64_t offset,
+	uint64_t length);
+typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t before,
+	uint64_t purged_pages);
 
 struct ashmem_backend {
 	size_t struct_size;
 	const char *name;
 	uint32_t capabilities;
 	void *userdata;
-	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state);
+	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+		void **state);
 	void (*close)(void *state);
 	int (*get_size)(void *state, uint64_t *size_bytes, int *materialised);
-	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+		void **addr);
 	int (*pin)(void *state, uint64_t offset, uint64_t length);
 	int (*unpin)(void *state, uint64_t offset, uint64_t length);
 	int (*probe)(void *userdata);
@@ -71,14 +80,17 @@ struct ashmem_backend {
 	void (*begin_purge)(void *state);
 	uint64_t (*present)(void *state);
 	int64_t (*purge_all)(void *userdata);
-	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length, uint32_t *range_state);
+	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
+		uint32_t *range_state);
 	int (*get_stats)(void *state, void *stats);
 	int (*seal)(void *state);
 	int (*export_read_only)(void *state);
 	int (*hold)(void *state, uint64_t offset, uint64_t length);
 	int (*release)(void *state, uint64_t offset, uint64_t length, uint32_t flags);
-	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
-	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
+	int (*unpin_with)(void *state, uint64_t offset, uint64_t length, uint32_t priority,
+		uint32_t order);
+	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
+		uint32_t capacity,
 		uint32_t *count);
 };
 
@@ -107,7 +119,8 @@ struct ashmem_budget_options {
 };
 struct ashmem_budget_usage {
 	size_t struct_size;
-	uint64_t unpinned_bytes, all_bytes, unpinned_limit_bytes, all_limit_bytes, over_bytes, areas, purges, purged_pages;
+	uint64_t unpinned_bytes, all_bytes, unpinned_limit_bytes, all_limit_bytes, over_bytes,
+		areas, purges, purged_pages;
 };
 
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
@@ -118,7 +131,8 @@ int ashmem_set_size(struct ashmem_area *area, uint64_t size_bytes);
 uint64_t ashmem_get_size(const struct ashmem_area *area);
 int ashmem_set_prot(struct ashmem_area *area, int prot);
 int ashmem_get_prot(const struct ashmem_area *area);
-int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags,
+	void **addr);
 int ashmem_unmap(void *addr, size_t length);
 int ashmem_populate(void *addr, size_t length);
 int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
@@ -126,15 +140,18 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
 int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
 int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
-int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority, uint32_t order);
-int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length, struct ashmem_extent *lost, uint32_t capacity,
+int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
+	uint32_t order);
+int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
+	struct ashmem_extent *lost, uint32_t capacity,
 	uint32_t *count);
 int ashmem_debug_set(const char *modes);
 int ashmem_debug_get(char *buf, size_t buf_size);
 int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
 int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags);
-int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset, uint64_t *length, uint32_t *state);
+int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,
+	uint64_t *length, uint32_t *state);
 int ashmem_fd(struct ashmem_area *area);
 int ashmem_export_read_only(struct ashmem_area *area);
 int ashmem_seal(struct ashmem_area *area);
@@ -146,13 +163,16 @@ int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
 int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
 int ashmem_purge_unsubscribe(int id);
-int ashmem_shrinker_register(const struct ashmem_shrinker_options *options, struct ashmem_shrinker **shrinker);
+int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
+	struct ashmem_shrinker **shrinker);
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
 int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stats);
-int ashmem_budget_create(const struct ashmem_budget_options *options, struct ashmem_budget **budget);
+int ashmem_budget_create(const struct ashmem_budget_options *options,
+	struct ashmem_budget **budget);
 struct ashmem_budget *ashmem_budget_process(void);
 void ashmem_budget_close(struct ashmem_budget *budget);
-int ashmem_budget_set_limits(struct ashmem_budget *budget, const struct ashmem_budget_options *options);
+int ashmem_budget_set_limits(struct ashmem_budget *budget,
+	const struct ashmem_budget_options *options);
 int ashmem_budget_add(struct ashmem_budget *budget, struct ashmem_area *area);
 int ashmem_budget_remove(struct ashmem_budget *budget, struct ashmem_area *area);
 int ashmem_budget_get_usage(struct ashmem_budget *budget, struct ashmem_budget_usage *usage);
@@ -163,16 +183,19 @@ const char *ashmem_backend_name(const struct ashmem_area *area);
 int ashmem_backend_register(const struct ashmem_backend *backend);
 uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns);
 void ashmem_backend_note_purged(uint64_t offset, uint64_t length);
-int ashmem_pressure_open(const struct ashmem_pressure_options *options, struct ashmem_pressure **pressure);
+int ashmem_pressure_open(const struct ashmem_pressure_options *options,
+	struct ashmem_pressure **pressure);
 void ashmem_pressure_close(struct ashmem_pressure *pressure);
 int ashmem_pressure_fd(struct ashmem_pressure *pressure);
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
-int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn, void *userdata);
+int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
+	void *userdata);
 int ashmem_pressure_run(struct ashmem_pressure *pressure);
 int ashmem_pressure_stop(struct ashmem_pressure *pressure);
 const char *ashmem_pressure_source(struct ashmem_pressure *pressure);
 int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t buf_size);
-int ashmem_pressure_get_status(struct ashmem_pressure *pressure, struct ashmem_pressure_status *status);
+int ashmem_pressure_get_status(struct ashmem_pressure *pressure,
+	struct ashmem_pressure_status *status);
 uint32_t ashmem_version(void);
 const char *ashmem_version_string(void);
 int ashmem_version_at_least(uint32_t major, uint32_t minor, uint32_t patch);
@@ -191,7 +214,8 @@ local M = {
 	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
 	SHRINK_STOP = -1,
 	BUDGET_REFUSE = 1,
-	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers are not.
+	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers
+	-- are not.
 	PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4,
 	MAP_SHARED = 1, MAP_PRIVATE = 2,
 	SEEK_SET = 0, SEEK_CUR = 1,
@@ -222,7 +246,8 @@ end
 local passed, failed = 0, 0
 
 local function plain(value)
-	if type(value) == "cdata" and (ffi.istype("int64_t", value) or ffi.istype("uint64_t", value)) then
+	if type(value) == "cdata" and (ffi.istype("int64_t", value) or ffi.istype("uint64_t",
+		value)) then
 		return tonumber(value)
 	end
 	return value
@@ -233,7 +258,8 @@ function M.equal(what, value, expected)
 		passed = passed + 1
 	else
 		failed = failed + 1
-		print(("FAIL: %s: %s, expected %s"):format(what, tostring(value), tostring(expected)))
+		print(("FAIL: %s: %s, expected %s"):format(what, tostring(value),
+			tostring(expected)))
 	end
 end
 

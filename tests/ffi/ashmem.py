@@ -37,7 +37,8 @@ class AreaStats(SizedStructure):
         (name, c_uint64)
         for name in (
             "size_pages", "unpinned_ranges", "unpinned_pages", "evictable_pages", "purged_pages",
-            "pins_found_purged", "recoveries", "pinned_pages", "resident_pages", "held_pages", "lock_waits",
+            "pins_found_purged", "recoveries", "pinned_pages", "resident_pages", "held_pages",
+            "lock_waits",
             "lock_timeouts",
         )
     ] + [("readers", c_uint32), ("sealed", c_uint32)]
@@ -45,12 +46,14 @@ class AreaStats(SizedStructure):
 
 class ProcessStats(SizedStructure):
     _fields_ = [
-        ("struct_size", c_size_t), ("areas", c_uint64), ("evictable_pages", c_uint64), ("purged_pages", c_uint64),
+        ("struct_size", c_size_t), ("areas", c_uint64), ("evictable_pages", c_uint64),
+        ("purged_pages", c_uint64),
     ] + [
         (name, c_uint64)
         for name in (
             "size_pages", "pinned_pages", "unpinned_ranges", "unpinned_pages", "resident_pages", "held_pages",
-            "areas_purged_pages", "pins_found_purged", "lock_waits", "lock_timeouts", "recoveries", "sealed_areas",
+            "areas_purged_pages", "pins_found_purged", "lock_waits", "lock_timeouts", "recoveries",
+            "sealed_areas",
             "unknown_areas",
         )
     ] + [("pressure_level", c_uint32), ("reserved", c_uint32), ("pressure_source", c_char_p)]
@@ -62,7 +65,8 @@ class Extent(Structure):
 
 class PressureOptions(SizedStructure):
     _fields_ = [
-        ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32), ("high_percent", c_uint32),
+        ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32),
+        ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
         ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
     ]
@@ -86,7 +90,8 @@ STATE_OUT = POINTER(c_void_p)
 
 class Backend(SizedStructure):
     _fields_ = [
-        ("struct_size", c_size_t), ("name", c_char_p), ("capabilities", c_uint32), ("userdata", c_void_p),
+        ("struct_size", c_size_t), ("name", c_char_p), ("capabilities", c_uint32),
+        ("userdata", c_void_p),
         ("create", CFUNCTYPE(c_int, c_void_p, c_char_p, c_uint64, c_uint32, STATE_OUT)),
         ("close", CFUNCTYPE(None, STATE)),
         ("get_size", CFUNCTYPE(c_int, STATE, POINTER(c_uint64), POINTER(c_int))),
@@ -111,14 +116,16 @@ class Backend(SizedStructure):
         ("begin_purge", CFUNCTYPE(None, STATE)),
         ("present", CFUNCTYPE(c_uint64, STATE)),
         ("purge_all", CFUNCTYPE(c_int64, c_void_p)),
-        ("find_unpinned", CFUNCTYPE(c_int, STATE, c_uint64, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_uint32))),
+        ("find_unpinned", CFUNCTYPE(c_int, STATE, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
+        POINTER(c_uint32))),
         ("get_stats", CFUNCTYPE(c_int, STATE, c_void_p)),
         ("seal", CFUNCTYPE(c_int, STATE)),
         ("export_read_only", CFUNCTYPE(c_int, STATE)),
         ("hold", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64)),
         ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
-        ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32, POINTER(c_uint32))),
+        ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32,
+        POINTER(c_uint32))),
     ]
 
 
@@ -129,20 +136,23 @@ RELEASE_FN = CFUNCTYPE(None, c_void_p)
 
 class ShrinkerOptions(SizedStructure):
     _fields_ = [
-        ("struct_size", c_size_t), ("name", c_char_p), ("count", COUNT_FN), ("scan", SCAN_FN), ("release", RELEASE_FN),
+        ("struct_size", c_size_t), ("name", c_char_p), ("count", COUNT_FN), ("scan", SCAN_FN),
+        ("release", RELEASE_FN),
         ("userdata", c_void_p), ("batch_pages", c_uint64), ("seeks", c_uint32),
     ]
 
 
 class ShrinkerStats(SizedStructure):
     _fields_ = [("struct_size", c_size_t)] + [
-        (name, c_uint64) for name in ("scans", "asked_pages", "freed_pages", "stops", "batch_pages", "seeks")
+        (name, c_uint64) for name in ("scans", "asked_pages", "freed_pages", "stops", "batch_pages",
+        "seeks")
     ] + [("name", c_char * 64)]
 
 
 class BudgetOptions(SizedStructure):
     _fields_ = [
-        ("struct_size", c_size_t), ("unpinned_bytes", c_uint64), ("all_bytes", c_uint64), ("flags", c_uint32),
+        ("struct_size", c_size_t), ("unpinned_bytes", c_uint64), ("all_bytes", c_uint64),
+        ("flags", c_uint32),
     ]
 
 
@@ -182,7 +192,8 @@ FUNCTIONS = {
     "get_pin_status": (c_int, AREA, c_uint64, c_uint64),
     "hold": (c_int, AREA, c_uint64, c_uint64),
     "release": (c_int, AREA, c_uint64, c_uint64, c_uint32),
-    "find_unpinned": (c_int, AREA, c_uint64, POINTER(c_uint64), POINTER(c_uint64), POINTER(c_uint32)),
+    "find_unpinned": (c_int, AREA, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
+    POINTER(c_uint32)),
     "fd": (c_int, AREA),
     "export_read_only": (c_int, AREA),
     "seal": (c_int, AREA),

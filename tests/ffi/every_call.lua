@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --
--- Calls every public function through LuaJIT's FFI, callbacks included, and looks at what comes back.
+-- Calls every public function through LuaJIT's FFI, callbacks included, and looks at what comes
+-- back.
 --
 --   LIBASHMEM=/path/to/libashmem.so luajit every_call.lua CALLED
 --
--- CALLED receives the names of the functions called, for tests/ffi/check to compare with what the library exports.
+-- CALLED receives the names of the functions called, for tests/ffi/check to compare with what the
+-- library exports.
 
 local ffi = require("ffi")
 local lib = require("ashmem")
@@ -89,7 +91,8 @@ local function pinning()
 	equal("misaligned", lib.pin(area, 1, PAGE), -EINVAL)
 	equal("unpin", lib.unpin(area, 0, 4 * PAGE), 0)
 	equal("status", lib.get_pin_status(area, 0, 0), lib.IS_UNPINNED)
-	local offset, length, state = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]"), ffi.new("uint32_t[1]")
+	local offset, length, state = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]"),
+		ffi.new("uint32_t[1]")
 	equal("find_unpinned", lib.find_unpinned(area, 0, offset, length, state), 1)
 	equal("range's length", length[0], 4 * PAGE)
 	equal("range's state", state[0], lib.RANGE_EVICTABLE)
@@ -124,7 +127,8 @@ local function priorities()
 	local area = new_area()
 	local address = new_mapping(area)
 	equal("unpin_with", lib.unpin_with(area, 0, PAGE, lib.PRIORITY_LAST, lib.ORDER_FIFO), 0)
-	equal("unpin_with", lib.unpin_with(area, 8 * PAGE, PAGE, lib.PRIORITY_FIRST, lib.ORDER_LIFO), 0)
+	equal("unpin_with", lib.unpin_with(area, 8 * PAGE, PAGE, lib.PRIORITY_FIRST,
+		lib.ORDER_LIFO), 0)
 	equal("shrink", lib.shrink(1), 1)
 	equal("the first goes first", lib.pin(area, 8 * PAGE, PAGE), lib.WAS_PURGED)
 	equal("the last stays", lib.pin(area, 0, PAGE), lib.NOT_PURGED)
@@ -135,7 +139,8 @@ end
 local function notices()
 	local told = {}
 	local on_purge = ffi.cast("ashmem_purge_fn", function(_, area, offset, length)
-		told[#told + 1] = { area, tonumber(offset), tonumber(length), lib.pin(area, offset, length) }
+		told[#told + 1] = { area, tonumber(offset), tonumber(length),
+			lib.pin(area, offset, length) }
 	end)
 	local area = new_area()
 	local address = new_mapping(area)
@@ -212,8 +217,8 @@ local function pressure(scratch)
 	equal("mkfifo", ffi.C.mkfifo(fifo, 384), 0)
 	ffi.C.setenv("MEMORY_PRESSURE_WATCH", fifo, 1)
 	local told
-	local on_level = ffi.cast("ashmem_pressure_fn", function(userdata, level, before, purged_pages)
-		told = { userdata, level, before, tonumber(purged_pages) }
+	local on_level = ffi.cast("ashmem_pressure_fn", function(userdata, level, before, pages)
+		told = { userdata, level, before, tonumber(pages) }
 	end)
 
 	local area = new_area()
@@ -249,7 +254,8 @@ local function pressure(scratch)
 	equal("pressure_get_status", lib.pressure_get_status(watch, status), 0)
 	equal("pages purged", status.purged_pages, 16)
 
-	-- LuaJIT cannot be called on a thread that is not its own: no subscriber while the library's thread runs.
+	-- LuaJIT cannot be called on a thread that is not its own: no subscriber while the
+	-- library's thread runs.
 	equal("no subscriber", lib.pressure_subscribe(watch, nil, nil), 0)
 	equal("pressure_run", lib.pressure_run(watch), 0)
 	equal("pressure_stop", lib.pressure_stop(watch), 0)
@@ -325,8 +331,9 @@ local function budgets()
 	lib.close(area)
 end
 
--- A backend written in Lua: bytes of the heap, one range that is pinned or not. Callbacks must not raise errors, and the
--- functions that call into them must not be compiled (jit.off), which LuaJIT asks for.
+-- A backend written in Lua: bytes of the heap, one range that is pinned or not. Callbacks must not
+-- raise errors, and the functions that call into them must not be compiled (jit.off), which LuaJIT
+-- asks for.
 local kept -- the library calls its functions for good, so Lua must not collect them
 
 local function lua_backend()
@@ -341,7 +348,8 @@ local function lua_backend()
 	local operations = {
 		probe = function() return 0 end,
 		create = function(_, name, size, _, state)
-			areas[#areas + 1] = { name = ffi.string(name), size = tonumber(size), prot = RW + lib.PROT_EXEC, pinned = true }
+			areas[#areas + 1] = { name = ffi.string(name), size = tonumber(size),
+				prot = RW + lib.PROT_EXEC, pinned = true }
 			state[0] = ffi.cast("void *", #areas)
 			return 0
 		end,
@@ -350,11 +358,18 @@ local function lua_backend()
 			if area.memory then ffi.C.free(area.memory) end
 			areas[id(state)] = nil
 		end,
-		set_name = function(state, name) areas[id(state)].name = ffi.string(name) return 0 end,
+		set_name = function(state, name)
+			areas[id(state)].name = ffi.string(name)
+			return 0
+		end,
 		get_name = function(state, name) ffi.copy(name, areas[id(state)].name) return 0 end,
-		set_size = function(state, size) areas[id(state)].size = tonumber(size) return 0 end,
+		set_size = function(state, size)
+			areas[id(state)].size = tonumber(size)
+			return 0
+		end,
 		get_size = function(state, size, materialised)
-			size[0], materialised[0] = areas[id(state)].size, areas[id(state)].memory and 1 or 0
+			size[0], materialised[0] = areas[id(state)].size,
+				areas[id(state)].memory and 1 or 0
 			return 0
 		end,
 		set_prot = function(state, prot) areas[id(state)].prot = prot return 0 end,
@@ -377,10 +392,13 @@ local function lua_backend()
 		end,
 		unpin = function(state)
 			local area = areas[id(state)]
-			area.pinned, area.key = false, lib.backend_key(lib.PRIORITY_NORMAL, lib.ORDER_FIFO, 1)
+			area.pinned, area.key = false, lib.backend_key(lib.PRIORITY_NORMAL,
+				lib.ORDER_FIFO, 1)
 			return 0
 		end,
-		get_pin_status = function(state) return areas[id(state)].pinned and lib.IS_PINNED or lib.IS_UNPINNED end,
+		get_pin_status = function(state)
+			return areas[id(state)].pinned and lib.IS_PINNED or lib.IS_UNPINNED
+		end,
 		evictable = function(state) return pages(areas[id(state)]) end,
 		oldest = function(state, stamp)
 			local area = areas[id(state)]

@@ -3,7 +3,8 @@
 
     LIBASHMEM=/path/to/libashmem.so python3 every_call.py CALLED
 
-CALLED receives the names of the functions called, for tests/ffi/check to compare with what the library exports.
+CALLED receives the names of the functions called, for tests/ffi/check to compare with what the
+library exports.
 """
 
 import ctypes
@@ -94,7 +95,8 @@ def pinning():
     equal("unpin", lib.unpin(area, 0, 4 * PAGE), 0)
     equal("status", lib.get_pin_status(area, 0, 0), IS_UNPINNED)
     offset, length, state = c_uint64(), c_uint64(), c_uint32()
-    equal("find_unpinned", lib.find_unpinned(area, 0, byref(offset), byref(length), byref(state)), 1)
+    equal("find_unpinned", lib.find_unpinned(area, 0, byref(offset), byref(length), byref(state)),
+        1)
     equal("range", (offset.value, length.value, state.value), (0, 4 * PAGE, RANGE_EVICTABLE))
     equal("find no more", lib.find_unpinned(area, 4 * PAGE, None, None, None), 0)
     equal("kept", (lib.pin(area, 0, 0), view[0]), (NOT_PURGED, b"x"))
@@ -112,7 +114,8 @@ def pinning():
 
     stats = AreaStats()
     equal("area_get_stats", lib.area_get_stats(area, byref(stats)), 0)
-    equal("area's counts", (stats.size_pages, stats.purged_pages, stats.unpinned_ranges), (16, 5, 1))
+    equal("area's counts", (stats.size_pages, stats.purged_pages, stats.unpinned_ranges),
+        (16, 5, 1))
     short = AreaStats(purged_pages=77)
     short.struct_size = AreaStats.size_pages.offset + 8
     equal("of an old binding", lib.area_get_stats(area, byref(short)), 0)
@@ -129,7 +132,8 @@ def priorities():
     address, _ = new_mapping(area)
     equal("unpin_with", lib.unpin_with(area, 0, PAGE, PRIORITY_LAST, ORDER_FIFO), 0)
     equal("unpin_with", lib.unpin_with(area, 8 * PAGE, PAGE, PRIORITY_FIRST, ORDER_LIFO), 0)
-    equal("unpin_with a priority too many", lib.unpin_with(area, 0, PAGE, PRIORITY_LAST + 1, ORDER_FIFO), -errno.EINVAL)
+    equal("unpin_with a priority too many", lib.unpin_with(area, 0, PAGE, PRIORITY_LAST + 1,
+        ORDER_FIFO), -errno.EINVAL)
     equal("shrink", lib.shrink(1), 1)
     equal("the first goes first", lib.pin(area, 8 * PAGE, PAGE), WAS_PURGED)
     equal("the last stays", lib.pin(area, 0, PAGE), NOT_PURGED)
@@ -213,7 +217,8 @@ def sharing():
     refused = c_void_p()
     lib.unmap(address, BYTES)
     equal("seal", lib.seal(area), 0)
-    equal("no writing at all", lib.map(area, 0, BYTES, RW, mmap.MAP_SHARED, byref(refused)), -errno.EPERM)
+    equal("no writing at all", lib.map(area, 0, BYTES, RW, mmap.MAP_SHARED, byref(refused)),
+        -errno.EPERM)
     for _ in range(3):
         lib.close(area)
 
@@ -233,7 +238,8 @@ def pressure():
     area = new_area()
     address, _ = new_mapping(area)
     lib.unpin(area, 0, 0)
-    options = PressureOptions(source=b"service", some_percent=100, hold_ms=1, reserve_percent=50, reserve_most_bytes=1 << 40)
+    options = PressureOptions(source=b"service", some_percent=100, hold_ms=1, reserve_percent=50,
+        reserve_most_bytes=1 << 40)
     watch = c_void_p()
     equal("pressure_open", lib.pressure_open(byref(options), byref(watch)), 0)
     equal("pressure_source", lib.pressure_source(watch), b"service")
@@ -248,7 +254,8 @@ def pressure():
     with open(fifo, "wb", buffering=0) as events:
         events.write(b"!")
         equal("pressure", lib.pressure_dispatch(watch), PRESSURE_SOME)
-        equal("told on this thread", (levels, threads), ([(42, PRESSURE_SOME, PRESSURE_NONE, 16)], {threading.get_native_id()}))
+        equal("told on this thread", (levels, threads), ([(42, PRESSURE_SOME, PRESSURE_NONE, 16)],
+            {threading.get_native_id()}))
         equal("purged", lib.pin(area, 0, 0), WAS_PURGED)
         status = PressureStatus()
         equal("pressure_get_status", lib.pressure_get_status(watch, byref(status)), 0)
@@ -305,7 +312,8 @@ class PythonBackend:
 
     def create(self, userdata, name, size, flags, state):
         key = len(self.areas) + 1
-        self.areas[key] = {"name": name, "size": size, "prot": RW | EXEC, "fd": -1, "pinned": True, "purged": False, "stamp": 0}
+        self.areas[key] = {"name": name, "size": size, "prot": RW | EXEC, "fd": -1, "pinned": True,
+            "purged": False, "stamp": 0}
         state[0] = key
         return 0
 
@@ -347,7 +355,8 @@ class PythonBackend:
 
     def map(self, state, offset, length, prot, flags, address):
         libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype, libc.mmap.argtypes = c_void_p, (c_void_p, ctypes.c_size_t, c_int, c_int, c_int, ctypes.c_long)
+        libc.mmap.restype, libc.mmap.argtypes = c_void_p, (c_void_p, ctypes.c_size_t, c_int, c_int,
+            c_int, ctypes.c_long)
         mapped = libc.mmap(None, length, prot, flags, self.get_fd(state), offset)
         if mapped == c_void_p(-1).value:
             raise OSError(ctypes.get_errno(), "mmap")
@@ -376,7 +385,8 @@ class PythonBackend:
         return self.unpin_with(state, offset, length, PRIORITY_NORMAL, ORDER_FIFO)
 
     def unpin_with(self, state, offset, length, priority, order):
-        self.areas[state].update(pinned=False, stamp=lib.backend_key(priority, order, time.monotonic_ns()))
+        self.areas[state].update(pinned=False, stamp=lib.backend_key(priority, order,
+            time.monotonic_ns()))
         return 0
 
     def get_pin_status(self, state, offset, length):
@@ -402,11 +412,13 @@ class PythonBackend:
         area = self.areas[state]
         if area["pinned"] or start >= area["size"]:
             return 0
-        offset[0], length[0], range_state[0] = 0, area["size"], RANGE_PURGED if area["purged"] else RANGE_EVICTABLE
+        offset[0], length[0] = 0, area["size"]
+        range_state[0] = RANGE_PURGED if area["purged"] else RANGE_EVICTABLE
         return 1
 
     def get_stats(self, state, stats):
-        ctypes.cast(stats, ctypes.POINTER(AreaStats))[0].size_pages = self.areas[state]["size"] // PAGE
+        area_stats = ctypes.cast(stats, ctypes.POINTER(AreaStats))[0]
+        area_stats.size_pages = self.areas[state]["size"] // PAGE
         return 0
 
 
@@ -437,7 +449,8 @@ def backend():
     equal("shrink_count", lib.shrink_count(), 16)
     equal("shrink", lib.shrink(1), 16)
     offset, length, state = c_uint64(), c_uint64(), c_uint32()
-    equal("find_unpinned", lib.find_unpinned(area, 0, byref(offset), byref(length), byref(state)), 1)
+    equal("find_unpinned", lib.find_unpinned(area, 0, byref(offset), byref(length), byref(state)),
+        1)
     equal("the range", (length.value, state.value), (BYTES, RANGE_PURGED))
     equal("pin", lib.pin(area, 0, 0), WAS_PURGED)
     stats = AreaStats()
@@ -465,14 +478,15 @@ def shrinkers():
     def release(_):
         cache["released"] = True
 
-    options = ShrinkerOptions(name=b"python", count=COUNT_FN(lambda _: cache["pages"]), scan=SCAN_FN(scan),
-                              release=RELEASE_FN(release), batch_pages=7)
+    options = ShrinkerOptions(name=b"python", count=COUNT_FN(lambda _: cache["pages"]),
+        scan=SCAN_FN(scan), release=RELEASE_FN(release), batch_pages=7)
     shrinker, stats = c_void_p(), ShrinkerStats()
     equal("shrinker_register", lib.shrinker_register(byref(options), byref(shrinker)), 0)
     equal("shrink_count with it", lib.shrink_count(), 100)
     equal("shrink with it", (lib.shrink(30), cache["pages"]), (30, 70))
     equal("shrinker_get_stats", lib.shrinker_get_stats(1, byref(stats)), 0)
-    equal("its statistics", (stats.name, stats.scans, stats.freed_pages, stats.seeks), (b"python", 5, 30, 2))
+    equal("its statistics", (stats.name, stats.scans, stats.freed_pages, stats.seeks),
+        (b"python", 5, 30, 2))
     lib.shrinker_unregister(shrinker)
     true("released", cache["released"])
     equal("shrink without it", lib.shrink(30), 0)
@@ -480,14 +494,16 @@ def shrinkers():
 
 def budgets():
     budget, usage = c_void_p(), BudgetUsage()
-    equal("budget_create", lib.budget_create(byref(BudgetOptions(unpinned_bytes=2 * PAGE)), byref(budget)), 0)
+    equal("budget_create", lib.budget_create(byref(BudgetOptions(unpinned_bytes=2 * PAGE)),
+        byref(budget)), 0)
     area = new_area(b"bounded")
     address, _ = new_mapping(area)
     equal("budget_add", lib.budget_add(budget, area), 0)
     for page in range(3):
         lib.unpin(area, page * PAGE, PAGE)
     equal("budget_get_usage", lib.budget_get_usage(budget, byref(usage)), 0)
-    equal("its usage", (usage.unpinned_bytes, usage.purged_pages, usage.all_limit_bytes), (2 * PAGE, 1, BUDGET_UNLIMITED))
+    equal("its usage", (usage.unpinned_bytes, usage.purged_pages, usage.all_limit_bytes),
+        (2 * PAGE, 1, BUDGET_UNLIMITED))
     equal("the oldest went", lib.pin(area, 0, PAGE), WAS_PURGED)
     equal("budget_remove", lib.budget_remove(budget, area), 0)
     lib.budget_close(budget)

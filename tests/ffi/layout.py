@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Compares the structures of the two bindings with the headers', member by member in order, so that none is forgotten.
+"""Compares the structures of the two bindings with the headers', member by member in order, so
+that none is forgotten.
 
     python3 layout.py HEADER... ashmem.lua        prints what differs
 """
@@ -21,7 +22,8 @@ def members(text):
             if pointer:
                 names.append(pointer.group(1))
             elif declaration.strip():
-                names += [re.search(r"(\w+)(\[\w+\])?$", part.strip()).group(1) for part in declaration.split(",")]
+                for part in declaration.split(","):
+                    names.append(re.search(r"(\w+)(\[\w+\])?$", part.strip()).group(1))
         found[name] = names
     return found
 

@@ -2,7 +2,9 @@
 --
 -- The other half of story.py: its child, in another language.
 --
---   LIBASHMEM=... luajit story.lua SOCKET READ_ONLY_DESCRIPTOR BYTES      both descriptors are inherited
+--   LIBASHMEM=... luajit story.lua SOCKET READ_ONLY_DESCRIPTOR BYTES
+--
+-- Both descriptors are inherited.
 
 local ffi = require("ffi")
 local lib = require("ashmem")
@@ -19,7 +21,8 @@ local RW = lib.PROT_READ + lib.PROT_WRITE
 
 local function expect(what, value, expected)
 	if value ~= expected then
-		io.stderr:write(("FAIL: Lua: %s: %s, expected %s\n"):format(what, tostring(value), tostring(expected)))
+		io.stderr:write(("FAIL: Lua: %s: %s, expected %s\n"):format(what, tostring(value),
+			tostring(expected)))
 		ffi.C.write(socket, "!", 1)
 		os.exit(1)
 	end

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What libashmem is for, told by two processes in two languages: this one in Python, its child in Lua (story.lua).
+"""What libashmem is for, told by two processes in two languages: this one in Python, its child in
+Lua (story.lua).
 
     LIBASHMEM=/path/to/libashmem.so python3 story.py luajit story.lua
 
-Python makes an area, fills and unpins it, and sends it over a socket. Lua pins it, finds it whole, and unpins it. Python
-purges. Lua pins, hears WAS_PURGED, rebuilds. Python pins and finds what Lua built. A second area goes as an inherited
-read-only descriptor; what Lua pins there, Python cannot purge. A third is made by Lua and sent back.
+Python makes an area, fills and unpins it, and sends it over a socket. Lua pins it, finds it whole,
+and unpins it. Python purges. Lua pins, gets WAS_PURGED, rebuilds. Python pins and finds what Lua
+built. A second area goes as an inherited read-only descriptor; what Lua pins there, Python cannot
+purge. A third is made by Lua and sent back.
 One byte over the socket hands the turn over; "!" is Lua's word for what it did not expect.
 """
 
@@ -36,7 +38,8 @@ def mapped(area, prot=RW):
 
 def whole(view):
     """Each page is full of its own number, plus one."""
-    return all(set(view[page * PAGE:(page + 1) * PAGE]) == {page + 1} for page in range(BYTES // PAGE))
+    pages = range(BYTES // PAGE)
+    return all(set(view[page * PAGE:(page + 1) * PAGE]) == {page + 1} for page in pages)
 
 
 def build(view):
@@ -58,7 +61,8 @@ def main():
     looks, looks_view = made(b"only to look at")
     read_only = lib.export_read_only(looks)
     with subprocess.Popen(
-        [*sys.argv[1:], str(theirs.fileno()), str(read_only), str(BYTES)], pass_fds=(theirs.fileno(), read_only)
+        [*sys.argv[1:], str(theirs.fileno()), str(read_only), str(BYTES)],
+        pass_fds=(theirs.fileno(), read_only),
     ) as child:
         theirs.close()
         os.close(read_only)

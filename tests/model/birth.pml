@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A newborn that parent and child share, lib/memfd/birth.c: who comes first makes its memory, the other finds it. Either can be killed between
- * any two steps (KILLS times in all), and both change the name and the size before. A third process comes at any time.
+ * A newborn that parent and child share, lib/memfd/birth.c: who comes first makes its memory, the
+ * other finds it. Either can be killed between any two steps (KILLS times in all), and both change
+ * the name and the size before. A third process comes at any time.
  *
- * The birth's lock is as lock.pml shows it to be. One step is one store into the shared page, or one system call.
+ * The birth's lock is as lock.pml shows it to be. One step is one store into the shared page, or
+ * one system call.
  *
- * Shown: all see one size, one whole name and one state; the state is written once, and what was changed in it stays; a death half-way
- * leaves an area that the next one can make or use.
+ * Shown: all see one size, one whole name and one state; the state is written once, and what was
+ * changed in it stays; a death half-way leaves an area that the next one can make or use.
  *
- * Planted faults, each of which must be found: NAME_IN_PLACE, SEAL_FIRST, NO_SEALED_CHECK, NO_TRUNCATE, NO_RECORD_LOCK, NO_BIRTH_LOCK,
- * MAGIC_FIRST, STALE.
+ * Planted faults, each of which must be found: NAME_IN_PLACE, SEAL_FIRST, NO_SEALED_CHECK,
+ * NO_TRUNCATE, NO_RECORD_LOCK, NO_BIRTH_LOCK, MAGIC_FIRST, STALE.
  */
 
 #ifndef KILLS
@@ -161,7 +163,8 @@ use:		/* An unpin. Nobody may write the control block again after that. */
 	} unless { gone[me] }
 }
 
-/* A third one, which always comes to its end: at the earliest when it likes, at the latest when the others are gone. */
+/* A third one, which always comes to its end: at the earliest when it likes, at the latest when the
+ * others are gone. */
 proctype last(byte me)
 {
 	byte my_size = 1, my_name = 1; /* as before the fork */

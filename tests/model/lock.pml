@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The crash-safe lock of lib/base/lock.h and lib/base/lock.c, at every step of a kill: three processes take it, change what it guards, and
- * give it back; any of them can be killed between any two steps (KILLS times in all), also while it recovers.
+ * The crash-safe lock of lib/base/lock.h and lib/base/lock.c, at every step of a kill: three
+ * processes take it, change what it guards, and give it back; any of them can be killed between any
+ * two steps (KILLS times in all), also while it recovers.
  *
- * One step here is one load, store or compare-and-swap of the library on shared memory, one store to list_op_pending, or one futex call. The
- * processor's order is of no matter: the word is changed by atomic operations only, and a dying process has done a first part of its program.
+ * One step here is one load, store or compare-and-swap of the library on shared memory, one store
+ * to list_op_pending, or one futex call. The processor's order is of no matter: the word is changed
+ * by atomic operations only, and a dying process has done a first part of its program.
  *
- * Shown: never two owners; what is guarded is never used half changed, because the next owner is told and recovers first; a lock is
- * never lost with its owner; and nobody sleeps for ever, though a wake-up can be lost (the slice of 20 ms).
+ * Shown: never two owners; what is guarded is never used half changed, because the next owner is
+ * told and recovers first; a lock is never lost with its owner; and nobody sleeps for ever, though
+ * a wake-up can be lost (the slice of 20 ms).
  *
- * Planted faults, each of which must be found: NO_PENDING, SET_LATE, CLEAR_EARLY, NO_RECOVERY, FORGET_DEAD, NO_SLICE, NO_WALK.
+ * Planted faults, each of which must be found: NO_PENDING, SET_LATE, CLEAR_EARLY, NO_RECOVERY,
+ * FORGET_DEAD, NO_SLICE, NO_WALK.
  */
 
 #ifndef KILLS
@@ -121,7 +125,8 @@ slowly:		/* lock_acquire_slowly(), without the turns that only spin */
 				}
 			fi;
 			waiters = 1;
-			/* sys_futex_wait(): sleeps only if the word is still that; until woken, or for a slice. */
+			/* sys_futex_wait(): sleeps only if the word is still that; until woken, or
+			 * for a slice. */
 			atomic {
 				asleep[me] = (word == (seen | WAITERS));
 				seen = 0
@@ -129,7 +134,8 @@ slowly:		/* lock_acquire_slowly(), without the turns that only spin */
 			if
 			:: !asleep[me] -> skip
 #ifndef NO_SLICE
-			/* The slice ends. Who has the lock then is no dead one whom the kernel forgot. */
+			/* The slice ends. The owner of the lock is then no dead process that the
+			 * kernel forgot. */
 			:: atomic { asleep[me] -> asleep[me] = 0 };
 				assert(TID(word) == 0 || !gone[TID(word)])
 #endif
@@ -163,9 +169,10 @@ acquired:
 }
 
 /*
- * A kill, and the kernel's exit_robust_list() for list_op_pending. In one step: a process that is killed and not yet marked looks to the
- * others as one that does not get the processor. A word that is free: wake one, in case the dead one was to do it. One with
- * another's id: leave it. Its own: mark it, keep WAITERS, and wake one if there are any.
+ * A kill, and the kernel's exit_robust_list() for list_op_pending. In one step: a process that is
+ * killed and not yet marked looks to the others as one that does not get the processor. A word that
+ * is free: wake one, in case the dead one was to do it. One with another's id: leave it. Its own:
+ * mark it, keep WAITERS, and wake one if there are any.
  */
 inline kill(who) {
 	atomic {

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A purge against pins: lib/memfd/control_purge.c, lib/memfd/control.c (recover), lib/memfd/readers.c, lib/memfd/control_read.c, lib/memfd/descriptors.c, for the pages of
- * one range. A purger, a user who can write (unpins, pins, moves the range within the list, exports), and a peer who pins by a lock of the
- * kernel on the file, read-only or by a hold. Who can write can be killed between any two steps, KILLS times in all, also while it recovers.
+ * A purge against pins: lib/memfd/control_purge.c, lib/memfd/control.c (recover),
+ * lib/memfd/readers.c, lib/memfd/control_read.c, lib/memfd/descriptors.c, for the pages of one
+ * range. A purger, a user who can write (unpins, pins, moves the range within the list, exports),
+ * and a peer who pins by a lock of the kernel on the file, read-only or by a hold. Who can write
+ * can be killed between any two steps, KILLS times in all, also while it recovers.
  *
- * The lock is as lock.pml shows it to be: one owner, and who comes after a dead one learns of it. One step is one store that others can see,
- * or one system call.
+ * The lock is as lock.pml shows it to be: one owner, and who comes after a dead one learns of it.
+ * One step is one store that others can see, or one system call.
  *
- * Shown: pages that are pinned, held, or pinned by a reader, are not freed; who is told NOT_PURGED has its data, whatever
- * died before (rule 16); a purge that was begun ends, or is begun anew; an exported descriptor can be pinned through at once.
+ * Shown: pages that are pinned, held, or pinned by a reader, are not freed; who is told NOT_PURGED
+ * has its data, whatever died before (rule 16); a purge that was begun ends, or is begun anew; an
+ * exported descriptor can be pinned through at once.
  *
- * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_LOCK, ANNOUNCE_AFTER, ANNOUNCE_LAST, NO_CHANGES,
- * NO_RECOVERY, GIVE_UP, PUNCH_LATE.
+ * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_LOCK, ANNOUNCE_AFTER,
+ * ANNOUNCE_LAST, NO_CHANGES, NO_RECOVERY, GIVE_UP, PUNCH_LATE.
  */
 
 #ifndef KILLS
@@ -24,7 +27,8 @@
 #define DEAD 4
 
 byte lock;      /* 0, the owner, or DEAD: the owner died */
-byte changes;   /* control->changes, modulo 4; counted only where somebody looks at it, for fewer states */
+/* control->changes, modulo 4; counted only where somebody looks at it, for fewer states */
+byte changes;
 bit looked_at;
 bit gone[4], ended[4];
 byte kills;
@@ -38,7 +42,8 @@ bit live = 1;   /* it counts as evictable */
 bit noted;      /* control->purge_count */
 bit has_readers;
 
-/* The file: its data, a purge's write lock (of the area's description: it stays when a process dies), a reader's read lock. */
+/* The file: its data, a purge's write lock (of the area's description: it stays when a process
+ * dies), a reader's read lock. */
 bit data = 1;
 bit write_locked, read_locked;
 
@@ -164,7 +169,8 @@ proctype user()
 	byte turns = 2;
 
 	{
-		/* memfd_export_read_only(): has_readers is set under the lock before anybody has the descriptor. */
+		/* memfd_export_read_only(): has_readers is set under the lock before anybody has
+		 * the descriptor. */
 #ifdef ANNOUNCE_AFTER
 		exported = 1;
 #endif
@@ -204,7 +210,8 @@ again:		if
 				place[0] = 0;
 				place[1] = journal;
 				journal = 0
-			:: place[0] == 0 && place[1] != 0 -> atomic { place[0] = place[1]; place[1] = 0 }
+			:: place[0] == 0 && place[1] != 0 ->
+				atomic { place[0] = place[1]; place[1] = 0 }
 			:: else -> skip
 			fi;
 			release()
@@ -218,7 +225,8 @@ given_up:	turns--;
 	} unless { gone[USER] }
 }
 
-/* memfd_reader_pin(): read lock, then the look without the lock, control_look(). It cannot recover, and can give up. */
+/* memfd_reader_pin(): read lock, then the look without the lock, control_look(). It cannot recover,
+ * and can give up. */
 proctype reader()
 {
 	byte before, first, second;

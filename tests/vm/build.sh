@@ -31,17 +31,20 @@ compiler_for() {
   printf '%s\n' "$compiler"
 }
 
-# build_make ARCH TARGET...: targets of the Makefile, relative to its build directory, linked statically.
+# build_make ARCH TARGET...: targets of the Makefile, relative to its build directory, linked
+# statically.
 build_make() {
   local arch=$1 compiler
   shift
   compiler=$(compiler_for "$arch") || return
-  env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u CFLAGS -u LDFLAGS -u CROSS_COMPILE -u AR -u OBJCOPY -u NM \
+  env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u CFLAGS -u LDFLAGS -u CROSS_COMPILE -u AR -u OBJCOPY \
+    -u NM \
     make -s -f "$top/Makefile" "-j$(nproc)" BUILD="$build/$arch" CC="$compiler" LDFLAGS=-static \
     "${@/#/$build/$arch/}"
 }
 
-# library_objects ARCH [NAME]: the library's objects, one a line, but for lib/NAME.c (NAME: range/range).
+# library_objects ARCH [NAME]: the library's objects, one a line, but for lib/NAME.c (NAME:
+# range/range).
 library_objects() {
   local source name
   for source in "$top"/lib/*/*.c; do
@@ -51,7 +54,8 @@ library_objects() {
   done
 }
 
-# build_program ARCH OUTPUT WORD...: compiles and links what the words say, with the flags of the project's tests.
+# build_program ARCH OUTPUT WORD...: compiles and links what the words say, with the flags of the
+# project's tests.
 build_program() {
   local arch=$1 output=$2 compiler
   shift 2
@@ -69,11 +73,13 @@ build_library() {
   build_make "$1" "${objects[@]#"$build/$1/"}"
 }
 
-# build_differential ARCH OUTPUT [ENGINE.o...]: the differential test; with objects given, they take the place of lib/range/range.c.
+# build_differential ARCH OUTPUT [ENGINE.o...]: the differential test; with objects given, they take
+# the place of lib/range/range.c.
 build_differential() {
   local arch=$1 output=$2 objects
   shift 2
   mapfile -t objects < <(library_objects "$arch" "${1:+range/range}")
-  build_program "$arch" "$output" "$top"/tests/vm/programs/differential*.c "$top/tests/support/model.c" \
+  build_program "$arch" "$output" "$top"/tests/vm/programs/differential*.c \
+    "$top/tests/support/model.c" \
     "${objects[@]}" "$@"
 }

@@ -14,7 +14,8 @@
 # whatever directory they had on the host: a program's run path need not exist in
 # the guest, and no LD_LIBRARY_PATH changes what the program sees.
 
-# elf_machine FILE: x86_64, i386, aarch64, the name readelf has for another, or nothing if FILE is not ELF.
+# elf_machine FILE: x86_64, i386, aarch64, the name readelf has for another, or nothing if FILE is
+# not ELF.
 elf_machine() {
     local machine
     machine=$(LC_ALL=C readelf -h "$1" 2>/dev/null | sed -n 's/^ *Machine: *//p')
@@ -40,11 +41,13 @@ elf_needed() {
 elf_run_path() {
     local origin
     origin=$(dirname "$(realpath "$1")")
-    LC_ALL=C readelf -dW "$1" 2>/dev/null | sed -n 's/.*(R\(UN\)\{0,1\}PATH).*\[\(.*\)\]$/\2/p' | tr ':' '\n' |
+    LC_ALL=C readelf -dW "$1" 2>/dev/null | sed -n 's/.*(R\(UN\)\{0,1\}PATH).*\[\(.*\)\]$/\2/p' |
+        tr ':' '\n' |
         sed "s|\${ORIGIN}|$origin|;s|\$ORIGIN|$origin|"
 }
 
-# Where Debian's loader for a machine looks by default, and where its cross compilers keep that machine's libraries.
+# Where Debian's loader for a machine looks by default, and where its cross compilers keep that
+# machine's libraries.
 library_directory() {
     printf '/usr/lib/%s-linux-gnu\n' "$1"
 }
@@ -65,7 +68,8 @@ library_find() {
     return 1
 }
 
-# libraries_by_loader FILE INTERPRETER: what ldd does, for programs this machine can run; NAME<tab>PATH a line.
+# libraries_by_loader FILE INTERPRETER: what ldd does, for programs this machine can run;
+# NAME<tab>PATH a line.
 libraries_by_loader() {
     local list
     list=$("$2" --list "$(realpath "$1")" 2>/dev/null) || [ -n "$list" ] || return 1
@@ -83,7 +87,8 @@ libraries_by_search() {
     while [ ${#queue[@]} -gt 0 ]; do
         file=${queue[0]}
         queue=("${queue[@]:1}")
-        mapfile -t directories < <(elf_run_path "$file"; printf '%s' "${LD_LIBRARY_PATH:-}" | tr ':' '\n')
+        mapfile -t directories < <(elf_run_path "$file"; printf '%s' "${LD_LIBRARY_PATH:-}" |
+            tr ':' '\n')
         directories+=("$sysroot/lib" "$sysroot/usr/lib" "$(library_directory "$machine")")
         while read -r name; do
             case $seen in *" $name "*) continue ;; esac
@@ -95,7 +100,8 @@ libraries_by_search() {
     done
 }
 
-# root_install SOURCE ROOT TARGET: copies SOURCE, links followed; a different file already at TARGET is an error.
+# root_install SOURCE ROOT TARGET: copies SOURCE, links followed; a different file already at TARGET
+# is an error.
 root_install() {
     local source=$1 target=$2$3
     if [ -e "$target" ]; then
@@ -106,10 +112,12 @@ root_install() {
     cp -L --preserve=mode,timestamps "$source" "$target" || die "cannot copy $source"
 }
 
-# root_add_loader FILE MACHINE INTERPRETER ROOT: puts a program's dynamic loader where the program names it.
+# root_add_loader FILE MACHINE INTERPRETER ROOT: puts a program's dynamic loader where the program
+# names it.
 root_add_loader() {
     local file=$1 machine=$2 interpreter=$3 root=$4 found=$3
-    [ "$(elf_machine "$found")" = "$machine" ] || found=$(cross_sysroot "$machine")/lib/${interpreter##*/}
+    [ "$(elf_machine "$found")" = "$machine" ] ||
+        found=$(cross_sysroot "$machine")/lib/${interpreter##*/}
     [ -e "$found" ] || die "$file needs the loader $interpreter, which is not on this machine"
     root_install "$found" "$root" "$interpreter"
 }
@@ -131,7 +139,8 @@ root_add_libraries() {
         [ "$path" != missing ] || die "$file needs $name, which is not on this machine"
         root_install "$path" "$root" "$dir/${name##*/}"
         # Loaded by name when a thread is cancelled or exits, so no list shows it.
-        if [ "$name" = libc.so.6 ] && libgcc=$(library_find libgcc_s.so.1 "$machine" "$(dirname "$path")" \
+        if [ "$name" = libc.so.6 ] &&
+            libgcc=$(library_find libgcc_s.so.1 "$machine" "$(dirname "$path")" \
             "$(cross_sysroot "$machine")/lib" "$(library_directory "$machine")"); then
             root_install "$libgcc" "$root" "$dir/libgcc_s.so.1"
         fi
@@ -139,8 +148,9 @@ root_add_libraries() {
     [ -z "$interpreter" ] || root_add_loader "$file" "$machine" "$interpreter" "$root"
 }
 
-# root_add_file SOURCE TARGET ROOT ARCH: a file or a directory of the host, with the libraries of every ELF file in it.
-# A file for another machine is only data to the guest; root_add_program refuses it.
+# root_add_file SOURCE TARGET ROOT ARCH: a file or a directory of the host, with the libraries of
+# every ELF file in it. A file for another machine is only data to the guest; root_add_program
+# refuses it.
 root_add_file() {
     local source=$1 target=$2 root=$3 arch=$4 file machine
     [ -e "$source" ] || die "no such file: $source"
@@ -153,12 +163,14 @@ root_add_file() {
     while IFS= read -r -d '' file; do
         machine=$(elf_machine "$file")
         case $arch:$machine in
-        amd64:x86_64 | amd64:i386 | arm64:aarch64 | ppc64el:ppc64) root_add_libraries "$file" "$root" ;;
+        amd64:x86_64 | amd64:i386 | arm64:aarch64 | ppc64el:ppc64)
+            root_add_libraries "$file" "$root" ;;
         esac
     done < <(find -L "$source" -type f -print0)
 }
 
-# root_add_program SOURCE TARGET ROOT ARCH: the file that is to be run; a script, or a program for the guest's machine.
+# root_add_program SOURCE TARGET ROOT ARCH: the file that is to be run; a script, or a program for
+# the guest's machine.
 root_add_program() {
     local source=$1 machine
     [ -f "$source" ] || die "no such program: $source"
@@ -193,12 +205,14 @@ root_create() {
     cp -R "$kernel/modules" "$root/vm/modules"
     cp "$init" "$root/init"
     chmod 755 "$root/init"
-    printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n' >"$root/etc/passwd"
+    printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/sh\n' \
+        >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
     printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
 }
 
 # root_pack ROOT FILE: not compressed, because unpacking is the slow part on an emulated processor.
 root_pack() {
-    (cd "$1" && find . -print0 | LC_ALL=C sort -z | cpio --null --create --format=newc --owner=0:0 --quiet) >"$2"
+    (cd "$1" && find . -print0 | LC_ALL=C sort -z |
+        cpio --null --create --format=newc --owner=0:0 --quiet) >"$2"
 }

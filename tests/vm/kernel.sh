@@ -71,7 +71,8 @@ mirror_candidates() {
     empty_lists=$(mktemp -d) || return
     mkdir "$empty_lists/partial"
     bases=$(apt-get -o Dir::State::lists="$empty_lists" --print-uris update 2>/dev/null |
-        sed -n "s|^'\(.*\)/dists/[^']*InRelease'.*|\1|p" | sed 's|/*$||' | awk '!seen[$0]++') || true
+        sed -n "s|^'\(.*\)/dists/[^']*InRelease'.*|\1|p" | sed 's|/*$||' | awk '!seen[$0]++') ||
+        true
     rm -rf "$empty_lists"
     printf '%s\n' "$bases" | grep '/debian$' || true
     printf '%s\n' "$bases" | grep -v -e '/debian$' -e '^$' || true
@@ -80,7 +81,8 @@ mirror_candidates() {
 # The keyring that must have signed the archive; part of debian-archive-keyring.
 archive_keyring() {
     local file
-    for file in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+    for file in /usr/share/keyrings/debian-archive-keyring.gpg \
+        /usr/share/keyrings/debian-archive-keyring.pgp; do
         if [ -r "$file" ]; then
             printf '%s\n' "$file"
             return
@@ -95,7 +97,8 @@ archive_keyring() {
 apt_configure() {
     local dir=$1 mirror=$2 keyring=$3
     mkdir -p "$dir/lists/partial" "$dir/archives/partial" "$dir/download"
-    printf 'deb [arch=%s signed-by=%s] %s %s main\n' "$arch" "$keyring" "$mirror" "$suite" >"$dir/sources.list"
+    printf 'deb [arch=%s signed-by=%s] %s %s main\n' "$arch" "$keyring" "$mirror" "$suite" \
+        >"$dir/sources.list"
     cat >"$dir/apt.conf" <<END
 APT::Architecture "$arch";
 #clear APT::Architectures;
@@ -135,7 +138,8 @@ module_depends() {
         sed -n 's/^depends=//p' | tr ',' '\n' | sed '/^$/d'
 }
 
-# module_add NAME TREE DIR: puts module NAME from TREE into DIR as NN-NAME.ko, after everything it depends on.
+# module_add NAME TREE DIR: puts module NAME from TREE into DIR as NN-NAME.ko, after everything it
+# depends on.
 module_add() {
     local name=$1 tree=$2 dir=$3 file target dependency count=0
     for file in "$dir"/*-"$name".ko; do
@@ -157,13 +161,15 @@ module_add() {
     cp "$file" "$dir/$(printf '%02d' "$count")-$name.ko"
 }
 
-# kernel_unpack SCRATCH TARGET: makes TARGET, a complete cache directory, out of the packages in SCRATCH/download.
+# kernel_unpack SCRATCH TARGET: makes TARGET, a complete cache directory, out of the packages in
+# SCRATCH/download.
 kernel_unpack() {
     local scratch=$1 target=$2 tree=$1/tree module vmlinuz
     mkdir "$tree" "$target/modules" || return
     (
         cd "$tree" || exit
-        package_files "$scratch"/download/busybox-static_*.deb './bin/busybox' './usr/bin/busybox' 2>/dev/null
+        package_files "$scratch"/download/busybox-static_*.deb './bin/busybox' './usr/bin/busybox' \
+            2>/dev/null
         package_files "$scratch"/download/linux-image-*.deb './boot/vmlinu[xz]-*' || exit
         # Every module, since dependencies are known only once one has been read.
         [ -z "$modules" ] || package_files "$scratch"/download/linux-image-*.deb '*.ko*'
@@ -175,12 +181,14 @@ kernel_unpack() {
     cp "$vmlinuz" "$target/vmlinuz" || return
     cp "$(find "$tree" -path '*/bin/busybox' -type f | head -n 1)" "$target/busybox" || return
     chmod 755 "$target/busybox"
-    printf 'release %s\nsuite %s\narchitecture %s\n' "${vmlinuz##*/vmlinu?-}" "$suite" "$arch" >"$target/info"
+    printf 'release %s\nsuite %s\narchitecture %s\n' "${vmlinuz##*/vmlinu?-}" "$suite" "$arch" \
+        >"$target/info"
     find "$scratch/download" -name '*.deb' -printf 'package %f\n' | sort >>"$target/info"
 }
 
-# kernel_download SCRATCH MIRROR KEYRING: downloads the packages of the described kernel into SCRATCH/download.
-# apt checks the signature of the release file, and with it the hash of every index and package.
+# kernel_download SCRATCH MIRROR KEYRING: downloads the packages of the described kernel into
+# SCRATCH/download. apt checks the signature of the release file, and with it the hash of every
+# index and package.
 kernel_download() {
     local scratch=$1 mirror=$2 keyring=$3 image
     rm -rf "$scratch"
@@ -211,22 +219,26 @@ kernel_fetch() {
             got=1
         fi
     done < <(mirror_candidates)
-    [ $tried = 1 ] || skip 'apt on this machine has no archive configured (ASHMEM_VM_MIRROR can name one)'
+    [ $tried = 1 ] ||
+        skip 'apt on this machine has no archive configured (ASHMEM_VM_MIRROR can name one)'
     if [ $got = 0 ]; then
         rm -rf "$scratch"
         skip "no configured mirror has $metapackage of $suite: $(grep '^E:' "$log" | head -n 1)"
     fi
     mkdir "$cache/$name.new" || die "cannot write to $cache"
-    kernel_unpack "$scratch" "$cache/$name.new" || die "cannot unpack the packages of $name in $cache"
+    kernel_unpack "$scratch" "$cache/$name.new" ||
+        die "cannot unpack the packages of $name in $cache"
     rm -rf "$scratch" "$log" "${cache:?}/$name"
     mv -T "$cache/$name.new" "$cache/$name" || die "cannot put $name into $cache"
 }
 
-# kernel_provide NAME REFRESH: makes sure that NAME is cached (afresh if REFRESH is 1), and sets kernel_path.
-# Leaves descriptor 9 open with a shared lock on it, which keeps it from being replaced under a running guest.
+# kernel_provide NAME REFRESH: makes sure that NAME is cached (afresh if REFRESH is 1), and sets
+# kernel_path. Leaves descriptor 9 open with a shared lock on it, which keeps it from being replaced
+# under a running guest.
 kernel_provide() {
     local name=$1 refresh=$2 cache
-    cache=$(cache_directory) || die 'no cache directory: set HOME, XDG_CACHE_HOME or ASHMEM_VM_CACHE'
+    cache=$(cache_directory) ||
+        die 'no cache directory: set HOME, XDG_CACHE_HOME or ASHMEM_VM_CACHE'
     cache=$cache/v$cache_format
     mkdir -p "$cache" || die "cannot make the cache directory $cache"
     cache=$(cd "$cache" && pwd -P)
