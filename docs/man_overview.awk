@@ -100,5 +100,6 @@ inside && /\*\// { exit } # to END
 }
 
 END {
-	print ".SH \"SEE ALSO\"\n.BR ashmem\\-inspect (1),\n.BR ashmem_area (3),\n.BR memfd_create (2)"
+	print ".SH \"SEE ALSO\"\n.BR ashmem\\-inspect (1),"
+	print ".BR ashmem_area (3),\n.BR memfd_create (2)"
 }

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: MIT
 #
-# The part of the Makefile that is about releases: tarball, packages, ABI, consumers, other
-# languages. Included by it.
+# Releases: tarball, packages, ABI, projects that use the library, other languages.
 
 # Times inside of packages and tarballs: of the last commit, or, in a release tarball, of its files.
-SOURCE_DATE_EPOCH ?= $(or $(shell test -e $(TOP)/.git && git -C $(TOP) log -1 --format=%ct 2>/dev/null), \
+SOURCE_DATE_EPOCH ?= $(or \
+	$(shell test -e $(TOP)/.git && git -C $(TOP) log -1 --format=%ct 2>/dev/null), \
 	$(shell stat -c %Y $(TOP)/CHANGELOG.md))
 
 TARBALL := $(BUILD)/libashmem-$(VERSION).tar.gz
 RELEASE ?= yes
-PACKAGING_ENV = $(SCRIPT_ENV) VERSION='$(VERSION)' SONAME='$(SONAME)' TARBALL='$(abspath $(TARBALL))' \
-	SOURCE_DATE_EPOCH='$(strip $(SOURCE_DATE_EPOCH))'
+PACKAGING_ENV = $(SCRIPT_ENV) VERSION='$(VERSION)' SONAME='$(SONAME)' \
+	TARBALL='$(abspath $(TARBALL))' SOURCE_DATE_EPOCH='$(strip $(SOURCE_DATE_EPOCH))'
 
 .PHONY: dist
 dist: ## Make the release tarball, which builds and tests without git
@@ -25,7 +25,8 @@ deb: ## Build Debian packages below build/deb (needs `make deps-dist`)
 	@$(PACKAGING_ENV) $(TOP)/packaging/deb.sh
 
 .PHONY: check-deb
-check-deb: ## Build Debian packages twice; lintian; install them in a minimal system, build and run programs there
+check-deb: ## Build Debian packages twice; lintian; install them in a minimal system, build \
+	and run programs there
 	@$(PACKAGING_ENV) $(TOP)/tests/check_deb.sh
 
 .PHONY: rpm
@@ -45,11 +46,13 @@ abi-update: all ## Write down the interface as it is now, for check-abi and the 
 	@$(PACKAGING_ENV) $(TOP)/packaging/abi_update.sh
 
 .PHONY: check-abi
-check-abi: all ## Compare the ABI with what was written down; run the programs of earlier releases
+check-abi: all ## Compare the ABI with what was written down; run the programs of earlier \
+	releases
 	@$(PACKAGING_ENV) $(TOP)/tests/check_abi.sh
 
 .PHONY: check-consumers
-check-consumers: all ## Build and run projects that use CMake, Meson and make against an installed tree
+check-consumers: all ## Build and run projects that use CMake, Meson and make against an \
+	installed tree
 	@$(PACKAGING_ENV) $(TOP)/tests/check_consumers.sh
 
 .PHONY: apkbuild
@@ -61,5 +64,6 @@ check-alpine: ## Do what the APKBUILD does, with musl
 	@$(PACKAGING_ENV) $(TOP)/tests/check_alpine.sh
 
 .PHONY: release-check
-release-check: all ## See whether this commit can be released (RELEASING.md; RELEASE=no: as far as can be told before)
+release-check: all ## See whether this commit can be released (RELEASING.md; RELEASE=no: as \
+	far as can be told before)
 	@$(PACKAGING_ENV) RELEASE='$(RELEASE)' $(TOP)/tests/release_check.sh

@@ -15,7 +15,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 dump=packaging/abi/libashmem.abi.xml
 symbols=packaging/debian/libashmem1.symbols
-advice="if that is meant, run \`make abi-update\` and commit what it changes; RELEASING.md says what may change"
+advice="if that is meant, run \`make abi-update\` and commit what it changes"
+advice+="; RELEASING.md says what may change"
 
 # ---- types and functions
 
@@ -98,7 +99,7 @@ if [ "$VERSION" = "$release.0" ] && grep -m 1 '^## \[' CHANGELOG.md |
   if [ -z "$differ" ]; then
     pass "the kept headers of $release are today's"
   else
-    fail "headers that are not kept for $release as they are: $differ- run \`make abi-update\` and commit what it changes"
+    fail "headers that are not kept for $release as they are: $differ- $advice"
   fi
 fi
 

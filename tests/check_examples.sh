@@ -67,7 +67,7 @@ run() {
         check "cache_service watches the kernel's file" timeout -k 5 120 ./manager file \
           /proc/pressure/memory ./cache_service
       else
-        skip "cache_service with the kernel's file: no pressure stall information with triggers here"
+        skip "cache_service with the kernel's file: no stall information with triggers here"
       fi
       check "the unit asks for the watch" grep -qx 'MemoryPressureWatch=on' \
         "$top/examples/cache_service/cache-service.service"

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
 """libashmem through ctypes: what a binding has to copy from the manual, and nothing else.
 
-No header is read and nothing is compiled: types, structures and constants stand here as the manual gives them, so that a
-change of the interface that would break somebody's binding breaks this one. The library's file is named by LIBASHMEM.
+No header is read and nothing is compiled: types, structures and constants stand here as the manual
+gives them, so that a change of the interface that would break somebody's binding breaks this one.
+The library's file is named by LIBASHMEM.
 """
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int, c_int64, c_size_t
+from ctypes import c_uint32, c_uint64, c_void_p
 
 NOT_PURGED, WAS_PURGED = 0, 1
 IS_UNPINNED, IS_PINNED = 0, 1
@@ -38,8 +40,7 @@ class AreaStats(SizedStructure):
         for name in (
             "size_pages", "unpinned_ranges", "unpinned_pages", "evictable_pages", "purged_pages",
             "pins_found_purged", "recoveries", "pinned_pages", "resident_pages", "held_pages",
-            "lock_waits",
-            "lock_timeouts",
+            "lock_waits", "lock_timeouts",
         )
     ] + [("readers", c_uint32), ("sealed", c_uint32)]
 
@@ -51,10 +52,10 @@ class ProcessStats(SizedStructure):
     ] + [
         (name, c_uint64)
         for name in (
-            "size_pages", "pinned_pages", "unpinned_ranges", "unpinned_pages", "resident_pages", "held_pages",
+            "size_pages", "pinned_pages", "unpinned_ranges", "unpinned_pages", "resident_pages",
+            "held_pages",
             "areas_purged_pages", "pins_found_purged", "lock_waits", "lock_timeouts", "recoveries",
-            "sealed_areas",
-            "unknown_areas",
+            "sealed_areas", "unknown_areas",
         )
     ] + [("pressure_level", c_uint32), ("reserved", c_uint32), ("pressure_source", c_char_p)]
 
@@ -76,7 +77,8 @@ class PressureStatus(SizedStructure):
     _fields_ = [("struct_size", c_size_t)] + [
         (name, c_uint64)
         for name in (
-            "level", "dispatches", "events", "purges", "wanted_pages", "purged_pages", "purge_ns", "headroom_purges",
+            "level", "dispatches", "events", "purges", "wanted_pages", "purged_pages", "purge_ns",
+            "headroom_purges",
             "lost_sources", "free_bytes", "limit_bytes", "unpin_purges", "reserve_bytes", "bursts",
         )
     ]
@@ -117,7 +119,7 @@ class Backend(SizedStructure):
         ("present", CFUNCTYPE(c_uint64, STATE)),
         ("purge_all", CFUNCTYPE(c_int64, c_void_p)),
         ("find_unpinned", CFUNCTYPE(c_int, STATE, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
-        POINTER(c_uint32))),
+            POINTER(c_uint32))),
         ("get_stats", CFUNCTYPE(c_int, STATE, c_void_p)),
         ("seal", CFUNCTYPE(c_int, STATE)),
         ("export_read_only", CFUNCTYPE(c_int, STATE)),
@@ -125,7 +127,7 @@ class Backend(SizedStructure):
         ("release", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32)),
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
         ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32,
-        POINTER(c_uint32))),
+            POINTER(c_uint32))),
     ]
 
 
@@ -144,8 +146,8 @@ class ShrinkerOptions(SizedStructure):
 
 class ShrinkerStats(SizedStructure):
     _fields_ = [("struct_size", c_size_t)] + [
-        (name, c_uint64) for name in ("scans", "asked_pages", "freed_pages", "stops", "batch_pages",
-        "seeks")
+        (name, c_uint64)
+        for name in ("scans", "asked_pages", "freed_pages", "stops", "batch_pages", "seeks")
     ] + [("name", c_char * 64)]
 
 
@@ -160,7 +162,8 @@ class BudgetUsage(SizedStructure):
     _fields_ = [("struct_size", c_size_t)] + [
         (name, c_uint64)
         for name in (
-            "unpinned_bytes", "all_bytes", "unpinned_limit_bytes", "all_limit_bytes", "over_bytes", "areas", "purges",
+            "unpinned_bytes", "all_bytes", "unpinned_limit_bytes", "all_limit_bytes", "over_bytes",
+            "areas", "purges",
             "purged_pages",
         )
     ]
@@ -193,7 +196,7 @@ FUNCTIONS = {
     "hold": (c_int, AREA, c_uint64, c_uint64),
     "release": (c_int, AREA, c_uint64, c_uint64, c_uint32),
     "find_unpinned": (c_int, AREA, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
-    POINTER(c_uint32)),
+        POINTER(c_uint32)),
     "fd": (c_int, AREA),
     "export_read_only": (c_int, AREA),
     "seal": (c_int, AREA),
@@ -241,7 +244,7 @@ FUNCTIONS = {
 
 
 class Library:
-    """Every function as a method without the prefix; `called` has the names of those that were called."""
+    """Every function as a method without the prefix; `called` has the names of those called."""
 
     def __init__(self):
         self.called = set()

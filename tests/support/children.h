@@ -24,8 +24,8 @@ int child_wait(pid_t child);
 void run_child(void (*fn)(void *argument), void *argument);
 
 /*
- * A test (contract.h) whose whole body runs in a child, for what a process cannot take back, such as
- * registering a backend.
+ * A test (contract.h) whose whole body runs in a child, for what a process cannot take back, such
+ * as registering a backend.
  */
 #define CHILD_TEST(suite, name)                    \
 	static void name##_in_child(void *unused); \

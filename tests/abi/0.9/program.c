@@ -310,7 +310,10 @@ static void backend(void)
 	memcpy(addr, "ok", 2);
 	EXPECT(ashmem_read(area, word, 2) == 2 && strcmp(word, "ok") == 0);
 	EXPECT(ashmem_unpin(area, 0, 0) == 0 && ashmem_pin(area, 0, 0) == ASHMEM_WAS_PURGED);
-	/* The guard is where a longer table would have its next operations: those of a later library are not ours. */
+	/*
+	 * The guard is where a longer table would have its next operations: those of a later
+	 * library are not ours.
+	 */
 	EXPECT(ashmem_shrink(1) == 0 && ashmem_hold(area, 0, 0) == -ENOTSUP &&
 		ashmem_seal(area) == -ENOTSUP);
 	ashmem_close(area);
