@@ -3,8 +3,8 @@
  * The bitmap of lost pages: which pages of an area were freed by a purge and not pinned since.
  *
  * The range list keeps one purge mark a range, and unpin merges ranges. So a mark says that
- * something of a range was lost, and a bit says which page. Bits are set only within ranges that carry
- * the mark (but for what a crash leaves until the recovery). Like the range list it is plain
+ * something of a range was lost, and a bit says which page. Bits are set only within ranges that
+ * carry the mark (but for what a crash leaves until the recovery). Like the range list it is plain
  * memory, shared with peers that may write anything: any bits are good bits, and every loop ends.
  */
 #ifndef ASHMEM_LIB_RANGE_LOST_BITMAP_H
