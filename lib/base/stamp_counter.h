@@ -10,8 +10,8 @@
  * works. Where the kernel itself derives the clock from the counter (its clocksource is "tsc", so
  * the counter is constant and the same on all processors) we do as it does, with a rate that each
  * thread measures over ten milliseconds to a second. A pair of readings counts only if nothing came
- * between them. So it is right to some tens of nanoseconds, and stays so when extrapolated over five
- * milliseconds: less than two processes need to tell each other anything.
+ * between them. So it is right to some tens of nanoseconds, and stays so when extrapolated over
+ * five milliseconds: less than two processes need to tell each other anything.
  */
 #ifndef ASHMEM_LIB_BASE_STAMP_COUNTER_H
 #define ASHMEM_LIB_BASE_STAMP_COUNTER_H
