@@ -13,9 +13,9 @@
 #include <pthread.h>
 
 #include "handle/handle.h"
-#include "handle/backends.h"
 #include "faults.h"
 #include "memfd/area.h"
+#include "memfd/backend.h"
 #include "range/tree.h"
 
 /* -- what they are done on -- */
