@@ -114,11 +114,11 @@ CONTRACT_TEST(shares, the_largest_numbers_do_not_overflow)
 
 /*
  * For any counts and costs: no share above its count, the sum as promised, and over many divisions
- * each gets its part.
+ * each gets its part. The seed is one that meets the lower bound of what is carried.
  */
 CONTRACT_TEST(shares, random_divisions_keep_the_rules)
 {
-	struct random_source random = random_from(88172645463325252u);
+	struct random_source random = random_from(2);
 
 	for (int round = 0; round < 20000; round++) {
 		struct shrink_share s[8];
