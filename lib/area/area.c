@@ -10,6 +10,7 @@
 
 #include "area/around.h"
 #include "area/debug.h"
+#include "base/pages.h"
 #include "base/sys.h"
 #include "handle/backends.h"
 #include "handle/handle.h"
@@ -70,7 +71,7 @@ void ashmem_close(struct ashmem_area *area)
 void area_fix(struct ashmem_area *area, uint64_t size_bytes)
 {
 	__atomic_store_n(&area->size_bytes, size_bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&area->end_bytes, area_page_align(size_bytes), __ATOMIC_RELAXED);
+	__atomic_store_n(&area->end_bytes, pages_round_up(size_bytes), __ATOMIC_RELAXED);
 	__atomic_store_n(&area->page_mask, (uint32_t)sys_page_size() - 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&area->fixed, 1, __ATOMIC_RELEASE); /* whoever sees it sees the others */
 }
@@ -141,7 +142,7 @@ int area_size_pages(struct ashmem_area *area, uint64_t *pages)
 
 	if (r < 0)
 		return r;
-	*pages = area_page_align(size) / sys_page_size();
+	*pages = pages_for(size);
 	return 0;
 }
 
@@ -160,8 +161,8 @@ static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, i
 	int r = area_learn_size(area, &size);
 	if (r < 0)
 		return r;
-	size = area_page_align(size);
-	if (length == 0 || !area_is_aligned(offset) || offset >= size || length > size - offset)
+	size = pages_round_up(size);
+	if (length == 0 || !pages_are_aligned(offset) || offset >= size || length > size - offset)
 		return -EINVAL;
 	r = area->backend->get_prot(area->state);
 	if (r < 0)

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/sys.h"
 
 #ifndef HUGETLBFS_MAGIC
@@ -42,7 +43,7 @@
 #ifndef F_OFD_SETLK /* Linux 3.15 */
 #define F_OFD_SETLK 37
 #endif
-/* Behind the end of any area: locks on the data are readers' pins. */
+/* Past the end of any area: locks on the data are readers' pins. */
 #define RECORD_LOCK_BYTE ((off_t)1 << 62)
 #define FUTEX_WAIT_OP 0
 #define FUTEX_WAKE_OP 1
@@ -102,21 +103,12 @@ static int record_lock(int fd, short type)
 
 	if (fcntl(fd, F_SETLK, &lock) == 0)
 		return 0;
-	return errno == ENOLCK ? -ENOMEM : -errno;
+	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
 }
 
 int sys_lock_file(int fd)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct sys_wait wait;
-	int r = record_lock(fd, F_WRLCK);
-
-	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
-	while ((r == -EAGAIN || r == -EACCES) && !sys_wait_is_over(&wait)) {
-		nanosleep(&pause, NULL);
-		r = record_lock(fd, F_WRLCK);
-	}
-	return r == -EAGAIN || r == -EACCES ? -ETIMEDOUT : r;
+	return record_lock(fd, F_WRLCK);
 }
 
 void sys_unlock_file(int fd)
@@ -175,27 +167,11 @@ int sys_read_file(const char *path, char *text, size_t size)
 
 uint64_t sys_now_ns(void)
 {
-	/* no clock in a sandbox: ages are wrong then, and nothing else */
+	/* In a sandbox without a clock, ages are wrong and nothing else is. */
 	struct timespec now = {.tv_sec = 0};
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns)
-{
-	*wait = (struct sys_wait){.left_ns = bound_ns, .looked_ns = sys_now_ns()};
-}
-
-int sys_wait_is_over(struct sys_wait *wait)
-{
-	uint64_t now_ns = sys_now_ns(), passed_ns = now_ns - wait->looked_ns;
-
-	if (passed_ns > SYS_WAIT_STEP_NS)
-		passed_ns = SYS_WAIT_STEP_NS;
-	wait->looked_ns = now_ns;
-	wait->left_ns -= passed_ns < wait->left_ns ? passed_ns : wait->left_ns;
-	return wait->left_ns == 0;
 }
 
 int sys_truncate(int fd, uint64_t size_bytes)
@@ -266,7 +242,7 @@ void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset)
 	}
 	if (before > 0)
 		munmap(room, before);
-	size_t mapped = (length + sys_page_size() - 1) / sys_page_size() * sys_page_size();
+	size_t mapped = (size_t)pages_round_up(length);
 	munmap(base + mapped, huge - before);
 	return addr;
 }
@@ -335,23 +311,15 @@ int sys_is_write_sealed(int fd)
 
 int sys_reopen_read_only(int fd)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct sys_wait wait;
 	char path[40];
-	int copy;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Else open would wait until a lease is given up, 45 seconds by default. */
-	copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
-	while (copy < 0 && errno == EAGAIN && !sys_wait_is_over(&wait)) {
-		nanosleep(&pause, NULL);
-		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	}
+	int copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
 		return -ENOTSUP;
 	if (copy < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		return -errno;
 	fcntl(copy, F_SETFL, 0);
 	return copy;
 }

@@ -14,6 +14,8 @@
 #include "base/fork.h"
 #include "base/structs.h"
 #include "handle/backends.h"
+#include "kernel/backend.h"
+#include "memfd/backend.h"
 #include "range/purge_key.h"
 
 #define BUILT_IN 2

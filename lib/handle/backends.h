@@ -10,9 +10,6 @@
 /* How many there can be: built in and added. */
 #define BACKENDS_MAX 10
 
-extern const struct ashmem_backend backend_memfd;
-extern const struct ashmem_backend backend_kernel;
-
 /*
  * The backend for a new area: selected, or named by the environment, or the best that works. 0,
  * -ENODEV, -ENOENT.

@@ -11,8 +11,6 @@
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
 
-#include "base/sys.h"
-
 struct ashmem_budget;
 
 struct ashmem_area {
@@ -64,18 +62,6 @@ void area_ref(struct ashmem_area *area);
 void area_take(struct ashmem_area *area);
 /* Give one back: 1 if it was the last, and nobody finds the area any more. */
 int area_unref(struct ashmem_area *area);
-
-static inline uint64_t area_page_align(uint64_t bytes)
-{
-	uint64_t mask = sys_page_size() - 1;
-
-	return (bytes + mask) & ~mask;
-}
-
-static inline int area_is_aligned(uint64_t bytes)
-{
-	return (bytes & (sys_page_size() - 1)) == 0;
-}
 
 /* Acquire: pairs with the release in area_fix(). */
 static inline int area_is_fixed(const struct ashmem_area *area)

@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "base/fork.h"
+#include "base/pages.h"
 #include "base/sys.h"
 #include "handle/handle.h"
 #include "purge/notices.h"
@@ -120,12 +121,10 @@ void ashmem_backend_note_purged(uint64_t offset, uint64_t length)
 
 void notices_area_end(int64_t freed)
 {
-	uint64_t mask = sys_page_size() - 1;
-
 	if (!noting || !noting->wanted)
 		return;
 	if (freed > 0 && noting->count == noting->first_of_area) /* the backend does not tell */
-		notices_add(0, (ashmem_get_size(noting->area) + mask) & ~mask);
+		notices_add(0, pages_round_up((uint64_t)ashmem_get_size(noting->area)));
 	/* Not where they were added: there an area is locked. */
 	for (uint32_t i = noting->first_of_area; i < noting->count; i++)
 		area_take(noting->area);

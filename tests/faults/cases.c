@@ -16,6 +16,7 @@
 #include "handle/backends.h"
 #include "faults.h"
 #include "memfd/area.h"
+#include "memfd/backend.h"
 #include "range/tree.h"
 
 #define UNTOUCHED ((void *)(uintptr_t)0x5a5a)

@@ -31,8 +31,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handle/backends.h"
 #include "kernel/abi.h"
+#include "kernel/backend.h"
 #include "base/fork.h"
 #include "base/sys.h"
 

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Huge pages for the nodes of a large range list: a random access to a list larger than the cache
+ * then needs no walk of the page tables.
+ *
+ * @MEASURED@
+ * Everything works without it: before Linux 6.1, and where the kernel refuses, the nodes stay in
+ * small pages.
+ *
+ * No lock is held.
+ */
+#include <errno.h>
+
+#include "base/sys.h"
+#include "memfd/control.h"
+#include "memfd/huge_pages.h"
+#include "range/tree.h"
+
+/*
+ * If the node is the first below memory the size of a huge page, all of that is full of nodes, and
+ * the kernel is asked to make a huge page of it. Areas with fewer ranges take no more memory.
+ */
+void huge_pages_join(struct control_map *map, uint32_t node)
+{
+	uintptr_t huge = sys_huge_bytes();
+	unsigned char *full = map->list.nodes_top - (uintptr_t)RANGE_NODE_BYTES * node;
+
+	if ((uintptr_t)full % huge != 0 || (uintptr_t)(map->list.nodes_top - full) < huge ||
+		__atomic_load_n(&map->no_huge, __ATOMIC_RELAXED))
+		return;
+	if (sys_collapse(full, huge) == -EINVAL)
+		__atomic_store_n(&map->no_huge, 1, __ATOMIC_RELAXED);
+}
