@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/pages.h"
 #include "base/sys.h"
 
 #ifndef HUGETLBFS_MAGIC
@@ -78,7 +77,7 @@ int sys_is_memfd(int fd)
 	static int known;
 	struct stat status, probe;
 
-	if (fstat(fd, &status) < 0) /* cannot tell now: believe it */
+	if (fstat(fd, &status) < 0) /* not known now: assume so */
 		return 1;
 	if (sys_is_huge(fd))
 		return 1;
@@ -217,34 +216,6 @@ uint64_t sys_data_bytes(int fd, uint64_t from)
 		bytes += (uint64_t)(hole - data);
 		from = (uint64_t)hole;
 	}
-}
-
-void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset)
-{
-	size_t huge = sys_huge_bytes();
-	void *room = MAP_FAILED;
-
-	if (length >= huge && length <= SIZE_MAX - huge)
-		room = mmap(NULL, length + huge, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (room == MAP_FAILED)
-		return mmap(NULL, length, prot, flags, fd, offset);
-
-	/* To a huge page, the address lies as the offset does. */
-	size_t before = (size_t)((uint64_t)offset - (uintptr_t)room) % huge;
-	unsigned char *base = (unsigned char *)room + before;
-	void *addr = mmap(base, length, prot, flags | MAP_FIXED, fd, offset);
-	if (addr == MAP_FAILED) {
-		int error = errno;
-		munmap(room, length + huge);
-		errno = error;
-		return MAP_FAILED;
-	}
-	if (before > 0)
-		munmap(room, before);
-	size_t mapped = (size_t)pages_round_up(length);
-	munmap(base + mapped, huge - before);
-	return addr;
 }
 
 int sys_collapse(void *addr, size_t length)

@@ -123,12 +123,6 @@ static inline size_t sys_huge_bytes(void)
 }
 
 /*
- * Map a file, as mmap(2) does it at an address of its choice; if it is as long as a huge page, then
- * at an address that lets the kernel use some. MAP_FAILED and errno.
- */
-void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset);
-
-/*
  * Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL
  * before Linux 6.1, or if it never will.
  */

@@ -4,8 +4,8 @@
  *
  * Only time in which the caller could run counts: between two looks at the clock, at most
  * WAIT_STEP_NS. A thread that got no processor for long, or a process or machine that was stopped,
- * has not used up its wait, because it could not have seen the peer go on. So whoever waits looks at
- * the clock at least that often, after a try and before the next pause.
+ * has not used up its wait, because it could not have seen the peer go on. So a waiting thread
+ * looks at the clock at least that often, after a try and before the next pause.
  *
  * Includes the kernel edge (sys.h) alone, takes no lock. Every function returns a negative errno on
  * failure.

@@ -64,8 +64,8 @@ static int set_size(int fd, uint64_t size_bytes)
 	if (size_bytes > (uint64_t)RANGE_MAX_PAGES * sys_page_size())
 		return -EFBIG;
 	/*
-	 * D3: the driver takes larger ones, shows other processes their low 32 bits only, and cannot
-	 * pin beyond.
+	 * D3: the driver takes larger ones, shows other processes their low 32 bits only, and
+	 * cannot pin beyond.
 	 */
 	if (size_bytes > GIB_4 - sys_page_size())
 		return -EOVERFLOW;
@@ -220,14 +220,14 @@ int kernel_area_set_name(void *state, const char *name)
 int kernel_area_get_name(void *state, char *name)
 {
 	const struct kernel_area *area = state;
-	char answer[KERNEL_NAME_LEN] = "";
-	int r = kernel_driver_ask(area->fd, KERNEL_GET_NAME, (uintptr_t)answer);
+	char found[KERNEL_NAME_LEN] = "";
+	int r = kernel_driver_ask(area->fd, KERNEL_GET_NAME, (uintptr_t)found);
 
 	if (r < 0)
 		return r;
-	answer[sizeof(answer) - 1] = '\0';
+	found[sizeof(found) - 1] = '\0';
 	/* An area that was given just this name cannot be told from one without, and need not. */
-	strcpy(name, strcmp(answer, ASHMEM_NAME_DEF) == 0 ? "" : answer);
+	strcpy(name, strcmp(found, ASHMEM_NAME_DEF) == 0 ? "" : found);
 	return 0;
 }
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One area of the kernel backend, and the operations on it: area.c creates, imports and closes areas
- * and knows their size, map.c maps them, read.c reads them, backend.c makes a table of it all. Below
- * them, driver.h talks to an open file and node.h opens a new one.
+ * One area of the kernel backend, and the operations on it: area.c creates, imports and closes
+ * areas and knows their size, map.c maps them, read.c reads them, backend.c makes a table of it
+ * all. Below them, driver.h talks to an open file and node.h opens a new one.
  *
  * An area is an open file of the driver, which keeps all its state and shares it with every process
- * that has the file. Kept here is the size, which the driver reports in 32 bits only, and what saves
- * a system call.
+ * that has the file. Kept here is the size, which the driver reports in 32 bits only, and what
+ * saves a system call.
  *
  * Invariants: the file is open while `refs` is not 0. Once `materialised` is 1 it stays so, and
  * `size_bytes` is the whole size and does not change.
  *
- * Locks: kernel_areas_mutex in area.c guards the list of areas and their `refs`. The `file_mutex` of
- * an area guards its size and the position of its file; it comes after that one. node.c has a mutex
- * of its own. All come after the rest of the library's (base/fork.h).
+ * Locks: kernel_areas_mutex in area.c guards the list of areas and their `refs`. The `file_mutex`
+ * of an area guards its size and the position of its file; it comes after that one. node.c has a
+ * mutex of its own. All come after the rest of the library's (base/fork.h).
  */
 #ifndef ASHMEM_LIB_KERNEL_AREA_H
 #define ASHMEM_LIB_KERNEL_AREA_H

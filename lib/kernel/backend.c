@@ -2,14 +2,15 @@
 /*
  * The kernel backend: one open file of /dev/ashmem is one area, and the driver keeps its state.
  *
- * The area layer has checked the arguments. This backend makes up for what the driver cannot express
- * or does in another way (measured on ashmem_linux.ko of Linux 5.10, 64-bit and 32-bit callers):
+ * The area layer has checked the arguments. This backend makes up for what the driver cannot
+ * express or does in another way (measured on ashmem_linux.ko of Linux 5.10, 64-bit and 32-bit
+ * callers):
  * - sizes come back as 32 bits (area.c), ranges must end below 4 GiB (driver.c);
  * - private mappings show zeroes (map.c);
  * - pread and lseek know another position than read does (read.c).
  *
- * This file has the table, and the operations that are one request each: pins and the purge. No lock
- * is held.
+ * This file has the table, and the operations that are one request each: pins and the purge. No
+ * lock is held.
  */
 #include <unistd.h>
 

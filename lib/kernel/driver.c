@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One open file of the driver: requests to it, and whether a file is the driver's at all (driver.h).
+ * One open file of the driver: requests to it, and whether a file is the driver's at all
+ * (driver.h).
  *
  * A file is the driver's if it behaves like the driver. Neither names nor device numbers prove
  * anything: the number changes with every boot, and a container may have any node.

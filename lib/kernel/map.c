@@ -3,10 +3,10 @@
  * Mapping areas of the kernel backend. The driver checks the mask; the first mapping materialises
  * the area, with MAP_NORESERVE for the reason that kernel_driver_materialise() has.
  *
- * The driver's private mappings show zeroes (D7). Under a mask with WRITE we make such a mapping and
- * fill it with what the area holds now. Later changes of the area do not show in it; mmap(2) leaves
- * that open. It takes memory for what is not zero, and time to read it all. Under a mask without
- * WRITE no new mapping can ever be written, so a shared one does the same for less.
+ * The driver's private mappings show zeroes (D7). Under a mask with WRITE we make such a mapping
+ * and fill it with what the area holds now. Later changes of the area do not show in it; mmap(2)
+ * leaves that open. It takes memory for what is not zero, and time to read it all. Under a mask
+ * without WRITE no new mapping can ever be written, so a shared one does the same for less.
  *
  * No lock is held.
  */
@@ -29,7 +29,7 @@ struct request {
 	int flags;
 };
 
-/* mmap(2), with its answer. */
+/* mmap(2), with its result. */
 static void *map_file(const struct kernel_area *area, const struct request *request, int flags)
 {
 	return mmap(request->place, request->length, request->prot, flags, area->fd,
@@ -55,7 +55,7 @@ static int is_zero(const unsigned char *bytes, size_t length)
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-/* Copy bytes but not zeroes to `to`, which reads as zeroes; slices are pages of the smallest size. */
+/* Copy bytes but not zeroes to `to`, which reads as zeroes, in slices of the smallest page. */
 static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t length)
 {
 	const size_t slice = 4096;
@@ -87,8 +87,8 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
- * Copy less than a page that is mapped with PROT_WRITE alone. Most processors let it be read all
- * the same; through a pipe, so that one which does not answers with an error.
+ * Copy less than a page that is mapped with PROT_WRITE alone. Most processors can read it anyway;
+ * through a pipe, so that one that cannot returns an error.
  */
 static int copy_write_only(unsigned char *to, const unsigned char *from, size_t length)
 {

@@ -2,10 +2,10 @@
 /*
  * Finds the node of the driver and opens it (node.h).
  *
- * Two names are tried, the one with the boot id first: where it exists, we may have no access to the
- * plain one. The result, also that none works, is remembered, because every new area asks for it. An
- * error that may pass (too many open files, no memory) is not remembered, and a node that can no
- * longer be opened is forgotten.
+ * Two names are tried, the one with the boot id first: where it exists, we may have no access to
+ * the plain one. The result, also that none works, is remembered, because every new area asks for
+ * it. An error that may pass (too many open files, no memory) is not remembered, and a node that
+ * can no longer be opened is forgotten.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -126,7 +126,7 @@ int kernel_node_open(void)
 		return fd;
 	if (is_passing(-errno))
 		return -errno;
-	/* Gone, or no longer allowed: the next call searches again. Relaxed: nothing is read with NULL. */
+	/* Gone, or no longer allowed: the next call searches again. Relaxed: NULL is no pointer. */
 	__atomic_store_n(&node, NULL, __ATOMIC_RELAXED);
 	return -ENODEV;
 }

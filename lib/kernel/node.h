@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's node in /dev: node.c finds it and opens it. The mutex of node.c guards the search; no
- * other lock is taken while it is held.
+ * The driver's node in /dev: node.c finds it and opens it. The mutex of node.c guards the search;
+ * no other lock is taken while it is held.
  */
 #ifndef ASHMEM_LIB_KERNEL_NODE_H
 #define ASHMEM_LIB_KERNEL_NODE_H

@@ -3,8 +3,8 @@
  * Reading areas of the kernel backend, and the position that goes with it.
  *
  * The driver has two positions: that of the open file, and one of its memory. read starts from the
- * first and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets both.
- * So after a pread SEEK_CUR must not be left to the driver: see position_of().
+ * first and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets
+ * both. So after a pread SEEK_CUR must not be left to the driver: see position_of().
  *
  * The driver does not make readers wait for each other either: two that read at once can get the
  * same bytes. Here the threads of a process take turns, under `file_mutex`; processes do not.

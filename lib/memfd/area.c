@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a memfd area: newborn, materialised, established, closed (area.h); and what a fork does
- * to it.
+ * The life of a memfd area: newborn, materialised, established, closed (area.h); and what a fork
+ * does to it.
  *
  * A newborn has no memory: name, size and mask are kept in the process, and no descriptor exists.
- * When the process forks, its newborns get a *birth*, by which parent and child share them (birth.h).
+ * When the process forks, its newborns get a *birth*, by which parent and child share them
+ * (birth.h).
  *
  * The table's mutex (table.h) is taken here, and is held in static functions where they say so.
  */
@@ -125,8 +126,8 @@ void memfd_newborn_end(struct memfd_area *area)
 }
 
 /*
- * Size the memfd, write its control block if `status` is not NULL, make the mapping if there is one,
- * and seal it: what can fail comes before what cannot be undone.
+ * Size the memfd, write its control block if `status` is not NULL, make the mapping if there is
+ * one, and seal it: what can fail comes before what cannot be undone.
  */
 static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 	struct memfd_mapping *mapping, struct stat *status)
@@ -162,7 +163,7 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 
 	if (fd < 0)
 		return fd;
-	/* A process that shares the birth may have begun this and died: start from an empty file. */
+	/* A process that shares the birth may have died half-way: start from an empty file. */
 	if (area->birth)
 		r = sys_truncate(fd, 0);
 	if (r == 0 && !(area->prot & PROT_WRITE))
@@ -298,7 +299,7 @@ void memfd_after_fork(void)
 
 void memfd_after_fork_in_child(void)
 {
-	/* The child shares the descriptions of its parent's locks, which must end with the parent. */
+	/* The child shares the descriptions of its parent's locks, which must die with it. */
 	memfd_table_each_established(memfd_forget_locks);
 }
 

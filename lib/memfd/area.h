@@ -31,7 +31,7 @@ struct memfd_area {
 	uint32_t established;  /* likewise */
 	int plain;
 	int fd; /* -1: none */
-	/* atomic; -1: none; a description of its own, to hand out under a mask without PROT_WRITE */
+	/* atomic; -1: none; a description of its own, for a mask without PROT_WRITE */
 	int read_only_fd;
 	struct control_map control;
 

@@ -19,8 +19,8 @@
 #define MEMFD_NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 /*
- * Make a birth for the area with this empty memfd, which it takes over. Without memory the area gets
- * none, and the descriptor is closed.
+ * Make a birth for the area with this empty memfd, which it takes over. Without memory the area
+ * gets none, and the descriptor is closed.
  */
 void birth_make(struct memfd_area *area, int fd);
 

@@ -3,8 +3,8 @@
  * The control block: its layout in the file, making it, attaching to it. control.h has the picture.
  *
  * A peer may have written everything that is read here: control_attach() checks what is used as an
- * index or a length, and keeps copies of what does not change. Makes no use of a lock but to
- * validate what it attaches to.
+ * index or a length, and keeps copies of what does not change. The lock is taken only to
+ * validate what is attached to.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/map_aligned.h"
 #include "base/pages.h"
 #include "base/sys.h"
 #include "memfd/control.h"
@@ -57,8 +58,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 
 	if (bytes > SIZE_MAX)
 		return -ENOMEM;
-	base = sys_map_file((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-		MAP_SHARED, fd, (off_t)data_bytes);
+	base = map_aligned((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+		fd, (off_t)data_bytes);
 	/*
 	 * Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so
 	 * private is the same.

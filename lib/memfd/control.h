@@ -11,9 +11,9 @@
  * few ranges touches two pages only and the fixed trailer (struct control_id) is found from the
  * file's size.
  *
- * Every process with the descriptor can write here. So control_attach() checks all that is used as an
- * index or length, keeps its own copies of what does not change (size, pages), and everything else
- * is checked where it is used.
+ * Every process with the descriptor can write here. So control_attach() checks all that is used as
+ * an index or length, keeps its own copies of what does not change (size, pages), and everything
+ * else is checked where it is used.
  *
  * Lock order: the control lock comes after every process-local mutex; a thread holds one control
  * lock at a time.

@@ -2,10 +2,10 @@
 /*
  * Lost pages of an area: the bitmap (range/lost_bitmap.h) as it lies in the control block.
  *
- * Small areas have it in struct control, so that it takes no page of its own. In larger areas it lies
- * before the nodes, at the beginning of the block, and is a hole in the file until something is
- * purged. Reading a hole through a mapping would allocate it; so a search over many of its pages asks
- * the file first which of them exist, and whole ones are cleared by freeing them.
+ * Small areas have it in struct control, so that it takes no page of its own. In larger areas it
+ * lies before the nodes, at the beginning of the block, and is a hole in the file until something
+ * is purged. Reading a hole through a mapping would allocate it; so a search over many of its pages
+ * asks the file first which of them exist, and whole ones are cleared by freeing them.
  *
  * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is
  * cleared, and recovery sets those of all notes; bits are cleared when the range that carried the
@@ -111,7 +111,7 @@ int control_sweep_lost(struct control_map *map)
 		if (r < 0)
 			return r;
 		uint64_t range_end = (uint64_t)range.start + range.pages;
-		/* changed while it was looked for: every round goes on */
+		/* Changed while we looked for it: each round must advance. */
 		if (r > 0 && range_end <= start)
 			return -EUCLEAN;
 		if (r > 0 && range.start <= start && (range.flags & RANGE_PURGED)) {

@@ -6,8 +6,8 @@
  * Every owner of the lock makes `changes` grow. If the lock was free and the number the same before
  * and after, nobody changed anything meanwhile, and what was read is a state that existed. Else it
  * may be half changed: the range list's functions check each value before they use it, bound their
- * loops, and write nothing; the result is thrown away. A lock whose owner died is not free: the next
- * process that can write settles the pages that were being freed.
+ * loops, and write nothing; the result is thrown away. A lock whose owner died is not free: the
+ * next process that can write settles the pages that were being freed.
  */
 #include <errno.h>
 
@@ -23,9 +23,9 @@ static int is_free(const struct control *shared)
 	return __atomic_load_n(&shared->lock, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* One try: 1 and the answer, or 0 if somebody was changing the block. */
+/* One try: 1 and the result, or 0 if somebody was changing the block. */
 static int try_to_read(const struct control_map *map,
-	int (*look)(const struct control_map *, void *), void *context, int *answer)
+	int (*look)(const struct control_map *, void *), void *context, int *result)
 {
 	const struct control *shared = map->shared;
 	/* Acquire: pairs with the release in control_announce(). */
@@ -33,7 +33,7 @@ static int try_to_read(const struct control_map *map,
 
 	if (!is_free(shared))
 		return 0;
-	*answer = SHARED_LOAD(shared->damaged) ? -EUCLEAN : look(map, context);
+	*result = SHARED_LOAD(shared->damaged) ? -EUCLEAN : look(map, context);
 	/* Pairs with the fence in control_announce(): a change that we read shows in `changes`. */
 	FENCE(__ATOMIC_ACQUIRE);
 	return is_free(shared) && __atomic_load_n(&shared->changes, __ATOMIC_RELAXED) == changes;
@@ -42,16 +42,16 @@ static int try_to_read(const struct control_map *map,
 int control_read(const struct control_map *map, int (*look)(const struct control_map *, void *),
 	void *context, struct wait *wait)
 {
-	int answer;
+	int result;
 
-	for (unsigned tries = 0; !try_to_read(map, look, context, &answer); tries++) {
+	for (unsigned tries = 0; !try_to_read(map, look, context, &result); tries++) {
 		if (tries < SPINS)
 			continue;
 		int r = wait_pause(wait, PAUSE_NS);
 		if (r < 0)
 			return r;
 	}
-	return answer;
+	return result;
 }
 
 int control_look_at(const struct control_map *map, uint32_t first, uint32_t last)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The file of an area, below its state: made, opened once more, mapped. Knows no areas, takes no lock.
+ * The file of an area, below its state: made, opened once more, mapped. Knows no areas, takes no
+ * lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include <ashmem/area.h>
 
+#include "base/map_aligned.h"
 #include "base/sys.h"
 #include "base/wait.h"
 #include "memfd/file.h"
@@ -52,7 +54,7 @@ int memfd_file_map(int fd, struct memfd_mapping *mapping)
 
 	/* Other flags can ask for an address or a size of pages. */
 	if (mapping->flags == MAP_SHARED || mapping->flags == MAP_PRIVATE)
-		addr = sys_map_file(mapping->length, mapping->prot, mapping->flags, fd,
+		addr = map_aligned(mapping->length, mapping->prot, mapping->flags, fd,
 			(off_t)mapping->offset);
 	else
 		addr = mmap(mapping->addr, mapping->length, mapping->prot, mapping->flags, fd,

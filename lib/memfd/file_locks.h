@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages that one handle has locked on its area's file: a sorted list of extents, in the process's
- * own memory. The kernel keeps the locks of a description as a set and not as counts, and does not
- * tell a description its own; so they are counted here.
+ * The pages that one handle has locked on its area's file: a sorted list of extents, in the
+ * process's own memory. The kernel keeps the locks of a description as a set and not as counts, and
+ * does not list them; so they are counted here.
  *
  * A change makes a new list, so that everything that can fail comes before the first change. Pure
  * data: no system call, and the caller holds the mutex.

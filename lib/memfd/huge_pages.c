@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Huge pages for the nodes of a large range list: a random access to a list larger than the cache
- * then needs no walk of the page tables.
+ * then needs no walk of the page tables. The control block lies at an address that suits them
+ * (base/map_aligned.c).
  *
- * @MEASURED@
+ * Gain, in turns with it switched off, seven runs each, on a 2-processor machine with a load of 12 to
+ * 16, so noisy: a pair at random among 1,000,000 ranges took 318 ns (median; 297 to 931) with it,
+ * 468 (319 to 1,080) without; a pin alone 286 and 358. Lists up to 100,000 ranges, and 1,000,000 in
+ * order, took the same within the noise.
+ *
  * Everything works without it: before Linux 6.1, and where the kernel refuses, the nodes stay in
  * small pages.
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pin, unpin and pin status: the hot path. Each takes the control lock for a few instructions around
- * the range list. Where the state is mapped read-only, they are locks on the file (readers.h); in a
- * plain area everything is pinned.
+ * Pin, unpin and pin status: the hot path. Each takes the control lock for a few instructions
+ * around the range list. Where the state is mapped read-only, they are locks on the file
+ * (readers.h); in a plain area everything is pinned.
  *
  * The instruction counts of these are bounded (`make check-instructions`), so they stay in one file
  * and inline. No lock is held when they are called.
@@ -30,8 +30,9 @@ static __attribute__((noinline, cold)) void report_and_clear_lost(struct control
 	control_clear_lost(control, first, last);
 }
 
-static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
-	struct memfd_report *report)
+/* Always inline: a plain pin then knows that it has no report. */
+static inline __attribute__((always_inline)) int pin(struct memfd_area *area, uint64_t offset,
+	uint64_t length, struct memfd_report *report)
 {
 	struct control_map *control = &area->control;
 

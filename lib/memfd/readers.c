@@ -5,15 +5,16 @@
  *
  * A purge takes the write lock on a range before it marks it, and passes over the range if it is
  * refused. So while the read lock is held nothing of the range is purged, and the state, read after
- * the lock was taken, shows what was purged before. The lock ends with its open file description: at
- * the latest when the process dies. Each handle has a description of its own, opened through /proc;
- * without /proc it is the one that was imported, shared by all processes with a duplicate of it.
+ * the lock was taken, shows what was purged before. The lock ends with its open file description:
+ * at the latest when the process dies. Each handle has a description of its own, opened through
+ * /proc; without /proc it is the one that was imported, shared by all processes with a duplicate of
+ * it.
  *
  * Purges look for locks only if the control block says that there are readers (`has_readers`), so
  * without that no pin is promised.
  *
- * Locks: file_locks_mutex of the area comes after the table's, and guards `lock_fd`, `file_locks` and
- * the locks on the file.
+ * Locks: file_locks_mutex of the area comes after the table's, and guards `lock_fd`, `file_locks`
+ * and the locks on the file.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -31,8 +32,8 @@
 #define PAUSE_NS 100000
 
 /*
- * The description that has this handle's locks. file_locks_mutex is held. Never `fd` if we can write:
- * purges lock through that one, and would not be refused.
+ * The description that has this handle's locks. file_locks_mutex is held. Never `fd` if we can
+ * write: purges lock through that one, and would not be refused.
  */
 static int get_lock_fd(struct memfd_area *area)
 {
@@ -63,8 +64,8 @@ static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uin
 }
 
 /*
- * Release the locks on pages that are not in `file_locks`. If the kernel has no memory for it, pages
- * stay longer than they must: until the next such call, or the end of the handle.
+ * Release the locks on pages that are not in `file_locks`. If the kernel has no memory for it,
+ * pages stay longer than they must: until the next such call, or the end of the handle.
  */
 static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 {
@@ -153,7 +154,7 @@ static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct m
 	return r;
 }
 
-/* file_locks_mutex is held, and `changed` is what the handle has locked if all goes well. */
+/* file_locks_mutex is held, and `changed` is what the handle has locked if this succeeds. */
 static int lock_and_look(struct memfd_area *area, uint32_t first, uint32_t last,
 	struct file_locks *changed, struct memfd_report *report)
 {

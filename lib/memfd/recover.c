@@ -18,9 +18,9 @@
 #include "range/tree.h"
 
 /*
- * The kernel refused to free pages that the dead process had noted: what was marked for it counts as
- * live again, up to all of its range, and is purged another time. To give up the recovery instead
- * would leave the note to a later one, when the pages may be pinned.
+ * The kernel refused to free pages that the dead process had noted: what was marked for it counts
+ * as live again, up to all of its range, and is purged another time. To give up the recovery
+ * instead would leave the note to a later one, when the pages may be pinned.
  */
 static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 {
@@ -60,8 +60,8 @@ static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 }
 
 /*
- * Recovery writes to every node that was ever handed out. Those take memory already; if a peer wrote
- * a larger number, recovery must not allocate the rest of them.
+ * Recovery writes to every node that was ever handed out. Those take memory already; if a peer
+ * wrote a larger number, recovery must not allocate the rest of them.
  */
 static int check_nodes(const struct control_map *map)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counts of a memfd area. Those in the control block change under its lock; a process that cannot
- * take it reads them as control_read.c does. The kernel says how much memory the data take: the
- * file's blocks without those of the control block. No lock is held on entry.
+ * The counts of a memfd area. Those in the control block change under its lock; a process that
+ * cannot take it reads them as control_read.c does. The kernel says how much memory the data take:
+ * the file's blocks without those of the control block. No lock is held on entry.
  */
 #include <errno.h>
 #include <pthread.h>
