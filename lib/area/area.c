@@ -9,6 +9,7 @@
 
 #include "area/around.h"
 #include "area/debug.h"
+#include "base/pages.h"
 #include "base/sys.h"
 #include "handle/backends.h"
 #include "handle/handle.h"
@@ -151,8 +152,8 @@ static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, i
 	int r = area_learn_size(area, &size);
 	if (r < 0)
 		return r;
-	size = area_page_align(size);
-	if (length == 0 || !area_is_aligned(offset) || offset >= size || length > size - offset)
+	size = pages_round_up(size);
+	if (length == 0 || !pages_are_aligned(offset) || offset >= size || length > size - offset)
 		return -EINVAL;
 	r = area->backend->get_prot(area->state);
 	if (r < 0)

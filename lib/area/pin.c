@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "area/around.h"
+#include "base/pages.h"
 #include "handle/backends.h"
 #include "handle/handle.h"
 #include "handle/switches.h"
@@ -22,8 +23,8 @@ static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_
 
 	if (r < 0)
 		return r;
-	size = area_page_align(size);
-	if (r == 0 || !area_is_aligned(offset | *length) || offset > size ||
+	size = pages_round_up(size);
+	if (r == 0 || !pages_are_aligned(offset | *length) || offset > size ||
 		*length > size - offset)
 		return -EINVAL;
 	if (*length == 0)

@@ -20,6 +20,7 @@
 
 #include "area/debug.h"
 #include "base/fork.h"
+#include "base/pages.h"
 #include "base/sys.h"
 
 struct mapping {
@@ -223,8 +224,7 @@ void trap_count_hold(struct ashmem_area *area, uint64_t offset, uint64_t length,
 int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint64_t offset,
 	int prot, int map_flags)
 {
-	uint64_t mask = sys_page_size() - 1;
-	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)((length + mask) & ~mask);
+	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)pages_round_up(length);
 	struct context frame;
 
 	lock(&frame);
@@ -243,8 +243,7 @@ int trap_add_mapping(struct ashmem_area *area, void *addr, uint64_t length, uint
 
 int trap_unmap(void *addr, size_t length)
 {
-	uint64_t mask = sys_page_size() - 1;
-	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)((length + mask) & ~mask);
+	uintptr_t start = (uintptr_t)addr, end = start + (uintptr_t)pages_round_up(length);
 	struct context frame;
 
 	lock(&frame);

@@ -26,7 +26,7 @@
 /* Tries before sleeping: a critical section takes tens of nanoseconds, a sleep microseconds. */
 #define SPINS 100
 /* Longest sleep: bounds the delay if a peer died between release and wake. */
-#define SLICE_NS SYS_WAIT_STEP_NS
+#define SLICE_NS WAIT_STEP_NS
 
 THREAD_LOCAL struct lock_thread lock_thread = {.generation = LOCK_NO_GENERATION};
 
@@ -119,7 +119,7 @@ void lock_use_patience(uint64_t begun_ns)
  */
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 {
-	struct sys_wait wait;
+	struct wait wait;
 	uint64_t patience_ns = 0; /* until we wait */
 	uint32_t waiters = 0;     /* once we slept, others may still sleep: keep the mark */
 
@@ -130,7 +130,7 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 			lock_set_pending(self, word);
 			if (lock_try(word, &seen, self->tid | (seen & LOCK_WAITERS) | waiters)) {
 				if (patience_ns) {
-					sys_wait_is_over(&wait);
+					wait_is_over(&wait);
 					use_patience(patience_ns - wait.left_ns);
 				}
 				return died ? LOCK_OWNER_DIED : LOCK_ACQUIRED;
@@ -143,8 +143,8 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 		}
 		if (!patience_ns) {
 			patience_ns = lock_patience();
-			sys_wait_begin(&wait, patience_ns);
-		} else if (sys_wait_is_over(&wait)) {
+			wait_begin(&wait, patience_ns);
+		} else if (wait_is_over(&wait)) {
 			use_patience(patience_ns);
 			return -ETIMEDOUT;
 		}

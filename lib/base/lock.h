@@ -19,9 +19,10 @@
 
 #include "base/shared.h"
 #include "base/sys.h"
+#include "base/wait.h"
 
 /* How long lock_acquire() waits at most. */
-#define LOCK_TIMEOUT_NS SYS_TIMEOUT_NS
+#define LOCK_TIMEOUT_NS WAIT_TIMEOUT_NS
 
 /* The lock was free or handed over. */
 #define LOCK_ACQUIRED 0

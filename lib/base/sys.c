@@ -42,7 +42,7 @@
 #ifndef F_OFD_SETLK /* Linux 3.15 */
 #define F_OFD_SETLK 37
 #endif
-/* Behind the end of any area: locks on the data are readers' pins. */
+/* Past the end of any area: locks on the data are readers' pins. */
 #define RECORD_LOCK_BYTE ((off_t)1 << 62)
 #define FUTEX_WAIT_OP 0
 #define FUTEX_WAKE_OP 1
@@ -77,7 +77,7 @@ int sys_is_memfd(int fd)
 	static int known;
 	struct stat status, probe;
 
-	if (fstat(fd, &status) < 0) /* cannot tell now: believe it */
+	if (fstat(fd, &status) < 0) /* not known now: assume so */
 		return 1;
 	if (sys_is_huge(fd))
 		return 1;
@@ -102,21 +102,12 @@ static int record_lock(int fd, short type)
 
 	if (fcntl(fd, F_SETLK, &lock) == 0)
 		return 0;
-	return errno == ENOLCK ? -ENOMEM : -errno;
+	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
 }
 
 int sys_lock_file(int fd)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct sys_wait wait;
-	int r = record_lock(fd, F_WRLCK);
-
-	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
-	while ((r == -EAGAIN || r == -EACCES) && !sys_wait_is_over(&wait)) {
-		nanosleep(&pause, NULL);
-		r = record_lock(fd, F_WRLCK);
-	}
-	return r == -EAGAIN || r == -EACCES ? -ETIMEDOUT : r;
+	return record_lock(fd, F_WRLCK);
 }
 
 void sys_unlock_file(int fd)
@@ -175,27 +166,11 @@ int sys_read_file(const char *path, char *text, size_t size)
 
 uint64_t sys_now_ns(void)
 {
-	/* no clock in a sandbox: ages are wrong then, and nothing else */
+	/* In a sandbox without a clock, ages are wrong and nothing else is. */
 	struct timespec now = {.tv_sec = 0};
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns)
-{
-	*wait = (struct sys_wait){.left_ns = bound_ns, .looked_ns = sys_now_ns()};
-}
-
-int sys_wait_is_over(struct sys_wait *wait)
-{
-	uint64_t now_ns = sys_now_ns(), passed_ns = now_ns - wait->looked_ns;
-
-	if (passed_ns > SYS_WAIT_STEP_NS)
-		passed_ns = SYS_WAIT_STEP_NS;
-	wait->looked_ns = now_ns;
-	wait->left_ns -= passed_ns < wait->left_ns ? passed_ns : wait->left_ns;
-	return wait->left_ns == 0;
 }
 
 int sys_truncate(int fd, uint64_t size_bytes)
@@ -241,34 +216,6 @@ uint64_t sys_data_bytes(int fd, uint64_t from)
 		bytes += (uint64_t)(hole - data);
 		from = (uint64_t)hole;
 	}
-}
-
-void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset)
-{
-	size_t huge = sys_huge_bytes();
-	void *room = MAP_FAILED;
-
-	if (length >= huge && length <= SIZE_MAX - huge)
-		room = mmap(NULL, length + huge, PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (room == MAP_FAILED)
-		return mmap(NULL, length, prot, flags, fd, offset);
-
-	/* To a huge page, the address lies as the offset does. */
-	size_t before = (size_t)((uint64_t)offset - (uintptr_t)room) % huge;
-	unsigned char *base = (unsigned char *)room + before;
-	void *addr = mmap(base, length, prot, flags | MAP_FIXED, fd, offset);
-	if (addr == MAP_FAILED) {
-		int error = errno;
-		munmap(room, length + huge);
-		errno = error;
-		return MAP_FAILED;
-	}
-	if (before > 0)
-		munmap(room, before);
-	size_t mapped = (length + sys_page_size() - 1) / sys_page_size() * sys_page_size();
-	munmap(base + mapped, huge - before);
-	return addr;
 }
 
 int sys_collapse(void *addr, size_t length)
@@ -335,23 +282,15 @@ int sys_is_write_sealed(int fd)
 
 int sys_reopen_read_only(int fd)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct sys_wait wait;
 	char path[40];
-	int copy;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Else open would wait until a lease is given up, 45 seconds by default. */
-	copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	sys_wait_begin(&wait, SYS_TIMEOUT_NS);
-	while (copy < 0 && errno == EAGAIN && !sys_wait_is_over(&wait)) {
-		nanosleep(&pause, NULL);
-		copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	}
+	int copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
 		return -ENOTSUP;
 	if (copy < 0)
-		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+		return -errno;
 	fcntl(copy, F_SETFL, 0);
 	return copy;
 }

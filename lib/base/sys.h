@@ -66,28 +66,9 @@ int sys_is_memfd(int fd);
 /* Whether the file consists of huge pages. */
 int sys_is_huge(int fd);
 
-/* How long to wait for a peer at the most, wherever one can make us wait. Tests build with less. */
-#ifndef SYS_TIMEOUT_NS
-#define SYS_TIMEOUT_NS 5000000000u
-#endif
-
 /*
- * Bounded waiting for a peer. Only time counts in which the caller could run: between two looks at
- * the clock, SYS_WAIT_STEP_NS at the most. A thread that got no processor for long, a process or a
- * machine that was stopped, has not used up its wait: there was nobody who could have seen the peer
- * go on. So whoever waits looks at least that often, after a try and before the next pause.
- */
-#define SYS_WAIT_STEP_NS 20000000u
-struct sys_wait {
-	uint64_t left_ns;
-	uint64_t looked_ns; /* at the clock */
-};
-void sys_wait_begin(struct sys_wait *wait, uint64_t bound_ns);
-int sys_wait_is_over(struct sys_wait *wait);
-
-/*
- * A record lock on a byte behind a file's end, against other processes only: fcntl(2). -ETIMEDOUT
- * after SYS_TIMEOUT_NS.
+ * A record lock on a byte past a file's end, against other processes only: fcntl(2). -EAGAIN if
+ * another process has it; does not wait. wait_lock_file() does.
  */
 int sys_lock_file(int fd);
 void sys_unlock_file(int fd);
@@ -122,12 +103,6 @@ static inline size_t sys_huge_bytes(void)
 }
 
 /*
- * Map a file, as mmap(2) does it at an address of its choice; if it is as long as a huge page, then
- * at an address that lets the kernel use some. MAP_FAILED and errno.
- */
-void *sys_map_file(size_t length, int prot, int flags, int fd, off_t offset);
-
-/*
  * Put the memory of a mapping of a file into huge pages now: madvise(2), MADV_COLLAPSE. -EINVAL
  * before Linux 6.1, or if it never will.
  */
@@ -154,8 +129,8 @@ int sys_is_write_sealed(int fd);
 
 /*
  * A second open file description of the same file, read-only, through /proc. -ENOTSUP if /proc is
- * not mounted or forbids it; -ETIMEDOUT if a peer with a lease on the file (fcntl(2), F_SETLEASE)
- * does not give it up within SYS_TIMEOUT_NS.
+ * not mounted or forbids it; -EAGAIN while a peer has a lease on the file (fcntl(2), F_SETLEASE):
+ * wait_reopen_read_only() waits.
  */
 int sys_reopen_read_only(int fd);
 

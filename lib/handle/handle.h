@@ -14,8 +14,6 @@
 #include <ashmem/area.h>
 #include <ashmem/backend.h>
 
-#include "base/sys.h"
-
 struct ashmem_budget;
 
 struct ashmem_area {
@@ -78,18 +76,6 @@ void area_end(struct ashmem_area *area);
 
 /* The area's size in pages, rounded up. 0 or a negative errno. */
 int area_size_pages(struct ashmem_area *area, uint64_t *pages);
-
-static inline uint64_t area_page_align(uint64_t bytes)
-{
-	uint64_t mask = sys_page_size() - 1;
-
-	return (bytes + mask) & ~mask;
-}
-
-static inline int area_is_aligned(uint64_t bytes)
-{
-	return (bytes & (sys_page_size() - 1)) == 0;
-}
 
 /* Acquire: pairs with the release in area_fix(). */
 static inline int area_is_fixed(const struct ashmem_area *area)

@@ -11,6 +11,8 @@
 
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/pages.h"
+#include "base/sys.h"
 #include "handle/handle.h"
 
 #define BUCKETS 1024
@@ -174,7 +176,7 @@ void area_put(struct ashmem_area *area)
 void area_fix(struct ashmem_area *area, uint64_t size_bytes)
 {
 	__atomic_store_n(&area->size_bytes, size_bytes, __ATOMIC_RELAXED);
-	__atomic_store_n(&area->end_bytes, area_page_align(size_bytes), __ATOMIC_RELAXED);
+	__atomic_store_n(&area->end_bytes, pages_round_up(size_bytes), __ATOMIC_RELAXED);
 	__atomic_store_n(&area->page_mask, (uint32_t)sys_page_size() - 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&area->fixed, 1, __ATOMIC_RELEASE); /* whoever sees it sees the others */
 }
@@ -186,6 +188,6 @@ int area_size_pages(struct ashmem_area *area, uint64_t *pages)
 
 	if (r < 0)
 		return r;
-	*pages = area_page_align(size) / sys_page_size();
+	*pages = pages_for(size);
 	return 0;
 }

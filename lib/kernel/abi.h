@@ -33,7 +33,7 @@ struct kernel_range {
 #define KERNEL_GET_PIN_STATUS _IO(0x77, 9)
 #define KERNEL_PURGE_ALL _IO(0x77, 10)
 
-/* The nodes: Android 10 and later put the boot id behind the name. */
+/* The nodes: Android 10 and later append the boot id to the name. */
 #define KERNEL_NODE "/dev/ashmem"
 #define KERNEL_BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define KERNEL_BOOT_ID_LEN 36

@@ -2,10 +2,10 @@
 /*
  * The areas of the kernel backend: created, imported, closed; their name, size and protection mask.
  *
- * Where the work lies: an imported area must be the one that the process has already, if it has it;
- * and the driver answers sizes as 32 bits, while areas can be larger.
+ * Two things take work: an import must find the area again that the process has already; and the
+ * driver returns sizes as 32 bits, while areas can be larger.
  *
- * Functions of the table are called without any of the backend's locks (area.h).
+ * No lock is held when an operation is called (area.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,26 +21,28 @@
 #include "base/sys.h"
 #include "kernel/abi.h"
 #include "kernel/area.h"
+#include "kernel/driver.h"
+#include "kernel/node.h"
 #include "range/range.h"
 
 #define GIB_4 ((uint64_t)1 << 32)
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t kernel_areas_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kernel_area *areas;
 
 void kernel_before_fork(void)
 {
 	kernel_node_before_fork();
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&kernel_areas_mutex);
 	for (struct kernel_area *area = areas; area; area = area->next)
-		pthread_mutex_lock(&area->mutex);
+		pthread_mutex_lock(&area->file_mutex);
 }
 
 void kernel_after_fork(void)
 {
 	for (struct kernel_area *area = areas; area; area = area->next)
-		pthread_mutex_unlock(&area->mutex);
-	pthread_mutex_unlock(&mutex);
+		pthread_mutex_unlock(&area->file_mutex);
+	pthread_mutex_unlock(&kernel_areas_mutex);
 	kernel_node_after_fork();
 }
 
@@ -53,24 +55,26 @@ static int set_name(int fd, const char *name)
 	/* The request hands over 256 bytes, though the 5.10 driver reads to the NUL only. */
 	strncpy(padded, name, sizeof(padded) - 1);
 	padded[sizeof(padded) - 1] = '\0';
-	return kernel_ask(fd, KERNEL_SET_NAME, (uintptr_t)padded);
+	return kernel_driver_ask(fd, KERNEL_SET_NAME, (uintptr_t)padded);
 }
 
 static int set_size(int fd, uint64_t size_bytes)
 {
-	/* The memfd backend's limit, so that both answer alike. */
+	/* The memfd backend's limit, so that both return the same error. */
 	if (size_bytes > (uint64_t)RANGE_MAX_PAGES * sys_page_size())
 		return -EFBIG;
 	/*
-	 * D3: the driver takes larger ones, tells other processes their low 32 bits, and cannot pin
-	 * beyond.
+	 * D3: the driver takes larger ones, shows other processes their low 32 bits only, and
+	 * cannot pin beyond.
 	 */
 	if (size_bytes > GIB_4 - sys_page_size())
 		return -EOVERFLOW;
-	return kernel_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
+	return kernel_driver_ask(fd, KERNEL_SET_SIZE, (unsigned long)size_bytes);
 }
 
-/* Make an area of an open file, which it takes over; NULL if there is no memory. The mutex is held.
+/*
+ * Make an area of an open file, which it takes over; NULL if there is no memory. kernel_areas_mutex
+ * is held.
  */
 static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 {
@@ -80,7 +84,7 @@ static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 		close(fd);
 		return NULL;
 	}
-	pthread_mutex_init(&area->mutex, NULL);
+	pthread_mutex_init(&area->file_mutex, NULL);
 	area->fd = fd;
 	area->refs = 1;
 	area->size_bytes = size_bytes;
@@ -91,10 +95,10 @@ static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 	return area;
 }
 
-int kernel_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+int kernel_area_create(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 	void **state)
 {
-	int fd = kernel_open_node();
+	int fd = kernel_node_open();
 
 	(void)userdata;
 	(void)flags;
@@ -107,16 +111,16 @@ int kernel_create(void *userdata, const char *name, uint64_t size_bytes, uint32_
 		close(fd);
 		return r;
 	}
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&kernel_areas_mutex);
 	struct kernel_area *area = adopt(fd, size_bytes);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&kernel_areas_mutex);
 	if (!area)
 		return -ENOMEM;
 	*state = area;
 	return 0;
 }
 
-/* Whether two descriptors are one open file: 1, or 0 also if the kernel does not say. */
+/* Whether two descriptors are one open file: 1; 0 if not, or if the kernel does not say. */
 static int is_same_file(int a, int b)
 {
 #ifdef SYS_kcmp
@@ -130,9 +134,9 @@ static int is_same_file(int a, int b)
 }
 
 /*
- * The area of a descriptor, with one more reference. If the kernel does not tell that it is known,
- * it gets a second state, and works: everything that is shared is in the driver. The mutex is held,
- * so that one area coming in twice at once is not made twice.
+ * The area of a descriptor, with one more reference. If the kernel does not say that we have it
+ * already, it gets a second state, which works: everything that is shared is in the driver.
+ * kernel_areas_mutex is held, so that two threads that import one area do not make two of it.
  */
 static int find_or_adopt(int fd, struct kernel_area **found)
 {
@@ -154,7 +158,7 @@ static int find_or_adopt(int fd, struct kernel_area **found)
 	return 0;
 }
 
-int kernel_import(void *userdata, int fd, void **state)
+int kernel_area_import(void *userdata, int fd, void **state)
 {
 	struct kernel_area *area = NULL;
 	int mode = fcntl(fd, F_GETFL), r = process_start();
@@ -164,20 +168,20 @@ int kernel_import(void *userdata, int fd, void **state)
 		return r;
 	if (mode < 0 || (mode & O_PATH))
 		return -EBADF;
-	if (!kernel_is_driver(fd))
+	if (!kernel_driver_owns(fd))
 		return -ENOTTY;
-	/* It could never be mapped, not even to materialise: mmap(2) wants to read. */
+	/* It could never be mapped, not even to materialise: mmap(2) needs read access. */
 	if ((mode & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&kernel_areas_mutex);
 	r = find_or_adopt(fd, &area);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&kernel_areas_mutex);
 	if (r == 0)
 		*state = area;
 	return r;
 }
 
-/* The mutex is held. */
+/* kernel_areas_mutex is held. */
 static void unlink_area(struct kernel_area *area)
 {
 	if (area->prev)
@@ -188,56 +192,56 @@ static void unlink_area(struct kernel_area *area)
 		area->next->prev = area->prev;
 }
 
-void kernel_close(void *state)
+void kernel_area_close(void *state)
 {
 	struct kernel_area *area = state;
 
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&kernel_areas_mutex);
 	int last = --area->refs == 0;
 	if (last)
 		unlink_area(area);
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&kernel_areas_mutex);
 	if (last) {
 		close(area->fd);
-		pthread_mutex_destroy(&area->mutex);
+		pthread_mutex_destroy(&area->file_mutex);
 		free(area);
 	}
 }
 
 /* -- name -- */
 
-int kernel_set_name(void *state, const char *name)
+int kernel_area_set_name(void *state, const char *name)
 {
 	const struct kernel_area *area = state;
 
 	return set_name(area->fd, name);
 }
 
-int kernel_get_name(void *state, char *name)
+int kernel_area_get_name(void *state, char *name)
 {
 	const struct kernel_area *area = state;
-	char answer[KERNEL_NAME_LEN] = "";
-	int r = kernel_ask(area->fd, KERNEL_GET_NAME, (uintptr_t)answer);
+	char found[KERNEL_NAME_LEN] = "";
+	int r = kernel_driver_ask(area->fd, KERNEL_GET_NAME, (uintptr_t)found);
 
 	if (r < 0)
 		return r;
-	answer[sizeof(answer) - 1] = '\0';
+	found[sizeof(found) - 1] = '\0';
 	/* An area that was given just this name cannot be told from one without, and need not. */
-	strcpy(name, strcmp(answer, ASHMEM_NAME_DEF) == 0 ? "" : answer);
+	strcpy(name, strcmp(found, ASHMEM_NAME_DEF) == 0 ? "" : found);
 	return 0;
 }
 
 /* -- size -- */
 
-int kernel_set_size(void *state, uint64_t size_bytes)
+int kernel_area_set_size(void *state, uint64_t size_bytes)
 {
 	struct kernel_area *area = state;
 
-	pthread_mutex_lock(&area->mutex);
+	pthread_mutex_lock(&area->file_mutex);
 	int r = set_size(area->fd, size_bytes);
 	if (r == 0)
 		area->size_bytes = size_bytes;
-	pthread_mutex_unlock(&area->mutex);
+	pthread_mutex_unlock(&area->file_mutex);
 	return r;
 }
 
@@ -254,7 +258,7 @@ static uint64_t whole_size(int fd, uint32_t low)
 {
 	uint64_t size = low;
 
-	/* Nearly always one question is enough. */
+	/* Nearly always one read is enough. */
 	if (!has_byte(fd, size + GIB_4 - 1))
 		return size;
 	for (uint64_t bit = (uint64_t)1 << 62; bit >= GIB_4; bit >>= 1)
@@ -263,20 +267,20 @@ static uint64_t whole_size(int fd, uint32_t low)
 	return size;
 }
 
-/* Ask the driver. The result is 1 if the area is materialised, or 0. The area's mutex is held. */
+/* Ask the driver: 1 if the area is materialised, or 0. `file_mutex` is held. */
 static int learn_size(struct kernel_area *area, uint64_t *size_bytes)
 {
 	/* In this order: if it is materialised, the size is final. */
-	int r = kernel_ask_materialised(area->fd);
+	int r = kernel_driver_ask_materialised(area->fd);
 
 	if (r < 0)
 		return r;
 	/* Any 32 bits may be a size, also those that libc takes for an error. */
-	uint32_t low = (uint32_t)kernel_ask(area->fd, KERNEL_GET_SIZE, 0);
+	uint32_t low = (uint32_t)kernel_driver_ask(area->fd, KERNEL_GET_SIZE, 0);
 	/* Not if another thread was first: others read the size without the mutex by now. */
 	if (r && !__atomic_load_n(&area->materialised, __ATOMIC_RELAXED)) {
 		area->size_bytes = whole_size(area->fd, low);
-		/* Release: pairs with the acquire in kernel_get_size(). */
+		/* Release: pairs with the acquire in kernel_area_get_size(). */
 		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
 	}
 	/* What another process set is known up to 4 GiB, while nothing can be read. */
@@ -284,7 +288,7 @@ static int learn_size(struct kernel_area *area, uint64_t *size_bytes)
 	return r;
 }
 
-int kernel_get_size(void *state, uint64_t *size_bytes, int *materialised)
+int kernel_area_get_size(void *state, uint64_t *size_bytes, int *materialised)
 {
 	struct kernel_area *area = state;
 	int r = 1;
@@ -293,9 +297,9 @@ int kernel_get_size(void *state, uint64_t *size_bytes, int *materialised)
 	if (__atomic_load_n(&area->materialised, __ATOMIC_ACQUIRE)) {
 		*size_bytes = area->size_bytes;
 	} else {
-		pthread_mutex_lock(&area->mutex);
+		pthread_mutex_lock(&area->file_mutex);
 		r = learn_size(area, size_bytes);
-		pthread_mutex_unlock(&area->mutex);
+		pthread_mutex_unlock(&area->file_mutex);
 	}
 	if (r < 0)
 		return r;
@@ -305,16 +309,29 @@ int kernel_get_size(void *state, uint64_t *size_bytes, int *materialised)
 
 /* -- protection -- */
 
-int kernel_set_prot(void *state, int prot)
+int kernel_area_set_prot(void *state, int prot)
 {
 	const struct kernel_area *area = state;
 
-	return kernel_ask(area->fd, KERNEL_SET_PROT_MASK, (unsigned long)prot);
+	return kernel_driver_ask(area->fd, KERNEL_SET_PROT_MASK, (unsigned long)prot);
 }
 
-int kernel_get_prot(void *state)
+int kernel_area_get_prot(void *state)
 {
 	const struct kernel_area *area = state;
 
-	return kernel_ask(area->fd, KERNEL_GET_PROT_MASK, 0);
+	return kernel_driver_ask(area->fd, KERNEL_GET_PROT_MASK, 0);
+}
+
+/* -- descriptor -- */
+
+int kernel_area_get_fd(void *state)
+{
+	const struct kernel_area *area = state;
+
+	/* Relaxed: nothing else is read. */
+	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
+		return area->fd;
+	int r = kernel_driver_materialise(area->fd);
+	return r < 0 ? r : area->fd;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel backend, as the registry of backends knows it. */
+/* The kernel backend's table, for the registry of backends. */
 #ifndef ASHMEM_LIB_KERNEL_BACKEND_H
 #define ASHMEM_LIB_KERNEL_BACKEND_H
 

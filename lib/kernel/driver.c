@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One open file of the driver: asking it, and telling it from other files. Knows file descriptors
- * only: no areas, no locks.
+ * One open file of the driver: requests to it, and whether a file is the driver's at all
+ * (driver.h).
  *
- * A file is the driver's if it answers like the driver. Neither names nor device numbers prove
- * anything: the number is given out anew at every boot, and a container may have any node.
+ * A file is the driver's if it behaves like the driver. Neither names nor device numbers prove
+ * anything: the number changes with every boot, and a container may have any node.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,11 +15,11 @@
 
 #include "base/sys.h"
 #include "kernel/abi.h"
-#include "kernel/area.h"
+#include "kernel/driver.h"
 
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 
-int kernel_ask(int fd, unsigned long request, unsigned long argument)
+int kernel_driver_ask(int fd, unsigned long request, unsigned long argument)
 {
 	int r;
 
@@ -30,22 +30,22 @@ int kernel_ask(int fd, unsigned long request, unsigned long argument)
 }
 
 /*
- * The end must be below 4 GiB: a range that ends there overflows in the driver, whose "to the end"
- * is no way out, because in areas that large it is cut to 32 bits.
+ * The end must be below 4 GiB: a range that ends there overflows in the driver. Its "to the end"
+ * does not help, because in areas that large it is cut to 32 bits.
  */
-int kernel_ask_range(int fd, unsigned long request, uint64_t offset, uint64_t length)
+int kernel_driver_ask_range(int fd, unsigned long request, uint64_t offset, uint64_t length)
 {
 	struct kernel_range range = {(uint32_t)offset, (uint32_t)length};
 
 	if (offset > UINT32_MAX || length > UINT32_MAX - offset)
 		return -EOVERFLOW;
-	return kernel_ask(fd, request, (uintptr_t)&range);
+	return kernel_driver_ask(fd, request, (uintptr_t)&range);
 }
 
-/* No request tells, but pins exist only where there is memory, and then there is a first page. */
-int kernel_ask_materialised(int fd)
+/* No request returns this, but only areas with memory have pins, and those have a first page. */
+int kernel_driver_ask_materialised(int fd)
 {
-	int r = kernel_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, sys_page_size());
+	int r = kernel_driver_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, sys_page_size());
 
 	if (r == -EINVAL)
 		return 0;
@@ -56,18 +56,18 @@ int kernel_ask_materialised(int fd)
  * The first mapping decides for good how the memory is charged: all of it at once, or page by page
  * as it is used, which is MAP_NORESERVE. PROT_NONE is within every mask.
  */
-int kernel_materialise(int fd)
+int kernel_driver_materialise(int fd)
 {
 	size_t page = sys_page_size();
 	void *first = mmap(NULL, page, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
-	if (first == MAP_FAILED) /* also for want of locked memory */
+	if (first == MAP_FAILED) /* EAGAIN: too much locked memory */
 		return errno == EAGAIN ? -ENOMEM : -errno;
 	munmap(first, page);
 	return 0;
 }
 
-int kernel_is_driver(int fd)
+int kernel_driver_owns(int fd)
 {
 	char name[KERNEL_NAME_LEN];
 	struct stat status;
@@ -77,25 +77,26 @@ int kernel_is_driver(int fd)
 		return 0;
 	/* Some devices take any request and do nothing: then no name appears. */
 	memset(name, '?', sizeof(name));
-	if (kernel_ask(fd, KERNEL_GET_NAME, (uintptr_t)name) != 0 ||
+	if (kernel_driver_ask(fd, KERNEL_GET_NAME, (uintptr_t)name) != 0 ||
 		!memchr(name, '\0', sizeof(name)))
 		return 0;
-	int prot = kernel_ask(fd, KERNEL_GET_PROT_MASK, 0);
-	return prot >= 0 && prot <= PROT_ALL && kernel_ask_materialised(fd) >= 0;
+	int prot = kernel_driver_ask(fd, KERNEL_GET_PROT_MASK, 0);
+	return prot >= 0 && prot <= PROT_ALL && kernel_driver_ask_materialised(fd) >= 0;
 }
 
-int kernel_try_driver(int fd)
+int kernel_driver_try(int fd)
 {
 	size_t page = sys_page_size();
 
-	if (kernel_ask(fd, KERNEL_GET_PROT_MASK, 0) != PROT_ALL ||
-		kernel_ask(fd, KERNEL_GET_SIZE, 0) != 0 ||
-		kernel_ask(fd, KERNEL_SET_SIZE, page) != 0 ||
-		kernel_ask(fd, KERNEL_GET_SIZE, 0) != (int)page || kernel_ask_materialised(fd) != 0)
+	if (kernel_driver_ask(fd, KERNEL_GET_PROT_MASK, 0) != PROT_ALL ||
+		kernel_driver_ask(fd, KERNEL_GET_SIZE, 0) != 0 ||
+		kernel_driver_ask(fd, KERNEL_SET_SIZE, page) != 0 ||
+		kernel_driver_ask(fd, KERNEL_GET_SIZE, 0) != (int)page ||
+		kernel_driver_ask_materialised(fd) != 0)
 		return -ENODEV;
-	int r = kernel_materialise(fd);
+	int r = kernel_driver_materialise(fd);
 	if (r < 0)
 		return r;
-	r = kernel_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, page);
+	r = kernel_driver_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, page);
 	return r == ASHMEM_IS_PINNED ? 0 : -ENODEV;
 }

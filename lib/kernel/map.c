@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mapping areas of the kernel backend. The driver checks the mask; the first mapping materialises
- * the area, with MAP_NORESERVE for the reason that kernel_materialise() has.
+ * the area, with MAP_NORESERVE for the reason that kernel_driver_materialise() has.
  *
- * The driver's private mappings show zeroes (D7). Under a mask with WRITE such a mapping is made
- * and filled with what the area holds now. Later changes of the area do not show in it; mmap(2)
- * leaves that open. It takes memory for what is not zero, and time for reading it all. Under a mask
+ * The driver's private mappings show zeroes (D7). Under a mask with WRITE we make such a mapping
+ * and fill it with what the area holds now. Later changes of the area do not show in it; mmap(2)
+ * leaves that open. It takes memory for what is not zero, and time to read it all. Under a mask
  * without WRITE no new mapping can ever be written, so a shared one does the same for less.
  *
  * No lock is held.
@@ -16,19 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/sys.h"
 #include "kernel/area.h"
-
-int kernel_get_fd(void *state)
-{
-	const struct kernel_area *area = state;
-
-	/* Relaxed: nothing else is read. */
-	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
-		return area->fd;
-	int r = kernel_materialise(area->fd);
-	return r < 0 ? r : area->fd;
-}
 
 /* What kernel_map() is asked for. */
 struct request {
@@ -39,7 +29,7 @@ struct request {
 	int flags;
 };
 
-/* mmap(2), with its answer. */
+/* mmap(2), with its result. */
 static void *map_file(const struct kernel_area *area, const struct request *request, int flags)
 {
 	return mmap(request->place, request->length, request->prot, flags, area->fd,
@@ -65,8 +55,7 @@ static int is_zero(const unsigned char *bytes, size_t length)
 	return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-/* Copy bytes but not zeroes to `to`, which reads as zeroes. A slice is a page of the smallest size.
- */
+/* Copy bytes but not zeroes to `to`, which reads as zeroes, in slices of the smallest page. */
 static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t length)
 {
 	const size_t slice = 4096;
@@ -78,8 +67,7 @@ static void copy_slices(unsigned char *to, const unsigned char *bytes, size_t le
 	}
 }
 
-/* Copy the area's bytes up to its size. Through a buffer: read(2) would touch every page of `to`.
- */
+/* Copy the area's bytes up to its size. Through a buffer: read(2) would touch all pages of `to`. */
 static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 {
 	unsigned char chunk[16384];
@@ -99,8 +87,8 @@ static int copy_bytes(int fd, unsigned char *to, size_t length, uint64_t offset)
 }
 
 /*
- * Copy less than a page that is mapped with PROT_WRITE alone. Most processors let it be read all
- * the same; through a pipe, so that one which does not answers with an error.
+ * Copy less than a page that is mapped with PROT_WRITE alone. Most processors can read it anyway;
+ * through a pipe, so that one that cannot returns an error.
  */
 static int copy_write_only(unsigned char *to, const unsigned char *from, size_t length)
 {
@@ -119,7 +107,7 @@ static int copy_write_only(unsigned char *to, const unsigned char *from, size_t 
 }
 
 /*
- * Reading ends at the size; what lies behind it in the last page only a mapping shows. `to` is
+ * Reading ends at the size; the rest of the last page shows in a mapping only. `to` is
  * where that page belongs. Only called under a mask with WRITE.
  */
 static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
@@ -147,7 +135,7 @@ static int copy_tail(int fd, unsigned char *to, uint64_t size_bytes)
 static int copy_pages(struct kernel_area *area, unsigned char *to, size_t length, uint64_t offset)
 {
 	uint64_t size, last;
-	int materialised, r = kernel_get_size(area, &size, &materialised);
+	int materialised, r = kernel_area_get_size(area, &size, &materialised);
 
 	if (r == 0)
 		r = copy_bytes(area->fd, to, length, offset);
@@ -163,7 +151,7 @@ static int copy_pages(struct kernel_area *area, unsigned char *to, size_t length
 static int fill_private(struct kernel_area *area, unsigned char *mapped,
 	const struct request *request)
 {
-	size_t page = sys_page_size(), length = (request->length + page - 1) & ~(page - 1);
+	size_t length = (size_t)pages_round_up(request->length);
 	int must_open = !(request->prot & PROT_WRITE);
 
 	if (must_open && mprotect(mapped, length, PROT_WRITE) < 0)
@@ -204,7 +192,7 @@ static int map_copied(struct kernel_area *area, const struct request *wanted, vo
 	if (r < 0)
 		return r;
 	/* First, or the private mapping would decide how the area is charged. */
-	r = kernel_get_fd(area);
+	r = kernel_area_get_fd(area);
 	void *mapped = r < 0 ? MAP_FAILED : map_file(area, &request, request.flags);
 	if (mapped == MAP_FAILED) {
 		r = r < 0 ? r : -errno;
@@ -222,14 +210,14 @@ static int map_copied(struct kernel_area *area, const struct request *wanted, vo
 
 static int map_private(struct kernel_area *area, const struct request *request, void **addr)
 {
-	int mask = kernel_get_prot(area);
+	int mask = kernel_area_get_prot(area);
 
 	if (mask < 0)
 		return mask;
 	if (mask & PROT_WRITE) {
 		int r = map_copied(area, request, addr);
 		/* It also fails if the mask lost WRITE meanwhile. */
-		if (r == 0 || (kernel_get_prot(area) & PROT_WRITE))
+		if (r == 0 || (kernel_area_get_prot(area) & PROT_WRITE))
 			return r;
 	}
 	return map_shared(area, request, MAP_SHARED, addr);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding the node of the driver, and opening it.
+ * Finds the node of the driver and opens it (node.h).
  *
- * Two names are tried, the one with the boot id first: where it exists, the plain one may be closed
- * to us. Which one works, or that none does, is remembered, because the question comes with every
- * area that is created. A failure for want of something is not remembered, and a node that can no
- * longer be opened is forgotten.
+ * Two names are tried, the one with the boot id first: where it exists, we may have no access to
+ * the plain one. The result, also that none works, is remembered, because every new area asks for
+ * it. An error that may pass (too many open files, no memory) is not remembered, and a node that
+ * can no longer be opened is forgotten.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,22 +16,23 @@
 #include "base/fork.h"
 #include "base/sys.h"
 #include "kernel/abi.h"
-#include "kernel/area.h"
+#include "kernel/driver.h"
+#include "kernel/node.h"
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-/* Atomic: path of the node that works; "" if none does, NULL while nobody knows. */
+static pthread_mutex_t node_mutex = PTHREAD_MUTEX_INITIALIZER;
+/* Atomic: path of the node that works; "" if none does, NULL if not known yet. */
 static const char *node;
 /* Written once, under the mutex, before `node` can point to it; "" before. */
 static char boot_id_node[sizeof(KERNEL_NODE) + KERNEL_BOOT_ID_LEN];
 
 void kernel_node_before_fork(void)
 {
-	pthread_mutex_lock(&mutex);
+	pthread_mutex_lock(&node_mutex);
 }
 
 void kernel_node_after_fork(void)
 {
-	pthread_mutex_unlock(&mutex);
+	pthread_mutex_unlock(&node_mutex);
 }
 
 /* Errors of a process that is out of something, or was interrupted: the next try may succeed. */
@@ -47,7 +48,7 @@ static int try_node(const char *path)
 
 	if (fd < 0)
 		return -errno;
-	int r = kernel_try_driver(fd);
+	int r = kernel_driver_try(fd);
 	close(fd);
 	return r;
 }
@@ -83,7 +84,7 @@ static int find_node(const char **path)
 	return 0;
 }
 
-/* The path of the node, remembered or found, or -ENODEV, or an error that does not tell. */
+/* The path of the node, remembered or found; -ENODEV, or an error that may pass. */
 static int get_node(const char **path)
 {
 	int r = 0;
@@ -94,18 +95,18 @@ static int get_node(const char **path)
 		r = process_start();
 		if (r < 0)
 			return r;
-		pthread_mutex_lock(&mutex);
+		pthread_mutex_lock(&node_mutex);
 		r = find_node(path);
 		if (r == 0)
 			__atomic_store_n(&node, *path, __ATOMIC_RELEASE);
-		pthread_mutex_unlock(&mutex);
+		pthread_mutex_unlock(&node_mutex);
 	}
 	if (r < 0)
 		return r;
 	return **path ? 0 : -ENODEV;
 }
 
-int kernel_probe(void *userdata)
+int kernel_node_probe(void *userdata)
 {
 	const char *path;
 
@@ -113,7 +114,7 @@ int kernel_probe(void *userdata)
 	return get_node(&path);
 }
 
-int kernel_open_node(void)
+int kernel_node_open(void)
 {
 	const char *path;
 	int r = get_node(&path);
@@ -125,7 +126,7 @@ int kernel_open_node(void)
 		return fd;
 	if (is_passing(-errno))
 		return -errno;
-	/* Gone, or closed to us: the next call looks again. Relaxed: NULL hands nothing over. */
+	/* Gone, or no longer allowed: the next call searches again. Relaxed: NULL is no pointer. */
 	__atomic_store_n(&node, NULL, __ATOMIC_RELAXED);
 	return -ENODEV;
 }

@@ -2,12 +2,12 @@
 /*
  * Reading areas of the kernel backend, and the position that goes with it.
  *
- * The driver has two positions: the open file's, and one of the memory behind it. read starts from
- * the first and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets
+ * The driver has two positions: that of the open file, and one of its memory. read starts from the
+ * first and moves both, pread moves the second, lseek counts SEEK_CUR from the second and sets
  * both. So after a pread SEEK_CUR must not be left to the driver: see position_of().
  *
- * Nor does the driver let one reader wait for another: two that read at once can get the same
- * bytes. Here threads take turns, under the area's mutex; processes do not.
+ * The driver does not make readers wait for each other either: two that read at once can get the
+ * same bytes. Here the threads of a process take turns, under `file_mutex`; processes do not.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@ static int get_final_size(struct kernel_area *area, uint64_t *size_bytes)
 {
 	int materialised;
 
-	return kernel_get_size(area, size_bytes, &materialised);
+	return kernel_area_get_size(area, size_bytes, &materialised);
 }
 
 int64_t kernel_read(void *state, void *buf, size_t length)
@@ -35,11 +35,11 @@ int64_t kernel_read(void *state, void *buf, size_t length)
 	/* The kernel refuses lengths that no buffer can have, whatever there is to read. */
 	if (length > size)
 		length = (size_t)size;
-	pthread_mutex_lock(&area->mutex);
+	pthread_mutex_lock(&area->file_mutex);
 	ssize_t got = read(area->fd, buf, length);
 	int error = errno;
-	pthread_mutex_unlock(&area->mutex);
-	/* Position plus length do not fit: far behind the end. */
+	pthread_mutex_unlock(&area->file_mutex);
+	/* Position plus length do not fit: far past the end. */
 	if (got < 0 && error == EINVAL)
 		return 0;
 	return got < 0 ? -error : got;
@@ -64,7 +64,7 @@ int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offset)
 /*
  * The position that read uses, or a negative errno if others' locks are in the way.
  *
- * No call tells it after a pread. But a lock can be placed relative to it and be asked for in
+ * No call returns it after a pread. But a lock can be set relative to it and be looked up in
  * absolute terms: the lock belongs to the open file, so it is in the way of the process's own locks
  * (fcntl(2)); its length tells it from locks of others. /proc/self/fdinfo has the number too, but
  * not for a process that changed its user id.
@@ -72,7 +72,7 @@ int64_t kernel_pread(void *state, void *buf, size_t length, uint64_t offset)
 static int64_t position_of(int fd)
 {
 	const off_t mark_length = ((off_t)1 << 40) + getpid();
-	/* -1: the mark lies before the position, where it would not fit behind */
+	/* -1: the mark lies before the position, where it would not fit after it */
 	off_t direction = 1;
 
 	for (int tries = 0; tries < 3; tries++) {
@@ -104,7 +104,7 @@ static int64_t seek_to(int fd, int64_t offset, int whence)
 	return r < 0 ? -errno : r;
 }
 
-/* SEEK_CUR. If others' locks hide the position, the driver's answer: right but after a pread. */
+/* SEEK_CUR. If others' locks hide the position, the driver's: right but after a pread. */
 static int64_t seek_from_position(int fd, int64_t offset)
 {
 	int64_t sum, position = position_of(fd);
@@ -124,11 +124,11 @@ int64_t kernel_seek(void *state, int64_t offset, int whence)
 	struct kernel_area *area = state;
 	int64_t r;
 
-	pthread_mutex_lock(&area->mutex);
+	pthread_mutex_lock(&area->file_mutex);
 	if (whence == SEEK_CUR)
 		r = seek_from_position(area->fd, offset);
 	else
 		r = seek_to(area->fd, offset, whence);
-	pthread_mutex_unlock(&area->mutex);
+	pthread_mutex_unlock(&area->file_mutex);
 	return r;
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a memfd area: created, materialised, imported, shared with children, closed.
+ * The life of a memfd area: newborn, materialised, established, closed (area.h); and what a fork
+ * does to it.
  *
- * An area without memory is a newborn: name, size and mask are kept in the process, and no
- * descriptor exists. Newborns that were there when the process forked have a *birth*, by which
- * parent and child share them (birth.h).
+ * A newborn has no memory: name, size and mask are kept in the process, and no descriptor exists.
+ * When the process forks, its newborns get a *birth*, by which parent and child share them
+ * (birth.h).
  *
- * One mutex guards the young and the table of materialised areas, which finds an area again when
- * its descriptor is imported. It comes before any control lock or birth lock.
+ * The table's mutex (table.h) is taken here, and is held in static functions where they say so.
  */
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,99 +20,13 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/sys.h"
+#include "base/wait.h"
 #include "memfd/area.h"
 #include "memfd/birth.h"
+#include "memfd/file.h"
+#include "memfd/table.h"
 
-/* A memfd's name holds 249 bytes, memfd_create(2). */
-#define MEMFD_NAME_MAX 249
-#define BUCKETS 256
-
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct memfd_area *young; /* the areas that are not established */
-static struct memfd_area *buckets[BUCKETS];
-
-static void young_link(struct memfd_area *area)
-{
-	area->young_prev = NULL;
-	area->young_next = young;
-	if (young)
-		young->young_prev = area;
-	young = area;
-}
-
-static void young_unlink(struct memfd_area *area)
-{
-	if (area->young_prev)
-		area->young_prev->young_next = area->young_next;
-	else if (young == area)
-		young = area->young_next;
-	if (area->young_next)
-		area->young_next->young_prev = area->young_prev;
-	area->young_prev = area->young_next = NULL;
-}
-
-/* What /proc/PID/maps shows behind "/memfd:". */
-static int make_memfd(const struct memfd_area *area)
-{
-	char name[sizeof(ASHMEM_NAME_DEF) + ASHMEM_NAME_LEN];
-
-	strcpy(name, ASHMEM_NAME_DEF);
-	if (area->name[0]) {
-		strcat(name, "/");
-		strcat(name, area->name);
-	}
-	name[MEMFD_NAME_MAX] = '\0';
-	return sys_memfd_create(name);
-}
-
-/* -- materialised areas -- */
-
-static struct memfd_area **bucket_of(ino_t inode)
-{
-	return &buckets[(size_t)inode % BUCKETS];
-}
-
-/* From now on the area is established, and found by its descriptor. The mutex is held. */
-static void publish(struct memfd_area *area, const struct stat *status)
-{
-	struct memfd_area **bucket = bucket_of(status->st_ino);
-
-	area->device = status->st_dev;
-	area->inode = status->st_ino;
-	area->bucket_next = *bucket;
-	*bucket = area;
-	/* Release: pairs with the acquire in memfd_is_established() and memfd_is_materialised(). */
-	__atomic_store_n(&area->established, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
-}
-
-static void bucket_unlink(struct memfd_area *area)
-{
-	struct memfd_area **link = bucket_of(area->inode);
-
-	while (*link && *link != area)
-		link = &(*link)->bucket_next;
-	if (*link)
-		*link = area->bucket_next;
-}
-
-/* The area whose descriptor this is, with one more reference, or NULL. The mutex is held. */
-static struct memfd_area *find(int fd, const struct stat *status, int need_writable)
-{
-	for (struct memfd_area *area = *bucket_of(status->st_ino); area; area = area->bucket_next) {
-		if (area->device != status->st_dev || area->inode != status->st_ino)
-			continue;
-		if (need_writable && !area->plain && !area->control.writable)
-			continue;
-		if (!area->plain && !control_is_same(&area->control, fd, status))
-			continue;
-		area->refs++;
-		return area;
-	}
-	return NULL;
-}
-
-/* -- young -- */
+/* -- newborn -- */
 
 int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 	void **state)
@@ -129,24 +42,24 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 		return -ENOMEM;
 	area->refs = 1;
 	area->fd = area->read_only_fd = area->control.fd = area->lock_fd = -1;
-	pthread_mutex_init(&area->keeping, NULL);
+	pthread_mutex_init(&area->file_locks_mutex, NULL);
 	area->size_bytes = size_bytes;
 	area->prot = MEMFD_NEWBORN_PROT;
 	area->allow_seal = (flags & ASHMEM_CREATE_ALLOW_SEAL) != 0;
 	area->generation = lock_fork_generation();
 	strcpy(area->name, name);
 
-	pthread_mutex_lock(&mutex);
-	young_link(area);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_lock();
+	memfd_table_add_newborn(area);
+	memfd_table_unlock();
 	*state = area;
 	return 0;
 }
 
 /*
- * Establish the area. The mutex is held. A child of a bare clone shares the memfd without our
- * knowing and may do the same at this moment: a record lock, which fork does not hand on, decides
- * who writes the control block; the other attaches to it.
+ * Establish the area. The mutex is held. A child of a bare clone shares the memfd unknown to us and
+ * may do the same at this moment: a record lock, which a child does not inherit, decides which of
+ * the two writes the control block; the other attaches to it.
  */
 static int establish(struct memfd_area *area)
 {
@@ -154,11 +67,11 @@ static int establish(struct memfd_area *area)
 
 	if (fstat(area->fd, &status) < 0)
 		return -errno;
-	int r = sys_lock_file(area->fd);
+	int r = wait_lock_file(area->fd);
 	if (r < 0)
 		return r;
 	r = control_attach(&area->control, area->fd, &status);
-	/* What a birth says of the size may be a peer's lie: the file is as it is. */
+	/* A peer may have written a false size into the birth; the file's is true. */
 	if (r == CONTROL_NONE && (uint64_t)status.st_size != control_file_bytes(area->size_bytes))
 		r = -EUCLEAN;
 	if (r == CONTROL_NONE)
@@ -169,8 +82,7 @@ static int establish(struct memfd_area *area)
 		return r;
 	if (!area->materialised) /* else it is final, and others read it without the mutex */
 		area->size_bytes = area->control.size_bytes;
-	young_unlink(area);
-	publish(area, &status);
+	memfd_table_publish(area, &status);
 	return 0;
 }
 
@@ -194,7 +106,7 @@ int memfd_newborn_begin(struct memfd_area *area)
 
 	if (memfd_is_materialised(area))
 		return 1;
-	pthread_mutex_lock(&mutex);
+	memfd_table_lock();
 	if (memfd_is_materialised(area))
 		r = 1;
 	else if (area->birth)
@@ -202,7 +114,7 @@ int memfd_newborn_begin(struct memfd_area *area)
 	else if (area->generation != lock_fork_generation())
 		r = -ESTALE;
 	if (r != 0)
-		pthread_mutex_unlock(&mutex);
+		memfd_table_unlock();
 	return r;
 }
 
@@ -210,45 +122,12 @@ void memfd_newborn_end(struct memfd_area *area)
 {
 	if (area->birth)
 		birth_end_work(area);
-	pthread_mutex_unlock(&mutex);
-}
-
-int memfd_open_read_only(int fd)
-{
-	int copy = sys_reopen_read_only(fd);
-
-	/*
-	 * Other users shall not reopen it for writing. Only the file's owner can do this, and could
-	 * undo it.
-	 */
-	if (copy >= 0 && fchmod(fd, S_IRUSR | S_IRGRP | S_IROTH) < 0 && errno != EPERM) {
-		int error = errno;
-		close(copy);
-		return -error;
-	}
-	return copy;
-}
-
-static int map_fd(int fd, struct memfd_mapping *mapping)
-{
-	void *addr;
-
-	/* Other flags can mean an address or a size of pages. */
-	if (mapping->flags == MAP_SHARED || mapping->flags == MAP_PRIVATE)
-		addr = sys_map_file(mapping->length, mapping->prot, mapping->flags, fd,
-			(off_t)mapping->offset);
-	else
-		addr = mmap(mapping->addr, mapping->length, mapping->prot, mapping->flags, fd,
-			(off_t)mapping->offset);
-	if (addr == MAP_FAILED)
-		return -errno;
-	mapping->addr = addr;
-	return 0;
+	memfd_table_unlock();
 }
 
 /*
- * Size the memfd, write its control block if `status` is not NULL, map it for who wants that, and
- * seal it: what can fail comes before what cannot be undone.
+ * Size the memfd, write its control block if `status` is not NULL, make the mapping if there is
+ * one, and seal it: what can fail comes before what cannot be undone.
  */
 static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 	struct memfd_mapping *mapping, struct stat *status)
@@ -260,7 +139,7 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 	if (r == 0 && status)
 		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
 	if (r == 0 && mapping)
-		r = map_fd(map_from, mapping);
+		r = memfd_file_map(map_from, mapping);
 	if (r == 0 &&
 		fcntl(fd, F_ADD_SEALS, MEMFD_SIZE_SEALS | (area->allow_seal ? 0 : F_SEAL_SEAL)) <
 			0) {
@@ -274,21 +153,21 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 }
 
 /*
- * Make the memory, and the state `with_state`; all or nothing, but that a file of a birth stays
- * sealed. The area is held as a newborn.
+ * Make a newborn's memory, and its state if `with_state`: all or nothing, except that the file of a
+ * birth stays sealed. memfd_newborn_begin() has returned 0.
  */
-static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
+static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
 	struct stat status = {.st_ino = 0};
-	int fd = area->birth ? area->fd : make_memfd(area), read_only = -1, r = 0;
+	int fd = area->birth ? area->fd : memfd_file_create(area->name), read_only = -1, r = 0;
 
 	if (fd < 0)
 		return fd;
-	/* One who shares the birth may have begun this and died: start from an empty file. */
+	/* A process that shares the birth may have died half-way: start from an empty file. */
 	if (area->birth)
 		r = sys_truncate(fd, 0);
 	if (r == 0 && !(area->prot & PROT_WRITE))
-		r = read_only = memfd_open_read_only(fd);
+		r = read_only = memfd_file_open_read_only(fd);
 	if (r >= 0)
 		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping,
 			with_state && !area->birth ? &status : NULL);
@@ -303,7 +182,7 @@ static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, i
 	area->read_only_fd = read_only;
 	if (area->birth) {
 		/*
-		 * Not before it is sealed: who shares it could make it smaller under our hands. If
+		 * Not before it is sealed: until then a process that shares it could shrink it. If
 		 * this fails, the next call does it.
 		 */
 		r = establish(area);
@@ -311,12 +190,10 @@ static int bring_forth(struct memfd_area *area, struct memfd_mapping *mapping, i
 			munmap(mapping->addr, mapping->length);
 		return r;
 	}
-	if (with_state) {
-		young_unlink(area);
-		publish(area, &status);
-	} else {
+	if (with_state)
+		memfd_table_publish(area, &status);
+	else
 		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
-	}
 	return 0;
 }
 
@@ -324,19 +201,15 @@ static int materialise(struct memfd_area *area, struct memfd_mapping *mapping, i
 {
 	int r = memfd_newborn_begin(area);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
-	if (r > 0) {
-		r = mapping ? memfd_allowed_fd(area) : 0;
-		return r < 0 || !mapping ? r : map_fd(r, mapping);
-	}
 	struct birth *birth = area->birth;
-	r = bring_forth(area, mapping, with_state);
+	r = make_memory(area, mapping, with_state);
 	if (birth)
 		birth_leave(birth, r == 0);
 	if (r == 0)
 		birth_drop(area);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_unlock();
 	return r;
 }
 
@@ -352,7 +225,7 @@ int memfd_make_ready(struct memfd_area *area)
 	return r < 0 ? r : memfd_establish(area);
 }
 
-/* Somebody else has materialised the area: attach to it. The mutex is held. */
+/* Attach to the area if another process that shares it has materialised it. The mutex is held. */
 static void notice_birth(struct memfd_area *area)
 {
 	if (area->birth && birth_is_over(area->birth) && establish(area) == 0)
@@ -361,9 +234,9 @@ static void notice_birth(struct memfd_area *area)
 
 int memfd_look_at_birth(struct memfd_area *area)
 {
-	pthread_mutex_lock(&mutex);
+	memfd_table_lock();
 	notice_birth(area);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_unlock();
 	return memfd_is_established(area);
 }
 
@@ -371,91 +244,63 @@ int memfd_establish_now(struct memfd_area *area)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&mutex);
+	memfd_table_lock();
 	if (!area->established)
 		r = establish(area);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_unlock();
 	return r;
+}
+
+void memfd_forget_locks(struct memfd_area *area)
+{
+	file_locks_drop(&area->file_locks);
+	if (area->lock_fd >= 0 && area->lock_fd != area->fd)
+		close(area->lock_fd);
+	area->lock_fd = -1;
+	area->locks_left = 0;
 }
 
 /* -- fork -- */
 
-static void keeping_lock(struct memfd_area *area)
+static void lock_file_locks(struct memfd_area *area)
 {
-	pthread_mutex_lock(&area->keeping);
+	pthread_mutex_lock(&area->file_locks_mutex);
 }
 
-static void keeping_unlock(struct memfd_area *area)
+static void unlock_file_locks(struct memfd_area *area)
 {
-	pthread_mutex_unlock(&area->keeping);
+	pthread_mutex_unlock(&area->file_locks_mutex);
 }
 
-/* The mutex is held. */
-static void for_each_established(void (*visit)(struct memfd_area *area))
+/* A child will share the area. Without memory for that, calls on it return -ESTALE in the child. */
+static void prepare_for_child(struct memfd_area *area)
 {
-	for (unsigned i = 0; i < BUCKETS; i++)
-		for (struct memfd_area *area = buckets[i]; area; area = area->bucket_next)
-			visit(area);
-}
-
-/* A child is about to come, which must share it. */
-static void give_birth(struct memfd_area *area)
-{
-	int fd = make_memfd(area);
-
-	if (fd >= 0)
-		birth_give(area, fd);
+	if (area->materialised) {
+		establish(area);
+	} else if (!area->birth && area->generation == lock_fork_generation()) {
+		int fd = memfd_file_create(area->name);
+		if (fd >= 0)
+			birth_make(area, fd);
+	}
 }
 
 void memfd_before_fork(void)
 {
-	struct memfd_area *next;
-
-	pthread_mutex_lock(&mutex);
-	/* If there is no memory for it, calls on that area answer -ESTALE in the child. */
-	for (struct memfd_area *area = young; area; area = next) {
-		next = area->young_next;
-		if (area->materialised)
-			establish(area);
-		else if (!area->birth && area->generation == lock_fork_generation())
-			give_birth(area);
-	}
-	for_each_established(keeping_lock);
+	memfd_table_lock();
+	memfd_table_each_newborn(prepare_for_child);
+	memfd_table_each_established(lock_file_locks);
 }
 
 void memfd_after_fork(void)
 {
-	for_each_established(keeping_unlock);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_each_established(unlock_file_locks);
+	memfd_table_unlock();
 }
 
 void memfd_after_fork_in_child(void)
 {
-	/*
-	 * The child shares the descriptions of its parent's locks, which must end with the parent.
-	 */
-	for_each_established(memfd_forget_locks);
-}
-
-int memfd_read_only_fd(struct memfd_area *area)
-{
-	int fd = __atomic_load_n(&area->read_only_fd, __ATOMIC_ACQUIRE);
-
-	if (fd >= 0 || (memfd_is_established(area) && !area->plain && !area->control.writable))
-		return fd >= 0 ? fd : area->fd;
-	pthread_mutex_lock(&mutex);
-	fd = area->read_only_fd;
-	if (fd < 0) {
-		fd = memfd_open_read_only(area->fd);
-		if (fd == -ENOTSUP && sys_is_write_sealed(area->fd)) {
-			pthread_mutex_unlock(&mutex);
-			return area->fd; /* nobody can write through it either */
-		}
-		if (fd >= 0)
-			__atomic_store_n(&area->read_only_fd, fd, __ATOMIC_RELEASE);
-	}
-	pthread_mutex_unlock(&mutex);
-	return fd;
+	/* The child shares the descriptions of its parent's locks, which must die with it. */
+	memfd_table_each_established(memfd_forget_locks);
 }
 
 /* -- import and close -- */
@@ -463,7 +308,7 @@ int memfd_read_only_fd(struct memfd_area *area)
 static void dispose(struct memfd_area *area)
 {
 	memfd_forget_locks(area);
-	pthread_mutex_destroy(&area->keeping);
+	pthread_mutex_destroy(&area->file_locks_mutex);
 	control_detach(&area->control);
 	birth_drop(area);
 	if (area->read_only_fd >= 0)
@@ -490,7 +335,7 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	area->refs = 1;
 	area->fd = fd;
 	area->read_only_fd = area->lock_fd = -1;
-	pthread_mutex_init(&area->keeping, NULL);
+	pthread_mutex_init(&area->file_locks_mutex, NULL);
 	area->plain = r == CONTROL_NONE;
 	area->size_bytes = area->plain ? (uint64_t)status->st_size : area->control.size_bytes;
 	area->prot = writable ? MEMFD_NEWBORN_PROT : MEMFD_NEWBORN_PROT & ~PROT_WRITE;
@@ -504,26 +349,23 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
  */
 static int adopt(int fd, const struct stat *status, int writable, struct memfd_area **adopted)
 {
-	struct memfd_area *area, *built, *next;
+	struct memfd_area *area, *built;
 
-	pthread_mutex_lock(&mutex);
+	memfd_table_lock();
 	/* It may be one that we inherited before it had memory. */
-	for (area = young; area; area = next) {
-		next = area->young_next;
-		notice_birth(area);
-	}
-	area = find(fd, status, writable);
-	pthread_mutex_unlock(&mutex);
+	memfd_table_each_newborn(notice_birth);
+	area = memfd_table_find(fd, status, writable);
+	memfd_table_unlock();
 	if (!area) {
 		int r = build(fd, status, writable, &built);
 		if (r < 0)
 			return r;
 		/* Another thread may have imported the same area while this one attached to it. */
-		pthread_mutex_lock(&mutex);
-		area = find(fd, status, writable);
+		memfd_table_lock();
+		area = memfd_table_find(fd, status, writable);
 		if (!area)
-			publish(built, status);
-		pthread_mutex_unlock(&mutex);
+			memfd_table_publish(built, status);
+		memfd_table_unlock();
 		if (area)
 			dispose(built);
 		*adopted = area ? area : built;
@@ -569,13 +411,11 @@ void memfd_close(void *state)
 {
 	struct memfd_area *area = state;
 
-	pthread_mutex_lock(&mutex);
+	memfd_table_lock();
 	int last = --area->refs == 0;
-	if (last && area->established)
-		bucket_unlink(area);
-	else if (last)
-		young_unlink(area);
-	pthread_mutex_unlock(&mutex);
+	if (last)
+		memfd_table_remove(area);
+	memfd_table_unlock();
 	if (last)
 		dispose(area);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memfd backend: every call on an area, over the control block (control.h) and the life of
- * areas (area.h).
+ * The memfd backend: its table, and the operations that need no file of their own: name and size,
+ * mapping, reading, purging, inspection.
  *
- * The area layer has checked the arguments; what is here takes the control lock for a few
- * instructions around the range list. An area that came through a read-only descriptor has its
+ * The area layer has checked the arguments. An operation takes the control lock (control.h) for a
+ * few instructions around the range list. An area that came through a read-only descriptor has its
  * state mapped read-only: name, size, mask and data can be read, everything else is -EACCES.
+ *
+ * No lock is held when an operation is called.
  */
 #include <errno.h>
 #include <sched.h>
@@ -14,10 +16,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/area.h"
 #include "memfd/backend.h"
+#include "memfd/descriptors.h"
+#include "memfd/file.h"
+#include "memfd/pins.h"
+#include "memfd/readers.h"
+#include "memfd/stats.h"
 #include "range/purge_key.h"
 
 static int memfd_probe(void *userdata)
@@ -33,12 +41,12 @@ static int memfd_probe(void *userdata)
 		return fd;
 	if (fd >= 0)
 		close(fd);
-	/* Out of descriptors or memory is for the call that needs them to say. */
+	/* If descriptors or memory are short, the call that needs them returns the error. */
 	__atomic_store_n(&works, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
-/* -- name, size, protection -- */
+/* -- name, size -- */
 
 static int memfd_set_name(void *state, const char *name)
 {
@@ -99,96 +107,7 @@ static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
 	return 0;
 }
 
-/*
- * The new mask, or -EINVAL: bits can only go. personality(2): with READ_IMPLIES_EXEC, READ brings
- * EXEC along.
- */
-static int narrowed(int mask, int prot)
-{
-	if (prot & ~mask)
-		return -EINVAL;
-	if ((prot & PROT_READ) && sys_read_implies_exec())
-		prot |= PROT_EXEC;
-	return prot;
-}
-
-static int set_prot_shared(struct memfd_area *area, int prot)
-{
-	int r = 0;
-
-	if (area->plain)
-		return -EACCES;
-	/* What can fail comes first. The lock must not be held across it. */
-	r = memfd_establish(area);
-	if (r == 0 && !(prot & PROT_WRITE) && area->control.writable)
-		r = memfd_read_only_fd(area);
-	if (r >= 0)
-		r = control_lock(&area->control);
-	if (r < 0)
-		return r;
-	r = narrowed((int)SHARED_LOAD(area->control.shared->prot), prot);
-	if (r >= 0 && !(r & PROT_WRITE)) /* those who get it from now on can pin by locks */
-		SHARED_STORE(area->control.shared->has_readers, 1);
-	if (r >= 0)
-		SHARED_STORE(area->control.shared->prot, (uint32_t)r);
-	control_unlock(&area->control, r);
-	return r < 0 ? r : 0;
-}
-
-static int memfd_set_prot(void *state, int prot)
-{
-	struct memfd_area *area = state;
-	int r = memfd_newborn_begin(area);
-
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return set_prot_shared(area, prot);
-	r = narrowed(area->prot, prot);
-	if (r >= 0 && !(r & PROT_WRITE) && access("/proc/self/fd", X_OK) < 0)
-		r = -ENOTSUP; /* the read-only descriptor could not be made */
-	if (r >= 0)
-		area->prot = r;
-	memfd_newborn_end(area);
-	return r < 0 ? r : 0;
-}
-
-static int memfd_get_prot(void *state)
-{
-	struct memfd_area *area = state;
-	int r = memfd_newborn_begin(area);
-
-	if (r < 0)
-		return r;
-	if (r == 0) {
-		r = area->prot;
-		memfd_newborn_end(area);
-		return r;
-	}
-	if (area->plain || !memfd_is_established(area))
-		return area->prot;
-	uint32_t prot = SHARED_LOAD(area->control.shared->prot);
-	return prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ? -EUCLEAN : (int)prot;
-}
-
 /* -- memory -- */
-
-int memfd_allowed_fd(struct memfd_area *area)
-{
-	int prot = memfd_get_prot(area);
-
-	if (prot < 0)
-		return prot;
-	return area->plain || (prot & PROT_WRITE) ? area->fd : memfd_read_only_fd(area);
-}
-
-static int memfd_get_fd(void *state)
-{
-	struct memfd_area *area = state;
-	int r = memfd_make_ready(area);
-
-	return r < 0 ? r : memfd_allowed_fd(area);
-}
 
 static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
@@ -202,6 +121,10 @@ static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int 
 	};
 	int r = memfd_materialise(state, &mapping);
 
+	if (r > 0) { /* it was materialised before */
+		r = memfd_allowed_fd(state);
+		r = r < 0 ? r : memfd_file_map(r, &mapping);
+	}
 	if (r == 0)
 		*addr = mapping.addr;
 	return r;
@@ -224,7 +147,7 @@ static int64_t memfd_pread(void *state, void *buf, size_t length, uint64_t offse
 	return read_at(state, buf, length, offset);
 }
 
-/* Move the position from `from` to `to`, if nobody else moved it meanwhile. */
+/* Move the position from `from` to `to`, unless it was moved meanwhile. */
 static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to)
 {
 	if (control_lock(&area->control) < 0)
@@ -262,7 +185,7 @@ static int64_t memfd_read(void *state, void *buf, size_t length)
 	return got;
 }
 
-/* SEEK_DATA and SEEK_HOLE within the data: the control block behind them is no data. */
+/* SEEK_DATA and SEEK_HOLE within the data: the control block after them is no data. */
 static int64_t seek_data(struct memfd_area *area, int64_t offset, int whence)
 {
 	int64_t size = (int64_t)area->size_bytes;
@@ -319,121 +242,6 @@ static int64_t memfd_seek(void *state, int64_t offset, int whence)
 	return position;
 }
 
-/* -- pinning: with the state mapped read-only, by locks on the file -- */
-
-static uint32_t page_at(const struct control_map *control, uint64_t offset)
-{
-	return (uint32_t)(offset >> control->page_shift);
-}
-
-/* The pages have left the list, and some had the purge mark: say what was lost, and forget it. */
-static __attribute__((noinline, cold)) void tell_lost(struct control_map *control, uint32_t first,
-	uint32_t last, struct memfd_report *report)
-{
-	control->shared->pins_found_purged++;
-	if (report)
-		memfd_report_lost(control, first, last, report);
-	control_clear_lost(control, first, last);
-}
-
-static inline int pin(struct memfd_area *area, uint64_t offset, uint64_t length,
-	struct memfd_report *report)
-{
-	struct control_map *control = &area->control;
-
-	if (area->plain)
-		return ASHMEM_NOT_PURGED;
-	int r = memfd_establish(area);
-	if (r >= 0) {
-		range_fetch(control_list(control), page_at(control, offset));
-		r = control_lock(control);
-	}
-	if (r < 0)
-		return !memfd_is_reader(area)
-			? r
-			: memfd_reader_pin(area, page_at(control, offset),
-				  page_at(control, offset + length - 1), report);
-	r = range_pin(control_list(control), page_at(control, offset),
-		page_at(control, offset + length - 1));
-	if (r > 0)
-		tell_lost(control, page_at(control, offset), page_at(control, offset + length - 1),
-			report);
-	control_unlock(control, r);
-	return r;
-}
-
-static int memfd_pin(void *state, uint64_t offset, uint64_t length)
-{
-	return pin(state, offset, length, NULL);
-}
-
-static int memfd_pin_lost(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
-	uint32_t capacity, uint32_t *count)
-{
-	struct memfd_report report = {.extent = lost, .capacity = capacity};
-	int r = pin(state, offset, length, &report);
-
-	if (r >= 0)
-		*count = report.count;
-	return r;
-}
-
-/* Always inline: what a plain unpin need not ask is known when it is compiled. */
-static inline __attribute__((always_inline)) int unpin(struct memfd_area *area, uint64_t offset,
-	uint64_t length, uint32_t priority, uint32_t order)
-{
-	struct control_map *control = &area->control;
-
-	if (area->plain)
-		return -ENOTSUP;
-	struct stamp_clock *clock = &stamp_clock;
-	uint64_t now = stamp_now(clock);
-	int r = memfd_lock(area);
-	if (r < 0)
-		return !memfd_is_reader(area) ? r
-					      : memfd_reader_unpin(area, page_at(control, offset),
-							page_at(control, offset + length - 1));
-	struct range_list *list = control_list(control);
-	r = range_unpin(list, page_at(control, offset), page_at(control, offset + length - 1),
-		purge_key_of(priority, order, control_next_stamp(control, clock, now)));
-	int wants_care = range_wants_care(list);
-	control_unlock(control, r);
-	if (__builtin_expect(wants_care, 0))
-		control_care(control);
-	return r;
-}
-
-static int memfd_unpin(void *state, uint64_t offset, uint64_t length)
-{
-	return unpin(state, offset, length, ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO);
-}
-
-static int memfd_unpin_with(void *state, uint64_t offset, uint64_t length, uint32_t priority,
-	uint32_t order)
-{
-	return unpin(state, offset, length, priority, order);
-}
-
-static int memfd_get_pin_status(void *state, uint64_t offset, uint64_t length)
-{
-	struct memfd_area *area = state;
-	struct control_map *control = &area->control;
-
-	if (area->plain)
-		return ASHMEM_IS_PINNED;
-	int r = memfd_lock(area);
-	if (r < 0)
-		return !memfd_is_reader(area) ? r
-					      : memfd_reader_status(area, page_at(control, offset),
-							page_at(control, offset + length - 1));
-	r = range_overlaps(control_list(control), page_at(control, offset),
-		page_at(control, offset + length - 1));
-	control_unlock(control, r);
-	if (r < 0)
-		return r;
-	return r ? ASHMEM_IS_UNPINNED : ASHMEM_IS_PINNED;
-}
-
 /* -- purging -- */
 
 /* Whether the area has a range list that this process can purge from. */
@@ -462,7 +270,7 @@ static uint64_t memfd_evictable(void *state)
 static uint64_t memfd_present(void *state)
 {
 	struct memfd_area *area = state;
-	uint64_t pages = (area->size_bytes + sys_page_size() - 1) / sys_page_size();
+	uint64_t pages = pages_for(area->size_bytes);
 
 	if (!memfd_look_again(area))
 		return memfd_is_materialised(area) ? pages : 0;

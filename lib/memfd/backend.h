@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The memfd backend, as the registry of backends knows it. */
+/* The memfd backend's table, for the registry of backends. */
 #ifndef ASHMEM_LIB_MEMFD_BACKEND_H
 #define ASHMEM_LIB_MEMFD_BACKEND_H
 

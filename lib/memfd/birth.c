@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Newborns that parent and child share (birth.h). What they read there, a peer can have written: it
- * is checked.
+ * Newborns that parent and child share (birth.h). A peer can have written what is read from the
+ * shared page, so it is checked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "base/sys.h"
 #include "memfd/birth.h"
 
-/* Its name is changed in the half that is not in use, so that a crash leaves a whole one. */
+/* A new name goes into the half that is not in use, so that a crash leaves a whole one. */
 struct birth {
 	uint32_t lock;
 	uint32_t materialised;
@@ -23,7 +23,7 @@ struct birth {
 	char name[2][ASHMEM_NAME_LEN];
 };
 
-void birth_give(struct memfd_area *area, int fd)
+void birth_make(struct memfd_area *area, int fd)
 {
 	struct birth *birth = mmap(NULL, sizeof(*birth), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -71,8 +71,8 @@ int birth_begin_work(struct memfd_area *area)
 	memcpy(area->name, birth->name[birth->name_in_use & 1], sizeof(area->name));
 	area->name[ASHMEM_NAME_LEN - 1] = '\0';
 	/*
-	 * Sealed, it has its final size: whoever did that may have died before saying so, or before
-	 * writing the state, which is then written with what was just read.
+	 * A sealed file has its final size: the process that sealed it may have died before it set
+	 * `materialised`, or before it wrote the state, which is then made of what was just read.
 	 */
 	if (!__atomic_load_n(&birth->materialised, __ATOMIC_RELAXED) && !is_sealed(area->fd))
 		return 0;

@@ -2,12 +2,12 @@
 /*
  * Births: newborns that a process and the children that it forked share.
  *
- * A newborn has no memory, and so nothing that a child could inherit; but the child must still
- * share it (contract rule 3). A fork handler gives it a birth: a page shared by parent and child
- * with name, size and mask, and an empty memfd that both inherit. Whoever materialises the area
+ * A newborn has no memory, so a child could inherit nothing of it; but the child must share it
+ * (contract rule 3). A fork handler makes a birth for it: a page shared by parent and child with
+ * name, size and mask, and an empty memfd that both inherit. The process that materialises the area
  * first does so in that memfd; the others find it there.
  *
- * The mutex of area.c is held in all of these; it comes before the birth's lock, which is between
+ * The mutex of table.c is held in all of these; it comes before the birth's lock, which is between
  * processes.
  */
 #ifndef ASHMEM_LIB_MEMFD_BIRTH_H
@@ -19,10 +19,10 @@
 #define MEMFD_NEWBORN_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 /*
- * Give the area a birth that has this empty memfd, which it takes over. If there is no memory for
- * it, it has none, and the descriptor is closed.
+ * Make a birth for the area with this empty memfd, which it takes over. Without memory the area
+ * gets none, and the descriptor is closed.
  */
-void birth_give(struct memfd_area *area, int fd);
+void birth_make(struct memfd_area *area, int fd);
 
 /*
  * Learn what others did: 0, and the birth's lock is held, until birth_end_work() or birth_leave();

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control block: making it, attaching to it, its lock and its recovery. See control.h for the
- * layout.
+ * The control block: its layout in the file, making it, attaching to it. control.h has the picture.
  *
- * Recovery (control_lock, when the last owner died with the lock): the range list undoes or
- * finishes what was under way, then the pages that were being freed are freed again. Nobody can
- * have pinned them meanwhile, because the lock was not free. A second crash during recovery leaves
- * the lock marked again, and the next one starts over.
+ * A peer may have written everything that is read here: control_attach() checks what is used as an
+ * index or a length, and keeps copies of what does not change. The lock is taken only to
+ * validate what is attached to.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -16,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "base/map_aligned.h"
+#include "base/pages.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/control.h"
@@ -28,17 +28,10 @@ static uint32_t page_shift(void)
 	return (uint32_t)__builtin_ctzl((unsigned long)sys_page_size());
 }
 
-static uint64_t round_up_to_page(uint64_t bytes)
-{
-	uint64_t mask = sys_page_size() - 1;
-
-	return (bytes + mask) & ~mask;
-}
-
 /* Bytes of a bitmap of lost pages outside of struct control. */
 static uint64_t lost_bytes_for(uint64_t pages)
 {
-	return pages > CONTROL_LOST_INLINE ? round_up_to_page((pages + 63) / 64 * 8) : 0;
+	return pages > CONTROL_LOST_INLINE ? pages_round_up((pages + 63) / 64 * 8) : 0;
 }
 
 static uint64_t control_bytes_for(uint64_t data_bytes)
@@ -46,7 +39,7 @@ static uint64_t control_bytes_for(uint64_t data_bytes)
 	uint64_t pages = data_bytes >> page_shift(), nodes = range_nodes_needed(pages);
 
 	return lost_bytes_for(pages) +
-		round_up_to_page((nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
+		pages_round_up((nodes + RANGE_JOURNAL_SLOTS) * RANGE_NODE_BYTES + CONTROL_BYTES);
 }
 
 uint64_t control_max_size(void)
@@ -57,47 +50,24 @@ uint64_t control_max_size(void)
 	return pages << page_shift();
 }
 
-THREAD_LOCAL struct control_view control_view;
-
-struct range_list *control_view_change(const struct control_map *map)
-{
-	struct range_list *list = &control_view.list;
-
-	list->root = map->list.root;
-	list->journal_top = map->list.journal_top;
-	list->nodes_top = map->list.nodes_top;
-	list->max_nodes = map->list.max_nodes;
-	list->pages = map->list.pages;
-	/* Acquire: pairs with give_hints(). */
-	range_give_hints(list, __atomic_load_n(&map->list.hints, __ATOMIC_ACQUIRE));
-	list->hints_asked = list->hints != NULL;
-	list->fresh = 0;
-	list->fetched = 0;
-	list->lost = map->list.lost;
-	list->freed_count = 0;
-	list->path_low = list->path_high = 0;
-	control_view.id = map->id;
-	return list;
-}
-
 /* Map the control block of a file whose data take `data_bytes`. */
 static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int writable)
 {
 	static uint64_t mapped;
-	uint64_t data_bytes = round_up_to_page(size_bytes), bytes = control_bytes_for(data_bytes);
+	uint64_t data_bytes = pages_round_up(size_bytes), bytes = control_bytes_for(data_bytes);
 	void *base;
 
 	if (bytes > SIZE_MAX)
 		return -ENOMEM;
-	base = sys_map_file((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
-		MAP_SHARED, fd, (off_t)data_bytes);
+	base = map_aligned((size_t)bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+		fd, (off_t)data_bytes);
 	/*
 	 * Before Linux 6.7 nobody can map a write-sealed file as shared; it does not change, so
 	 * private is the same.
 	 */
 	if (base == MAP_FAILED && errno == EPERM && !writable)
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
-	if (base == MAP_FAILED) /* also for want of locked memory, or of the system's files */
+	if (base == MAP_FAILED) /* EAGAIN: locked memory, ENFILE: the system's files */
 		return errno == EAGAIN || errno == ENFILE ? -ENOMEM : -errno;
 
 	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
@@ -126,7 +96,7 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 
 uint64_t control_file_bytes(uint64_t size_bytes)
 {
-	uint64_t data_bytes = round_up_to_page(size_bytes);
+	uint64_t data_bytes = pages_round_up(size_bytes);
 
 	return data_bytes + control_bytes_for(data_bytes);
 }
@@ -173,10 +143,7 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	if (got != (int64_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
 		return CONTROL_NONE;
 
-	/*
-	 * The library makes none; pages of theirs that are missing can be denied, and touching them
-	 * would be SIGBUS.
-	 */
+	/* The library makes none; a missing huge page can be refused, and touching it is SIGBUS. */
 	if (sys_is_huge(fd))
 		return -EPROTO;
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -187,12 +154,12 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 		return -EPROTO;
 	if (id->size_bytes == 0 || id->size_bytes > control_max_size())
 		return -EUCLEAN;
-	uint64_t data_bytes = round_up_to_page(id->size_bytes);
+	uint64_t data_bytes = pages_round_up(id->size_bytes);
 	if (data_bytes + control_bytes_for(data_bytes) != (uint64_t)status->st_size)
 		return -EUCLEAN;
 	/*
-	 * Until it was sealed, its maker could resize it behind our back; a mapping of what is gone
-	 * would fault.
+	 * Until it was sealed, its maker could resize it unnoticed; a mapping beyond the end would
+	 * fault.
 	 */
 	struct stat sealed;
 	if (fstat(fd, &sealed) < 0)
@@ -242,183 +209,4 @@ void control_detach(struct control_map *map)
 	if (map->list.hints)
 		munmap(map->list.hints, sizeof(*map->list.hints));
 	*map = (struct control_map){.fd = -1};
-}
-
-/* -- care of large lists: what makes them faster, and nothing else -- */
-
-static void give_hints(struct control_map *map)
-{
-	struct range_hints *hints = mmap(NULL, sizeof(*hints), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct range_hints *none = NULL;
-
-	if (hints == MAP_FAILED)
-		hints = NULL;
-	/*
-	 * Another thread may have been faster. Acquire and release: who sees them sees them zeroed.
-	 */
-	if (hints &&
-		!__atomic_compare_exchange_n(&map->list.hints, &none, hints, 0, __ATOMIC_ACQ_REL,
-			__ATOMIC_ACQUIRE)) {
-		munmap(hints, sizeof(*hints));
-		hints = none;
-	}
-	range_give_hints(control_list(map), hints);
-}
-
-/*
- * A node came into use. If it is the first below memory the size of a huge page, all of that is
- * full of nodes, and the kernel is asked to put them into a huge page: a random access to a list
- * larger than the cache then needs no walk of the page tables. Areas with fewer ranges take no more
- * memory than before.
- */
-static void join_full_pages(struct control_map *map, uint32_t node)
-{
-	uintptr_t huge = sys_huge_bytes();
-	unsigned char *full = map->list.nodes_top - (uintptr_t)RANGE_NODE_BYTES * node;
-
-	if ((uintptr_t)full % huge != 0 || (uintptr_t)(map->list.nodes_top - full) < huge ||
-		__atomic_load_n(&map->no_huge, __ATOMIC_RELAXED))
-		return;
-	if (sys_collapse(full, huge) == -EINVAL)
-		__atomic_store_n(&map->no_huge, 1, __ATOMIC_RELAXED);
-}
-
-void control_care(struct control_map *map)
-{
-	struct range_list *list = control_list(map);
-	uint32_t fresh = list->fresh;
-
-	list->fresh = 0;
-	if (!list->hints_asked)
-		give_hints(map);
-	if (fresh > 0 && fresh <= list->max_nodes)
-		join_full_pages(map, fresh - 1);
-}
-
-/* -- lock and recovery -- */
-
-/*
- * The kernel refused to free pages that the dead one had noted: what was marked for it counts as
- * live again, up to all of its range, and is purged another time. Giving up the recovery instead
- * would leave the note behind for a later one, when the pages may be pinned.
- */
-static int put_back(struct control_map *map, uint64_t start, uint64_t end)
-{
-	struct range range;
-	int r;
-
-	SHARED_STORE(map->shared->cursor_done, 0);
-	while (start < end && (r = range_find(control_list(map), (uint32_t)start, &range)) != 0) {
-		uint64_t range_end = (uint64_t)range.start + range.pages;
-		if (r < 0 || range_end <= start)
-			return -EUCLEAN;
-		uint64_t from = range.start > start ? range.start : start;
-		uint64_t to = range_end < end ? range_end : end;
-		if (from >= to)
-			break;
-		uint64_t live = range.live + (to - from);
-		if (range.flags & RANGE_PURGED)
-			r = range_set_live(control_list(map), range.start,
-				live < range.pages ? (uint32_t)live : range.pages);
-		if (r < 0)
-			return r;
-		start = range_end;
-	}
-	return 0;
-}
-
-/* Free pages of the area, which are lost then; `start` and `pages` may be nonsense. */
-static int punch(struct control_map *map, uint64_t start, uint64_t pages)
-{
-	if (start + pages > map->list.pages || pages == 0)
-		return -EUCLEAN;
-	/*
-	 * The dead one may have freed them; if not, and if we cannot, they are called lost and are
-	 * not.
-	 */
-	control_set_lost(map, (uint32_t)start, (uint32_t)(start + pages - 1));
-	if (sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
-		return 0;
-	return put_back(map, start, start + pages);
-}
-
-void control_say_sealed(struct control_map *map)
-{
-	uint32_t prot = SHARED_LOAD(map->shared->prot);
-	SHARED_STORE(map->shared->prot, prot & ~(uint32_t)PROT_WRITE);
-	SHARED_STORE(map->shared->sealed, 1);
-}
-
-int control_notice_seals(struct control_map *map)
-{
-	if (!sys_is_write_sealed(map->fd))
-		return 0;
-	control_say_sealed(map);
-	return 1;
-}
-
-/*
- * Recovery writes to every node that was ever handed out. They take memory already; if somebody
- * says that there are more, it must not be us who makes the rest of them come into being.
- */
-static int check_nodes(const struct control_map *map)
-{
-	uint64_t bytes = (uint64_t)SHARED_LOAD(map->shared->ranges.nodes_used) * RANGE_NODE_BYTES;
-	struct stat status;
-
-	/*
-	 * A recovery answers with -EUCLEAN or succeeds: given up for a passing reason, it would
-	 * leave its notes to a later one.
-	 */
-	if (fstat(map->fd, &status) < 0)
-		return 0;
-	return bytes <= (uint64_t)status.st_blocks * 512 + 2 * sys_page_size() ? 0 : -EUCLEAN;
-}
-
-static int recover(struct control_map *map)
-{
-	struct control *control = map->shared;
-	uint32_t count = SHARED_LOAD(control->purge_count);
-	int r = check_nodes(map);
-
-	if (r == 0)
-		r = range_recover(control_list(map));
-	if (r == 0 && count > CONTROL_PURGE_SLOTS)
-		r = -EUCLEAN;
-	for (uint32_t i = 0; r == 0 && i < count; i++)
-		r = punch(map, SHARED_LOAD(control->purge[i].start),
-			SHARED_LOAD(control->purge[i].pages));
-	if (r == 0)
-		r = control_sweep_lost(map);
-	if (r < 0)
-		return r;
-	/* The dead one's locks against readers stay if others have duplicates of its descriptor. */
-	if (SHARED_LOAD(control->has_readers))
-		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
-	control_notice_seals(map); /* the dead one may have come no further */
-	SHARED_STORE(control->purge_count, 0);
-	control->recoveries++;
-	return 0;
-}
-
-int control_lock_slowly(struct control_map *map, int held)
-{
-	int r = held ? LOCK_ACQUIRED
-		     : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
-
-	if (r < 0) {
-		__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
-		return r;
-	}
-	control_announce(map->shared);
-	if (!held && r == LOCK_ACQUIRED)
-		map->shared->lock_waits++;
-	if (r == LOCK_OWNER_DIED)
-		r = recover(map);
-	if (r == 0 && SHARED_LOAD(map->shared->damaged))
-		r = -EUCLEAN;
-	if (r < 0)
-		control_unlock(map, r);
-	return r;
 }

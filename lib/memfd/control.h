@@ -3,7 +3,7 @@
  * The control block: the state of a memfd area, in the same memfd as its data, shared by all who
  * map it.
  *
- *   file offset 0  PAGE_ALIGN(size)                                              end of file
+ *   file offset 0  pages_round_up(size)                                          end of file
  *   | data ...     | -> lost pages | nodes of the range list <- | <- journal | struct control |
  *                      (sparse)      (sparse)
  *
@@ -11,9 +11,9 @@
  * few ranges touches two pages only and the fixed trailer (struct control_id) is found from the
  * file's size.
  *
- * Whoever has the descriptor can write here. So control_attach() checks all that is used as an
- * index or length, keeps its own copies of what does not change (size, pages), and everything else
- * is checked where it is used.
+ * Every process with the descriptor can write here. So control_attach() checks all that is used as
+ * an index or length, keeps its own copies of what does not change (size, pages), and everything
+ * else is checked where it is used.
  *
  * Lock order: the control lock comes after every process-local mutex; a thread holds one control
  * lock at a time.
@@ -31,6 +31,7 @@
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/stamp.h"
+#include "base/wait.h"
 #include "range/hints.h"
 #include "range/purge_iter.h"
 #include "range/range.h"
@@ -43,7 +44,7 @@
 /* Ranges purged under one hold of the lock. */
 #define CONTROL_PURGE_SLOTS 64
 
-/* The answer of control_attach() to a memfd without a control block. Never leaves the library. */
+/* control_attach() returns it for a memfd without a control block. Never leaves the library. */
 #define CONTROL_NONE 1
 
 struct control_extent {
@@ -64,7 +65,7 @@ struct control_id {
 
 struct control {
 	uint32_t lock;    /* base/lock.h */
-	uint32_t damaged; /* not 0: somebody found nonsense here; every call answers -EUCLEAN */
+	uint32_t damaged; /* not 0: somebody found nonsense here; every call returns -EUCLEAN */
 	uint32_t prot;    /* the protection mask */
 	/* slots of `purge` in use: pages being freed, to be freed by recovery after a crash */
 	uint32_t purge_count;
@@ -80,7 +81,7 @@ struct control {
 	uint32_t sealed;
 	uint64_t recoveries, purged_pages;
 	/*
-	 * What a pin or an unpin needs is above this line, or in the first 64 bytes behind it: two
+	 * What a pin or an unpin needs is above this line, or in the first 64 bytes after it: two
 	 * cache lines, besides the leaf's.
 	 */
 	struct range_root ranges;
@@ -169,27 +170,27 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 
 void control_detach(struct control_map *map);
 
-/* What range_wants_care() asks for. The lock is not held. */
+/* What range_wants_care() asks for: control_view.c. The lock is not held. */
 void control_care(struct control_map *map);
 
 /*
- * Learn from the kernel whether the file is sealed against writing: 1, and the control block says
- * so from now on; or 0.
+ * control_seal.c, with the lock held. Ask the kernel whether the file is sealed against writing: 1,
+ * and the control block says so from now on; or 0.
  */
 int control_notice_seals(struct control_map *map);
-/* The file was just sealed: say so. Both with the lock held. */
+/* The file was just sealed: write that down. */
 void control_say_sealed(struct control_map *map);
 
 /*
- * What control_lock() does if the lock was not simply free (then `held` is 0), or the block is not
- * in order.
+ * recover.c: what control_lock() does if the lock was not simply free (then `held` is 0), or the
+ * block is damaged.
  */
 int control_lock_slowly(struct control_map *map, int held);
 
 /*
- * Whoever reads without the lock learns from `changes` that it was taken meanwhile. Release: who
- * sees the new number sees the lock taken, or what its owner did; the fence: who sees any change
- * made under the lock sees the new number.
+ * A reader without the lock learns from `changes` that it was taken meanwhile. Release: a reader
+ * that sees the new number sees the lock taken, or what its owner did; the fence: one that sees any
+ * change made under the lock sees the new number.
  */
 static inline void control_announce(struct control *shared)
 {
@@ -240,30 +241,27 @@ int control_purge(struct control_map *map, struct purge_progress *progress, uint
 
 /*
  * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees
- * may be half changed, and is then thrown away. Its answer, or -ETIMEDOUT if the block is not at
+ * may be half changed, and is then thrown away. Its result, or -ETIMEDOUT if the block is not at
  * rest before the wait is over, or -EUCLEAN.
  */
 int control_read(const struct control_map *map,
 	int (*look)(const struct control_map *map, void *context), void *context,
-	struct sys_wait *wait);
+	struct wait *wait);
 
-/*
- * Lost pages (control_lost.c). Say that first..last are going to be freed; forget what of them was
- * lost; the next run of lost pages within first..last, `*end` not included: 1, or 0 if there is
- * none; after a crash, forget all that lies outside of marked ranges: 0 or -EUCLEAN.
- */
+/* Lost pages: control_lost.c. first..last are going to be freed; or are no longer lost. */
 void control_set_lost(struct control_map *map, uint32_t first, uint32_t last);
 void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last);
+/* The next run of lost pages within first..last, `*end` not included: 1, or 0 if there is none. */
 int control_next_lost(const struct control_map *map, uint32_t first, uint32_t last, uint32_t *start,
 	uint32_t *end);
+/* After a crash: nothing outside of marked ranges is lost any more. 0 or -EUCLEAN. */
 int control_sweep_lost(struct control_map *map);
 
-/*
- * What first..last holds (range_look), without the lock. -ETIMEDOUT if it is not free long enough
- * before the wait is over, -EUCLEAN.
- */
-int control_look(const struct control_map *map, uint32_t first, uint32_t last,
-	struct sys_wait *wait);
+/* What first..last holds (range_look), from within a `look`: the thread's own view is not used. */
+int control_look_at(const struct control_map *map, uint32_t first, uint32_t last);
+
+/* The same as a whole control_read(), with its errors. */
+int control_look(const struct control_map *map, uint32_t first, uint32_t last, struct wait *wait);
 
 /*
  * Two clocks of one system differ by less. A stamp in shared memory that is further ahead is a

@@ -2,14 +2,13 @@
 /*
  * Lost pages of an area: the bitmap (range/lost_bitmap.h) as it lies in the control block.
  *
- * Small areas have it in struct control, so that it takes no page of its own. That of larger areas
- * lies in front of the nodes, at the beginning of the block, and is a hole in the file until
- * something is purged. Looking at a hole through a mapping would make memory of it; so where many
- * of its pages are asked for, the file is asked first which are there, and whole ones are cleared
- * by freeing them.
+ * Small areas have it in struct control, so that it takes no page of its own. In larger areas it
+ * lies before the nodes, at the beginning of the block, and is a hole in the file until something
+ * is purged. Reading a hole through a mapping would allocate it; so a search over many of its pages
+ * asks the file first which of them exist, and whole ones are cleared by freeing them.
  *
  * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is
- * forgotten, and recovery sets those of all notes; they are cleared when the range that carried the
+ * cleared, and recovery sets those of all notes; bits are cleared when the range that carried the
  * mark has left the list, and recovery clears all bits outside of marked ranges. The lock is held,
  * except for control_next_lost(), which only reads.
  */
@@ -61,8 +60,8 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
 }
 
 /*
- * The first page at or behind `page` whose bit can be set because the file has memory there;
- * UINT64_MAX: none.
+ * The first page from `page` on whose bit can be set because the file has memory there; UINT64_MAX:
+ * none.
  */
 static uint64_t skip_holes(const struct control_map *map, uint64_t page)
 {
@@ -80,10 +79,7 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 	int may_ask = is_in_pages(map) && wanted > a_page;
 
 	while (at <= last) {
-		/*
-		 * In the middle of a page a caller goes on, and a system call for each run of lost
-		 * pages would be too many.
-		 */
+		/* Not in the middle of a page: a system call for each run would be too many. */
 		if (may_ask && at % a_page == 0)
 			at = skip_holes(map, at);
 		if (at > last)
@@ -91,10 +87,7 @@ int control_next_lost(const struct control_map *map, uint32_t first, uint32_t la
 		uint64_t to = may_ask ? at / a_page * a_page + a_page - 1 : last;
 		to = to < last ? to : last;
 		if (lost_bitmap_find(map->lost, (uint32_t)at, (uint32_t)to, 1, start)) {
-			/*
-			 * Behind the first one in any case: a peer may clear its bit now, and the
-			 * caller must get on.
-			 */
+			/* Past the first one always: a peer may clear its bit now. */
 			if (*start == last ||
 				!lost_bitmap_find(map->lost, *start + 1, last, 0, end))
 				*end = last + 1;
@@ -110,7 +103,7 @@ int control_sweep_lost(struct control_map *map)
 	uint64_t pages = map->list.pages, at = 0;
 	uint32_t start, end;
 
-	/* Each round goes behind a range, or behind a gap between ranges. */
+	/* Each round passes a range, or a gap between ranges. */
 	while (at < pages &&
 		control_next_lost(map, (uint32_t)at, (uint32_t)pages - 1, &start, &end)) {
 		struct range range;
@@ -118,7 +111,7 @@ int control_sweep_lost(struct control_map *map)
 		if (r < 0)
 			return r;
 		uint64_t range_end = (uint64_t)range.start + range.pages;
-		/* changed while it was looked for: every round goes on */
+		/* Changed while we looked for it: each round must advance. */
 		if (r > 0 && range_end <= start)
 			return -EUCLEAN;
 		if (r > 0 && range.start <= start && (range.flags & RANGE_PURGED)) {

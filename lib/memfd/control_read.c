@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reading the control block without its lock: what a peer does who has the control block mapped
- * read-only and can take no lock.
+ * Reading the control block without its lock: a process that has it mapped read-only can take no
+ * lock.
  *
- * Everybody who takes the lock makes `changes` grow. If the lock was free and the number the same
- * before and after, nobody changed anything meanwhile, and what was read is a state that there was.
- * Else what was read may be half changed: the range list's functions check each value before they
- * use it, bound their loops, and write nothing; the answer is thrown away. A lock whose owner died
- * is not free: the pages that it was freeing are settled by the next one who can write.
+ * Every owner of the lock makes `changes` grow. If the lock was free and the number the same before
+ * and after, nobody changed anything meanwhile, and what was read is a state that existed. Else it
+ * may be half changed: the range list's functions check each value before they use it, bound their
+ * loops, and write nothing; the result is thrown away. A lock whose owner died is not free: the
+ * next process that can write settles the pages that were being freed.
  */
 #include <errno.h>
-#include <time.h>
 
 #include "base/shared.h"
 #include "memfd/control.h"
@@ -24,9 +23,9 @@ static int is_free(const struct control *shared)
 	return __atomic_load_n(&shared->lock, __ATOMIC_ACQUIRE) == 0;
 }
 
-/* One try: 1 and the answer, or 0 if somebody was changing the block. */
+/* One try: 1 and the result, or 0 if somebody was changing the block. */
 static int try_to_read(const struct control_map *map,
-	int (*look)(const struct control_map *, void *), void *context, int *answer)
+	int (*look)(const struct control_map *, void *), void *context, int *result)
 {
 	const struct control *shared = map->shared;
 	/* Acquire: pairs with the release in control_announce(). */
@@ -34,29 +33,33 @@ static int try_to_read(const struct control_map *map,
 
 	if (!is_free(shared))
 		return 0;
-	*answer = SHARED_LOAD(shared->damaged) ? -EUCLEAN : look(map, context);
-	/*
-	 * Pairs with the fence in control_announce(): who changed what we read is seen to have
-	 * come.
-	 */
+	*result = SHARED_LOAD(shared->damaged) ? -EUCLEAN : look(map, context);
+	/* Pairs with the fence in control_announce(): a change that we read shows in `changes`. */
 	FENCE(__ATOMIC_ACQUIRE);
 	return is_free(shared) && __atomic_load_n(&shared->changes, __ATOMIC_RELAXED) == changes;
 }
 
 int control_read(const struct control_map *map, int (*look)(const struct control_map *, void *),
-	void *context, struct sys_wait *wait)
+	void *context, struct wait *wait)
 {
-	const struct timespec pause = {.tv_nsec = PAUSE_NS};
-	int answer;
+	int result;
 
-	for (unsigned tries = 0; !try_to_read(map, look, context, &answer); tries++) {
+	for (unsigned tries = 0; !try_to_read(map, look, context, &result); tries++) {
 		if (tries < SPINS)
 			continue;
-		if (sys_wait_is_over(wait))
-			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		int r = wait_pause(wait, PAUSE_NS);
+		if (r < 0)
+			return r;
 	}
-	return answer;
+	return result;
+}
+
+int control_look_at(const struct control_map *map, uint32_t first, uint32_t last)
+{
+	struct range_list list = map->list;
+
+	list.path_low = list.path_high = 0;
+	return range_look(&list, first, last);
 }
 
 struct pages {
@@ -66,14 +69,11 @@ struct pages {
 static int look_at_pages(const struct control_map *map, void *context)
 {
 	const struct pages *pages = context;
-	struct range_list list = map->list;
 
-	list.path_low = list.path_high = 0;
-	return range_look(&list, pages->first, pages->last);
+	return control_look_at(map, pages->first, pages->last);
 }
 
-int control_look(const struct control_map *map, uint32_t first, uint32_t last,
-	struct sys_wait *wait)
+int control_look(const struct control_map *map, uint32_t first, uint32_t last, struct wait *wait)
 {
 	struct pages pages = {first, last};
 

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pins of peers that cannot write, and holds of anybody: a read lock of the kernel on the bytes of
- * the pages, fcntl(2) F_OFD_SETLK.
+ * Pins of peers that cannot write, and holds of any process: a read lock of the kernel on the bytes
+ * of the pages, fcntl(2) F_OFD_SETLK.
  *
  * A purge takes the write lock on a range before it marks it, and passes over the range if it is
  * refused. So while the read lock is held nothing of the range is purged, and the state, read after
- * the lock was taken, tells what was purged before. The lock ends with its open file description:
+ * the lock was taken, shows what was purged before. The lock ends with its open file description:
  * at the latest when the process dies. Each handle has a description of its own, opened through
- * /proc; without /proc it is the one that was imported, and is shared with all who have a duplicate
- * of it.
+ * /proc; without /proc it is the one that was imported, shared by all processes with a duplicate of
+ * it.
  *
  * Purges look for locks only if the control block says that there are readers (`has_readers`), so
  * without that no pin is promised.
  *
- * Locks: `keeping` of the area comes after the memfd mutex, and guards `lock_fd`, `keeps` and the
- * locks on the file.
+ * Locks: file_locks_mutex of the area comes after the table's, and guards `lock_fd`, `file_locks`
+ * and the locks on the file.
  */
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/context.h"
@@ -26,19 +25,22 @@
 #include "base/shared.h"
 #include "base/stamp.h"
 #include "base/sys.h"
+#include "base/wait.h"
 #include "memfd/area.h"
+#include "memfd/descriptors.h"
+#include "memfd/readers.h"
 
 #define PAUSE_NS 100000
 
 /*
- * The description that holds this handle's locks. `keeping` is held. Who can write has no other
- * one: purges lock through its descriptor, and would not be refused.
+ * The description that has this handle's locks. file_locks_mutex is held. Never `fd` if we can
+ * write: purges lock through that one, and would not be refused.
  */
 static int get_lock_fd(struct memfd_area *area)
 {
 	if (area->lock_fd >= 0)
 		return area->lock_fd;
-	int fd = sys_reopen_read_only(area->fd);
+	int fd = wait_reopen_read_only(area->fd);
 	if (fd == -ENOTSUP && !area->control.writable)
 		fd = area->fd;
 	if (fd >= 0)
@@ -48,24 +50,23 @@ static int get_lock_fd(struct memfd_area *area)
 
 /* Take the read lock; a purge that has the write lock is over in a moment. */
 static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uint64_t end,
-	struct sys_wait *wait)
+	struct wait *wait)
 {
-	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	uint32_t shift = area->control.page_shift;
 	int r;
 
 	while ((r = sys_lock_range(fd, SYS_LOCK_READ, start << shift, (end - start) << shift)) ==
 		-EAGAIN) {
-		if (sys_wait_is_over(wait))
-			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		r = wait_pause(wait, PAUSE_NS);
+		if (r < 0)
+			break;
 	}
 	return r;
 }
 
 /*
- * Give back the locks on those pages that the handle does not keep. If the kernel has no memory for
- * it, pages stay longer than they must: until the next such call, or the end of the handle.
+ * Release the locks on pages that are not in `file_locks`. If the kernel has no memory for it,
+ * pages stay longer than they must: until the next such call, or the end of the handle.
  */
 static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 {
@@ -77,7 +78,7 @@ static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 		end = area->control.list.pages;
 	}
 	area->locks_left = 0;
-	while (keeps_find_gap(&area->keeps, start, end, &gap_start, &gap_end)) {
+	while (file_locks_find_gap(&area->file_locks, start, end, &gap_start, &gap_end)) {
 		if (sys_lock_range(area->lock_fd, SYS_LOCK_NONE, gap_start << shift,
 			    (gap_end - gap_start) << shift) < 0)
 			area->locks_left = 1;
@@ -85,10 +86,10 @@ static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 	}
 }
 
-/* A call failed: the description that it opened goes, if nothing else is kept by it. */
+/* A call failed: close the description that it opened, if it has no other locks. */
 static void drop_lock_fd(struct memfd_area *area)
 {
-	if (area->lock_fd >= 0 && area->lock_fd != area->fd && area->keeps.count == 0)
+	if (area->lock_fd >= 0 && area->lock_fd != area->fd && area->file_locks.count == 0)
 		memfd_forget_locks(area);
 }
 
@@ -127,19 +128,17 @@ struct question {
 static int look_and_report(const struct control_map *control, void *context)
 {
 	const struct question *question = context;
-	struct range_list list = control->list;
+	int r = control_look_at(control, question->first, question->last);
 
-	list.path_low = list.path_high = 0;
-	int r = range_look(&list, question->first, question->last);
 	question->report->count = 0;
 	if (r > 0 && (r & RANGE_SEEN_PURGED))
 		memfd_report_lost(control, question->first, question->last, question->report);
 	return r;
 }
 
-/* What first..last holds, once no purge can come any more. */
+/* What first..last holds, now that no purge can come. */
 static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct memfd_report *report,
-	struct sys_wait *wait)
+	struct wait *wait)
 {
 	struct control_map *control = &area->control;
 	struct question question = {first, last, report};
@@ -156,17 +155,17 @@ static int look(struct memfd_area *area, uint32_t first, uint32_t last, struct m
 	return r;
 }
 
-/* `keeping` is held, and `changed` is what the handle keeps if all goes well. */
-static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, struct keeps *changed,
-	struct memfd_report *report)
+/* file_locks_mutex is held, and `changed` is what the handle has locked if this succeeds. */
+static int lock_and_look(struct memfd_area *area, uint32_t first, uint32_t last,
+	struct file_locks *changed, struct memfd_report *report)
 {
 	uint64_t end = (uint64_t)last + 1;
-	struct sys_wait wait;
+	struct wait wait;
 	int fd = get_lock_fd(area);
 
 	if (fd < 0)
 		return fd;
-	sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
+	wait_begin(&wait, LOCK_TIMEOUT_NS);
 	int r = lock_pages(area, fd, first, end, &wait);
 	if (r >= 0)
 		r = look(area, first, last, report, &wait);
@@ -175,52 +174,49 @@ static int pin_locked(struct memfd_area *area, uint32_t first, uint32_t last, st
 		drop_lock_fd(area);
 		return r;
 	}
-	keeps_commit(&area->keeps, changed);
+	file_locks_commit(&area->file_locks, changed);
 	return r & RANGE_SEEN_PURGED ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED;
+}
+
+/* Lock pages of the file for a pin, or for one more hold. */
+static int lock_for(struct memfd_area *area, uint32_t first, uint32_t last, int is_hold,
+	struct memfd_report *report)
+{
+	uint64_t end = (uint64_t)last + 1;
+	struct file_locks changed;
+
+	pthread_mutex_lock(&area->file_locks_mutex);
+	int r = is_hold ? file_locks_hold(&area->file_locks, first, end, 1, &changed)
+			: file_locks_pin(&area->file_locks, first, end, 1, &changed);
+	if (r == 0) {
+		r = lock_and_look(area, first, last, &changed, report);
+		if (r < 0)
+			file_locks_drop(&changed);
+	}
+	pthread_mutex_unlock(&area->file_locks_mutex);
+	return r;
 }
 
 int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last,
 	struct memfd_report *report)
 {
-	struct keeps changed;
 	int r = check_readers(area);
 
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&area->keeping);
-	r = keeps_pin(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
-	if (r == 0) {
-		r = pin_locked(area, first, last, &changed, report);
-		if (r < 0)
-			keeps_drop(&changed);
-	}
-	pthread_mutex_unlock(&area->keeping);
-	return r;
+	return r < 0 ? r : lock_for(area, first, last, 0, report);
 }
 
 static int hold(struct memfd_area *area, uint64_t offset, uint64_t length)
 {
-	uint32_t first, last;
-	struct keeps changed;
 	int r = memfd_establish(area);
 
 	if (r < 0 || area->plain)
 		return r < 0 ? r : ASHMEM_NOT_PURGED;
-	first = (uint32_t)(offset >> area->control.page_shift);
-	last = (uint32_t)((offset + length - 1) >> area->control.page_shift);
 	/* From here on every purge looks for locks. */
 	r = area->control.writable ? memfd_announce_readers(&area->control) : check_readers(area);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&area->keeping);
-	r = keeps_hold(&area->keeps, first, (uint64_t)last + 1, 1, &changed);
-	if (r == 0) {
-		r = pin_locked(area, first, last, &changed, NULL);
-		if (r < 0)
-			keeps_drop(&changed);
-	}
-	pthread_mutex_unlock(&area->keeping);
-	return r;
+	return lock_for(area, (uint32_t)(offset >> area->control.page_shift),
+		(uint32_t)((offset + length - 1) >> area->control.page_shift), 1, NULL);
 }
 
 int memfd_hold(void *state, uint64_t offset, uint64_t length)
@@ -234,7 +230,7 @@ int memfd_hold(void *state, uint64_t offset, uint64_t length)
 	return r;
 }
 
-/* The marks go, and what is unpinned is as if it were unpinned now. */
+/* Clear the marks; what is unpinned is as if it were unpinned now. */
 static int renew(struct memfd_area *area, uint32_t first, uint32_t last)
 {
 	struct control_map *control = &area->control;
@@ -257,72 +253,64 @@ int memfd_release(void *state, uint64_t offset, uint64_t length, uint32_t flags)
 {
 	struct memfd_area *area = state;
 	uint32_t first, last;
-	struct keeps changed;
+	struct file_locks changed;
 	int r = memfd_establish(area);
 
 	if (r < 0 || area->plain)
 		return r;
 	first = (uint32_t)(offset >> area->control.page_shift);
 	last = (uint32_t)((offset + length - 1) >> area->control.page_shift);
-	pthread_mutex_lock(&area->keeping);
-	r = keeps_hold(&area->keeps, first, (uint64_t)last + 1, -1, &changed);
+	pthread_mutex_lock(&area->file_locks_mutex);
+	r = file_locks_hold(&area->file_locks, first, (uint64_t)last + 1, -1, &changed);
 	if (r == 0 && area->control.writable && !(flags & ASHMEM_RELEASE_LOST)) {
 		r = renew(area, first, last);
 		if (r < 0)
-			keeps_drop(&changed);
+			file_locks_drop(&changed);
 	}
 	if (r == 0) {
-		keeps_commit(&area->keeps, &changed);
+		file_locks_commit(&area->file_locks, &changed);
 		unlock_gaps(area, first, (uint64_t)last + 1);
 	}
-	pthread_mutex_unlock(&area->keeping);
+	pthread_mutex_unlock(&area->file_locks_mutex);
 	return r;
 }
 
 int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last)
 {
 	uint64_t end = (uint64_t)last + 1;
-	struct keeps changed;
+	struct file_locks changed;
 	int r = check_readers(area);
 
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&area->keeping);
-	r = area->lock_fd < 0 ? 0 : keeps_pin(&area->keeps, first, end, 0, &changed);
+	pthread_mutex_lock(&area->file_locks_mutex);
+	r = area->lock_fd < 0 ? 0 : file_locks_pin(&area->file_locks, first, end, 0, &changed);
 	if (r == 0 && area->lock_fd >= 0) {
-		keeps_commit(&area->keeps, &changed);
+		file_locks_commit(&area->file_locks, &changed);
 		unlock_gaps(area, first, end);
 	}
-	pthread_mutex_unlock(&area->keeping);
+	pthread_mutex_unlock(&area->file_locks_mutex);
 	return r;
 }
 
 int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last)
 {
 	uint64_t from = first, gap_start, gap_end;
-	struct sys_wait wait;
+	struct wait wait;
 	int r = check_readers(area);
 
 	if (r < 0)
 		return r;
-	sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
-	pthread_mutex_lock(&area->keeping);
+	wait_begin(&wait, LOCK_TIMEOUT_NS);
+	pthread_mutex_lock(&area->file_locks_mutex);
 	while (r == 0 &&
-		keeps_find_gap(&area->keeps, from, (uint64_t)last + 1, &gap_start, &gap_end)) {
+		file_locks_find_gap(&area->file_locks, from, (uint64_t)last + 1, &gap_start,
+			&gap_end)) {
 		r = control_look(&area->control, (uint32_t)gap_start, (uint32_t)gap_end - 1, &wait);
 		from = gap_end;
 	}
-	pthread_mutex_unlock(&area->keeping);
+	pthread_mutex_unlock(&area->file_locks_mutex);
 	if (r < 0)
 		return r;
 	return r ? ASHMEM_IS_UNPINNED : ASHMEM_IS_PINNED;
-}
-
-void memfd_forget_locks(struct memfd_area *area)
-{
-	keeps_drop(&area->keeps);
-	if (area->lock_fd >= 0 && area->lock_fd != area->fd)
-		close(area->lock_fd);
-	area->lock_fd = -1;
-	area->locks_left = 0;
 }

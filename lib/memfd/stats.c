@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counts of a memfd area. Those in the control block are kept under its lock anyhow; who cannot
- * take it reads them as control_read.c does. How much memory the data take is asked of the kernel:
- * the file's blocks without those of the control block.
+ * The counts of a memfd area. Those in the control block change under its lock; a process that
+ * cannot take it reads them as control_read.c does. The kernel says how much memory the data take:
+ * the file's blocks without those of the control block. No lock is held on entry.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,6 +13,7 @@
 #include "base/shared.h"
 #include "base/sys.h"
 #include "memfd/area.h"
+#include "memfd/stats.h"
 
 #define BLOCK_BYTES 512 /* stat(2): whatever st_blksize says */
 
@@ -39,8 +40,8 @@ static int copy_unlocked(const struct control_map *map, void *context)
 static int get_counts(struct memfd_area *area, struct ashmem_area_stats *stats)
 {
 	if (memfd_is_reader(area)) {
-		struct sys_wait wait;
-		sys_wait_begin(&wait, LOCK_TIMEOUT_NS);
+		struct wait wait;
+		wait_begin(&wait, LOCK_TIMEOUT_NS);
 		return control_read(&area->control, copy_unlocked, stats, &wait);
 	}
 	int r = memfd_lock(area);
@@ -80,9 +81,9 @@ int memfd_get_stats(void *state, void *stats_out)
 		int r = get_counts(area, stats);
 		if (r < 0)
 			return r;
-		pthread_mutex_lock(&area->keeping);
-		stats->held_pages = keeps_count(&area->keeps);
-		pthread_mutex_unlock(&area->keeping);
+		pthread_mutex_lock(&area->file_locks_mutex);
+		stats->held_pages = file_locks_count(&area->file_locks);
+		pthread_mutex_unlock(&area->file_locks_mutex);
 	}
 	stats->resident_pages = resident_pages(area, has_control);
 	return 0;

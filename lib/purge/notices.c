@@ -14,6 +14,7 @@
 
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/pages.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "handle/handle.h"
@@ -124,7 +125,7 @@ void notices_end_area(struct notices *notices, int64_t freed)
 	if (!notices->wanted)
 		return;
 	if (freed > 0 && notices->count == notices->first_of_area) /* the backend did not say */
-		add(notices, 0, area_learn_size(area, &size) < 0 ? 0 : area_page_align(size));
+		add(notices, 0, area_learn_size(area, &size) < 0 ? 0 : pages_round_up(size));
 	/* Not in add(): there an area is locked. */
 	for (uint32_t i = notices->first_of_area; i < notices->count; i++)
 		area_take(area);

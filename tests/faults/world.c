@@ -233,10 +233,11 @@ static void say_memfd(struct text *text, struct memfd_area *area, int bare)
 		say(text, ", file of %jd bytes, mode %o, seals %d", (intmax_t)status.st_size,
 			status.st_mode & 0666, fcntl(area->fd, F_GET_SEALS) & 0x1f);
 	say(text, "%s\n keeps %u", area->read_only_fd >= 0 ? ", read-only descriptor" : "",
-		area->keeps.count);
-	for (uint32_t i = 0; i < area->keeps.count; i++)
-		say(text, " %" PRIu64 "-%" PRIu64 " %u %u", area->keeps.at[i].start,
-			area->keeps.at[i].end, area->keeps.at[i].pinned, area->keeps.at[i].holds);
+		area->file_locks.count);
+	for (uint32_t i = 0; i < area->file_locks.count; i++)
+		say(text, " %" PRIu64 "-%" PRIu64 " %u %u", area->file_locks.at[i].start,
+			area->file_locks.at[i].end, area->file_locks.at[i].pinned,
+			area->file_locks.at[i].holds);
 	say(text, "\n");
 	if (!memfd_is_established(area) || area->plain || bare)
 		return;

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/wait.h"
+
 /* Write, and remember what was there. */
 #define PUT(e, place, value)                                                              \
 	do {                                                                              \
@@ -832,7 +834,7 @@ static void lock_all_for_reading(struct enemy *e)
 
 static void lock_record(struct enemy *e)
 {
-	must(sys_lock_file(e->fd) <= 0);
+	must(wait_lock_file(e->fd) <= 0);
 }
 
 static void mode_of_the_file(struct enemy *e)

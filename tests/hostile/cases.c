@@ -322,7 +322,7 @@ static void stopped_owner(uint64_t seed)
 	for (unsigned i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++) {
 		uint64_t begun = sys_now_ns();
 		must(use(&party, waiting[i]) == -ETIMEDOUT);
-		must(sys_now_ns() - begun >= SYS_TIMEOUT_NS / 2);
+		must(sys_now_ns() - begun >= WAIT_TIMEOUT_NS / 2);
 	}
 	must(use(&party, "shrink") != 0);
 	must(use(&party, "get_name") == 0);
@@ -352,7 +352,7 @@ static int hold_again_and_again(void *argument)
 		for (uint64_t n = 0; !lock_try(&enemy->control->lock, &free_word, LOCK_TID - 5);
 			n++)
 			free_word = 0;
-		sleep_ms((unsigned)(SYS_TIMEOUT_NS / 1000000 * 3 / 4));
+		sleep_ms((unsigned)(WAIT_TIMEOUT_NS / 1000000 * 3 / 4));
 		__atomic_store_n(&enemy->control->lock, 0, __ATOMIC_RELAXED);
 		sys_futex_wake(&enemy->control->lock, 100);
 		for (volatile int i = 0; i < 2000; i++)
@@ -436,7 +436,7 @@ static void budget_of_a_locked_area(uint64_t seed)
 	uint64_t begun = sys_now_ns();
 	must(ashmem_budget_set_limits(ashmem_budget_process(), &limits) == 0);
 	uint64_t took = sys_now_ns() - begun;
-	if (took > 2 * (uint64_t)SYS_TIMEOUT_NS + SLACK_NS)
+	if (took > 2 * (uint64_t)WAIT_TIMEOUT_NS + SLACK_NS)
 		fail("the limit of a budget takes %" PRIu64 " ms", took / 1000000);
 }
 
@@ -559,7 +559,7 @@ static void lease_on_the_file(uint64_t seed)
 	must(use(&party, "hold") == -ETIMEDOUT);
 	must(use(&party, "export_read_only") == -ETIMEDOUT);
 	must(ashmem_set_prot(target.area, PROT_READ) == -ETIMEDOUT);
-	must(sys_now_ns() - begun < 3 * (uint64_t)SYS_TIMEOUT_NS + SLACK_NS);
+	must(sys_now_ns() - begun < 3 * (uint64_t)WAIT_TIMEOUT_NS + SLACK_NS);
 	must(use(&party, "pin") >= 0);
 	kill_process(attacker);
 	must(use(&party, "hold") >= 0);

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pages.h"
+
 #define GUARD_BYTES ((size_t)1 << 20)
 #define MINE_BYTES ((size_t)1 << 18)
 
@@ -23,7 +25,7 @@ int __wrap_munmap(void *addr, size_t length);
 
 static size_t whole_pages(size_t length)
 {
-	return (length + sys_page_size() - 1) & ~(sys_page_size() - 1);
+	return (size_t)pages_round_up(length);
 }
 
 #define GUARDED_MAX 4096

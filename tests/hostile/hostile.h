@@ -8,7 +8,7 @@
  * its bound with an answer that its documentation names, no access outside the area, other areas of
  * the same process untouched and usable.
  *
- * Built with the library's sources and a shorter wait for peers (SYS_TIMEOUT_NS), so that bounds
+ * Built with the library's sources and a shorter wait for peers (WAIT_TIMEOUT_NS), so that bounds
  * can be seen to hold in little time.
  */
 #ifndef TESTS_HOSTILE_H

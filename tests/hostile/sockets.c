@@ -44,7 +44,7 @@ static void receive(int socket_fd, const char *what, int answer, int open_before
 
 	if (r != answer)
 		fail("%s: recv answers %d, not %d", what, r, answer);
-	must(sys_now_ns() - begun < SYS_TIMEOUT_NS + SLACK_NS);
+	must(sys_now_ns() - begun < WAIT_TIMEOUT_NS + SLACK_NS);
 	must((area != NULL) == (r == 0));
 	ashmem_close(area);
 	if (open_descriptors() != open_before)

@@ -2,7 +2,7 @@
 /*
  * What victims do: every public function, with good arguments. Each answer must be one that the
  * headers name for the call, and come within the bound that docs/security.md tells, which the table
- * below has in units of SYS_TIMEOUT_NS.
+ * below has in units of WAIT_TIMEOUT_NS.
  */
 #include "hostile.h"
 
@@ -544,7 +544,7 @@ static int64_t make_call(struct party *p, unsigned which)
 		!(p->is_reader && is_among(calls[which].reader, r)))
 		fail("%s%s answers %" PRId64, p->is_reader ? "a reader's " : "", calls[which].name,
 			r);
-	if (took > (uint64_t)calls[which].waits * queue * SYS_TIMEOUT_NS + SLACK_NS)
+	if (took > (uint64_t)calls[which].waits * queue * WAIT_TIMEOUT_NS + SLACK_NS)
 		fail("%s took %" PRIu64 " ms", calls[which].name, took / 1000000);
 	return r;
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "range/tree.h"
+#include "base/map_aligned.h"
 #include "base/sys.h"
 
 /* As many as a list needs to be large, and for its nodes to fill more than a huge page of 2 MiB. */
@@ -185,7 +186,7 @@ static int can_collapse(void)
 
 	expect(fd >= 0);
 	expect_eq(ftruncate(fd, (off_t)(2 * huge)), 0);
-	void *base = sys_map_file(2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *base = map_aligned(2 * huge, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	expect(base != MAP_FAILED);
 	memset(base, 1, huge);
 	/* An emulator of user programs says yes to any advice. */

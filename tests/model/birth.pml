@@ -123,7 +123,7 @@ inline set_name_and_size(new) {
 	lock = 0
 }
 
-/* memfd_materialise(), bring_forth() */
+/* memfd_materialise(), make_memory() */
 inline materialise() {
 	begin();
 #ifndef NO_TRUNCATE

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A purge against pins: lib/memfd/control_purge.c, lib/memfd/control.c (recover),
+ * A purge against pins: lib/memfd/control_purge.c, lib/memfd/recover.c,
  * lib/memfd/readers.c, lib/memfd/control_read.c, lib/memfd/descriptors.c, for the pages of one
  * range. A purger, a user who can write (unpins, pins, moves the range within the list, exports),
  * and a peer who pins by a lock of the kernel on the file, read-only or by a hold. Who can write

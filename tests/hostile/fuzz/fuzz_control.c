@@ -320,7 +320,7 @@ static void call_record(struct state *state, struct ashmem_area *area, const uin
 		break;
 	default: { /* without the lock, as a reader looks */
 		struct control_map map = {.shared = state->control, .list = state->list};
-		struct sys_wait wait = {.left_ns = 0};
+		struct wait wait = {.left_ns = 0};
 		int r = control_look(&map, (uint32_t)first, (uint32_t)(first + count - 1), &wait);
 		must(r >= 0 || r == -EUCLEAN || r == -ETIMEDOUT);
 	}

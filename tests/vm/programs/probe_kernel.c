@@ -31,10 +31,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "kernel/backend.h"
-#include "kernel/abi.h"
 #include "base/fork.h"
 #include "base/sys.h"
+#include "kernel/abi.h"
+#include "kernel/backend.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 #define RWX (RW | PROT_EXEC)

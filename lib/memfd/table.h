@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memfd areas of this process: table.c. The mutex that memfd_table_lock() takes is held in all
+ * other functions.
+ */
+#ifndef ASHMEM_LIB_MEMFD_TABLE_H
+#define ASHMEM_LIB_MEMFD_TABLE_H
+
+#include <sys/stat.h>
+
+struct memfd_area;
+
+void memfd_table_lock(void);
+void memfd_table_unlock(void);
+
+void memfd_table_add_newborn(struct memfd_area *area);
+
+/*
+ * From now on the area is materialised and established, and an import of its descriptor finds it.
+ * `status` is its file's.
+ */
+void memfd_table_publish(struct memfd_area *area, const struct stat *status);
+void memfd_table_remove(struct memfd_area *area);
+
+/* The area whose descriptor this is, with one more reference, or NULL. */
+struct memfd_area *memfd_table_find(int fd, const struct stat *status, int need_writable);
+
+/* `visit` may publish the area that it gets. */
+void memfd_table_each_newborn(void (*visit)(struct memfd_area *area));
+void memfd_table_each_established(void (*visit)(struct memfd_area *area));
+
+#endif /* ASHMEM_LIB_MEMFD_TABLE_H */
