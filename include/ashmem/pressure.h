@@ -31,9 +31,16 @@
  * With "auto" free bytes are watched *beside* the first four: the headroom wherever a limit is set,
  * else what is available. Unpinned pages are shared memory, which the kernel cannot reclaim without
  * swap space, so it hardly stalls before it kills. Where a limit is set by cgroup version 1, "auto"
- * passes over the two PSI sources, which know nothing of that limit. Cgroups are those that the
- * process is in when the handle is opened. Limits may change while they are watched; those of a
- * process that had none at all are not looked for again.
+ * passes over the two PSI sources, which know nothing of that limit.
+ *
+ * Cgroups are those that the process is in when the handle is opened, found through any mount that
+ * shows them, and all those around them, however many, as far as mounts show them. In a container
+ * that is often the container's group alone. Of a limit further out version 1 tells the value, so it
+ * counts, but what others use there is not seen; version 2 tells nothing. With several mounts the
+ * one that shows most is used, so the host's hierarchy, mounted read-only, makes all limits known.
+ * Eight groups are watched: of those with a limit the ones with the least left, then the nearest
+ * without. Limits of these may change while they are watched; those of a process that had none at
+ * all are not looked for again.
  * If a source vanishes (its cgroup is removed, the socket's peer is gone), "auto" goes on to the
  * next that works. ashmem_pressure_explain() tells what was taken and why others were not.
  *
