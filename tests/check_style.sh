@@ -133,11 +133,18 @@ else
   skip "no clang-format (make deps)"
 fi
 
-# Prints the lines over 100 columns. Markdown cannot break rows of tables and addresses.
+# Prints the lines over 100 columns. Markdown cannot break rows of tables and addresses, and shows
+# what programs print (blocks without a language) as it is.
 too_wide() {
-  local exception='^$'
-  case $1 in *.md) exception='^[0-9]+: *\||https?://' ;; esac
-  expand -t 8 "$1" | LC_ALL=C.UTF-8 grep -nE '.{101}' | grep -vE "$exception" | sed "s|^|$1:|"
+  local exception='^$' text
+  text=$(expand -t 8 "$1")
+  case $1 in
+    *.md)
+      exception='^[0-9]+: *\||https?://'
+      text=$(awk '/^ *```/ { shown = !shown && /^ *```$/ } { print shown ? "" : $0 }' <<<"$text")
+      ;;
+  esac
+  LC_ALL=C.UTF-8 grep -nE '.{101}' <<<"$text" | grep -vE "$exception" | sed "s|^|$1:|"
 }
 
 while read -r file; do

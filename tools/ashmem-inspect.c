@@ -2,10 +2,10 @@
 /*
  * ashmem-inspect: show the areas of running processes, found through /proc/PID/fd, and their state.
  *
- * It uses the public interface alone: it opens a descriptor of another process anew (as an open file
- * description of its own, so the process is not disturbed), imports it, reads the state and closes
- * it. Reading takes the area's lock for a moment, as in any peer. Areas of the kernel's driver
- * cannot be shown: opening their descriptor again makes a new area.
+ * It uses the public interface alone: it opens a descriptor of another process anew (as an open
+ * file description of its own, so the process is not disturbed), imports it, reads the state and
+ * closes it. Reading takes the area's lock for a moment, as in any peer. Areas of the kernel's
+ * driver cannot be shown: opening their descriptor again makes a new area.
  */
 #include <ashmem/ashmem.h>
 

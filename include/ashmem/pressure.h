@@ -59,9 +59,14 @@
  * without swap space, so it hardly stalls before it kills. Where a limit is set by cgroup version
  * 1, "auto" skips the two PSI sources, which do not know that limit.
  *
- * The cgroups are those of the process when the handle is opened. Limits may change while they are
- * watched; if there was none at all, later ones are not noticed. If a source vanishes (its cgroup
- * is removed, the socket's peer is closed), "auto" changes to the next that works.
+ * The cgroups are those of the process when the handle is opened, and all those around them, however
+ * many, as far as any mount shows them. In a container that is often the container's group alone.
+ * Version 1 reports the value of a limit further out, so it counts, but not what others use there;
+ * version 2 reports nothing. With the host's hierarchy mounted, read-only is enough, all limits are
+ * known. Eight groups are watched: of those with a limit the ones with the least left, then the
+ * nearest without. Limits of these may change while they are watched; if there was none at all,
+ * later ones are not noticed. If a source vanishes (its cgroup is removed, the socket's peer is
+ * closed), "auto" changes to the next that works.
  * ashmem_pressure_explain() reports which source was taken and why others were not.
  *
  * @section ashmem_pressure_policy Levels and amounts

@@ -56,9 +56,9 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
-	for (size_t i = LOCKS; depth == 1 && i-- > 0;)
-		if (locks[i].after_in_child)
-			locks[i].after_in_child();
+	for (size_t i = 0; depth == 1 && i < LOCKS; i++)
+		if (locks[LOCKS - 1 - i].after_in_child)
+			locks[LOCKS - 1 - i].after_in_child();
 	after_fork();
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps a file at an address that suits huge pages: a huge page of the file must lie at a multiple of
- * its size in memory too.
+ * Maps a file at an address that suits huge pages: a huge page of the file must lie at a multiple
+ * of its size in memory too.
  *
- * Gain, in turns with plain mmap(2), three runs each, on a 2-processor machine with a load of 16, so
- * noisy: ashmem_populate() of 4 MiB took 300 to 358 ns a page, and 2,550 to 2,640 without, because
- * no whole huge page lay in the mapping. memfd/huge_pages.c needs it as well. Everything works
- * without it.
+ * Gain, in turns with plain mmap(2), three runs each, on a 2-processor machine with a load of 16,
+ * so noisy: ashmem_populate() of 4 MiB took 300 to 358 ns a page, and 2,550 to 2,640 without,
+ * because no whole huge page lay in the mapping. memfd/huge_pages.c needs it as well. Everything
+ * works without it.
  *
  * Costs a reservation of address space and up to three system calls more. No lock, no state.
  */

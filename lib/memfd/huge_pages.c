@@ -4,10 +4,10 @@
  * then needs no walk of the page tables. The control block lies at an address that suits them
  * (base/map_aligned.c).
  *
- * Gain, in turns with it switched off, seven runs each, on a 2-processor machine with a load of 12 to
- * 16, so noisy: a pair at random among 1,000,000 ranges took 318 ns (median; 297 to 931) with it,
- * 468 (319 to 1,080) without; a pin alone 286 and 358. Lists up to 100,000 ranges, and 1,000,000 in
- * order, took the same within the noise.
+ * Gain, in turns with it switched off, seven runs each, on a 2-processor machine with a load of 12
+ * to 16, so noisy: a pair at random among 1,000,000 ranges took 318 ns (median; 297 to 931) with
+ * it, 468 (319 to 1,080) without; a pin alone 286 and 358. Lists up to 100,000 ranges, and
+ * 1,000,000 in order, took the same within the noise.
  *
  * Everything works without it: before Linux 6.1, and where the kernel refuses, the nodes stay in
  * small pages.

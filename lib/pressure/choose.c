@@ -56,18 +56,14 @@ static int is_psi(const struct source_kind *source)
 	return source == &source_cgroup_psi || source == &source_system_psi;
 }
 
-/* A shortage of descriptors or memory says nothing about a source. */
-static int is_shortage(int r)
-{
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-}
-
 /* The first that works. One that vanished just now gets another chance like all others. */
 static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 {
 	int limited = source_headroom_limited_by_v1();
 	int r = -ENODEV;
 
+	if (limited < 0)
+		return limited;
 	for (size_t i = 0; i < SOURCES; i++) {
 		const char *why;
 		if (r == 0) {
@@ -78,7 +74,7 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 		} else if ((r = source_open(&p->sources[0], sources[i], &p->relief->settings, 0,
 				    p->epoll_fd, &why)) < 0) {
 			explain_failure(e, sources[i]->name, r, why);
-			if (is_shortage(r))
+			if (source_is_shortage(r))
 				return r;
 		} else {
 			explain(e, sources[i]->name,

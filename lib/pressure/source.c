@@ -56,13 +56,20 @@ int source_keep(struct open_source *source, int fd)
 	return fd;
 }
 
-int source_open_file(struct open_source *source, const char *directory, const char *name)
+int source_file(const char *directory, const char *name)
 {
 	char path[PATH_MAX];
 
-	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	return source_keep(source, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int source_open_file(struct open_source *source, const char *directory, const char *name)
+{
+	return source_keep(source, source_file(directory, name));
 }
 
 int source_add(struct open_source *source, int fd, uint32_t events, uint32_t tag)
@@ -76,6 +83,11 @@ int source_add(struct open_source *source, int fd, uint32_t events, uint32_t tag
 int source_is_gone(int r)
 {
 	return r < 0 && r != -ENOMEM;
+}
+
+int source_is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
 void source_note(struct open_source *source, uint32_t level, uint64_t now_ns)

@@ -17,7 +17,7 @@
 #include "pressure/policy.h"
 
 #define PRESSURE_FDS 96   /* descriptors of one source */
-#define PRESSURE_GROUPS 8 /* nested cgroups that one source looks at */
+#define PRESSURE_GROUPS 8 /* nested cgroups that one source looks at, of any number */
 #define PRESSURE_MS ((uint64_t)1000000)
 /* How long an event without a level of its own counts. */
 #define PRESSURE_EVENT_NS (100 * PRESSURE_MS)
@@ -31,11 +31,13 @@ extern uint64_t (*source_clock)(void);
 
 struct source_kind;
 
-/* One cgroup with a limit. Descriptors belong to the source; -1: there is no such file. */
+/* One cgroup, with a limit or without. Descriptors belong to the source; -1: there is no such file. */
 struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
+	uint64_t
+		hidden_limit; /* of a group around it that no mount shows; UINT64_MAX: none is known */
 	/* The kernel sends an event when the usage comes near this one; 0: it does not. */
 	uint64_t notified_limit;
 };
@@ -93,6 +95,9 @@ struct source_kind {
  */
 int source_is_gone(int r);
 
+/* A shortage of descriptors or memory says nothing about a source. */
+int source_is_shortage(int r);
+
 /* In the order in which "auto" tries them. */
 extern const struct source_kind source_service, source_cgroup_psi, source_system_psi,
 	source_cgroup_event, source_headroom, source_available, source_off;
@@ -133,18 +138,31 @@ int source_number(const char *text, const char *key, uint64_t *value);
 /* Read a file from its beginning as text. */
 int source_read(int fd, char *text, size_t size);
 
-/* Where the process's cgroup is. */
+/* A cgroup, and which of those around it can be seen. */
 struct pressure_cgroup {
 	int is_version_1;
+	int is_listed;      /* it lists this process */
+	int is_writable;    /* by the mount's options */
+	unsigned depth;     /* how many groups around it the mount shows */
 	size_t root_length; /* of `path`: the mount point */
 	char path[PATH_MAX];
 };
 
-/* Version 1 (memory controller) or 2. -ENOENT: the process is in none, or it is not mounted. */
-int source_cgroup_find(struct pressure_cgroup *cgroup, int is_version_1);
+/*
+ * Where the process's cgroup is, version 1 (memory controller) or 2; of several mounts that show
+ * it, the one that begins nearest. -ENOENT: the process is in none, or no mount shows it.
+ */
+int source_cgroup_find(struct pressure_cgroup *group, int is_version_1);
+
+/*
+ * The next group around those that are seen with `inner`, in another mount. -ENOENT: no mount shows
+ * more.
+ */
+int source_cgroup_find_outer(struct pressure_cgroup *outer, const struct pressure_cgroup *inner);
 
 /*
  * Whether a cgroup of version 1 limits the process: then no other kind knows how near the limit is.
+ * Negative: a shortage kept it from being known.
  */
 int source_headroom_limited_by_v1(void);
 
@@ -155,7 +173,10 @@ int source_headroom_limited_by_v1(void);
 int source_cgroup_event_control(struct open_source *source, const char *directory, int file_fd,
 	const char *argument);
 
-/* directory/name, opened and kept, or a negative errno. */
+/* directory/name, opened to be read; -1 and errno. */
+int source_file(const char *directory, const char *name);
+
+/* The same, kept by the source, or a negative errno. */
 int source_open_file(struct open_source *source, const char *directory, const char *name);
 
 /*

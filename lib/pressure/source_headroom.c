@@ -46,7 +46,7 @@ static int read_limit(const struct pressure_group *group, uint64_t *limit)
 	uint64_t bytes;
 	int r;
 
-	*limit = UINT64_MAX;
+	*limit = group->hidden_limit;
 	for (int i = 0; i < 2; i++) {
 		if (group->limit_fd[i] < 0)
 			continue;
@@ -135,8 +135,6 @@ static int set_thresholds(struct open_source *source, const char *directory, int
 	int states = source->settings->reserve_percent ? 1 : 2;
 	char bytes[32];
 
-	if (source->epoll_fd < 0) /* only to be looked at */
-		return 0;
 	for (int i = 0; i < states * (PRESSURE_LEVELS - 1); i++) {
 		uint64_t reserve = policy_reserve(source->settings, limit, i % states);
 		uint64_t threshold =
@@ -155,28 +153,29 @@ static int set_thresholds(struct open_source *source, const char *directory, int
  */
 static void set_events(struct open_source *source, const char *directory)
 {
-	int fd = source->epoll_fd < 0 ? -1 : source_open_file(source, directory, "memory.events");
+	int fd = source_open_file(source, directory, "memory.events");
 
 	if (fd >= 0) /* where it cannot be, polling does */
 		source_add(source, fd, EPOLLPRI, (uint32_t)fd);
 }
 
-static int add_group(struct open_source *source, const char *directory)
+/* What is opened belongs to the source, also after a failure. */
+static int add_group(struct open_source *source, const char *directory, uint64_t hidden_limit)
 {
 	struct pressure_group *group = &source->groups[source->group_count];
 	int v1 = source->is_version_1;
 	uint64_t limit;
 	int r;
 
-	if (source->group_count == PRESSURE_GROUPS)
-		return 0;
 	group->notified_limit = 0;
-	/* Kept for a group without a limit as well, so that a limit that comes later is seen. */
+	group->hidden_limit = hidden_limit;
 	group->limit_fd[0] =
 		source_open_file(source, directory, v1 ? "memory.limit_in_bytes" : "memory.max");
 	group->limit_fd[1] = v1 ? -1 : source_open_file(source, directory, "memory.high");
-	if (group->limit_fd[0] < 0) /* the root of version 2, or no memory controller */
+	if (group->limit_fd[0] < 0)
 		return group->limit_fd[0];
+	if (source_is_shortage(group->limit_fd[1]))
+		return group->limit_fd[1];
 	group->usage_fd = source_open_file(source, directory,
 		v1 ? "memory.usage_in_bytes" : "memory.current");
 	if (group->usage_fd < 0)
@@ -192,54 +191,201 @@ static int add_group(struct open_source *source, const char *directory)
 		set_events(source, directory);
 	else if (set_thresholds(source, directory, group->usage_fd, limit) == 0)
 		group->notified_limit = limit;
-	return 1;
+	return 0;
 }
 
-/* The cgroup and those around it; 1 if any has a limit. */
-static int add_groups(struct open_source *source, struct pressure_cgroup *cgroup)
-{
-	int limited = 0, r = 0;
+/*
+ * The process's cgroup and all around it, as far as mounts show them, and those of them that the
+ * source will look at: first the ones with a limit, with the least left. The others take what
+ * places they leave, the nearest first, so that a limit that comes later is seen.
+ */
+struct survey {
+	struct pressure_cgroup trees[2]; /* what the nearest mount shows; around that, another */
+	struct place {
+		struct pressure_cgroup *tree;
+		size_t length; /* of the tree's path, which begins with the group's */
+		uint64_t hidden_limit, free_bytes;
+	} places[PRESSURE_GROUPS];
+	unsigned count;
+	int is_limited;
+	int error; /* of a group that could not be read; 0: none */
+};
 
-	source->is_version_1 = cgroup->is_version_1;
-	source->group_count = 0;
-	for (;;) {
-		int got = add_group(source, cgroup->path);
-		if (got > 0)
-			limited = 1;
-		else if (got < 0 && got != -ENOENT && r == 0)
-			r = got;
-		char *slash = strrchr(cgroup->path, '/');
-		if (!slash || (size_t)(slash - cgroup->path) < cgroup->root_length)
-			break;
-		*slash = '\0';
-	}
-	return limited ? 1 : r;
+/* A number in a file of the group. */
+static int peek(const struct pressure_cgroup *group, const char *name, uint64_t *bytes)
+{
+	int r, fd = source_file(group->path, name);
+
+	if (fd < 0)
+		return -errno;
+	r = read_bytes(fd, bytes);
+	close(fd);
+	return r;
 }
 
-static int open_headroom(struct open_source *source, const char **why)
+/*
+ * The least limit of the group and all around it, which version 1 tells even where no mount shows
+ * them. Only a shortage is an error.
+ */
+static int peek_hidden_limit(const struct pressure_cgroup *group, uint64_t *limit)
 {
-	struct pressure_cgroup cgroup;
-	int r = source_cgroup_find(&cgroup, 1), other;
+	char text[4096];
+	int r, fd = source_file(group->path, "memory.stat");
 
-	source->idle_poll_ms = IDLE_POLL_MS;
-	if (r == 0)
-		r = add_groups(source, &cgroup);
+	if (fd < 0)
+		return source_is_shortage(-errno) ? -errno : 0;
+	r = source_read(fd, text, sizeof(text));
+	close(fd);
 	if (r > 0)
-		return 0;
-	/*
-	 * One version or the other has the memory controller. What was opened is closed with the
-	 * source.
-	 */
-	other = source_cgroup_find(&cgroup, 0);
-	if (other == 0)
-		other = add_groups(source, &cgroup);
+		source_number(text, "hierarchical_memory_limit ", limit);
+	return source_is_shortage(r) ? r : 0;
+}
+
+/* What is left until the limit, `hidden` or another; UINT64_MAX: there is none. */
+static int peek_free(const struct pressure_cgroup *group, uint64_t hidden, uint64_t *free_bytes)
+{
+	int v1 = group->is_version_1, r;
+	uint64_t limit = UINT64_MAX, high = UINT64_MAX, usage = 0;
+
+	r = peek(group, v1 ? "memory.limit_in_bytes" : "memory.max", &limit);
+	if (r < 0) /* the root of version 2, or no memory controller */
+		return r;
+	r = v1 ? -ENOENT : peek(group, "memory.high", &high);
+	if (source_is_shortage(r))
+		return r;
+	if (r == 0 && high < limit)
+		limit = high;
+	if (hidden < limit)
+		limit = hidden;
+	r = peek(group, v1 ? "memory.usage_in_bytes" : "memory.current", &usage);
+	if (r < 0)
+		return r;
+	*free_bytes = limit >= UNLIMITED ? UINT64_MAX : usage < limit ? limit - usage : 0;
+	return 0;
+}
+
+static void keep_place(struct survey *survey, struct place place)
+{
+	unsigned at = survey->count;
+
+	while (at > 0 && survey->places[at - 1].free_bytes > place.free_bytes)
+		at--;
+	if (at == PRESSURE_GROUPS)
+		return;
+	if (survey->count < PRESSURE_GROUPS)
+		survey->count++;
+	memmove(&survey->places[at + 1], &survey->places[at],
+		(survey->count - 1 - at) * sizeof(place));
+	survey->places[at] = place;
+}
+
+static int survey_group(struct survey *survey, struct place place, int is_outermost)
+{
+	char *end = place.tree->path + place.length, cut = *end;
+	int r = 0;
+
+	*end = '\0';
+	if (is_outermost && place.tree->is_version_1)
+		r = peek_hidden_limit(place.tree, &place.hidden_limit);
+	if (r == 0)
+		r = peek_free(place.tree, place.hidden_limit, &place.free_bytes);
+	*end = cut;
+	if (r == 0) {
+		keep_place(survey, place);
+		survey->is_limited |= place.free_bytes != UINT64_MAX;
+	} else if (r != -ENOENT && survey->error == 0) {
+		survey->error = r;
+	}
+	return source_is_shortage(r) ? r : 0;
+}
+
+/* How much of the tree's path is the next group around; 0: the mount does not show it. */
+static size_t length_around(const struct pressure_cgroup *tree, size_t length)
+{
+	while (length > 0 && tree->path[--length] != '/')
+		;
+	return length >= tree->root_length ? length : 0;
+}
+
+/* The group of the tree and those around it, however many. */
+static int survey_tree(struct survey *survey, struct pressure_cgroup *tree, int is_last)
+{
+	size_t around, length = strlen(tree->path);
+	int r;
+
+	do {
+		around = length_around(tree, length);
+		r = survey_group(survey,
+			(struct place){.tree = tree, .length = length, .hidden_limit = UINT64_MAX},
+			is_last && around == 0);
+		length = around;
+	} while (r == 0 && around > 0);
+	return r;
+}
+
+/* 1 if a cgroup limits the process; else 0, or a negative errno. */
+static int survey_groups(struct survey *survey, int is_version_1)
+{
+	struct pressure_cgroup *trees = survey->trees;
+	int outer, r = source_cgroup_find(&trees[0], is_version_1);
+
+	survey->count = 0;
+	survey->is_limited = survey->error = 0;
+	if (r < 0)
+		return r;
+	outer = source_cgroup_find_outer(&trees[1], &trees[0]);
+	if (source_is_shortage(outer))
+		return outer;
+	r = survey_tree(survey, &trees[0], outer < 0);
+	if (r == 0 && outer == 0)
+		r = survey_tree(survey, &trees[1], 1);
+	if (r < 0)
+		return r;
+	return survey->is_limited ? 1 : survey->error;
+}
+
+static int add_groups(struct open_source *source, struct survey *survey)
+{
+	int r = 0;
+
+	source->is_version_1 = survey->trees[0].is_version_1;
+	for (unsigned i = 0; i < survey->count && r == 0; i++) {
+		struct place *place = &survey->places[i];
+		char *end = place->tree->path + place->length, cut = *end;
+		*end = '\0';
+		r = add_group(source, place->tree->path, place->hidden_limit);
+		*end = cut;
+	}
+	return r;
+}
+
+/* One version or the other has the memory controller. */
+static int open_surveyed(struct open_source *source, struct survey *survey, const char **why)
+{
+	int r = survey_groups(survey, 1), other;
+
+	if (r > 0)
+		return add_groups(source, survey);
+	if (source_is_shortage(r))
+		return r;
+	other = survey_groups(survey, 0);
 	if (other > 0)
-		return 0;
+		return add_groups(source, survey);
 	if (r == 0 || other == 0 || (r == -ENOENT && other == -ENOENT)) {
 		*why = "no cgroup of this process has a memory limit";
 		return -ENODATA;
 	}
 	return r != -ENOENT ? r : other;
+}
+
+static int open_headroom(struct open_source *source, const char **why)
+{
+	struct survey *survey = malloc(sizeof(*survey));
+	int r = survey ? open_surveyed(source, survey, why) : -ENOMEM;
+
+	source->idle_poll_ms = IDLE_POLL_MS;
+	free(survey);
+	return r;
 }
 
 static int headroom_event(struct open_source *source, uint32_t fd, uint32_t events, uint64_t now_ns)
@@ -264,13 +410,11 @@ const struct source_kind source_headroom = {.name = "headroom",
 
 int source_headroom_limited_by_v1(void)
 {
-	struct pressure_cgroup cgroup;
-	static const struct pressure_settings none;
-	struct open_source source = {.epoll_fd = -1, .settings = &none};
-	int limited = source_cgroup_find(&cgroup, 1) == 0 && add_groups(&source, &cgroup) > 0;
+	struct survey *survey = malloc(sizeof(*survey));
+	int r = survey ? survey_groups(survey, 1) : -ENOMEM;
 
-	source_close(&source);
-	return limited;
+	free(survey);
+	return r > 0 || source_is_shortage(r) ? r : 0;
 }
 
 /* -- the whole system -- */

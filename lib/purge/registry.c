@@ -299,10 +299,8 @@ static int begin_call(struct ashmem_shrinker *shrinker, struct context *frame)
 	if (may)
 		shrinker->running++;
 	pthread_mutex_unlock(&registry_mutex);
-	if (may) {
-		*frame = (struct context){.shrinker = shrinker};
+	if (may)
 		context_push(frame);
-	}
 	return may;
 }
 
@@ -341,7 +339,7 @@ static void record_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages, int
 
 uint64_t registry_count(struct ashmem_shrinker *shrinker)
 {
-	struct context frame;
+	struct context frame = {.shrinker = shrinker};
 	uint64_t pages;
 
 	if (!begin_call(shrinker, &frame))
@@ -353,7 +351,7 @@ uint64_t registry_count(struct ashmem_shrinker *shrinker)
 
 int64_t registry_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages)
 {
-	struct context frame;
+	struct context frame = {.shrinker = shrinker};
 	int64_t freed;
 
 	if (!begin_call(shrinker, &frame))

@@ -3,6 +3,7 @@
  * The library's calls of libc and the kernel: `check` renames them to these. Each is counted, can
  * be made to fail, and what it hands out is remembered until it is given back.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -319,6 +320,26 @@ int faulty_fclose(FILE *file)
 	if (!let_go(files, file))
 		misuse("closes a FILE that is not open");
 	return fclose(file);
+}
+
+DIR *faulty_opendir(const char *path)
+{
+	DIR *directory = fails(CALL_OPENDIR) ? NULL : opendir(path);
+
+	hold(files, directory);
+	return directory;
+}
+
+struct dirent *faulty_readdir(DIR *directory)
+{
+	return fails(CALL_READDIR) ? NULL : readdir(directory);
+}
+
+int faulty_closedir(DIR *directory)
+{
+	if (!let_go(files, directory))
+		misuse("closes a directory that is not open");
+	return closedir(directory);
 }
 
 int faulty_access(const char *path, int mode)

@@ -46,6 +46,8 @@ static void cgroup(int version)
 	char mount[300];
 
 	put("proc/self/cgroup", version == 1 ? "3:memory:/job\n" : "0::/job\n");
+	snprintf(mount, sizeof(mount), "%d\n", getpid());
+	put("cg/job/cgroup.procs", mount);
 	snprintf(mount, sizeof(mount), "30 1 0:30 / %s/cg rw - %s\n", fake_root,
 		version == 1 ? "cgroup cgroup rw,memory" : "cgroup2 cgroup2 rw");
 	put("proc/self/mountinfo", mount);
@@ -121,6 +123,17 @@ static void headroom_2(struct world *world)
 	(void)world;
 	begin("headroom");
 	cgroup(2);
+}
+
+/* Only the host's tree is there, in which the group has to be searched for. */
+static void headroom_in_namespace(struct world *world)
+{
+	char mount[300];
+
+	headroom_2(world);
+	put("proc/self/cgroup", "0::/\n");
+	snprintf(mount, sizeof(mount), "30 1 0:30 /.. %s/cg rw - cgroup2 cgroup2 rw\n", fake_root);
+	put("proc/self/mountinfo", mount);
 }
 
 static void automatic(struct world *world)
@@ -286,6 +299,8 @@ const struct fault_case pressure_cases[] = {
 	{"pressure: open of cgroup-event", "ashmem_pressure_open", cgroup_event, do_open, 0},
 	{"pressure: open of headroom, version 1", "ashmem_pressure_open", headroom_1, do_open, 0},
 	{"pressure: open of headroom, version 2", "ashmem_pressure_open", headroom_2, do_open, 0},
+	{"pressure: open of headroom, in a namespace", "ashmem_pressure_open",
+		headroom_in_namespace, do_open, 0},
 	{"pressure: open of a service's FIFO", "ashmem_pressure_open", service_fifo, do_open, 0},
 	{"pressure: open of a service's socket", "ashmem_pressure_open", service_socket, do_open,
 		0},

@@ -23,6 +23,8 @@ static const struct {
 	[CALL_REALLOC] = {"realloc", {ENOMEM}},
 	[CALL_GETLINE] = {"getline", {ENOMEM, EIO, EINTR}},
 	[CALL_FOPEN] = {"fopen", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES}},
+	[CALL_OPENDIR] = {"opendir", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES}},
+	[CALL_READDIR] = {"readdir", {ENOMEM, ENOENT}},
 	[CALL_ACCESS] = {"access", {ENOENT, EACCES, ENOMEM}},
 	[CALL_CLOCK_GETTIME] = {"clock_gettime", {EPERM}},
 	[CALL_NANOSLEEP] = {"nanosleep", {EINTR}},

@@ -54,10 +54,12 @@ struct ashmem_backend {
 	const char *name;
 	uint32_t capabilities;
 	void *userdata;
-	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags, void **state);
+	int (*create)(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
+		void **state);
 	void (*close)(void *state);
 	int (*get_size)(void *state, uint64_t *size_bytes, int *materialised);
-	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);
+	int (*map)(void *state, uint64_t offset, size_t length, int prot, int map_flags,
+		void **addr);
 	int (*pin)(void *state, uint64_t offset, uint64_t length);
 	int (*unpin)(void *state, uint64_t offset, uint64_t length);
 	int (*probe)(void *userdata);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files that sources of memory pressure read: cgroups wherever they are mounted, and contents
- * that are cut off, vanish, may not be read, or are nonsense.
+ * The files that sources of memory pressure read: contents that are cut off, vanish, may not be
+ * read, or are nonsense. Where cgroups are mounted: test_pressure_cgroups.c.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
@@ -43,40 +43,7 @@ static void make_limit_1(const char *directory, uint64_t max, unsigned current_m
 	fake_write(name, "%s", "");
 }
 
-/* -- where cgroups are -- */
-
-/*
- * The directory that is found for a line of /proc/self/cgroup and a root and mount of mountinfo; ""
- * if none.
- */
-static const char *found(const char *path, const char *root, const char *mount)
-{
-	static struct pressure_cgroup cgroup;
-
-	fake_write("proc/self/cgroup", "0::%s\n", path);
-	fake_write("proc/self/mountinfo",
-		"30 20 0:30 %s %s rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", root,
-		mount);
-	return source_cgroup_find(&cgroup, 0) == 0 ? cgroup.path : "";
-}
-
-CONTRACT_TEST(pressure_files, a_cgroup_is_found_wherever_its_tree_is_mounted)
-{
-	fake_system_begin();
-	expect_str(found("/", "/", "/sys/fs/cgroup"), "/sys/fs/cgroup");
-	expect_str(found("/a/b", "/", "/sys/fs/cgroup"), "/sys/fs/cgroup/a/b");
-	/* A container without a namespace of its own: its cgroup is what is mounted. */
-	expect_str(found("/docker/1f", "/docker/1f", "/sys/fs/cgroup"), "/sys/fs/cgroup");
-	expect_str(found("/docker/1f/sub", "/docker/1f", "/sys/fs/cgroup"), "/sys/fs/cgroup/sub");
-	/* Names that only begin alike. */
-	expect_str(found("/docker/1fff", "/docker/1f", "/sys/fs/cgroup"), "/sys/fs/cgroup");
-	/* With one: what is mounted lies above or beside the namespace's root. */
-	expect_str(found("/", "/..", "/sys/fs/cgroup"), "/sys/fs/cgroup");
-	expect_str(found("/../other", "/", "/sys/fs/cgroup"), "/sys/fs/cgroup");
-	/* Blanks and backslashes, as mountinfo writes them. */
-	expect_str(found("/a", "/", "/mnt/with\\040blank\\134"), "/mnt/with blank\\/a");
-	fake_system_end();
-}
+/* -- limits -- */
 
 CONTRACT_TEST(pressure_files, a_limit_is_found_in_either_tree_of_a_hybrid_system)
 {
@@ -131,7 +98,17 @@ CONTRACT_TEST(pressure_files, a_file_that_turns_to_nonsense_is_a_lost_source_and
 	fake_system_end();
 }
 
-/* Through the kernel: a cgroup of version 1 that is removed under the watch. */
+static void enter_group(const char *directory)
+{
+	char name[160];
+	FILE *file;
+
+	snprintf(name, sizeof name, "%s/cgroup.procs", directory);
+	file = fopen(name, "we");
+	expect(file && fputs("0", file) >= 0 && fclose(file) == 0);
+}
+
+/* Through the kernel: a cgroup of version 1 that is left and removed under the watch. */
 CONTRACT_TEST(pressure_files, a_cgroup_that_is_removed_is_a_lost_source)
 {
 	static const char *const sources[] = {"cgroup-event", "headroom"};
@@ -146,6 +123,7 @@ CONTRACT_TEST(pressure_files, a_cgroup_that_is_removed_is_a_lost_source)
 		snprintf(limit, sizeof limit, "%s/memory.limit_in_bytes", directory);
 		file = fopen(limit, "we");
 		expect(file && fputs("100663296", file) >= 0 && fclose(file) == 0);
+		enter_group(directory);
 		fake_system_begin();
 		fake_write("proc/self/cgroup", "4:memory:%s\n", strrchr(directory, '/'));
 		fake_write("proc/self/mountinfo",
@@ -154,6 +132,7 @@ CONTRACT_TEST(pressure_files, a_cgroup_that_is_removed_is_a_lost_source)
 		expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
 		fake_available(900);
 		struct ashmem_pressure *other = fake_open(NULL);
+		enter_group("/sys/fs/cgroup/memory");
 		expect_eq(rmdir(directory), 0);
 		struct pollfd fds[] = {{.fd = ashmem_pressure_fd(pressure), .events = POLLIN},
 			{.fd = ashmem_pressure_fd(other), .events = POLLIN}};
