@@ -141,7 +141,8 @@ too_wide() {
   case $1 in
     *.md)
       exception='^[0-9]+: *\||https?://'
-      text=$(awk '/^ *```/ { shown = !shown && /^ *```$/ } { print shown ? "" : $0 }' <<<"$text")
+      text=$(awk '/^ *```/ { open = !open; shown = open && /^ *```$/ }
+        { print shown ? "" : $0 }' <<<"$text")
       ;;
   esac
   LC_ALL=C.UTF-8 grep -nE '.{101}' <<<"$text" | grep -vE "$exception" | sed "s|^|$1:|"
