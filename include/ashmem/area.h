@@ -231,6 +231,9 @@ int ashmem_set_name(struct ashmem_area *area, const char *name);
 /**
  * @brief Read an area's name.
  *
+ * The name of an area that came from a peer can be any bytes, among them control characters and
+ * invalid UTF-8: escape it before you print it.
+ *
  * @param[in]  area      An area.
  * @param[out] buf       Receives the name with its NUL: the name that was set, or #ASHMEM_NAME_DEF
  *   if none was. The caller owns it.
