@@ -24,7 +24,7 @@
 #include <wctype.h>
 
 /* The link in /proc of a memfd that is an area begins with this. */
-#define LINK_START "/memfd:dev/ashmem"
+#define LINK_START "/memfd:/dev/ashmem"
 
 static int show_ranges;
 static unsigned areas_shown;
