@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract, section 3: where libashmem is better than the driver, D1 to D7 and D10 to D12. What the library itself
- * sees to holds with both backends; what only its own purging can do is skipped with the driver, by
- * name of the rule.
+ * Contract, section 3: where libashmem is better than the driver, D1 to D7 and D10 to D12 (D9 is in
+ * test_contract_prot.c). What the library itself sees to holds with both backends; what only its
+ * own purging can do is skipped with the driver, by name of the rule.
  */
 #define _GNU_SOURCE 1
 #include "support/abilities.h"
