@@ -380,7 +380,7 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
  * @param[in] length  Bytes, not 0.
  * @return 0 on success.
  * @retval -EINVAL  @p addr is NULL or not page aligned, or @p length is 0 (munmap(2)).
- * @retval -ENOMEM  Unmapping the middle of a mapping would make too many mappings.
+ * @retval -ENOMEM  Unmapping the middle of a mapping would make more than `vm.max_map_count`.
  *
  * Threads: any thread; no thread may use the memory any more.
  * @since 0.9
@@ -396,6 +396,9 @@ int ashmem_unmap(void *addr, size_t length);
  * system's policy for huge pages is. That takes a tenth of the time, and so does purging it later
  * as a whole; purging parts of a huge page splits it again. ashmem_map() chooses suitable
  * addresses. Changes no contents and no pin.
+ *
+ * Where the system has no memory to give (strict overcommit), touching a page raises SIGBUS; this
+ * call returns an error and raises no signal (D11, docs/architecture.md).
  *
  * @param[in] addr    Address of a page that ashmem_map() mapped.
  * @param[in] length  Bytes, not 0; rounded up to pages.
