@@ -142,6 +142,7 @@ include $(RULES)
 .PHONY: install
 install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDIR BINDIR \
 	MANDIR; man pages if they were built
+	$(writable)
 	$(foreach s,$(SECTIONS),$(call install_section,$(s)))
 	@# A library that the loader's cache does not know is not found; packagers set DESTDIR and
 	@# do this themselves.
@@ -149,8 +150,20 @@ install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDI
 
 .PHONY: uninstall
 uninstall: ## Take away what install put there (give the same variables)
+	$(writable)
 	$(foreach s,$(SECTIONS),$(call uninstall_section,$(s)))
-	-$(Q)rmdir $(DESTDIR)$(HEADERS_DIR) $(DESTDIR)$(CMAKE_DIR) 2>/dev/null || :
+	-$(Q)rmdir '$(DESTDIR)$(HEADERS_DIR)' '$(DESTDIR)$(CMAKE_DIR)' 2>/dev/null || :
+
+# Before anything is changed: each place, or the nearest directory that exists, can be written to.
+define writable
+	@for to in $(foreach s,$(SECTIONS),'$(DESTDIR)$($(s)_DIR)'); do \
+		at=$$to; \
+		while [ ! -e "$$at" ] && [ "$$at" != . ]; do at=$$(dirname -- "$$at"); done; \
+		[ -d "$$at" ] && [ -w "$$at" ] || { \
+			echo "No right to write to $$to: be root (sudo make $@), or name a place of" \
+				"your own (make $@ PREFIX=\$$HOME/.local)." >&2; exit 1; }; \
+	done
+endef
 
 # Only man pages can be missing: everything else was just built.
 define install_section

@@ -58,19 +58,25 @@ $(STATIC): $(BUILD)/static/libashmem.o
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $<
 
+# A directory below PREFIX, without that: $(call below,DIR,WHAT INSTEAD). Spaces do not make words.
+space := $() $()
+joined = $(subst $(space),?,$(1))
+below = $(subst ?,$(space),$(patsubst $(call joined,$(PREFIX))/%,$(2)%,$(call joined,$(1))))
+
 $(PC): $(TOP)/pkgconfig/libashmem.pc.in $(VERSION_H) FORCE
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
-		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' \
-		-e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' $< >$@.new
+		-e 's|@LIBDIR@|$(call below,$(LIBDIR),$${prefix}/)|' \
+		-e 's|@INCLUDEDIR@|$(call below,$(INCLUDEDIR),$${prefix}/)|' $< >$@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@
 
 # What a pointer takes, so that CMake does not offer the library to programs of the other width.
 pointer_bytes = $(shell printf '__SIZEOF_POINTER__' | \
 	$(CC) $(CPPFLAGS) $(CFLAGS) -E -P -xc - 2>/dev/null | tail -n 1)
 # ../../include, so that an installed tree can be moved.
-up_from_lib = $(subst $() ,/,$(patsubst %,..,$(subst /, ,$(LIBDIR:$(PREFIX)/%=%))))
-include_from_lib = $(up_from_lib)/$(INCLUDEDIR:$(PREFIX)/%=%)
+lib_words = $(subst /, ,$(call joined,$(call below,$(LIBDIR))))
+up_from_lib = $(subst $(space),/,$(patsubst %,..,$(lib_words)))
+include_from_lib = $(up_from_lib)/$(call below,$(INCLUDEDIR))
 
 $(BUILD)/cmake/%: $(TOP)/cmake/%.in $(VERSION_H) FORCE
 	@mkdir -p $(@D)

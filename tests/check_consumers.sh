@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # Other people's projects, built and run against an installed tree: tests/consumers/ has one for
-# each way to find the library. Then the library built by Meson, as a subproject and alone, with the
-# same exports as the Makefile's. Run by `make check-consumers`.
+# each way to find the library. Then the library built by CMake and Meson within another project,
+# with the same exports as the Makefile's. Run by `make check-consumers`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -44,6 +44,19 @@ needs_nothing() {
   fi
 }
 
+exports() {
+  "$NM" -D --defined-only "$1" | awk '{ print $2, $3 }' | sort
+}
+# same_exports BUILDER LIBRARY
+same_exports() {
+  local differ
+  if differ=$(diff <(exports "$objects/libashmem.so") <(exports "$2")); then
+    pass "$1 exports what make does"
+  else
+    fail "make's exports (<) and $1's (>): $differ"
+  fi
+}
+
 cd "$scratch/projects" || exit 1
 check "make builds" "$MAKE" -s -C make
 runs "make, shared" make/shared
@@ -72,6 +85,28 @@ if have cmake; then
   sed 's/ashmem 0\.9/ashmem 99/' -i cmake/CMakeLists.txt
   check "cmake refuses a version that is not there" sh -c \
     "! cmake -S cmake -B cmake/other '-Dashmem_DIR=$prefix/lib/triplet/cmake/ashmem'"
+
+  # A copy of what CMake may need and no more, at a place with a space in its name.
+  mkdir "source tree"
+  (cd "$top" && cp -r CMakeLists.txt include lib "$scratch/projects/source tree/")
+  within() {
+    local build=cmake-subdirectory/$1
+    check "cmake, $1, configures" cmake -S cmake-subdirectory -B "$build" \
+      "-DASHMEM_SOURCE=$scratch/projects/source tree" "${@:2}"
+    check "cmake, $1, builds" cmake --build "$build"
+    for kind in ashmem ashmem_static; do
+      check "cmake, $1, $kind runs" timeout -k 5 60 "$build/with_$kind"
+    done
+    needs_nothing "cmake, $1, static" "$build/with_ashmem_static"
+  }
+  within subdirectory "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror"
+  needs_shared "cmake, subdirectory" cmake-subdirectory/subdirectory/with_ashmem
+  same_exports cmake cmake-subdirectory/subdirectory/libashmem/libashmem.so
+  check "cmake knows the version" \
+    test -f "cmake-subdirectory/subdirectory/libashmem/libashmem.so.1.$VERSION"
+  within static -DBUILD_SHARED_LIBS=OFF
+  needs_nothing "cmake, BUILD_SHARED_LIBS=OFF" cmake-subdirectory/static/with_ashmem
+  within fetched -DASHMEM_FETCH=ON
 else
   skip "cmake: not installed (make deps-dist)"
 fi
@@ -89,15 +124,7 @@ if have meson && have ninja; then
   check "meson with a subproject builds" ninja -C meson/sub
   check "meson with a subproject runs" timeout -k 5 60 meson/sub/consumer
   needs_shared "meson with a subproject" meson/sub/consumer
-  exports() {
-    "$NM" -D --defined-only "$1" | awk '{ print $2, $3 }' | sort
-  }
-  if differ=$(diff <(exports "$objects/libashmem.so") \
-    <(exports meson/sub/subprojects/libashmem/libashmem.so)); then
-    pass "meson exports what make does"
-  else
-    fail "make's exports (<) and meson's (>): $differ"
-  fi
+  same_exports meson meson/sub/subprojects/libashmem/libashmem.so
   check "meson knows the version" grep -qF "version: '$VERSION'" "$top/meson.build"
   check "meson static builds" meson setup -Dwrap_mode=forcefallback \
     -Dlibashmem:default_library=static meson/static meson

@@ -102,7 +102,7 @@ run() {
 }
 
 for path in "$top"/examples/*; do
-  if [ "${path##*/}" = rules.mk ]; then continue; fi
+  case $path in *.mk) continue ;; esac
   name=$(basename "${path%.cpp}" .c)
   compiler=("$CC" -std=gnu11)
   if [ "$path" != "${path%.cpp}" ]; then compiler=("$CXX" -std=c++11); fi

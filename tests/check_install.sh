@@ -157,6 +157,53 @@ fi
 check "uninstall with DESTDIR" make_there uninstall "DESTDIR=$root" PREFIX=/usr \
   LIBDIR=/usr/lib/triplet
 
+# ---- a prefix with a space in it; words of pkg-config's answer as a shell reads them
+
+spaced="$scratch/my programs/ashmem"
+check "a prefix with a space" make_there install "PREFIX=$spaced"
+for file in include/ashmem/ashmem.h lib/libashmem.so bin/ashmem-inspect; do
+  check "a prefix with a space has $file" test -f "$spaced/$file"
+done
+# shellcheck disable=SC2016 # for pkg-config to expand
+check "its libashmem.pc is relative to the prefix" grep -qx 'libdir=${prefix}/lib' \
+  "$spaced/lib/pkgconfig/libashmem.pc"
+words=$(PKG_CONFIG_PATH="$spaced/lib/pkgconfig" "$PKG_CONFIG" --cflags --libs libashmem)
+check "a program compiles with it" sh -c "'$CC' consumer.c -o spaced $words"
+check "and runs" env "LD_LIBRARY_PATH=$spaced/lib" timeout -k 5 60 ./spaced
+if have cmake; then
+  check "CMake finds it" sh -c "cmake -S '$tree/tests/consumers/cmake' -B spaced-cmake \
+    '-DCMAKE_PREFIX_PATH=$spaced' && cmake --build spaced-cmake --target shared &&
+    timeout -k 5 60 spaced-cmake/shared"
+else
+  skip "CMake with a space in the prefix: not installed (make deps-dist)"
+fi
+check "uninstalls from it" make_there uninstall "PREFIX=$spaced"
+left=$(find "$spaced" ! -type d)
+if [ -z "$left" ]; then pass "and leaves no file"; else fail "left in $spaced: $left"; fi
+check "and no header directory" test ! -e "$spaced/include/ashmem"
+
+# ---- where it must not write
+
+# A file is in the way, for root too.
+for target in install uninstall; do
+  said=$(make_there "$target" "PREFIX=$scratch/before/usr" 2>&1)
+  check "$target fails where it cannot write" test $? != 0
+  check "$target says what to do" grep -q "No right to write to .*sudo make $target.*PREFIX=" \
+    <<<"$said"
+done
+said=$(make_there install "PREFIX=$scratch/half" "MANDIR=$scratch/before/man" 2>&1)
+check "it looks at every place first" test ! -e "$scratch/half"
+
+# ---- flags of those who optimise: no warning
+
+if printf 'int main(void) { return 0; }' | "$CC" -flto -xc - -o lto 2>/dev/null; then
+  said=$(make_there "BUILD=$scratch/lto" CFLAGS='-O3 -flto' LDFLAGS=-flto WERROR=1 all 2>&1)
+  check "builds with -O3 -flto" test $? = 0
+  if grep -F '[-W' <<<"$said"; then fail "-O3 -flto: $said"; else pass "-O3 -flto: no warnings"; fi
+else
+  skip "-O3 -flto: the compiler has no LTO"
+fi
+
 # ---- manuals, where doxygen is
 
 if have doxygen; then

@@ -20,6 +20,19 @@ cat >"$scratch/holder.c" <<'EOF2'
 
 int main(void)
 {
+	/* What is not plainly a visible character: each of these, between letters. */
+	static const char *const unclean[] = {
+		"\033", "\x7f", "\t", "\\", "\r",
+		"\xc2\x80", "\xc2\x85", "\xc2\x9b", "\xc2\x9f", /* C1 controls */
+		"\x80", "\x9b", "\xff\xfe", "\xc3", "\xc0\xaf", "\xed\xa0\x80", /* not UTF-8 */
+		"\xf4\x90\x80\x80",
+		"\xe2\x80\xaa", "\xe2\x80\xab", "\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae",
+		"\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9", /* direction */
+		"\xe2\x80\x8e", "\xe2\x80\x8f", "\xd8\x9c",
+		"\xe2\x80\xa8", "\xe2\x80\xa9", /* separators */
+		"\xe2\x80\x8b", "\xe2\x80\x8d", "\xe2\x81\xa0", "\xef\xbb\xbf", "\xc2\xad", /* no width */
+		"\xcc\x81", "\xef\xb8\x8f", "\xe3\x85\xa4", "\xf3\xa0\x81\x81", "\xee\x80\x80",
+	};
 	struct ashmem_area *cache = NULL, *odd = NULL;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	void *addr = NULL;
@@ -34,6 +47,15 @@ int main(void)
 		return 1;
 	if (ashmem_create("odd \033[31m", page, 0, &odd) < 0 ||
 	    ashmem_set_prot(odd, PROT_READ) < 0 || ashmem_fd(odd) < 0)
+		return 1;
+	for (unsigned i = 0; i < sizeof unclean / sizeof *unclean; i++) {
+		char name[ASHMEM_NAME_LEN];
+
+		snprintf(name, sizeof name, "a%sz", unclean[i]);
+		if (ashmem_create(name, page, 0, &odd) < 0 || ashmem_fd(odd) < 0)
+			return 1;
+	}
+	if (ashmem_create("\xc3\xa9t\xc3\xa9 \xe7\x8c\xab", page, 0, &odd) < 0 || ashmem_fd(odd) < 0)
 		return 1;
 	printf("%llu %d %d\n", (unsigned long long)page, ashmem_fd(cache), dup(ashmem_fd(cache)));
 	fflush(stdout);
@@ -71,6 +93,21 @@ shows "  so far: 2 pages purged, 0 pins found that, 0 recoveries"
 shows "    $(printf '%12s + %-12s' $((2 * page)) $((2 * page))) purged"
 shows "    $(printf '%12s + %-12s' $((8 * page)) "$page") unpinned"
 check "control characters of a name are not printed" grep -qF ': odd \033[31m' "$scratch/shown"
+# Octal, so that grep need not know the locale: the printed bytes of the names alone.
+names() {
+  LC_ALL=$1 "$tool" "$pid" | LC_ALL=C sed -n 's/^[^ ]*: \(a\(.*\)z\)$/\2/p'
+}
+for locale in C C.UTF-8; do
+  check "$locale: all names that are not plain are shown" test "$(names $locale | wc -l)" = 40
+  check "$locale: by octal numbers alone" \
+    sh -c "! printf '%s\n' '$(names $locale)' | LC_ALL=C grep -qvE '^(\\\\[0-7]{3})+\$'"
+done
+check "letters of any script are printed in a UTF-8 locale" \
+  sh -c "LC_ALL=C.UTF-8 '$tool' $pid | grep -qF ': été 猫'"
+check "and as numbers elsewhere" \
+  sh -c "LC_ALL=C '$tool' $pid | grep -qF ': \303\251t\303\251 \347\214\253'"
+check "a path is cleaned too" \
+  sh -c "'$tool' '$(printf 'no\033such')' 2>&1 | grep -qF 'no\033such: '"
 check "one descriptor" sh -c "'$tool' /proc/$pid/fd/$fd | grep -q 'cache\$'"
 check "ranges only with -r" sh -c "! '$tool' $pid | grep -q ' + '"
 check "a process without areas" sh -c "'$tool' $$ | grep -qx 'process $$: no areas'"

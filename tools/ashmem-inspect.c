@@ -13,14 +13,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 /* The link in /proc of a memfd that is an area begins with this. */
-#define LINK_START "/memfd:dev/ashmem"
+#define LINK_START "/memfd:/dev/ashmem"
 
 static int show_ranges;
 static unsigned areas_shown;
@@ -61,17 +65,80 @@ static int is_new(struct ashmem_area *area)
 }
 
 /*
- * Another process chose the bytes of a name: none must reach the terminal as a control character.
+ * Characters that iswprint() and wcwidth() let through somewhere although they show nothing, or
+ * change how what surrounds them is shown.
  */
-static void print_name(const char *name)
+static const struct {
+	uint32_t first, last;
+} invisible[] = {
+	{0x00ad, 0x00ad},      /* soft hyphen */
+	{0x034f, 0x034f},      /* combining grapheme joiner */
+	{0x0600, 0x0605},      /* signs that span the numbers after them */
+	{0x061c, 0x061c},      /* Arabic letter mark */
+	{0x06dd, 0x06dd},      /* the same, around them */
+	{0x070f, 0x070f},      /* Syriac abbreviation mark */
+	{0x115f, 0x1160},      /* Hangul fillers */
+	{0x17b4, 0x17b5},      /* Khmer inherent vowels */
+	{0x180b, 0x180f},      /* Mongolian variation selectors and separator */
+	{0x2000, 0x200f},      /* spaces, zero width, direction marks */
+	{0x2028, 0x202f},      /* line and paragraph separators, bidirectional overrides */
+	{0x205f, 0x206f},      /* bidirectional isolates, invisible operators */
+	{0x2800, 0x2800},      /* empty Braille pattern */
+	{0x3164, 0x3164},      /* Hangul filler */
+	{0xd800, 0xf8ff},      /* surrogates, private use */
+	{0xfe00, 0xfe0f},      /* variation selectors */
+	{0xfeff, 0xfeff},      /* byte order mark */
+	{0xffa0, 0xffa0},      /* Hangul filler, half width */
+	{0xfff0, 0xffff},      /* interlinear annotation */
+	{0x1bca0, 0x1bca3},    /* shorthand format controls */
+	{0x1d173, 0x1d17a},    /* musical format controls */
+	{0xe0000, 0xffffffff}, /* tags, more variation selectors, private use */
+};
+
+static int is_plain(wchar_t c)
 {
-	for (; *name; name++) {
-		unsigned char c = (unsigned char)*name;
-		if (c < 0x20 || c == 0x7f || c == '\\')
-			printf("\\%03o", c);
-		else
-			putchar(c);
+	for (unsigned i = 0; i < sizeof(invisible) / sizeof(invisible[0]); i++)
+		if ((uint32_t)c >= invisible[i].first && (uint32_t)c <= invisible[i].last)
+			return 0;
+	return c != L'\\' && iswprint((wint_t)c) && wcwidth(c) > 0;
+}
+
+/*
+ * Another process chose the bytes of a name. What is not plainly a visible character in the user's
+ * locale is shown as octal numbers. Only UTF-8 is known well enough to print more than ASCII.
+ */
+static void print_text(FILE *out, const char *text)
+{
+	static int utf8 = -1;
+	size_t left = strlen(text);
+
+	if (utf8 < 0)
+		utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	while (left > 0) {
+		unsigned char byte = (unsigned char)*text;
+		mbstate_t state = {0};
+		wchar_t c = byte;
+		size_t length = byte < 0x80 ? 1 : utf8 ? mbrtowc(&c, text, left, &state) : 0;
+
+		if (length == 0 || length > left || !is_plain(c)) {
+			/* The rest of a rejected character follows byte by byte, as no beginning of one. */
+			fprintf(out, "\\%03o", byte);
+			length = 1;
+		} else {
+			fwrite(text, 1, length, out);
+		}
+		text += length;
+		left -= length;
 	}
+}
+
+/* 1, after a message about a file or process. */
+static int complain(const char *what, const char *problem)
+{
+	fputs("ashmem-inspect: ", stderr);
+	print_text(stderr, what);
+	fprintf(stderr, ": %s\n", problem);
+	return 1;
 }
 
 static void print_ranges(struct ashmem_area *area)
@@ -118,8 +185,9 @@ static void print_area(const char *where, struct ashmem_area *area, int read_onl
 
 	if (ashmem_get_name(area, name, sizeof(name)) < 0)
 		strcpy(name, "?");
-	printf("%s: ", where);
-	print_name(name);
+	print_text(stdout, where);
+	fputs(": ", stdout);
+	print_text(stdout, name);
 	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", size,
 		size / page + (size % page != 0));
 	if (prot < 0)
@@ -143,16 +211,12 @@ static int inspect_file(const char *path)
 		read_only = 1;
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
-	if (fd < 0) {
-		fprintf(stderr, "ashmem-inspect: %s: %s\n", path, strerror(errno));
-		return 1;
-	}
+	if (fd < 0)
+		return complain(path, strerror(errno));
 	r = ashmem_import(fd, &area);
 	close(fd);
-	if (r < 0) {
-		fprintf(stderr, "ashmem-inspect: %s: %s\n", path, strerror(-r));
-		return 1;
-	}
+	if (r < 0)
+		return complain(path, strerror(-r));
 	if (is_new(area))
 		print_area(path, area, read_only);
 	else
@@ -199,6 +263,7 @@ int main(int argc, char **argv)
 {
 	int option, failed = 0;
 
+	setlocale(LC_CTYPE, "");
 	while ((option = getopt(argc, argv, "rhV")) != -1) {
 		switch (option) {
 		case 'r':

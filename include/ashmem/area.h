@@ -213,8 +213,9 @@ void ashmem_close(struct ashmem_area *area);
 /**
  * @brief Name an area that is not materialised yet.
  *
- * `/proc/PID/maps` shows mappings as `dev/ashmem/NAME`; on the memfd backend after `/memfd:`, and
- * cut to the 249 bytes that the name of a memfd can have (memfd_create(2)).
+ * `/proc/PID/maps` shows mappings as `/dev/ashmem/NAME`. On the memfd backend that is
+ * `/memfd:/dev/ashmem/NAME`, cut to the 249 bytes after the colon that the name of a memfd can have
+ * (memfd_create(2)). What has no name shows as `/dev/ashmem`.
  *
  * @param[in] area  An area.
  * @param[in] name  The name; cut after 255 bytes; "" removes the name.
@@ -230,6 +231,9 @@ int ashmem_set_name(struct ashmem_area *area, const char *name);
 
 /**
  * @brief Read an area's name.
+ *
+ * The name of an area that came from a peer can be any bytes, among them control characters and
+ * invalid UTF-8: escape it before you print it.
  *
  * @param[in]  area      An area.
  * @param[out] buf       Receives the name with its NUL: the name that was set, or #ASHMEM_NAME_DEF
@@ -284,12 +288,16 @@ uint64_t ashmem_get_size(const struct ashmem_area *area);
  * ashmem_map() enforces a mask without PROT_EXEC or PROT_READ (limit L1). Descriptors handed out
  * before keep their rights (limit L2), so set the mask before you share.
  *
+ * Setting the mask that is set already changes nothing and returns 0 through every handle, also one
+ * that may not change it (D9).
+ *
  * @param[in] area  An area.
  * @param[in] prot  The new mask, of PROT_READ, PROT_WRITE and PROT_EXEC; PROT_NONE (0) forbids
  *   every mapping but an inaccessible one.
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL; or @p prot has a bit that is not in the mask, or any other bit.
- * @retval -EACCES  The area was imported through a read-only descriptor, or is a foreign memfd.
+ * @retval -EACCES  The mask would change, and the area was imported through a read-only descriptor,
+ *   or is a foreign memfd.
  * @retval -ENOTSUP The mask loses PROT_WRITE, and `/proc` is not mounted or forbids the read-only
  *   descriptor by which the kernel would enforce it.
  * @retval -EMFILE, -ENFILE  No descriptor left for the read-only one.
@@ -372,7 +380,7 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
  * @param[in] length  Bytes, not 0.
  * @return 0 on success.
  * @retval -EINVAL  @p addr is NULL or not page aligned, or @p length is 0 (munmap(2)).
- * @retval -ENOMEM  Unmapping the middle of a mapping would make too many mappings.
+ * @retval -ENOMEM  Unmapping the middle of a mapping would make more than `vm.max_map_count`.
  *
  * Threads: any thread; no thread may use the memory any more.
  * @since 0.9
@@ -388,6 +396,9 @@ int ashmem_unmap(void *addr, size_t length);
  * system's policy for huge pages is. That takes a tenth of the time, and so does purging it later
  * as a whole; purging parts of a huge page splits it again. ashmem_map() chooses suitable
  * addresses. Changes no contents and no pin.
+ *
+ * Where the system has no memory to give (strict overcommit), touching a page raises SIGBUS; this
+ * call returns an error and raises no signal (D11, docs/architecture.md).
  *
  * @param[in] addr    Address of a page that ashmem_map() mapped.
  * @param[in] length  Bytes, not 0; rounded up to pages.

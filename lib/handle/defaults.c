@@ -36,14 +36,17 @@ static int set_no_size(UNUSED void *state, UNUSED uint64_t size_bytes)
 	return -ENOTSUP;
 }
 
-static int set_no_prot(UNUSED void *state, UNUSED int prot)
+enum { WHOLE_MASK = PROT_READ | PROT_WRITE | PROT_EXEC };
+
+/* The mask that is set can be set (D9). */
+static int set_no_prot(UNUSED void *state, int prot)
 {
-	return -ENOTSUP;
+	return prot == WHOLE_MASK ? 0 : -ENOTSUP;
 }
 
 static int get_all_prot(UNUSED void *state)
 {
-	return PROT_READ | PROT_WRITE | PROT_EXEC;
+	return WHOLE_MASK;
 }
 
 static int not_supported(UNUSED void *state)

@@ -58,18 +58,31 @@ static int narrowed(int mask, int prot)
 	return prot;
 }
 
+/* What a handle that cannot change the mask returns: 0 if nothing would change (D9). */
+static int set_prot_refused(struct memfd_area *area, int prot, int error)
+{
+	int mask = memfd_get_prot(area);
+
+	return mask >= 0 && narrowed(mask, prot) == mask ? 0 : error;
+}
+
 static int set_prot_shared(struct memfd_area *area, int prot)
 {
 	int r = 0;
 
 	if (area->plain)
-		return -EACCES;
+		return set_prot_refused(area, prot, -EACCES);
 	/* What can fail comes first. The lock must not be held across it. */
 	r = memfd_establish(area);
-	if (r == 0 && !(prot & PROT_WRITE) && area->control.writable)
+	if (r < 0)
+		return r;
+	if (!area->control.writable)
+		return set_prot_refused(area, prot, -EACCES);
+	if (!(prot & PROT_WRITE))
 		r = get_read_only_fd(area);
-	if (r >= 0)
-		r = control_lock(&area->control);
+	if (r < 0)
+		return set_prot_refused(area, prot, r);
+	r = control_lock(&area->control);
 	if (r < 0)
 		return r;
 	r = narrowed((int)SHARED_LOAD(area->control.shared->prot), prot);
@@ -91,7 +104,8 @@ int memfd_set_prot(void *state, int prot)
 	if (r > 0)
 		return set_prot_shared(area, prot);
 	r = narrowed(area->prot, prot);
-	if (r >= 0 && !(r & PROT_WRITE) && access("/proc/self/fd", X_OK) < 0)
+	if (r >= 0 && (area->prot & PROT_WRITE) && !(r & PROT_WRITE) &&
+		access("/proc/self/fd", X_OK) < 0)
 		r = -ENOTSUP; /* the read-only descriptor could not be made */
 	if (r >= 0)
 		area->prot = r;

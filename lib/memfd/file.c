@@ -21,9 +21,10 @@
 
 int memfd_file_create(const char *area_name)
 {
-	char name[sizeof(ASHMEM_NAME_DEF) + ASHMEM_NAME_LEN];
+	/* The slash in front makes /proc/PID/maps show what tools look for: "/dev/ashmem". */
+	char name[sizeof("/" ASHMEM_NAME_DEF) + ASHMEM_NAME_LEN];
 
-	strcpy(name, ASHMEM_NAME_DEF);
+	strcpy(name, "/" ASHMEM_NAME_DEF);
 	if (area_name[0]) {
 		strcat(name, "/");
 		strcat(name, area_name);

@@ -159,8 +159,12 @@ int tree_rebuild(struct range_list *list, uint64_t *entries)
 
 	if (used > list->max_nodes)
 		return -EUCLEAN;
-	for (uint32_t i = 0; i < used; i++)
-		SHARED_STORE(tree_node(list, i)->next_free, NEXT_FREE_UNSEEN);
+	for (uint32_t i = 0; i < used; i++) {
+		struct range_node *node = tree_node(list, i);
+		if (!node)
+			return -EUCLEAN;
+		SHARED_STORE(node->next_free, NEXT_FREE_UNSEEN);
+	}
 	int r = walk_tree(&walk, &age);
 	if (r < 0)
 		return r;
@@ -168,7 +172,7 @@ int tree_rebuild(struct range_list *list, uint64_t *entries)
 	uint32_t head = 0;
 	for (uint32_t i = used; i-- > 0;) {
 		struct range_node *node = tree_node(list, i);
-		if (SHARED_LOAD(node->next_free) != NEXT_FREE_UNSEEN)
+		if (!node || SHARED_LOAD(node->next_free) != NEXT_FREE_UNSEEN)
 			continue;
 		SHARED_STORE(node->next_free, head + 1);
 		head = i + 1;

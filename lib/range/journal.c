@@ -82,6 +82,8 @@ static void node_free(struct range_list *list, uint32_t index)
 {
 	struct range_node *node = tree_node(list, index);
 
+	if (!node)
+		return;
 	SHARED_STORE(node->next_free, SHARED_LOAD(list->root->free_head) + 1);
 	SHARED_STORE(list->root->free_head, index + 1);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract, section 3: where libashmem is better than the driver, D1 to D7. What the library itself
- * sees to holds with both backends; what only its own purging can do is skipped with the driver, by
- * name of the rule.
+ * Contract, section 3: where libashmem is better than the driver, D1 to D7 and D10 to D12 (D9 is in
+ * test_contract_prot.c). What the library itself sees to holds with both backends; what only its
+ * own purging can do is skipped with the driver, by name of the rule.
  */
 #define _GNU_SOURCE 1
 #include "support/abilities.h"
@@ -386,5 +386,84 @@ CONTRACT_TEST(better, d7_uncopied_pages_of_a_private_mapping_show_a_purge)
 	expect_eq(copy[page_bytes()], 0x63);
 	expect_eq(copy[page_bytes() + 1], 0x61);
 	expect_eq(ashmem_unmap(base, 2 * page_bytes()), 0);
+	view_drop(&view);
+}
+
+/* D10 */
+
+/* A range is split, and younger ranges are unpinned after that: both parts go before those. */
+CONTRACT_TEST(better, d10_both_parts_of_a_split_range_keep_their_age)
+{
+	struct view view;
+
+	skip_on_kernel("D10: the driver makes the right part the newest");
+	view = full_view(9);
+	unpin_pages(view.area, 0, 5);
+	unpin_pages(view.area, 6, 1);
+	expect_eq(pin_pages(view.area, 2, 1), ASHMEM_NOT_PURGED);
+	unpin_pages(view.area, 8, 1);
+	expect_eq(ashmem_shrink(4), 4);
+	expect_str(purge_picture(&view), "PP.PP....");
+	expect_eq(ashmem_shrink(1), 1);
+	expect_str(purge_picture(&view), "PP.PP.P..");
+	view_drop(&view);
+}
+
+/* The same where the area holds nothing else, and where both parts are split again. */
+CONTRACT_TEST(better, d10_parts_of_parts_keep_their_age)
+{
+	struct view old, young;
+
+	skip_on_kernel("D10: the driver makes the right part the newest");
+	old = full_view(7);
+	young = full_view(1);
+	unpin_pages(old.area, 0, 7);
+	unpin_pages(young.area, 0, 1);
+	expect_eq(pin_pages(old.area, 3, 1), ASHMEM_NOT_PURGED);
+	expect_eq(pin_pages(old.area, 1, 1), ASHMEM_NOT_PURGED);
+	expect_eq(pin_pages(old.area, 5, 1), ASHMEM_NOT_PURGED);
+	expect_eq(ashmem_shrink(4), 4);
+	expect_str(purge_picture(&old), "P.P.P.P");
+	expect_str(purge_picture(&young), ".");
+	view_drop(&old);
+	view_drop(&young);
+}
+
+/* D11 */
+
+/* A thousand times what this machine could have, mapped whole: nothing is charged for it. */
+CONTRACT_TEST(better, d11_mapping_an_area_charges_no_memory)
+{
+	uint64_t most = ((uint64_t)1 << 32) - 3, want = (uint64_t)1 << 40;
+	uint64_t pages = want / page_bytes() < most ? want / page_bytes() : most;
+	struct ashmem_area *area = NULL;
+	void *base = NULL;
+
+	skip_on_kernel("D11: the driver charges the size");
+	if (sizeof(void *) < 8)
+		contract_skip("no address space for it");
+	expect_eq(ashmem_create("vast", pages * page_bytes(), 0, &area), 0);
+	int r = ashmem_map(area, 0, pages * page_bytes(), PROT_RW, MAP_SHARED, &base);
+	if (r == -ENOMEM)
+		contract_skip("address space is limited here");
+	expect_eq(r, 0);
+	*(char *)base = 1;
+	expect_eq(ashmem_unmap(base, pages * page_bytes()), 0);
+	ashmem_close(area);
+}
+
+/* D12 */
+
+CONTRACT_TEST(better, d12_pread_leaves_the_position_alone)
+{
+	struct view view = full_view(2);
+	char bytes[16];
+
+	expect_eq(ashmem_seek(view.area, 5, SEEK_SET), 5);
+	expect_eq(ashmem_pread(view.area, bytes, sizeof bytes, page_bytes()), sizeof bytes);
+	expect_eq(ashmem_seek(view.area, 0, SEEK_CUR), 5);
+	expect_eq(ashmem_pread(view.area, bytes, sizeof bytes, 0), sizeof bytes);
+	expect_eq(ashmem_read(view.area, bytes, 3), 3);
+	expect_eq(ashmem_seek(view.area, 2, SEEK_CUR), 10);
 	view_drop(&view);
 }

@@ -207,7 +207,7 @@ CONTRACT_TEST(fork, name_size_and_mask_set_in_the_child_show_in_the_parent)
 	view = view_of(area);
 	expect_eq(view.pages, 3);
 	expect(maps_line(view.base, line, sizeof line));
-	expect(strstr(line, "dev/ashmem") != NULL);
+	expect(strstr(line, "/dev/ashmem") != NULL);
 	view_drop(&view);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Contract, section 4: what the memfd backend promises less, L1 to L4, pinned down so that nobody
+ * Contract, section 4: what the memfd backend promises less, L1 to L6, pinned down so that nobody
  * mistakes it for more, and next to each limit what holds nevertheless. With the driver the tests
  * show its side where there is one.
  */
@@ -8,9 +8,11 @@
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
+#include "support/strangers.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,8 +204,142 @@ CONTRACT_TEST(limits, l4_fstat_shows_data_and_control_block)
 	ashmem_close(area);
 }
 
+/* L5 */
+
+/* Writer and reader of one area, the reader imported first: else it would be the same handle. */
+struct reader_pair {
+	struct ashmem_area *reader;
+	struct view view;
+};
+
+struct exporting {
+	int socket_fd;
+};
+
+static void export_and_leave(void *argument)
+{
+	struct exporting *exporting = argument;
+	struct view view = full_view(4);
+	int fds[2] = {ashmem_export_read_only(view.area), ashmem_fd(view.area)};
+
+	expect(fds[0] >= 0 && fds[1] >= 0);
+	send_descriptors(exporting->socket_fd, &fds[0], 1);
+	send_descriptors(exporting->socket_fd, &fds[1], 1);
+}
+
+static struct reader_pair reader_pair(void)
+{
+	struct reader_pair pair;
+	struct exporting exporting;
+	int ends[2], fds[2];
+
+	make_socket_pair(ends);
+	exporting.socket_fd = ends[1];
+	run_child(export_and_leave, &exporting);
+	for (int i = 0; i < 2; i++)
+		fds[i] = receive_descriptor(ends[0]);
+	pair.reader = import_area(fds[0]);
+	pair.view = view_of(import_area(fds[1]));
+	expect(pair.reader != pair.view.area);
+	for (int i = 0; i < 2; i++) {
+		close(fds[i]);
+		close(ends[i]);
+	}
+	return pair;
+}
+
+CONTRACT_TEST(limits, l5_pins_of_a_read_only_peer_are_its_own)
+{
+	struct reader_pair pair;
+
+	skip_unless_memfd("L5: the driver has no read-only peers");
+	pair = reader_pair();
+	unpin_pages(pair.view.area, 0, 4);
+	expect_eq(pin_pages(pair.reader, 1, 1), ASHMEM_NOT_PURGED);
+	/* The state that others see has no such pin, and they cannot take it back. */
+	expect_eq(status_pages(pair.view.area, 1, 1), ASHMEM_IS_UNPINNED);
+	expect_str(pin_picture(pair.view.area, 4), "UUUU");
+	unpin_pages(pair.view.area, 0, 4);
+	purge_everything();
+	expect_eq(purge_picture(&pair.view)[1], '.');
+	ashmem_close(pair.reader);
+	view_drop(&pair.view);
+}
+
+CONTRACT_TEST(limits, l5_what_moves_or_narrows_is_refused_to_a_reader)
+{
+	struct reader_pair pair;
+	char byte = 0;
+
+	skip_unless_memfd("L5: the driver has no read-only peers");
+	pair = reader_pair();
+	expect_eq(ashmem_read(pair.reader, &byte, 1), -EACCES);
+	expect_eq(ashmem_seek(pair.reader, 0, SEEK_SET), -EACCES);
+	expect_eq(ashmem_seek(pair.reader, 0, SEEK_CUR), -EACCES);
+	expect_eq(ashmem_set_prot(pair.reader, PROT_READ), -EACCES);
+	expect_eq(ashmem_pread(pair.reader, &byte, 1, 0), 1);
+	expect_eq(byte, 0x11);
+	ashmem_close(pair.reader);
+	view_drop(&pair.view);
+}
+
+/* L6 */
+
+CONTRACT_TEST(limits, l6_raw_descriptor_reads_past_the_size_and_has_its_own_position)
+{
+	struct ashmem_area *area;
+	char bytes[8];
+	int fd;
+
+	skip_unless_memfd("L6: the driver's descriptor is the driver's");
+	area = area_of_bytes(page_bytes() + 5);
+	fd = ashmem_fd(area);
+	expect_eq(pread(fd, bytes, sizeof bytes, (off_t)page_bytes() + 5), sizeof bytes);
+	expect_eq(ashmem_pread(area, bytes, sizeof bytes, page_bytes() + 5), 0);
+	expect_eq(ashmem_seek(area, 7, SEEK_SET), 7);
+	expect_eq(lseek(fd, 0, SEEK_CUR), 0);
+	expect_eq(lseek(fd, 3, SEEK_SET), 3);
+	expect_eq(ashmem_seek(area, 0, SEEK_CUR), 7);
+	ashmem_close(area);
+}
+
+CONTRACT_TEST(limits, l6_raw_descriptor_can_be_written_and_mapped_to_the_state)
+{
+	struct ashmem_area *area;
+	struct stat status;
+	char byte = 0;
+	void *base;
+
+	skip_unless_memfd("L6: the driver's descriptor is the driver's");
+	area = area_of_pages(1);
+	expect_eq(pwrite(ashmem_fd(area), "w", 1, 3), 1);
+	expect_eq(ashmem_pread(area, &byte, 1, 3), 1);
+	expect_eq(byte, 'w');
+	expect_eq(fstat(ashmem_fd(area), &status), 0);
+	base = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, ashmem_fd(area), 0);
+	expect(base != MAP_FAILED);
+	expect_eq(munmap(base, (size_t)status.st_size), 0);
+	expect_eq(ashmem_map(area, 0, (size_t)status.st_size, PROT_READ, MAP_SHARED, &base),
+		-EINVAL);
+	ashmem_close(area);
+}
+
+CONTRACT_TEST(limits, l6_raw_descriptor_knows_none_of_the_drivers_requests)
+{
+	struct ashmem_area *area;
+
+	skip_unless_memfd("L6: the driver's descriptor is the driver's");
+	area = area_of_pages(1);
+	for (unsigned number = 1; number <= 10; number++) {
+		errno = 0;
+		expect_eq(ioctl(ashmem_fd(area), _IO(0x77, number), 0), -1);
+		expect_eq(errno, ENOTTY);
+	}
+	ashmem_close(area);
+}
+
 /*
- * What DESIGN and area.h promise instead: data from offset 0, and seals that keep every mapping
+ * What the architecture and area.h promise instead: data from offset 0, and seals that keep every mapping
  * safe.
  */
 CONTRACT_TEST(limits, data_start_at_offset_zero_of_the_descriptor)

@@ -157,12 +157,13 @@ CONTRACT_TEST(name, maps_shows_the_name)
 	expect_eq(ashmem_set_name(area, "picture cache"), 0);
 	expect_in_maps(area,
 		backend_is_kernel() ? "/dev/ashmem/picture cache"
-				    : "/memfd:dev/ashmem/picture cache");
+				    : "/memfd:/dev/ashmem/picture cache");
 }
 
 CONTRACT_TEST(name, maps_shows_unnamed_areas_as_ashmem)
 {
-	expect_in_maps(area_of_pages(1), "dev/ashmem");
+	expect_in_maps(area_of_pages(1),
+		backend_is_kernel() ? "/dev/ashmem" : "/memfd:/dev/ashmem");
 }
 
 CONTRACT_TEST(name, maps_shows_the_last_name_set)
@@ -171,21 +172,21 @@ CONTRACT_TEST(name, maps_shows_the_last_name_set)
 
 	expect_eq(ashmem_create("created", page_bytes(), 0, &area), 0);
 	expect_eq(ashmem_set_name(area, "renamed"), 0);
-	expect_in_maps(area, "dev/ashmem/renamed");
+	expect_in_maps(area, "/dev/ashmem/renamed");
 }
 
 CONTRACT_TEST(name, maps_shows_a_long_name_as_far_as_the_backend_can)
 {
 	struct ashmem_area *area = area_of_pages(1);
 	char name[ASHMEM_NAME_LEN];
-	char shown[sizeof "dev/ashmem/" + ASHMEM_NAME_LEN];
+	char shown[sizeof "/dev/ashmem/" + ASHMEM_NAME_LEN];
 
 	memset(name, 'q', LONGEST_NAME);
 	name[LONGEST_NAME] = '\0';
 	expect_eq(ashmem_set_name(area, name), 0);
 	expect(ashmem_fd(area) >= 0);
 	expect_str(name_of(area), name);
-	snprintf(shown, sizeof shown, "dev/ashmem/%s", name);
+	snprintf(shown, sizeof shown, "/dev/ashmem/%s", name);
 	if (!backend_is_kernel())
 		shown[LONGEST_MEMFD_NAME] = '\0';
 	expect_in_maps(area, shown);

@@ -64,6 +64,7 @@ CONTRACT_TEST(plain_area, is_materialised_and_keeps_its_mask)
 	expect_eq(ashmem_set_size(area, 1), -EINVAL);
 	expect_eq(ashmem_set_prot(area, PROT_READ), -EACCES);
 	expect((ashmem_get_prot(area) & PROT_RW) == PROT_RW);
+	expect_eq(ashmem_set_prot(area, ashmem_get_prot(area)), 0); /* D9 */
 	ashmem_close(area);
 	close(fd);
 }
@@ -124,6 +125,7 @@ CONTRACT_TEST(plain_area, read_only_memfd_can_be_read_but_not_written)
 	int result = ashmem_map(area, 0, 1, PROT_RW, MAP_SHARED, &base);
 
 	expect(result == -EACCES || result == -EPERM);
+	expect_eq(ashmem_set_prot(area, ashmem_get_prot(area)), 0); /* D9 */
 	expect_eq(ashmem_map(area, 0, 1, PROT_READ, MAP_SHARED, &base), 0);
 	expect_eq(ashmem_unmap(base, 1), 0);
 	ashmem_close(area);

@@ -7,11 +7,14 @@
 #include "support/abilities.h"
 #include "support/areas.h"
 #include "support/contract.h"
+#include "support/strangers.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 /* So many pages that a whole huge page lies within, with pages of 4 KiB. */
 enum { MANY = 1200 };
@@ -152,4 +155,70 @@ CONTRACT_TEST(populate, memory_that_is_not_mapped_is_an_error)
 	expect_eq(ashmem_populate(base, page), -ENOTSUP);
 	ashmem_unmap(base, page);
 	ashmem_close(view.area);
+}
+
+/* D11 */
+
+/*
+ * Where a touch would end in SIGBUS, populating returns an error. Under strict overcommit that is
+ * memory that the system does not have; here it is a page that a foreign memfd has no longer, for
+ * which the kernel gives touching and populating the same answer.
+ */
+CONTRACT_TEST(populate, d11_what_cannot_be_had_is_an_error_and_no_signal)
+{
+	struct view view;
+	int fd, r;
+
+	skip_without_populating();
+	fd = foreign_memfd(4 * page_bytes());
+	view = view_of(import_area(fd));
+	expect_eq(ftruncate(fd, (off_t)page_bytes()), 0);
+	expect_eq(ashmem_populate(view.base, page_bytes()), 0);
+	r = ashmem_populate(view.base, 4 * page_bytes());
+	expect_msg(r == -EFAULT || r == -ENOMEM, "populating what is not there: %d", r);
+	view_drop(&view);
+	close(fd);
+}
+
+static int strict_overcommit(void)
+{
+	FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
+	int mode = file ? fgetc(file) : EOF;
+
+	if (file)
+		fclose(file);
+	return mode == '2';
+}
+
+/* The bytes that may still be charged, or -1. */
+static int64_t bytes_to_be_charged(void)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	long long limit = -1, used = -1;
+	char line[200];
+
+	while (file && fgets(line, sizeof line, file)) {
+		if (sscanf(line, "CommitLimit: %lld", &limit) != 1)
+			sscanf(line, "Committed_AS: %lld", &used);
+	}
+	if (file)
+		fclose(file);
+	return limit < 0 || used < 0 ? -1 : (limit - used) * 1024;
+}
+
+CONTRACT_TEST(populate, d11_more_than_the_system_commits_is_an_error_and_no_signal)
+{
+	int64_t free_bytes = bytes_to_be_charged();
+	struct view view;
+
+	skip_on_kernel("the driver refuses the map");
+	skip_without_populating();
+	if (!strict_overcommit())
+		contract_skip("needs vm.overcommit_memory=2");
+	expect(free_bytes > 0);
+	view = view_make(((uint64_t)free_bytes + ((uint64_t)1 << 28)) / page_bytes());
+	expect(ashmem_populate(view.base, view.pages * page_bytes()) < 0);
+	unpin_pages(view.area, 0, view.pages);
+	expect(ashmem_shrink(view.pages) > 0);
+	view_drop(&view);
 }

@@ -44,6 +44,25 @@ CONTRACT_TEST(prot, same_mask_again_is_fine)
 	ashmem_close(area);
 }
 
+static void set_the_same_mask(void *area)
+{
+	expect_eq(ashmem_set_prot(area, PROT_READ), 0);
+	expect_eq(ashmem_get_prot(area), PROT_READ);
+	expect_eq(ashmem_set_prot(area, PROT_RW), -EINVAL);
+}
+
+CONTRACT_TEST(prot, d9_same_mask_is_fine_at_every_age_of_an_area)
+{
+	struct ashmem_area *area = area_of_pages(1);
+
+	expect_eq(ashmem_set_prot(area, PROT_READ), 0);
+	set_the_same_mask(area);
+	expect(ashmem_fd(area) >= 0);
+	set_the_same_mask(area);
+	run_child(set_the_same_mask, area);
+	ashmem_close(area);
+}
+
 CONTRACT_TEST(prot, unknown_bits_are_refused)
 {
 	struct ashmem_area *area = area_of_pages(1);
@@ -311,6 +330,19 @@ struct without_proc {
 	struct gate masked;
 };
 
+/* The descriptor that would enforce the mask cannot be made here, but nothing changes either. */
+static void set_the_same_mask_without_proc(void *argument)
+{
+	struct without_proc *both = argument;
+	struct ashmem_area *newborn = area_of_pages(1);
+
+	expect_eq(ashmem_set_prot(newborn, PROT_READ), 0);
+	lose_proc();
+	gate_wait(&both->masked);
+	set_the_same_mask(newborn);
+	set_the_same_mask(both->area);
+}
+
 static void use_masked_area_without_proc(void *argument)
 {
 	struct without_proc *both = argument;
@@ -325,7 +357,7 @@ static void use_masked_area_without_proc(void *argument)
 	expect_eq(ashmem_pin(both->area, 0, 0), ASHMEM_NOT_PURGED);
 }
 
-CONTRACT_TEST(prot, using_an_area_that_a_peer_made_read_only_needs_proc)
+static void while_a_peer_drops_write(void (*without_proc)(void *))
 {
 	struct without_proc both;
 	pid_t child;
@@ -334,9 +366,19 @@ CONTRACT_TEST(prot, using_an_area_that_a_peer_made_read_only_needs_proc)
 	both.area = area_of_pages(1);
 	expect(ashmem_fd(both.area) >= 0);
 	gate_make(&both.masked);
-	child = child_start(use_masked_area_without_proc, &both);
+	child = child_start(without_proc, &both);
 	expect_eq(ashmem_set_prot(both.area, PROT_READ), 0);
 	gate_open(&both.masked);
 	join_without_proc(child);
 	ashmem_close(both.area);
+}
+
+CONTRACT_TEST(prot, using_an_area_that_a_peer_made_read_only_needs_proc)
+{
+	while_a_peer_drops_write(use_masked_area_without_proc);
+}
+
+CONTRACT_TEST(prot, d9_same_mask_needs_no_proc)
+{
+	while_a_peer_drops_write(set_the_same_mask_without_proc);
 }

@@ -282,6 +282,26 @@ CONTRACT_TEST(readers, mask_without_write_makes_readers_too)
 	ashmem_close(view.area);
 }
 
+/* D9 */
+CONTRACT_TEST(readers, setting_the_mask_that_is_set_needs_no_rights)
+{
+	static const enum how hows[] = {EXPORTED, MASKED, REOPENED};
+
+	for (unsigned i = 0; i < sizeof hows / sizeof *hows; i++) {
+		struct view view;
+		struct ashmem_area *reader = make_pair(1, hows[i], &view);
+		int mask = ashmem_get_prot(reader);
+
+		expect_eq(mask, hows[i] == MASKED ? PROT_READ : PROT_RWX);
+		expect_eq(ashmem_set_prot(reader, mask), 0);
+		expect_eq(ashmem_set_prot(reader, PROT_NONE), -EACCES);
+		expect_eq(ashmem_set_prot(reader, 8), -EINVAL);
+		expect_eq(ashmem_get_prot(reader), mask);
+		ashmem_close(reader);
+		ashmem_close(view.area);
+	}
+}
+
 /* No owner promised to look for readers: a pin would be worth nothing. */
 CONTRACT_TEST(readers, descriptor_that_the_library_did_not_make_read_only_cannot_pin)
 {

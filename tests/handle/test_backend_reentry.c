@@ -107,6 +107,7 @@ REENTRY_TEST(optional_operations_have_defaults)
 	expect_eq(ashmem_set_size(view.area, 1), -ENOTSUP);
 	expect_eq(ashmem_get_prot(view.area), PROT_RWX);
 	expect_eq(ashmem_set_prot(view.area, PROT_READ), -ENOTSUP);
+	expect_eq(ashmem_set_prot(view.area, ashmem_get_prot(view.area)), 0); /* D9 */
 	expect_eq(ashmem_fd(view.area), -ENOTSUP);
 	expect_eq(ashmem_read(view.area, name, 1), -ENOTSUP);
 	expect_eq(ashmem_pread(view.area, name, 1, 0), -ENOTSUP);

@@ -223,7 +223,7 @@ static int be_executed(const char *number)
 		if (length < 0 || other == fd)
 			continue;
 		target[length] = '\0';
-		others += strstr(target, "dev/ashmem") != NULL;
+		others += strstr(target, "/dev/ashmem") != NULL;
 	}
 	if (others)
 		stress_fail("%d descriptors of areas came through exec", others);

@@ -203,7 +203,7 @@ static int is_area_mapping(const char *line)
 {
 	const char *permissions = strchr(line, ' ');
 
-	return permissions && (permissions[4] == 's' || strstr(line, "dev/ashmem"));
+	return permissions && (permissions[4] == 's' || strstr(line, "/dev/ashmem"));
 }
 
 static int count_mappings(void)
