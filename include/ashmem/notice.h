@@ -65,9 +65,9 @@ extern "C" {
  * - At the time of the call other threads or processes may already have pinned and refilled the
  *   pages. Some may have been purged before.
  * - Notices come in no particular order. Neighbouring pages come in one notice.
- * - No purged page is left out, but a notice can cover more: if a registered backend purges more
- *   separate pieces at once than are remembered, it covers the pages between them too; if such a
- *   backend does not report its purges, it covers the whole area.
+ * - No purged page is left out, and a notice covers no page that was not purged. Only for areas of a
+ *   registered backend it can cover more: the pages between pieces, if the backend purges more than
+ *   96 separate ones at once; the whole area, if it does not report its purges.
  *
  * @param userdata  The argument of ashmem_purge_subscribe().
  * @param area      The area; borrowed.

@@ -64,7 +64,17 @@ int notices_full(const struct notices *notices)
 	return notices->count > NOTICES_MAX - NOTICES_RESERVE;
 }
 
-/* Make the last notice reach over these bytes as well. */
+static uint32_t room(const void *context)
+{
+	const struct notices *notices = context;
+
+	return NOTICES_MAX - notices->count;
+}
+
+/*
+ * Make the last notice reach over these bytes as well, and what lies between. Only for a registered
+ * backend that purges more pieces at once than it may (backend.h): ours look at the room.
+ */
 static void widen(struct notices *notices, uint64_t offset, uint64_t length)
 {
 	uint64_t *start = &notices->notice[notices->count - 1].offset;
@@ -108,6 +118,7 @@ void notices_begin(struct notices *notices, struct context *frame)
 	notices->count = notices->first_of_area = 0;
 	notices->area = NULL;
 	frame->note = notices->wanted ? add : NULL;
+	frame->room = room;
 	frame->notes = notices;
 }
 
