@@ -267,8 +267,9 @@ int64_t ashmem_purge_all(void);
  * Without registered shrinkers the areas free it all; with them it is shared out by count and cost
  * (@ref ashmem_shrinkers). In areas whole ranges are purged, so more pages than wanted can be
  * freed, but never more ranges than needed. Areas of the kernel backend take no part: only the
- * kernel decides when the driver purges. It waits for locked areas at most five seconds, for all of
- * them together.
+ * kernel decides when the driver purges. Areas that another process keeps locked are passed over
+ * while others have something to give, and then waited for: at most five seconds, for all of them
+ * together.
  *
  * @param[in] nr_pages  Pages wanted. 0 purges nothing, and calls no shrinker.
  * @return The number of pages freed; less than @p nr_pages only if no more could be. Ranges that

@@ -37,6 +37,7 @@ struct ashmem_area {
 	/* pages it may still give: twice what could be freed when the purge began */
 	uint64_t heap_pages;
 	uint32_t heap_idle; /* how often it gave nothing */
+	int heap_waited;    /* it was found locked, and its second turn came or comes */
 	struct ashmem_area *heap_child, *heap_sibling;
 
 	/*

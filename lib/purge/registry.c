@@ -23,6 +23,7 @@
 
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/shared.h"
 #include "base/structs.h"
 #include "base/sys.h"
@@ -53,15 +54,8 @@ static uint64_t count_areas(void *userdata)
 	return areas_evictable();
 }
 
-static int64_t scan_areas(void *userdata, uint64_t nr_pages)
-{
-	(void)userdata;
-	return areas_shrink(nr_pages);
-}
-
 static struct ashmem_shrinker areas = {
 	.count = count_areas,
-	.scan = scan_areas,
 	.batch_pages = UINT64_MAX,
 	.seeks = ASHMEM_SHRINKER_SEEKS_DEFAULT,
 	.refs = 1,
@@ -249,6 +243,7 @@ void registry_begin_walk(struct registry_walk *walk)
 	walk->taken[0] = &areas; /* there for good: needs no reference */
 	walk->count = 1;
 	walk->last_serial = 0;
+	walk->patience_ns = LOCK_TIMEOUT_NS;
 	walk->frame = (struct context){.walk = walk};
 	context_push(&walk->frame);
 }
@@ -351,14 +346,18 @@ uint64_t registry_count(struct ashmem_shrinker *shrinker)
 	return pages;
 }
 
-int64_t registry_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages)
+int64_t registry_scan(struct registry_walk *walk, struct ashmem_shrinker *shrinker,
+	uint64_t nr_pages)
 {
 	struct context frame;
 	int64_t freed;
 
 	if (!begin_call(shrinker, &frame))
 		return ASHMEM_SHRINK_STOP;
-	freed = shrinker->scan(shrinker->userdata, nr_pages);
+	if (shrinker == &areas)
+		freed = areas_shrink(nr_pages, &walk->patience_ns);
+	else
+		freed = shrinker->scan(shrinker->userdata, nr_pages);
 	record_scan(shrinker, nr_pages, freed);
 	end_call(shrinker, &frame);
 	return freed;
