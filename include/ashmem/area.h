@@ -596,6 +596,10 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
  * While the program has a pressure watch, this call checks the free memory periodically and purges
  * if it is short (@ref ashmem_pressure_unpin). With a budget it purges what exceeds it.
  *
+ * **So it may call the program's purge subscribers and shrinkers** on this thread before it
+ * returns, also in a debug mode. Do not call it while holding a lock that one of them waits for;
+ * with notices from a queue (ashmem_purge_queue_open()) there is nothing to wait for.
+ *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size; 0: to the end of the area.

@@ -40,6 +40,10 @@ struct ashmem_area {
 	int heap_waited;    /* it was found locked, and its second turn came or comes */
 	struct ashmem_area *heap_child, *heap_sibling;
 
+	/* Guarded by the queues' mutex (purge/queue.c): areas that a queue tells as a whole. */
+	uint32_t whole_bits; /* one for each such queue */
+	struct ashmem_area *whole_prev, *whole_next;
+
 	/*
 	 * Guarded by the budgets' mutex. Pages, as counted last for budgets, and those of a call
 	 * that is about to materialise it.

@@ -197,6 +197,46 @@ static int64_t do_shrink_and_tell(struct world *world)
 	return r;
 }
 
+static struct ashmem_purge_queue *queue;
+
+static int64_t do_open_queue(struct world *world)
+{
+	int r = ashmem_purge_queue_open(NULL, &queue);
+
+	(void)world;
+	if (r == 0)
+		ashmem_purge_queue_close(queue);
+	return r;
+}
+
+static void with_queue(struct world *world)
+{
+	with_ranges(world);
+	if (ashmem_purge_queue_open(NULL, &queue) < 0)
+		abort();
+}
+
+/* What was freed can be fetched. */
+static int64_t do_shrink_and_fetch(struct world *world)
+{
+	struct ashmem_purge_notice notice = {.struct_size = sizeof(notice)};
+	int64_t r = ashmem_shrink(3);
+	int got = ashmem_purge_queue_next(queue, &notice);
+
+	(void)world;
+	if ((r > 0) != (got > 0) || ashmem_purge_queue_fd(queue) < 0)
+		snprintf(notes, sizeof(notes), "a shrink answers %d, and a fetch %d", (int)r, got);
+	return r;
+}
+
+static int64_t do_close_queue(struct world *world)
+{
+	(void)world;
+	ashmem_purge_queue_close(queue);
+	queue = NULL;
+	return 0;
+}
+
 static int64_t do_register(struct world *world)
 {
 	static struct ashmem_backend copy;
@@ -355,6 +395,10 @@ const struct fault_case area_cases[] = {
 	{"unsubscribe", "ashmem_purge_unsubscribe", subscribed, do_unsubscribe, NO_RETRY},
 	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell,
 		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"open a queue", "ashmem_purge_queue_open", NULL, do_open_queue, 0},
+	{"shrink with a queue", "ashmem_shrink", with_queue, do_shrink_and_fetch,
+		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"close a queue", "ashmem_purge_queue_close", with_queue, do_close_queue, NO_RETRY},
 	{"register a backend", "ashmem_backend_register", use_memfd, do_register, NO_RETRY},
 	{"debug modes", "ashmem_debug_set", use_memfd, do_debug, 0},
 	{"first status", "ashmem_get_pin_status", mapped, do_status, 0},

@@ -161,6 +161,23 @@ int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
 int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
 int ashmem_purge_unsubscribe(int id);
+struct ashmem_purge_queue;
+struct ashmem_purge_queue_options {
+	size_t struct_size;
+	uint32_t entries;
+};
+struct ashmem_purge_notice {
+	size_t struct_size;
+	struct ashmem_area *area;
+	uint64_t offset;
+	uint64_t length;
+	uint32_t flags;
+};
+int ashmem_purge_queue_open(const struct ashmem_purge_queue_options *options,
+	struct ashmem_purge_queue **queue);
+int ashmem_purge_queue_fd(const struct ashmem_purge_queue *queue);
+int ashmem_purge_queue_next(struct ashmem_purge_queue *queue, struct ashmem_purge_notice *notice);
+void ashmem_purge_queue_close(struct ashmem_purge_queue *queue);
 int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 	struct ashmem_shrinker **shrinker);
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);

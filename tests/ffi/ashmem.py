@@ -151,6 +151,17 @@ class ShrinkerStats(SizedStructure):
     ] + [("name", c_char * 64)]
 
 
+class PurgeQueueOptions(SizedStructure):
+    _fields_ = [("struct_size", c_size_t), ("entries", c_uint32)]
+
+
+class PurgeNotice(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("area", c_void_p), ("offset", c_uint64), ("length", c_uint64),
+        ("flags", c_uint32),
+    ]
+
+
 class BudgetOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("unpinned_bytes", c_uint64), ("all_bytes", c_uint64),
@@ -170,7 +181,7 @@ class BudgetUsage(SizedStructure):
 
 
 AREA, AREA_OUT = c_void_p, POINTER(c_void_p)
-PRESSURE = SHRINKER = BUDGET = c_void_p
+PRESSURE = SHRINKER = BUDGET = QUEUE = c_void_p
 
 # Each function: what it answers, what it takes.
 FUNCTIONS = {
@@ -208,6 +219,10 @@ FUNCTIONS = {
     "shrink_count": (c_uint64,),
     "purge_subscribe": (c_int, PURGE_FN, c_void_p),
     "purge_unsubscribe": (c_int, c_int),
+    "purge_queue_open": (c_int, POINTER(PurgeQueueOptions), POINTER(c_void_p)),
+    "purge_queue_fd": (c_int, QUEUE),
+    "purge_queue_next": (c_int, QUEUE, POINTER(PurgeNotice)),
+    "purge_queue_close": (None, QUEUE),
     "debug_set": (c_int, c_char_p),
     "debug_get": (c_int, c_char_p, c_size_t),
     "shrinker_register": (c_int, POINTER(ShrinkerOptions), POINTER(c_void_p)),

@@ -157,6 +157,23 @@ local function notices()
 	end
 	equal("purge_unsubscribe", lib.purge_unsubscribe(number), 0)
 	on_purge:free()
+
+	local out = ffi.new("struct ashmem_purge_queue *[1]")
+	local options = ffi.new("struct ashmem_purge_queue_options")
+	local notice = ffi.new("struct ashmem_purge_notice")
+	options.struct_size, options.entries = ffi.sizeof(options), 9
+	notice.struct_size = ffi.sizeof(notice)
+	equal("purge_queue_open", lib.purge_queue_open(options, out), 0)
+	equal("purge_queue_fd", lib.purge_queue_fd(out[0]) > 2, true)
+	equal("purge_queue_next, nothing", lib.purge_queue_next(out[0], notice), 0)
+	lib.pin(area, 0, 0)
+	lib.unpin(area, PAGE, PAGE)
+	lib.shrink(1)
+	equal("purge_queue_next", lib.purge_queue_next(out[0], notice), 1)
+	equal("fetched the area", notice.area, area)
+	equal("fetched the offset", tonumber(notice.offset), PAGE)
+	equal("fetched the length", tonumber(notice.length), PAGE)
+	lib.purge_queue_close(out[0])
 	lib.unmap(address, BYTES)
 	lib.close(area)
 end
