@@ -57,7 +57,7 @@ static uint64_t count_areas(void *userdata)
 static struct ashmem_shrinker areas = {
 	.count = count_areas,
 	.batch_pages = UINT64_MAX,
-	.seeks = ASHMEM_SHRINKER_SEEKS_DEFAULT,
+	.seeks = ASHMEM_SHRINKER_SEEKS_AREAS,
 	.refs = 1,
 	.held = 1,
 	.stats = {.name = "areas"},
@@ -146,19 +146,27 @@ void registry_after_fork_in_child(void)
 
 /* -- registering -- */
 
+static int is_cost(uint32_t seeks)
+{
+	return seeks <= SHRINK_SHARES_SEEKS_MAX || seeks == ASHMEM_SHRINKER_FREE;
+}
+
+/* As it is kept: 0 costs nothing. */
+static uint32_t cost_of(uint32_t seeks, uint32_t usual)
+{
+	return seeks == ASHMEM_SHRINKER_FREE ? 0 : seeks ? seeks : usual;
+}
+
 static int set_options(struct ashmem_shrinker *shrinker, const struct ashmem_shrinker_options *o)
 {
-	if (!o->count || !o->scan ||
-		(o->seeks > SHRINK_SHARES_SEEKS_MAX && o->seeks != ASHMEM_SHRINKER_FREE))
+	if (!o->count || !o->scan || !is_cost(o->seeks))
 		return -EINVAL;
 	shrinker->count = o->count;
 	shrinker->scan = o->scan;
 	shrinker->release = o->release;
 	shrinker->userdata = o->userdata;
 	shrinker->batch_pages = o->batch_pages ? o->batch_pages : ASHMEM_SHRINKER_BATCH_DEFAULT;
-	shrinker->seeks = o->seeks == ASHMEM_SHRINKER_FREE ? 0
-		: o->seeks                                 ? o->seeks
-							   : ASHMEM_SHRINKER_SEEKS_DEFAULT;
+	shrinker->seeks = cost_of(o->seeks, ASHMEM_SHRINKER_SEEKS_DEFAULT);
 	if (o->name)
 		memcpy(shrinker->stats.name, o->name,
 			strnlen(o->name, sizeof(shrinker->stats.name) - 1));
@@ -198,6 +206,17 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 		return r;
 	}
 	*shrinker = fresh;
+	return 0;
+}
+
+int ashmem_shrinker_set_areas_seeks(uint32_t seeks)
+{
+	if (!is_cost(seeks))
+		return -EINVAL;
+	process_start(); /* as ashmem_shrinker_get_stats() does */
+	pthread_mutex_lock(&registry_mutex);
+	areas.seeks = cost_of(seeks, ASHMEM_SHRINKER_SEEKS_AREAS);
+	pthread_mutex_unlock(&registry_mutex);
 	return 0;
 }
 

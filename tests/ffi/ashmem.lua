@@ -181,6 +181,7 @@ void ashmem_purge_queue_close(struct ashmem_purge_queue *queue);
 int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 	struct ashmem_shrinker **shrinker);
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
+int ashmem_shrinker_set_areas_seeks(uint32_t seeks);
 int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stats);
 int ashmem_budget_create(const struct ashmem_budget_options *options,
 	struct ashmem_budget **budget);

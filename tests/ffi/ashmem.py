@@ -227,6 +227,7 @@ FUNCTIONS = {
     "debug_get": (c_int, c_char_p, c_size_t),
     "shrinker_register": (c_int, POINTER(ShrinkerOptions), POINTER(c_void_p)),
     "shrinker_unregister": (None, SHRINKER),
+    "shrinker_set_areas_seeks": (c_int, c_uint32),
     "shrinker_get_stats": (c_int, c_uint32, POINTER(ShrinkerStats)),
     "budget_create": (c_int, POINTER(BudgetOptions), POINTER(c_void_p)),
     "budget_process": (BUDGET,),

@@ -496,6 +496,7 @@ def shrinkers():
     equal("shrinker_register", lib.shrinker_register(byref(options), byref(shrinker)), 0)
     equal("shrink_count with it", lib.shrink_count(), 100)
     equal("shrink with it", (lib.shrink(30), cache["pages"]), (30, 70))
+    equal("shrinker_set_areas_seeks", lib.shrinker_set_areas_seeks(0), 0)
     equal("shrinker_get_stats", lib.shrinker_get_stats(1, byref(stats)), 0)
     equal("its statistics", (stats.name, stats.scans, stats.freed_pages, stats.seeks),
         (b"python", 5, 30, 2))
