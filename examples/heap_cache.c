@@ -115,7 +115,7 @@ int main(void)
 		.count = count_pages,
 		.scan = free_pages,
 		.userdata = &cache,
-		.seeks = ASHMEM_SHRINKER_SEEKS_DEFAULT, /* as dear as a page of an area */
+		.seeks = ASHMEM_SHRINKER_SEEKS_AREAS, /* as costly as a page of an area */
 	};
 	struct ashmem_shrinker_stats stats = {.struct_size = sizeof(stats)};
 	struct ashmem_shrinker *shrinker;

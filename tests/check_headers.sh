@@ -66,6 +66,35 @@ for compiler in "${cxx_compilers[@]}"; do
   done
 done
 
+# What must not be dropped is not dropped without a word, in C as in C++.
+dropped='create(0, 0, 0, &a) set_prot(a, 1) map(a, 0, 1, 1, 1, &p) read(a, p, 1) pread(a, p, 1, 0)
+  pin(a, 0, 0) pin_lost(a, 0, 0, &e, 1, &n) hold(a, 0, 0) find_unpinned(a, 0, &o, &l, &n) fd(a)
+  export_read_only(a) seal(a) import(0, &a) recv(0, &a) budget_create(0, &b)'
+kept='unpin(a, 0, 0) release(a, 0, 0, 0) populate(p, 1) purge_all() shrink(1)'
+
+# calls COMPILER LANGUAGE CALL: compile it with its result dropped.
+calls() {
+  printf '#include <ashmem/ashmem.h>\nvoid f(struct ashmem_area *a, struct ashmem_budget *b, void *p,
+    struct ashmem_extent e, uint32_t n, uint64_t o, uint64_t l);\n
+    void f(struct ashmem_area *a, struct ashmem_budget *b, void *p,
+    struct ashmem_extent e, uint32_t n, uint64_t o, uint64_t l)
+    { (void)a, (void)b, (void)p, (void)e, (void)n, (void)o, (void)l; ashmem_%s; }\n' "$3" |
+    "$1" -x "$2" "${strict[@]/-fsyntax-only/-c}" -o /dev/null -
+}
+warns() {
+  calls "$@" 2>&1 | grep -q 'unused-result'
+}
+for compiler in "${c_compilers[@]}" "${cxx_compilers[@]}"; do
+  if ! command -v "$compiler" >/dev/null; then continue; fi
+  case $compiler in *++*) language=c++ ;; *) language=c ;; esac
+  while read -r call; do
+    check "$compiler warns of ashmem_$call" warns "$compiler" $language "$call"
+  done < <(tr '\n' ' ' <<<"$dropped" | sed 's/) */)\n/g' | grep .)
+  while read -r call; do
+    check "$compiler lets ashmem_$call be" calls "$compiler" $language "$call"
+  done < <(tr '\n' ' ' <<<"$kept" | sed 's/) */)\n/g' | grep .)
+done
+
 # The code of a header: no comments, no preprocessor lines, one declaration a line.
 code() {
   "${CC:-gcc}" -fpreprocessed -dD -E -P -x c "$1" 2>/dev/null |

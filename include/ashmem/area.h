@@ -107,6 +107,18 @@
 extern "C" {
 #endif
 
+/**
+ * The compiler warns where the result of this call is not used. It may be defined beforehand, as
+ * nothing for instance.
+ */
+#ifndef ASHMEM_MUST_CHECK
+#if defined(__GNUC__)
+#define ASHMEM_MUST_CHECK __attribute__((__warn_unused_result__))
+#else
+#define ASHMEM_MUST_CHECK
+#endif
+#endif
+
 /** ashmem_pin(), ashmem_hold(): nothing of the range was purged; the contents are unchanged. */
 #define ASHMEM_NOT_PURGED 0
 /** ashmem_pin(), ashmem_hold(): some of the range may have been purged; rebuild it. */
@@ -135,12 +147,12 @@ extern "C" {
  * ashmem_unpin_with(): first in, first out: the least recently unpinned is purged first, as with
  * ashmem_unpin().
  */
-#define ASHMEM_ORDER_FIFO 0u
+#define ASHMEM_ORDER_FIFO 16u
 /**
  * ashmem_unpin_with(): last in, first out: the most recently unpinned is purged first, before all
  * that is #ASHMEM_ORDER_FIFO.
  */
-#define ASHMEM_ORDER_LIFO 1u
+#define ASHMEM_ORDER_LIFO 17u
 
 /** ashmem_release(): the contents are still lost, so keep the purge marks. */
 #define ASHMEM_RELEASE_LOST 1u
@@ -187,7 +199,8 @@ struct ashmem_area;
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
+int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags,
+	struct ashmem_area **area) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Give back one reference to an area.
@@ -307,7 +320,7 @@ uint64_t ashmem_get_size(const struct ashmem_area *area);
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_set_prot(struct ashmem_area *area, int prot);
+int ashmem_set_prot(struct ashmem_area *area, int prot) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Read an area's protection mask.
@@ -371,7 +384,7 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @since 0.9
  */
 int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags,
-	void **addr);
+	void **addr) ASHMEM_MUST_CHECK;
 
 /**
  * @brief End a mapping, or part of one.
@@ -440,7 +453,7 @@ int ashmem_populate(void *addr, size_t length);
  * Threads: any thread; two reads at once get different bytes.
  * @since 0.9
  */
-int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
+int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Read from an offset; the file position does not move.
@@ -462,7 +475,8 @@ int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length);
  * Threads: any thread.
  * @since 0.9
  */
-int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_t offset);
+int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length,
+	uint64_t offset) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Move the area's file position.
@@ -540,7 +554,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * (@ref ashmem_who_purges).
  * @since 0.9
  */
-int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Pin a range, and return exactly which pages of it were lost.
@@ -579,7 +593,7 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @since 0.9
  */
 int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
-	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count);
+	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Unpin a range: from now on its pages may be purged.
@@ -592,6 +606,10 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
  *
  * While the program has a pressure watch, this call checks the free memory periodically and purges
  * if it is short (@ref ashmem_pressure_unpin). With a budget it purges what exceeds it.
+ *
+ * **So it may call the program's purge subscribers and shrinkers** on this thread before it
+ * returns, also in a debug mode. Do not call it while holding a lock that one of them waits for;
+ * with notices from a queue (ashmem_purge_queue_open()) there is nothing to wait for.
  *
  * @param[in] area    A materialised area.
  * @param[in] offset  First byte, page aligned.
@@ -633,7 +651,8 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @param[in] offset    First byte, page aligned.
  * @param[in] length    Bytes, a multiple of the page size; 0: to the end of the area.
  * @param[in] priority  #ASHMEM_PRIORITY_FIRST (0) to #ASHMEM_PRIORITY_LAST (7).
- * @param[in] order     #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO.
+ * @param[in] order     #ASHMEM_ORDER_FIFO or #ASHMEM_ORDER_LIFO. No order has the value of a
+ *   priority, so that the two cannot be swapped unnoticed.
  * @return 0 on success.
  * @retval -EINVAL  @p priority is above #ASHMEM_PRIORITY_LAST, or @p order is another value;
  *   @p area is NULL or not materialised; or the range is misaligned, overflows, or leaves the area.
@@ -708,7 +727,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length);
+int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Release a range: remove one hold from each of its pages.
@@ -761,7 +780,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
  * @since 0.9
  */
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,
-	uint64_t *length, uint32_t *state);
+	uint64_t *length, uint32_t *state) ASHMEM_MUST_CHECK;
 
 /** @} */
 
@@ -798,7 +817,7 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_fd(struct ashmem_area *area);
+int ashmem_fd(struct ashmem_area *area) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Make a read-only descriptor, for a peer that reads and pins but must not write;
@@ -830,7 +849,7 @@ int ashmem_fd(struct ashmem_area *area);
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_export_read_only(struct ashmem_area *area);
+int ashmem_export_read_only(struct ashmem_area *area) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Forbid writing to everybody, for good; materialises the area.
@@ -868,7 +887,7 @@ int ashmem_export_read_only(struct ashmem_area *area);
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_seal(struct ashmem_area *area);
+int ashmem_seal(struct ashmem_area *area) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Make an area from a descriptor that came from a peer.
@@ -895,7 +914,7 @@ int ashmem_seal(struct ashmem_area *area);
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_import(int fd, struct ashmem_area **area);
+int ashmem_import(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Send an area to another process over a socket; materialises the area.
@@ -952,7 +971,7 @@ int ashmem_send(int socket_fd, struct ashmem_area *area);
  * Threads: any thread.
  * @since 0.9
  */
-int ashmem_recv(int socket_fd, struct ashmem_area **area);
+int ashmem_recv(int socket_fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
 
 /** @} */
 

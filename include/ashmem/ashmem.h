@@ -41,7 +41,7 @@
  * - Purge now: ashmem_shrink() some pages, ashmem_purge_all() everything.
  * - Purge when memory is short: ashmem_pressure_open(), ashmem_pressure_run().
  * - Keep within a limit: ashmem_budget_set_limits() on ashmem_budget_process().
- * - Learn what was purged: ashmem_purge_subscribe() for purges by this process,
+ * - Learn what was purged: ashmem_purge_queue_open() for purges by this process,
  *   ashmem_find_unpinned() and ashmem_area_get_stats() for those by others.
  * - Let a heap cache shrink together with the areas: ashmem_shrinker_register().
  * - Find uses of unpinned memory: the environment variable `ASHMEM_DEBUG`, ashmem_debug_set().
@@ -66,7 +66,7 @@
  * its call returns. ashmem_shrink() and the pressure watch call shrinkers
  * (ashmem_shrinker_register()) too, and ashmem_shrink_count() calls their count functions. **Hold
  * no lock that your subscribers or shrinkers wait for** in any of the calls above, ashmem_unpin()
- * and ashmem_pin() included.
+ * and ashmem_pin() included. Fetched notices (ashmem_purge_queue_open()) need no such care.
  *
  * On the kernel backend the driver purges, when the kernel is short of memory.
  *

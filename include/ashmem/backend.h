@@ -269,8 +269,9 @@ int ashmem_backend_register(const struct ashmem_backend *backend);
  * @brief Called by a backend within its `purge` operation: these bytes of the area are gone.
  *
  * The subscribers of ashmem_purge_subscribe() are called with them when the purge is done. If a
- * `purge` freed something and did not call this, they are called with the whole area. Elsewhere,
- * and if nobody has subscribed, it does nothing.
+ * `purge` freed something and did not call this, they are called with the whole area. Free at most
+ * 96 pieces that are no neighbours in one `purge`, and return then: from there on a notice may
+ * cover what lies between them. Elsewhere, and if nobody has subscribed, it does nothing.
  *
  * @param[in] offset  First byte, page aligned.
  * @param[in] length  Bytes, a multiple of the page size, not 0.

@@ -160,7 +160,7 @@ struct ashmem_budget_usage {
  * @since 0.9
  */
 int ashmem_budget_create(const struct ashmem_budget_options *options,
-	struct ashmem_budget **budget);
+	struct ashmem_budget **budget) ASHMEM_MUST_CHECK;
 
 /**
  * @brief The budget of all areas that the process holds.

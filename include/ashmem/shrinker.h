@@ -61,7 +61,8 @@
  * A *shrinker* makes another cache of the program, on its heap for instance, take part. It is two
  * functions: one *counts* the pages that could be freed, one frees some (*scans*, as kernels call
  * it). ashmem_shrink(), and with it the purging under memory pressure, uses areas and shrinkers
- * alike. The areas are one shrinker among the others, named "areas", with the cost 2.
+ * alike. The areas are one shrinker among the others, named "areas", with the cost
+ * #ASHMEM_SHRINKER_SEEKS_AREAS, or what ashmem_shrinker_set_areas_seeks() sets.
  *
  * **Shares.** ashmem_shrink() works in rounds until enough is freed or nothing more can be. In each
  * round it counts every shrinker, and shares out what is missing, at most the sum of the counts, in
@@ -69,7 +70,9 @@
  *
  *     weight = count / seeks
  *
- * where `seeks` is the cost of making one page again: half the cost, twice the share.
+ * where `seeks` is the cost of making one page again: half the cost, twice the share. The cost of
+ * the areas is four times that of a shrinker that names none, as the driver's is among the kernel's
+ * caches: beside such a shrinker of the same count they are asked for a fifth, and that for four.
  *
  * - A share is never more than the count. It is whole pages: the fraction is carried into the next
  *   round or call. The pages that rounding leaves over are given one each to the largest
@@ -108,8 +111,10 @@ extern "C" {
 
 /** Bytes of a shrinker's name, with its terminating NUL. */
 #define ASHMEM_SHRINKER_NAME_LEN 64
-/** The cost of a shrinker that names none, and of the areas. */
+/** The cost of a shrinker that names none. */
 #define ASHMEM_SHRINKER_SEEKS_DEFAULT 2
+/** The cost of the areas, unless ashmem_shrinker_set_areas_seeks() sets another. */
+#define ASHMEM_SHRINKER_SEEKS_AREAS 8
 /** struct ashmem_shrinker_options: pages that cost nothing to make again; they are freed first. */
 #define ASHMEM_SHRINKER_FREE 4294967295u
 /** struct ashmem_shrinker_options: the default of `batch_pages`. */
@@ -181,7 +186,7 @@ struct ashmem_shrinker_stats {
 	uint64_t freed_pages; /**< Pages that they freed. */
 	uint64_t stops;       /**< Those that returned #ASHMEM_SHRINK_STOP, or failed. */
 	uint64_t batch_pages; /**< As registered; UINT64_MAX for the areas. */
-	uint64_t seeks;       /**< As registered; 0 for #ASHMEM_SHRINKER_FREE. */
+	uint64_t seeks;       /**< As registered or set; 0 for #ASHMEM_SHRINKER_FREE. */
 	char name[ASHMEM_SHRINKER_NAME_LEN]; /**< As registered; "areas" for the areas. */
 };
 
@@ -222,6 +227,21 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
  * @since 0.9
  */
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
+
+/**
+ * @brief Set the cost of the areas beside the registered shrinkers (@ref ashmem_shrinkers).
+ *
+ * It holds for the whole process, from the next round of every ashmem_shrink(). Without registered
+ * shrinkers it has no effect.
+ *
+ * @param[in] seeks  1 to 65535, or #ASHMEM_SHRINKER_FREE; 0: #ASHMEM_SHRINKER_SEEKS_AREAS.
+ * @return 0 on success.
+ * @retval -EINVAL  @p seeks is another value.
+ *
+ * Threads: any thread; also from within a shrinker.
+ * @since 0.9
+ */
+int ashmem_shrinker_set_areas_seeks(uint32_t seeks);
 
 /**
  * @brief Read what a shrinker of the process has done.
@@ -267,8 +287,9 @@ int64_t ashmem_purge_all(void);
  * Without registered shrinkers the areas free it all; with them it is shared out by count and cost
  * (@ref ashmem_shrinkers). In areas whole ranges are purged, so more pages than wanted can be
  * freed, but never more ranges than needed. Areas of the kernel backend take no part: only the
- * kernel decides when the driver purges. It waits for locked areas at most five seconds, for all of
- * them together.
+ * kernel decides when the driver purges. Areas that another process keeps locked are passed over
+ * while others have something to give, and then waited for: at most five seconds, for all of them
+ * together.
  *
  * @param[in] nr_pages  Pages wanted. 0 purges nothing, and calls no shrinker.
  * @return The number of pages freed; less than @p nr_pages only if no more could be. Ranges that

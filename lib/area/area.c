@@ -14,6 +14,7 @@
 #include "handle/backends.h"
 #include "handle/handle.h"
 #include "purge/budget.h"
+#include "purge/queue.h"
 
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -35,6 +36,7 @@ static void forget(struct ashmem_area *area)
 		budget_forget(area);
 	if (debug_has(DEBUG_TRAP))
 		trap_forget_area(area);
+	queues_forget(area);
 }
 
 /* The handle of a backend's state: 0, or -ENOMEM and the state is closed. */

@@ -18,6 +18,7 @@
 #include "area/debug.h"
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "purge/areas.h"
@@ -170,10 +171,11 @@ static uint64_t draw(void)
 
 static void purge_some(void)
 {
+	uint64_t patience_ns = LOCK_TIMEOUT_NS;
 	uint64_t chance = draw(), share = draw(), pages = areas_evictable();
 
 	if (chance % 100 < modes.percent && pages > 0)
-		areas_shrink(1 + share % pages);
+		areas_shrink(1 + share % pages, &patience_ns);
 }
 
 void debug_purge(void)
@@ -185,8 +187,10 @@ void debug_purge(void)
 	context_push(&frame);
 	if (debug_has(DEBUG_PURGE_RANDOM))
 		purge_some();
+	uint64_t patience_ns = LOCK_TIMEOUT_NS;
+	int64_t r = debug_has(DEBUG_PURGE_ON_UNPIN) ? ashmem_purge_all() : 0;
 	/* Where the driver refuses, what is not the driver's is still purged. */
-	if (debug_has(DEBUG_PURGE_ON_UNPIN) && ashmem_purge_all() < 0)
-		areas_shrink(UINT64_MAX);
+	if (r < 0 && r != -ETIMEDOUT) /* waited for long enough */
+		areas_shrink(UINT64_MAX, &patience_ns);
 	context_pop(&frame);
 }

@@ -101,7 +101,8 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)
 {
-	if (!area || priority > ASHMEM_PRIORITY_LAST || order > ASHMEM_ORDER_LIFO)
+	if (!area || priority > ASHMEM_PRIORITY_LAST ||
+		(order != ASHMEM_ORDER_FIFO && order != ASHMEM_ORDER_LIFO))
 		return -EINVAL;
 	if (priority == ASHMEM_PRIORITY_NORMAL && order == ASHMEM_ORDER_FIFO)
 		return ashmem_unpin(area, offset, length);

@@ -53,12 +53,34 @@ uint64_t *context_patience(void)
 	return outermost;
 }
 
-void context_note_purged(uint64_t offset, uint64_t length)
+/* The frame of the purge under way, or NULL. */
+static const struct context *purge_frame(void)
 {
 	const struct context *at = context_top;
 
 	while (at && !(at->flags & CONTEXT_PURGE))
 		at = at->outer;
-	if (at && at->note)
-		at->note(at->notes, offset, length);
+	return at;
+}
+
+uint64_t context_longest_wait(void)
+{
+	const struct context *purge = purge_frame();
+
+	return purge ? purge->wait_ns : UINT64_MAX;
+}
+
+void context_note_purged(uint64_t offset, uint64_t length)
+{
+	const struct context *purge = purge_frame();
+
+	if (purge && purge->note)
+		purge->note(purge->notes, offset, length);
+}
+
+uint32_t context_room_for_notes(void)
+{
+	const struct context *purge = purge_frame();
+
+	return purge && purge->note ? purge->room(purge->notes) : UINT32_MAX;
 }

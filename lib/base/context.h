@@ -21,10 +21,10 @@
  *     shrinker does not wait for the call.                 context_shrinker()
  *  6. While a subscriber runs, the end of a subscription does not wait for calls under way.
  *                                                          context_subscribers()
- *  7. The outermost bound on waiting for locks holds for everything within it.
- *                                                          context_patience()
+ *  7. The outermost bound on waiting for locks holds for everything within it. A purge bounds the
+ *     wait for each lock besides.           context_patience(), context_longest_wait()
  *  8. What a backend says it freed belongs to the purge that called it.
- *                                                          context_note_purged()
+ *                                     context_note_purged(), context_room_for_notes()
  *  9. Within the trap's lock, the trap does not take it again.
  *                                                          context_is_within(CONTEXT_TRAP)
  * 10. A child of fork has the frames of the thread that forked, and no others: what other threads
@@ -55,8 +55,11 @@ struct context {
 	struct context *outer;
 	uint32_t flags;
 	uint64_t *patience_ns; /* what is left to wait for locks, of all that is within */
+	uint64_t wait_ns;      /* with CONTEXT_PURGE: the longest wait for one lock */
 	/* takes what a backend says it freed; NULL if nobody wants to know */
 	void (*note)(void *notes, uint64_t offset, uint64_t length);
+	/* how many more it can take that are no neighbours */
+	uint32_t (*room)(const void *notes);
 	void *notes;
 	const void *budget;     /* kept within */
 	const void *shrinker;   /* a function of it runs */
@@ -102,7 +105,12 @@ uint32_t context_subscribers(const void *subscriber);
 /* What is left of the outermost bound, or NULL if there is none. */
 uint64_t *context_patience(void);
 
+/* The longest wait for one lock within the purge under way; UINT64_MAX: no purge is. */
+uint64_t context_longest_wait(void);
+
 /* From a backend, also with its locks held: these bytes of the area being purged are gone. */
 void context_note_purged(uint64_t offset, uint64_t length);
+/* How many separate pieces can be noted yet; UINT32_MAX if nobody wants to know. */
+uint32_t context_room_for_notes(void);
 
 #endif /* ASHMEM_LIB_BASE_CONTEXT_H */

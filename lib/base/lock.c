@@ -92,9 +92,15 @@ uint64_t lock_patience(void)
 {
 	const uint64_t *left_ns = context_patience();
 
+	uint64_t longest_ns = context_longest_wait();
+
 	if (!left_ns)
 		return LOCK_TIMEOUT_NS;
-	return *left_ns > SLICE_NS ? *left_ns : SLICE_NS;
+	if (longest_ns == UINT64_MAX)
+		return *left_ns > SLICE_NS ? *left_ns : SLICE_NS;
+	/* A purge comes back to what is locked, as long as it has patience: 1 is no time. */
+	longest_ns = longest_ns < *left_ns ? longest_ns : *left_ns;
+	return longest_ns > 0 ? longest_ns : 1;
 }
 
 static void use_patience(uint64_t waited_ns)

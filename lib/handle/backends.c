@@ -202,5 +202,5 @@ int ashmem_backend_register(const struct ashmem_backend *backend)
 uint64_t ashmem_backend_key(uint32_t priority, uint32_t order, uint64_t stamp_ns)
 {
 	return purge_key_of(priority < ASHMEM_PRIORITY_LAST ? priority : ASHMEM_PRIORITY_LAST,
-		order ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO, stamp_ns);
+		order == ASHMEM_ORDER_FIFO ? ASHMEM_ORDER_FIFO : ASHMEM_ORDER_LIFO, stamp_ns);
 }

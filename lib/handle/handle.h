@@ -37,7 +37,12 @@ struct ashmem_area {
 	/* pages it may still give: twice what could be freed when the purge began */
 	uint64_t heap_pages;
 	uint32_t heap_idle; /* how often it gave nothing */
+	int heap_waited;    /* it was found locked, and its second turn came or comes */
 	struct ashmem_area *heap_child, *heap_sibling;
+
+	/* Guarded by the queues' mutex (purge/queue.c): areas that a queue tells as a whole. */
+	uint32_t whole_bits; /* one for each such queue */
+	struct ashmem_area *whole_prev, *whole_next;
 
 	/*
 	 * Guarded by the budgets' mutex. Pages, as counted last for budgets, and those of a call

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/context.h"
 #include "base/pages.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -304,7 +305,9 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct memfd_area *area = state;
 	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
-	uint64_t begun_ns = stamp_now(&stamp_clock), deadline_ns = begun_ns + lock_patience();
+	const uint64_t *left_ns = context_patience();
+	uint64_t begun_ns = stamp_now(&stamp_clock);
+	uint64_t deadline_ns = begun_ns + (left_ns ? *left_ns : LOCK_TIMEOUT_NS);
 	int r = 0;
 
 	if (!is_purgeable(area))
@@ -314,19 +317,19 @@ static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
 		if (r < 0)
 			break;
 		/*
-		 * A range that was begun is finished, also when enough is free; a later one is then
-		 * not begun.
+		 * A range that was begun is finished, also when enough is free; no other is begun
+		 * then. So each hold after the first adds one notice at most.
 		 */
-		uint64_t want = freed < nr_pages ? nr_pages - freed : 1;
-		uint64_t limit = freed < nr_pages ? newest : unfinished;
-		r = control_purge(&area->control, &area->purge, limit, want, &freed, &unfinished);
+		int is_begun = unfinished != RANGE_NO_STAMP;
+		r = control_purge(&area->control, &area->purge, is_begun ? unfinished : newest,
+			is_begun ? 1 : nr_pages, &freed, &unfinished);
 		if (control_unlock(&area->control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
 				       /*
 		 * Nothing freed, but not at the end: the ranges that were passed over were too many
 		 * for one go.
 		 */
-	} while (r > 0 && !has_done_enough(area) &&
+	} while (r > 0 && !has_done_enough(area) && context_room_for_notes() > 0 &&
 		(unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
 	if (freed == 0)
 		lock_use_patience(begun_ns);

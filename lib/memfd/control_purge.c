@@ -150,8 +150,11 @@ static int free_pages(struct control_map *map, struct batch *batch)
 		if (end > map->list.pages)
 			return -EUCLEAN;
 		r = sys_punch(map->fd, start << map->page_shift, (end - start) << map->page_shift);
-		if (r == 0)
-			control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
+		if (r < 0)
+			break;
+		control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
+		/* Here, so that what is gone is told also if the next piece cannot be freed. */
+		context_note_purged(start << map->page_shift, (end - start) << map->page_shift);
 	}
 	return r;
 }
@@ -226,9 +229,6 @@ static int finish(struct control_map *map, struct batch *batch)
 	}
 	SHARED_STORE(map->shared->purge_count, 0);
 	map->shared->purged_pages += batch->freed;
-	for (uint32_t i = 0; i < batch->extents; i++)
-		context_note_purged((uint64_t)batch->extent[i].start << map->page_shift,
-			(uint64_t)batch->extent[i].pages << map->page_shift);
 	return 1;
 }
 

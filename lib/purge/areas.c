@@ -11,6 +11,10 @@
  * could be freed in it when the purge began, and peers cannot make a purge wait longer for all
  * their areas than a call waits for one: so it ends, whatever they do.
  *
+ * An area whose lock is not free after a moment is put aside, and so that many of them cost little,
+ * these moments add up to TRIES_NS at most. If nothing else is left, those that were put aside are
+ * waited for, each once, with an equal part of what is left of the call's patience.
+ *
  * Locks: `purge_mutex` lets one purge run at a time and guards the heap links. It comes before the
  * trap's, the table's and every control lock, and is held while a backend's `purge` runs. An area
  * whose last reference the purge gives back is closed after the mutex is free.
@@ -94,8 +98,10 @@ static struct ashmem_area *heap_without_top(struct ashmem_area *top)
 
 /* -- purging -- */
 
-/* How often an area is asked again that gave nothing. */
+/* How often an area is asked again that gave nothing, while the call has patience. */
 #define IDLE_MAX 64
+/* How much of its patience a call spends on areas that are locked while there are others. */
+#define TRIES_NS (LOCK_TIMEOUT_NS / 50)
 
 static int has_lru(const struct ashmem_area *area)
 {
@@ -108,6 +114,8 @@ struct purge {
 	struct notices notices;
 	struct ashmem_budget *budget; /* whose areas are purged; NULL: all */
 	struct ashmem_area *heap;
+	struct ashmem_area *locked; /* put aside, by heap_sibling */
+	uint64_t nr_locked;
 	struct ashmem_area *ended; /* no reference is left: to be closed, by heap_sibling */
 };
 
@@ -124,6 +132,7 @@ static void collect_area(struct ashmem_area *area, void *context)
 	area_ref(area);
 	area->heap_pages = 2 * area->backend->evictable(area->state);
 	area->heap_idle = 0;
+	area->heap_waited = 0;
 	purge->heap = heap_add(purge->heap, area, stamp);
 }
 
@@ -144,6 +153,11 @@ static void drop_heap(struct purge *purge)
 {
 	struct ashmem_area *list = purge->heap;
 
+	while (purge->locked) {
+		struct ashmem_area *area = purge->locked;
+		purge->locked = area->heap_sibling;
+		drop_area(purge, area);
+	}
 	purge->heap = NULL;
 	while (list) {
 		struct ashmem_area *area = list, *child = area->heap_child;
@@ -164,7 +178,8 @@ static void begin(struct purge *purge, struct ashmem_budget *budget, uint64_t *p
 	pthread_mutex_lock(&purge_mutex);
 	purge->frame = (struct context){.flags = CONTEXT_PURGE, .patience_ns = patience_ns};
 	purge->budget = budget;
-	purge->heap = purge->ended = NULL;
+	purge->heap = purge->locked = purge->ended = NULL;
+	purge->nr_locked = 0;
 	notices_begin(&purge->notices, &purge->frame);
 	context_push(&purge->frame);
 }
@@ -182,10 +197,56 @@ static void end(struct purge *purge)
 	notices_tell(&purge->notices);
 }
 
+/* -- areas that are locked -- */
+
+/* The outermost bound, which also holds here. */
+static uint64_t patience_left(void)
+{
+	return *context_patience();
+}
+
+/* How long the purge may wait for the lock of an area. */
+static uint64_t longest_wait(const struct purge *purge, const struct ashmem_area *area)
+{
+	uint64_t left_ns = patience_left();
+
+	if (area->heap_waited) /* it is not counted in nr_locked any more */
+		return left_ns / (purge->nr_locked + 1);
+	return left_ns > LOCK_TIMEOUT_NS - TRIES_NS ? WAIT_STEP_NS : 0;
+}
+
+/* The area was locked: whether it has another turn, when nothing else is left. */
+static int put_aside(struct purge *purge, struct ashmem_area *area)
+{
+	if (area->heap_waited)
+		return 0;
+	area->heap_waited = 1;
+	area->heap_sibling = purge->locked;
+	purge->locked = area;
+	purge->nr_locked++;
+	return 1;
+}
+
+/* Take back the one that was put aside last: 1, or 0 if there is none. The heap is empty. */
+static int take_locked(struct purge *purge)
+{
+	struct ashmem_area *area = purge->locked;
+
+	if (!area)
+		return 0;
+	purge->locked = area->heap_sibling;
+	purge->nr_locked--;
+	purge->heap = heap_add(NULL, area, area->heap_stamp);
+	return 1;
+}
+
+/* -- purging one area -- */
+
 /* Purge an area's ranges up to a key; pages freed, or a negative errno. */
 static int64_t purge_area(struct purge *purge, struct ashmem_area *area, uint64_t newest,
 	uint64_t nr_pages)
 {
+	purge->frame.wait_ns = longest_wait(purge, area);
 	notices_begin_area(&purge->notices, area);
 	int64_t freed = area->backend->purge(area->state, newest, nr_pages);
 	notices_end_area(&purge->notices, freed);
@@ -199,7 +260,7 @@ static int64_t purge_area(struct purge *purge, struct ashmem_area *area, uint64_
 
 /*
  * Take the oldest area from the heap, purge it up to the next one's age, and put it back if it has
- * more.
+ * more. 0 if it was locked and is put aside.
  */
 static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 {
@@ -209,6 +270,8 @@ static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 	purge->heap = heap_without_top(area);
 	int64_t freed = purge_area(purge, area, purge->heap ? purge->heap->heap_stamp : UINT64_MAX,
 		nr_pages);
+	if (freed == -ETIMEDOUT && put_aside(purge, area))
+		return 0;
 	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
 	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
 	area->heap_idle += freed == 0;
@@ -216,7 +279,8 @@ static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 	 * If nothing was freed, its oldest range was pinned meanwhile, and now another is the
 	 * oldest. A peer can make it so for ever.
 	 */
-	if (freed >= 0 && area->heap_pages > 0 && area->heap_idle < IDLE_MAX &&
+	uint32_t idle_max = patience_left() > 0 ? IDLE_MAX : 1;
+	if (freed >= 0 && area->heap_pages > 0 && area->heap_idle < idle_max &&
 		area->backend->oldest(area->state, &stamp) > 0 && (freed > 0 || stamp != was))
 		purge->heap = heap_add(purge->heap, area, stamp);
 	else
@@ -227,6 +291,7 @@ static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 /*
  * All of the top area that was purgeable when we came; what is unpinned meanwhile may stay, so that
  * this ends. It may also be purged first, if its priority is lower: therefore twice as many pages.
+ * 0 if it was locked and is put aside.
  */
 static int64_t purge_whole(struct purge *purge, uint64_t *left)
 {
@@ -242,6 +307,8 @@ static int64_t purge_whole(struct purge *purge, uint64_t *left)
 		if (freed > 0)
 			*left -= gone < *left ? gone : *left;
 	}
+	if (freed == -ETIMEDOUT && put_aside(purge, area))
+		return 0;
 	drop_area(purge, area);
 	return freed;
 }
@@ -253,19 +320,20 @@ static int64_t purge_whole(struct purge *purge, uint64_t *left)
 static int purge_pages(struct purge *purge, uint64_t nr_pages, uint64_t *freed, int64_t *error)
 {
 	table_visit(collect_area, purge);
-	while (purge->heap && *freed < nr_pages && !notices_full(&purge->notices)) {
+	while (*freed < nr_pages && !notices_full(&purge->notices) &&
+		(purge->heap || take_locked(purge))) {
 		int64_t got = purge_oldest(purge, nr_pages - *freed);
 		if (got < 0)
 			*error = got;
 		else
 			*freed += (uint64_t)got;
 	}
-	return purge->heap && *freed < nr_pages;
+	return (purge->heap || purge->locked) && *freed < nr_pages;
 }
 
-int64_t areas_shrink(uint64_t nr_pages)
+int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 {
-	uint64_t patience_ns = LOCK_TIMEOUT_NS, freed = 0, left = UINT64_MAX;
+	uint64_t freed = 0, left = UINT64_MAX;
 	struct purge purge; /* large, and most of it not used: no initializer */
 	int64_t error = 0;
 	int unfinished;
@@ -273,7 +341,7 @@ int64_t areas_shrink(uint64_t nr_pages)
 	if (!context_may_purge())
 		return -EDEADLK;
 	do {
-		begin(&purge, NULL, &patience_ns);
+		begin(&purge, NULL, patience_ns);
 		uint64_t before = freed;
 		unfinished = purge_pages(&purge, nr_pages, &freed, &error) && freed > before;
 		end(&purge);
@@ -397,7 +465,7 @@ int64_t ashmem_purge_all(void)
 		uint64_t left_before = left;
 		begin(&purge, NULL, &patience_ns);
 		table_visit(collect_area, &purge);
-		while (purge.heap && !notices_full(&purge.notices)) {
+		while (!notices_full(&purge.notices) && (purge.heap || take_locked(&purge))) {
 			int64_t got = purge_whole(&purge, &left);
 			if (got < 0)
 				error = got;

@@ -21,9 +21,10 @@ uint64_t areas_purged_pages(void);
 
 /*
  * Purge the least recently unpinned ranges until so many pages are freed. Pages freed, or the error
- * if there are none; -EDEADLK where no purge may begin (base/context.h).
+ * if there are none; -EDEADLK where no purge may begin (base/context.h). `patience_ns` is what the
+ * call may still wait for locks, LOCK_TIMEOUT_NS at its beginning.
  */
-int64_t areas_shrink(uint64_t nr_pages);
+int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns);
 
 /*
  * Purge what is over a budget, of its areas (budget.h). No other purge of the process runs

@@ -19,6 +19,7 @@
 #include "base/sys.h"
 #include "handle/handle.h"
 #include "purge/notices.h"
+#include "purge/queue.h"
 
 #define SUBSCRIBERS_MAX 8
 
@@ -64,7 +65,17 @@ int notices_full(const struct notices *notices)
 	return notices->count > NOTICES_MAX - NOTICES_RESERVE;
 }
 
-/* Make the last notice reach over these bytes as well. */
+static uint32_t room(const void *context)
+{
+	const struct notices *notices = context;
+
+	return NOTICES_MAX - notices->count;
+}
+
+/*
+ * Make the last notice reach over these bytes as well, and what lies between. Only for a registered
+ * backend that purges more pieces at once than it may (backend.h): ours look at the room.
+ */
 static void widen(struct notices *notices, uint64_t offset, uint64_t length)
 {
 	uint64_t *start = &notices->notice[notices->count - 1].offset;
@@ -104,10 +115,11 @@ void ashmem_backend_note_purged(uint64_t offset, uint64_t length)
 
 void notices_begin(struct notices *notices, struct context *frame)
 {
-	notices->wanted = __atomic_load_n(&subscribed, __ATOMIC_RELAXED) > 0;
+	notices->wanted = queues_any() || __atomic_load_n(&subscribed, __ATOMIC_RELAXED) > 0;
 	notices->count = notices->first_of_area = 0;
 	notices->area = NULL;
 	frame->note = notices->wanted ? add : NULL;
+	frame->room = room;
 	frame->notes = notices;
 }
 
@@ -161,6 +173,10 @@ static void call(unsigned slot, struct ashmem_area *area, uint64_t offset, uint6
 
 void notices_tell(struct notices *notices)
 {
+	/* All of them first: what a subscriber does may take long. */
+	for (uint32_t i = 0; i < notices->count && queues_any(); i++)
+		queues_put(notices->notice[i].area, notices->notice[i].offset,
+			notices->notice[i].length);
 	for (uint32_t i = 0; i < notices->count; i++) {
 		for (unsigned slot = 0; slot < SUBSCRIBERS_MAX; slot++)
 			call(slot, notices->notice[i].area, notices->notice[i].offset,

@@ -14,7 +14,10 @@
 #include <ashmem/notice.h>
 
 #define NOTICES_MAX 192
-/* More than one purge of one area usually adds; if there is more, notices are widened. */
+/*
+ * As many pieces as a backend may free in one purge of one area (backend.h). Ours frees at most
+ * CONTROL_PURGE_SLOTS of them at once, and then one at a time while there is room.
+ */
 #define NOTICES_RESERVE 96
 
 struct context;

@@ -23,6 +23,7 @@
 
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/shared.h"
 #include "base/structs.h"
 #include "base/sys.h"
@@ -53,17 +54,10 @@ static uint64_t count_areas(void *userdata)
 	return areas_evictable();
 }
 
-static int64_t scan_areas(void *userdata, uint64_t nr_pages)
-{
-	(void)userdata;
-	return areas_shrink(nr_pages);
-}
-
 static struct ashmem_shrinker areas = {
 	.count = count_areas,
-	.scan = scan_areas,
 	.batch_pages = UINT64_MAX,
-	.seeks = ASHMEM_SHRINKER_SEEKS_DEFAULT,
+	.seeks = ASHMEM_SHRINKER_SEEKS_AREAS,
 	.refs = 1,
 	.held = 1,
 	.stats = {.name = "areas"},
@@ -152,19 +146,27 @@ void registry_after_fork_in_child(void)
 
 /* -- registering -- */
 
+static int is_cost(uint32_t seeks)
+{
+	return seeks <= SHRINK_SHARES_SEEKS_MAX || seeks == ASHMEM_SHRINKER_FREE;
+}
+
+/* As it is kept: 0 costs nothing. */
+static uint32_t cost_of(uint32_t seeks, uint32_t usual)
+{
+	return seeks == ASHMEM_SHRINKER_FREE ? 0 : seeks ? seeks : usual;
+}
+
 static int set_options(struct ashmem_shrinker *shrinker, const struct ashmem_shrinker_options *o)
 {
-	if (!o->count || !o->scan ||
-		(o->seeks > SHRINK_SHARES_SEEKS_MAX && o->seeks != ASHMEM_SHRINKER_FREE))
+	if (!o->count || !o->scan || !is_cost(o->seeks))
 		return -EINVAL;
 	shrinker->count = o->count;
 	shrinker->scan = o->scan;
 	shrinker->release = o->release;
 	shrinker->userdata = o->userdata;
 	shrinker->batch_pages = o->batch_pages ? o->batch_pages : ASHMEM_SHRINKER_BATCH_DEFAULT;
-	shrinker->seeks = o->seeks == ASHMEM_SHRINKER_FREE ? 0
-		: o->seeks                                 ? o->seeks
-							   : ASHMEM_SHRINKER_SEEKS_DEFAULT;
+	shrinker->seeks = cost_of(o->seeks, ASHMEM_SHRINKER_SEEKS_DEFAULT);
 	if (o->name)
 		memcpy(shrinker->stats.name, o->name,
 			strnlen(o->name, sizeof(shrinker->stats.name) - 1));
@@ -204,6 +206,17 @@ int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 		return r;
 	}
 	*shrinker = fresh;
+	return 0;
+}
+
+int ashmem_shrinker_set_areas_seeks(uint32_t seeks)
+{
+	if (!is_cost(seeks))
+		return -EINVAL;
+	process_start(); /* as ashmem_shrinker_get_stats() does */
+	pthread_mutex_lock(&registry_mutex);
+	areas.seeks = cost_of(seeks, ASHMEM_SHRINKER_SEEKS_AREAS);
+	pthread_mutex_unlock(&registry_mutex);
 	return 0;
 }
 
@@ -249,6 +262,7 @@ void registry_begin_walk(struct registry_walk *walk)
 	walk->taken[0] = &areas; /* there for good: needs no reference */
 	walk->count = 1;
 	walk->last_serial = 0;
+	walk->patience_ns = LOCK_TIMEOUT_NS;
 	walk->frame = (struct context){.walk = walk};
 	context_push(&walk->frame);
 }
@@ -349,14 +363,18 @@ uint64_t registry_count(struct ashmem_shrinker *shrinker)
 	return pages;
 }
 
-int64_t registry_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages)
+int64_t registry_scan(struct registry_walk *walk, struct ashmem_shrinker *shrinker,
+	uint64_t nr_pages)
 {
 	struct context frame = {.shrinker = shrinker};
 	int64_t freed;
 
 	if (!begin_call(shrinker, &frame))
 		return ASHMEM_SHRINK_STOP;
-	freed = shrinker->scan(shrinker->userdata, nr_pages);
+	if (shrinker == &areas)
+		freed = areas_shrink(nr_pages, &walk->patience_ns);
+	else
+		freed = shrinker->scan(shrinker->userdata, nr_pages);
 	record_scan(shrinker, nr_pages, freed);
 	end_call(shrinker, &frame);
 	return freed;

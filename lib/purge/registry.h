@@ -24,6 +24,7 @@ struct registry_walk {
 	struct ashmem_shrinker *taken[REGISTRY_MAX];
 	unsigned count;
 	uint64_t last_serial;
+	uint64_t patience_ns; /* what is left to wait for the locks of areas, in all rounds */
 	struct context frame;
 };
 
@@ -37,7 +38,8 @@ void registry_end_walk(struct registry_walk *walk);
 
 /* Call the functions. If the shrinker has ended: 0 pages, and ASHMEM_SHRINK_STOP. */
 uint64_t registry_count(struct ashmem_shrinker *shrinker);
-int64_t registry_scan(struct ashmem_shrinker *shrinker, uint64_t nr_pages);
+int64_t registry_scan(struct registry_walk *walk, struct ashmem_shrinker *shrinker,
+	uint64_t nr_pages);
 
 int registry_is_areas(const struct ashmem_shrinker *shrinker);
 uint64_t registry_batch(const struct ashmem_shrinker *shrinker);

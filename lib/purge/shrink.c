@@ -13,6 +13,7 @@
  */
 #include <ashmem/shrinker.h>
 
+#include "base/lock.h"
 #include "purge/areas.h"
 #include "purge/registry.h"
 #include "purge/shrink_shares.h"
@@ -47,7 +48,7 @@ static void ask(struct shrink *shrink, unsigned i)
 			 piece = left < batch ? left : batch;
 		if (piece > missing)
 			piece = missing;
-		int64_t freed = registry_scan(shrinker, piece);
+		int64_t freed = registry_scan(&shrink->walk, shrinker, piece);
 		left -= piece;
 		if (freed < 0) {
 			if (registry_is_areas(shrinker))
@@ -103,9 +104,11 @@ static int64_t shrink_all(uint64_t nr_pages)
 
 int64_t ashmem_shrink(uint64_t nr_pages)
 {
+	uint64_t patience_ns = LOCK_TIMEOUT_NS;
+
 	if (nr_pages == 0)
 		return 0;
-	return registry_only_areas() ? areas_shrink(nr_pages) : shrink_all(nr_pages);
+	return registry_only_areas() ? areas_shrink(nr_pages, &patience_ns) : shrink_all(nr_pages);
 }
 
 uint64_t ashmem_shrink_count(void)

@@ -223,7 +223,7 @@ CONTRACT_TEST(priorities, purge_all_takes_every_priority)
 	NEEDS_PRIORITIES();
 	struct view view = view_make(16);
 	for (i = 0; i < 16; i++)
-		unpin_with(view.area, i, 1, i / 2, i % 2);
+		unpin_with(view.area, i, 1, i / 2, i % 2 ? LIFO : FIFO);
 	expect_eq(ashmem_purge_all(), 16);
 	expect_eq(ashmem_shrink_count(), 0);
 	view_drop(&view);
@@ -237,7 +237,14 @@ CONTRACT_TEST(priorities, arguments_are_checked_and_change_nothing)
 	expect_eq(ashmem_unpin_with(NULL, 0, 0, NORMAL, FIFO), -EINVAL);
 	expect_eq(ashmem_unpin_with(view.area, 0, page, 8, FIFO), -EINVAL);
 	expect_eq(ashmem_unpin_with(view.area, 0, page, UINT32_MAX, FIFO), -EINVAL);
-	expect_eq(ashmem_unpin_with(view.area, 0, page, NORMAL, 2), -EINVAL);
+	expect_eq(ashmem_unpin_with(view.area, 0, page, NORMAL, 0), -EINVAL);
+	expect_eq(ashmem_unpin_with(view.area, 0, page, NORMAL, FIFO - 1), -EINVAL);
+	expect_eq(ashmem_unpin_with(view.area, 0, page, NORMAL, LIFO + 1), -EINVAL);
+	/* swapped: */
+	for (uint32_t priority = FIRST; priority <= LAST; priority++) {
+		expect_eq(ashmem_unpin_with(view.area, 0, page, FIFO, priority), -EINVAL);
+		expect_eq(ashmem_unpin_with(view.area, 0, page, LIFO, priority), -EINVAL);
+	}
 	expect_eq(ashmem_unpin_with(view.area, 0, page, NORMAL, UINT32_MAX), -EINVAL);
 	if (!backend_is_kernel()) {
 		expect_eq(ashmem_unpin_with(view.area, 1, page, 3, FIFO), -EINVAL);
@@ -283,5 +290,5 @@ CONTRACT_TEST(priorities, keys_order_as_purges_do)
 		expect(last >= ashmem_backend_key(priority, FIFO, 36 * year));
 	}
 	expect(last < UINT64_MAX - 1);
-	expect_eq(ashmem_backend_key(8, 2, 7), ashmem_backend_key(LAST, LIFO, 7));
+	expect_eq(ashmem_backend_key(8, LIFO + 1, 7), ashmem_backend_key(LAST, LIFO, 7));
 }

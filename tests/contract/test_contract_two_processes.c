@@ -239,7 +239,8 @@ static struct turn draw_turn(struct trace *trace)
 	case STATUS:
 		turn.capacity = 1 + (uint32_t)random_below(&trace->random, 4);
 		turn.priority = (uint32_t)random_below(&trace->random, 9);
-		turn.order = (uint32_t)random_below(&trace->random, 2);
+		turn.order =
+			random_below(&trace->random, 2) ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO;
 		draw_range(&trace->random, &turn, pages);
 		break;
 	case FILL:
@@ -302,7 +303,7 @@ static int64_t predict_range_call(struct trace *trace, const struct turn *turn)
 
 	if (with && turn->priority > 7)
 		return -EINVAL;
-	if (with && trace->is_kernel && (turn->priority != 4 || turn->order))
+	if (with && trace->is_kernel && (turn->priority != 4 || turn->order != ASHMEM_ORDER_FIFO))
 		return -ENOTSUP;
 	result = model_check(&trace->model.area[turn->area], page_bytes(), turn->offset,
 		turn->length, &first, &count);
@@ -320,7 +321,7 @@ static int64_t predict_range_call(struct trace *trace, const struct turn *turn)
 		return model_pin(&trace->model, turn->area, first, count);
 	if (with)
 		return model_unpin_with(&trace->model, turn->area, first, count, turn->priority,
-			(int)turn->order);
+			turn->order == ASHMEM_ORDER_LIFO);
 	if (turn->operation == UNPIN)
 		return model_unpin(&trace->model, turn->area, first, count);
 	return model_status(&trace->model, turn->area, first, count);

@@ -125,7 +125,8 @@ static void ranked(struct world *world)
 {
 	for (uint32_t i = 0; i < 14; i++)
 		for (int a = world->areas; a-- > 0;)
-			unpin_with(world, a, 4 * i + 1, 3, 7 - i / 2, i % 2);
+			unpin_with(world, a, 4 * i + 1, 3, 7 - i / 2,
+				i % 2 ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO);
 }
 
 /* Neighbours in mixed order, more of them than a purge notes at one go. */

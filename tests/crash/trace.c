@@ -109,7 +109,7 @@ static struct op random_op(const struct world *world, const struct list *lists)
 	if (op.pages > area->pages - op.first)
 		op.pages = area->pages - op.first;
 	op.priority = random_below(8);
-	op.order = random_below(2);
+	op.order = random_below(2) ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO;
 	op.kind = choice < 6  ? OP_PIN
 		: choice < 10 ? OP_UNPIN
 		: choice < 12 ? OP_UNPIN_WITH

@@ -651,6 +651,10 @@ static enum call syscall_kind(long number)
 		return CALL_GET_ROBUST_LIST;
 	case SYS_set_robust_list:
 		return CALL_SET_ROBUST_LIST;
+	case SYS_read:
+		return CALL_READ;
+	case SYS_write:
+		return CALL_WRITE;
 	case SYS_kcmp:
 		return CALL_KCMP;
 	default:

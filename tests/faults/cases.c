@@ -184,17 +184,54 @@ static int64_t do_unsubscribe(struct world *world)
 	return ashmem_purge_unsubscribe(subscriber);
 }
 
-/* Who is told is told of what was freed. */
+/*
+ * Who is told is told of what was freed: also if only the first of two pieces can be freed, though
+ * the shrink fails then.
+ */
+static int is_told_of(int64_t r, int is_told)
+{
+	return is_told ? r > 0 || r == -EIO : r <= 0;
+}
+
 static int64_t do_shrink_and_tell(struct world *world)
 {
 	told = 0;
 	int64_t r = ashmem_shrink(3);
 
 	(void)world;
-	if ((r > 0) != (told > 0))
+	if (!is_told_of(r, told > 0))
 		snprintf(notes, sizeof(notes), "a shrink answers %d, and %d notices came", (int)r,
 			told);
 	return r;
+}
+
+static int64_t do_open_queue(struct world *world)
+{
+	struct ashmem_purge_queue *opened;
+	int r = ashmem_purge_queue_open(NULL, &opened);
+
+	(void)world;
+	if (r == 0)
+		ashmem_purge_queue_close(opened);
+	return r;
+}
+
+/* What was freed can be fetched. "shrink with a subscriber" says which errors a shrink returns. */
+static int64_t do_shrink_and_fetch(struct world *world)
+{
+	struct ashmem_purge_notice notice = {.struct_size = sizeof(notice)};
+	struct ashmem_purge_queue *queue;
+	int64_t r = ashmem_purge_queue_open(NULL, &queue);
+
+	(void)world;
+	if (r < 0)
+		return r;
+	r = ashmem_shrink(3);
+	int got = ashmem_purge_queue_next(queue, &notice);
+	if (!is_told_of(r, got > 0) || ashmem_purge_queue_fd(queue) < 0)
+		snprintf(notes, sizeof(notes), "a shrink answers %d, and a fetch %d", (int)r, got);
+	ashmem_purge_queue_close(queue);
+	return 0;
 }
 
 static int64_t do_register(struct world *world)
@@ -354,6 +391,9 @@ const struct fault_case area_cases[] = {
 	{"subscribe, the first call of a process", "ashmem_purge_subscribe", NULL, do_subscribe, 0},
 	{"unsubscribe", "ashmem_purge_unsubscribe", subscribed, do_unsubscribe, NO_RETRY},
 	{"shrink with a subscriber", "ashmem_shrink", subscribed, do_shrink_and_tell,
+		MARKS_MAY_STAY | ANY_SUCCESS},
+	{"open a queue", "ashmem_purge_queue_open", NULL, do_open_queue, 0},
+	{"shrink with a queue", "ashmem_purge_queue_open", with_ranges, do_shrink_and_fetch,
 		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"register a backend", "ashmem_backend_register", use_memfd, do_register, NO_RETRY},
 	{"debug modes", "ashmem_debug_set", use_memfd, do_debug, 0},

@@ -172,6 +172,12 @@ static int64_t do_shrinker_stats(struct world *world)
 	return r < 0 ? r : (int64_t)stats.seeks;
 }
 
+static int64_t do_set_cost(struct world *world)
+{
+	(void)world;
+	return ashmem_shrinker_set_areas_seeks(0);
+}
+
 static int64_t do_populate(struct world *world)
 {
 	return ashmem_populate(world->base[0], (size_t)BYTES(4));
@@ -199,6 +205,7 @@ const struct fault_case budget_cases[] = {
 	{"shrinker: shrink", "ashmem_shrink", with_shrinker, shrink_cache,
 		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"shrinker: statistics", "ashmem_shrinker_get_stats", with_shrinker, do_shrinker_stats, 0},
+	{"shrinker: cost of the areas", "ashmem_shrinker_set_areas_seeks", ranges, do_set_cost, 0},
 	{"populate", "ashmem_populate", ranges, do_populate, 0},
 	{NULL, NULL, NULL, NULL, 0},
 };

@@ -163,9 +163,27 @@ int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
 int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata);
 int ashmem_purge_unsubscribe(int id);
+struct ashmem_purge_queue;
+struct ashmem_purge_queue_options {
+	size_t struct_size;
+	uint32_t entries;
+};
+struct ashmem_purge_notice {
+	size_t struct_size;
+	struct ashmem_area *area;
+	uint64_t offset;
+	uint64_t length;
+	uint32_t flags;
+};
+int ashmem_purge_queue_open(const struct ashmem_purge_queue_options *options,
+	struct ashmem_purge_queue **queue);
+int ashmem_purge_queue_fd(const struct ashmem_purge_queue *queue);
+int ashmem_purge_queue_next(struct ashmem_purge_queue *queue, struct ashmem_purge_notice *notice);
+void ashmem_purge_queue_close(struct ashmem_purge_queue *queue);
 int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 	struct ashmem_shrinker **shrinker);
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker);
+int ashmem_shrinker_set_areas_seeks(uint32_t seeks);
 int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stats);
 int ashmem_budget_create(const struct ashmem_budget_options *options,
 	struct ashmem_budget **budget);
@@ -210,7 +228,7 @@ local M = {
 	CREATE_ALLOW_SEAL = 1,
 	CAP_LRU = 1, CAP_INSPECT = 4, CAP_PRIORITIES = 64,
 	PRIORITY_FIRST = 0, PRIORITY_NORMAL = 4, PRIORITY_LAST = 7,
-	ORDER_FIFO = 0, ORDER_LIFO = 1,
+	ORDER_FIFO = 16, ORDER_LIFO = 17,
 	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
 	SHRINK_STOP = -1,
 	BUDGET_REFUSE = 1,

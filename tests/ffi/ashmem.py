@@ -19,7 +19,7 @@ RELEASE_LOST = 1
 CREATE_ALLOW_SEAL = 1
 CAP_LRU, CAP_INSPECT, CAP_PRIORITIES = 1, 4, 64
 PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_LAST = 0, 4, 7
-ORDER_FIFO, ORDER_LIFO = 0, 1
+ORDER_FIFO, ORDER_LIFO = 16, 17
 PRESSURE_NONE, PRESSURE_SOME, PRESSURE_HIGH, PRESSURE_CRITICAL = 0, 1, 2, 3
 PRESSURE_PURGE_NOTHING = 4294967295
 SHRINK_STOP = -1
@@ -151,6 +151,17 @@ class ShrinkerStats(SizedStructure):
     ] + [("name", c_char * 64)]
 
 
+class PurgeQueueOptions(SizedStructure):
+    _fields_ = [("struct_size", c_size_t), ("entries", c_uint32)]
+
+
+class PurgeNotice(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("area", c_void_p), ("offset", c_uint64), ("length", c_uint64),
+        ("flags", c_uint32),
+    ]
+
+
 class BudgetOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("unpinned_bytes", c_uint64), ("all_bytes", c_uint64),
@@ -170,7 +181,7 @@ class BudgetUsage(SizedStructure):
 
 
 AREA, AREA_OUT = c_void_p, POINTER(c_void_p)
-PRESSURE = SHRINKER = BUDGET = c_void_p
+PRESSURE = SHRINKER = BUDGET = QUEUE = c_void_p
 
 # Each function: what it answers, what it takes.
 FUNCTIONS = {
@@ -208,10 +219,15 @@ FUNCTIONS = {
     "shrink_count": (c_uint64,),
     "purge_subscribe": (c_int, PURGE_FN, c_void_p),
     "purge_unsubscribe": (c_int, c_int),
+    "purge_queue_open": (c_int, POINTER(PurgeQueueOptions), POINTER(c_void_p)),
+    "purge_queue_fd": (c_int, QUEUE),
+    "purge_queue_next": (c_int, QUEUE, POINTER(PurgeNotice)),
+    "purge_queue_close": (None, QUEUE),
     "debug_set": (c_int, c_char_p),
     "debug_get": (c_int, c_char_p, c_size_t),
     "shrinker_register": (c_int, POINTER(ShrinkerOptions), POINTER(c_void_p)),
     "shrinker_unregister": (None, SHRINKER),
+    "shrinker_set_areas_seeks": (c_int, c_uint32),
     "shrinker_get_stats": (c_int, c_uint32, POINTER(ShrinkerStats)),
     "budget_create": (c_int, POINTER(BudgetOptions), POINTER(c_void_p)),
     "budget_process": (BUDGET,),

@@ -159,6 +159,18 @@ def notices():
     lib.unpin(area, PAGE, 2 * PAGE)
     lib.shrink(1)
     equal("told no more", len(told), 1)
+
+    queue, options, notice = c_void_p(), PurgeQueueOptions(entries=9), PurgeNotice()
+    equal("purge_queue_open", lib.purge_queue_open(options, byref(queue)), 0)
+    true("purge_queue_fd", lib.purge_queue_fd(queue) > 2)
+    equal("purge_queue_next, nothing", lib.purge_queue_next(queue, notice), 0)
+    lib.pin(area, 0, 0)
+    lib.unpin(area, PAGE, PAGE)
+    lib.shrink(1)
+    equal("purge_queue_next", lib.purge_queue_next(queue, notice), 1)
+    equal("fetched", (notice.area, notice.offset, notice.length, notice.flags),
+        (area.value, PAGE, PAGE, 0))
+    lib.purge_queue_close(queue)
     lib.unmap(address, BYTES)
     lib.close(area)
 
@@ -484,6 +496,7 @@ def shrinkers():
     equal("shrinker_register", lib.shrinker_register(byref(options), byref(shrinker)), 0)
     equal("shrink_count with it", lib.shrink_count(), 100)
     equal("shrink with it", (lib.shrink(30), cache["pages"]), (30, 70))
+    equal("shrinker_set_areas_seeks", lib.shrinker_set_areas_seeks(0), 0)
     equal("shrinker_get_stats", lib.shrinker_get_stats(1, byref(stats)), 0)
     equal("its statistics", (stats.name, stats.scans, stats.freed_pages, stats.seeks),
         (b"python", 5, 30, 2))

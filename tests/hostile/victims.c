@@ -79,7 +79,7 @@ static int64_t call_unpin_with(struct party *p)
 
 	draw(p, &offset, &length);
 	return ashmem_unpin_with(p->area, offset, length, (uint32_t)roll(&p->dice, 8),
-		(uint32_t)roll(&p->dice, 2));
+		roll(&p->dice, 2) ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO);
 }
 
 static int64_t call_status(struct party *p)

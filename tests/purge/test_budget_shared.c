@@ -147,7 +147,7 @@ CONTRACT_TEST(budget, it_can_end_while_its_areas_are_in_use)
 
 /* -- read-only handles -- */
 
-static int depth, deepest, told;
+static int depth, deepest, told, failed;
 
 static void unpin_again(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
@@ -155,7 +155,7 @@ static void unpin_again(void *userdata, struct ashmem_area *area, uint64_t offse
 	told++;
 	depth++;
 	deepest = depth > deepest ? depth : deepest;
-	ashmem_pin(area, offset, length);
+	failed |= ashmem_pin(area, offset, length) < 0;
 	if (told < 2000) /* so that it ends in any case */
 		ashmem_unpin_with(area, offset, length, ASHMEM_PRIORITY_FIRST, ASHMEM_ORDER_FIFO);
 	depth--;
@@ -171,12 +171,13 @@ CONTRACT_TEST(budget, a_subscriber_that_unpins_again_comes_to_an_end)
 	expect_eq(ashmem_budget_add(group, view.area), 0);
 	int id = ashmem_purge_subscribe(unpin_again, NULL);
 	expect(id > 0);
-	depth = deepest = told = 0;
+	depth = deepest = told = failed = 0;
 	for (uint64_t page = 0; page < 20; page += 2)
 		expect_eq(ashmem_unpin(view.area, page * page_bytes(), page_bytes()), 0);
 	expect(told > 0);
 	expect(told < 1000);
 	expect_eq(deepest, 1);
+	expect_eq(failed, 0);
 	expect_eq(ashmem_purge_unsubscribe(id), 0);
 	ashmem_budget_close(group);
 	view_drop(&view);

@@ -139,6 +139,54 @@ CONTRACT_TEST(notices, many_are_all_told_exactly)
 	view_drop(&view);
 }
 
+/* Ranges of which a piece of the purge ends within one: 340 of 9 pages, 3 pages apart. */
+enum { MEDIUM_PAGES = 9, MEDIUM_STEP = 12, MEDIUM_RANGES = 340 };
+
+struct told_pages {
+	unsigned char page[MEDIUM_STEP * MEDIUM_RANGES];
+};
+
+static void tell_page(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
+{
+	struct told_pages *told = userdata;
+
+	(void)area;
+	for (uint64_t p = offset / page_bytes(); p < (offset + length) / page_bytes(); p++)
+		told->page[p]++;
+}
+
+static void expect_medium_told(const struct told_pages *told)
+{
+	for (uint64_t p = 0; p < sizeof told->page; p++)
+		expect_eq(told->page[p], p % MEDIUM_STEP < MEDIUM_PAGES);
+}
+
+CONTRACT_TEST(notices, no_pinned_page_is_told_among_medium_ranges)
+{
+	struct told_pages told;
+	int64_t pages = MEDIUM_PAGES * MEDIUM_RANGES;
+
+	NEEDS_NOTICES();
+	struct view view = view_make(MEDIUM_STEP * MEDIUM_RANGES);
+	int id = ashmem_purge_subscribe(tell_page, &told);
+	memset(&told, 0, sizeof told);
+	for (uint64_t i = 0; i < MEDIUM_RANGES; i++)
+		unpin_pages(view.area, i * 101 % MEDIUM_RANGES * MEDIUM_STEP, MEDIUM_PAGES);
+	expect_eq(ashmem_shrink((uint64_t)pages), pages);
+	expect_medium_told(&told);
+
+	/* Of one age, since pins have split them: */
+	memset(&told, 0, sizeof told);
+	expect_eq(ashmem_pin(view.area, 0, 0), ASHMEM_WAS_PURGED);
+	expect_eq(ashmem_unpin(view.area, 0, 0), 0);
+	for (uint64_t i = 0; i < MEDIUM_RANGES; i++)
+		pin_pages(view.area, i * MEDIUM_STEP + MEDIUM_PAGES, MEDIUM_STEP - MEDIUM_PAGES);
+	expect_eq(ashmem_purge_all(), pages);
+	expect_medium_told(&told);
+	expect_eq(ashmem_purge_unsubscribe(id), 0);
+	view_drop(&view);
+}
+
 CONTRACT_TEST(notices, range_of_many_pieces_is_told_once)
 {
 	struct heard heard;

@@ -126,12 +126,35 @@ CONTRACT_TEST(shrinkers, areas_are_one_among_them)
 	view = loose_view(100);
 	cache_begin(&cache, 100, 0);
 	expect_eq(ashmem_shrink(50), 50);
-	expect_eq(cache.pages, 75);
-	expect(pages_hold(&view, 0, 25, 0));
-	expect(pages_hold(&view, 25, 75, 0x11));
+	expect_eq(cache.pages, 60);
+	expect(pages_hold(&view, 0, 10, 0));
+	expect(pages_hold(&view, 10, 90, 0x11));
 	expect_str(shrinker_stats(0).name, "areas");
-	expect_eq(shrinker_stats(0).freed_pages, 25);
-	expect_eq(shrinker_stats(0).seeks, 2);
+	expect_eq(shrinker_stats(0).freed_pages, 10);
+	expect_eq(shrinker_stats(0).seeks, ASHMEM_SHRINKER_SEEKS_AREAS);
+	cache_end(&cache);
+	view_drop(&view);
+}
+
+CONTRACT_TEST(shrinkers, cost_of_the_areas_can_be_set)
+{
+	struct cache cache;
+	struct view view;
+
+	skip_on_kernel("the driver's areas take no part");
+	view = loose_view(100);
+	cache_begin(&cache, 100, 0);
+	expect_eq(ashmem_shrinker_set_areas_seeks(65536), -EINVAL);
+	expect_eq(shrinker_stats(0).seeks, ASHMEM_SHRINKER_SEEKS_AREAS);
+	expect_eq(ashmem_shrinker_set_areas_seeks(ASHMEM_SHRINKER_SEEKS_DEFAULT), 0);
+	expect_eq(ashmem_shrink(20), 20);
+	expect_eq(cache.pages, 90);
+	expect_eq(ashmem_shrinker_set_areas_seeks(ASHMEM_SHRINKER_FREE), 0);
+	expect_eq(shrinker_stats(0).seeks, 0);
+	expect_eq(ashmem_shrink(90), 90);
+	expect_eq(cache.pages, 90);
+	expect_eq(ashmem_shrinker_set_areas_seeks(0), 0);
+	expect_eq(shrinker_stats(0).seeks, ASHMEM_SHRINKER_SEEKS_AREAS);
 	cache_end(&cache);
 	view_drop(&view);
 }

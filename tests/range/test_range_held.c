@@ -200,12 +200,15 @@ CONTRACT_TEST(range_held, release_keeps_priority_and_order)
 	begin(64);
 	for (uint32_t class = 0; class < 16; class ++) {
 		struct range range;
-		unpin(4 * class, 4 * class + 2, purge_key_of(class / 2, class % 2, 10 + class));
+		unpin(4 * class, 4 * class + 2,
+			purge_key_of(class / 2, class % 2 ? FIFO : ASHMEM_ORDER_LIFO, 10 + class));
 		release_and_compare(4 * class + 1, 4 * class + 1, 100 + class);
 		expect_eq(range_find(list, 4 * class + 1, &range), 1);
-		expect_eq(range.stamp, purge_key_of(class / 2, class % 2, 100 + class));
+		expect_eq(range.stamp,
+			purge_key_of(class / 2, class % 2 ? FIFO : ASHMEM_ORDER_LIFO, 100 + class));
 		expect_eq(range_find(list, 4 * class + 2, &range), 1);
-		expect_eq(range.stamp, purge_key_of(class / 2, class % 2, 10 + class));
+		expect_eq(range.stamp,
+			purge_key_of(class / 2, class % 2 ? FIFO : ASHMEM_ORDER_LIFO, 10 + class));
 	}
 }
 

@@ -316,7 +316,8 @@ static void call_record(struct state *state, struct ashmem_area *area, const uin
 		must(ashmem_shrink_count() <= state->pages + INNOCENT_PAGES);
 		break;
 	case 16:
-		check(ashmem_unpin_with(area, offset, length, record[6] & 7, record[7] & 1));
+		check(ashmem_unpin_with(area, offset, length, record[6] & 7,
+			record[7] & 1 ? ASHMEM_ORDER_LIFO : ASHMEM_ORDER_FIFO));
 		break;
 	default: { /* without the lock, as a reader looks */
 		struct control_map map = {.shared = state->control, .list = state->list};
