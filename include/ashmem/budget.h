@@ -51,8 +51,9 @@
  * The memory of the data is never more than *all*. It is less if pages were never written, and it
  * is what the limit on *all* is compared with: of each area the lesser of the two, so that a large
  * area with little in it purges nothing. Pages in swap space count as memory. What was written
- * since is noticed by the next of the calls below on the same area. Not counted are the state of an area (a page or two), the private copies of a
- * `MAP_PRIVATE` mapping, and an area that is only mapped and no longer held.
+ * since is noticed by the next of the calls below on the same area. Not counted are the state of an
+ * area (a page or two), the private copies of a `MAP_PRIVATE` mapping, and an area that is only
+ * mapped and no longer held.
  *
  * Only areas whose state this process can change are counted. Areas imported read-only and foreign
  * memfds count 0. The process budget ignores areas of the kernel backend: the driver reports

@@ -8,9 +8,9 @@
  * the area's lock is free. So either the purge has seen the lock, or it had the area's lock by then
  * and its mark is seen: also if it has died, since the area's lock is not free before somebody has
  * recovered. A pin that found no mark therefore keeps its pages while its lock is held. The lock
- * ends with its open file description: at the latest when the process dies. Each handle has a description of its own, opened through
- * /proc; without /proc it is the one that was imported, shared by all processes with a duplicate of
- * it.
+ * ends with its open file description: at the latest when the process dies. Each handle has a
+ * description of its own, opened through /proc; without /proc it is the one that was imported,
+ * shared by all processes with a duplicate of it.
  *
  * Purges look for locks only if the control block says that there are readers (`has_readers`), so
  * without that no pin is promised.
@@ -51,8 +51,8 @@ static int get_lock_fd(struct memfd_area *area)
 }
 
 /*
- * Take the read lock. No call of the library has a write lock there; a peer that takes one by itself
- * makes us wait.
+ * Take the read lock. No call of the library has a write lock there; a peer that takes one by
+ * itself makes us wait.
  */
 static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uint64_t end,
 	struct wait *wait)
