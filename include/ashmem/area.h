@@ -763,6 +763,8 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
  *
  * Start with 0 and go on with the end of the range found until the call returns 0. Other threads
  * and processes may change the list between two calls. Nothing is pinned and no mark changes.
+ * A walk that goes on after each range ends, whatever a peer does: the range found always ends
+ * after @p from.
  *
  * @param[in]  area    A materialised area.
  * @param[in]  from    Byte offset; the range that contains it is found, or else the next one.

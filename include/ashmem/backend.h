@@ -67,8 +67,8 @@ extern "C" {
  * **Calling the library from an operation.** Operations are called with no lock of the library
  * held, and may call it, but for these:
  *
- * 1. `get_size`, `evictable`, `present`, `oldest` and `begin_purge` can be called with locks held.
- *    They must not call the library, ashmem_backend_key() apart.
+ * 1. `get_size`, `evictable`, `present`, `resident`, `oldest` and `begin_purge` can be called with
+ *    locks held. They must not call the library, ashmem_backend_key() apart.
  * 2. `purge` is called with the lock that lets one purge of the process run at a time. It may call
  *    the library, but no other purge begins: ashmem_shrink(), ashmem_purge_all(),
  *    ashmem_budget_set_limits() and ashmem_purge_unsubscribe() return -EDEADLK;
@@ -170,6 +170,11 @@ struct ashmem_backend {
 	 * are not purged, for budgets.
 	 */
 	uint64_t (*present)(void *state);
+	/**
+	 * With CAP_LRU, NULL: all that is `present`. Pages that the area's data take in memory or
+	 * swap space, or a little more, for budgets.
+	 */
+	uint64_t (*resident)(void *state);
 	/**
 	 * CAP_PURGE_ALL: purge all areas of the system; returns the pages that were purgeable.
 	 */

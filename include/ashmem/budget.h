@@ -48,9 +48,12 @@
  * - *all*: pages of materialised areas, less the lost ones (purged and not pinned since). A pin of
  *   lost pages counts them again, because they are about to be filled.
  *
- * The resident memory of the data is never more than *all*. It is less if pages were never written
- * or are swapped out. Not counted are the state of an area (a page or two), the private copies of a
- * `MAP_PRIVATE` mapping, and an area that is only mapped and no longer held.
+ * The memory of the data is never more than *all*. It is less if pages were never written, and it
+ * is what the limit on *all* is compared with: of each area the lesser of the two, so that a large
+ * area with little in it purges nothing. Pages in swap space count as memory. What was written
+ * since is noticed by the next of the calls below on the same area. Not counted are the state of an
+ * area (a page or two), the private copies of a `MAP_PRIVATE` mapping, and an area that is only
+ * mapped and no longer held.
  *
  * Only areas whose state this process can change are counted. Areas imported read-only and foreign
  * memfds count 0. The process budget ignores areas of the kernel backend: the driver reports
@@ -136,7 +139,7 @@ struct ashmem_budget_usage {
 	uint64_t all_limit_bytes;
 	/**
 	 * Bytes by which a limit is exceeded (the larger of the two), because pages are pinned or
-	 * held; else 0.
+	 * held; else 0. For all memory what was never written does not count.
 	 */
 	uint64_t over_bytes;
 	uint64_t areas;        /**< Areas in the budget. */

@@ -132,6 +132,20 @@ int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t l
 	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
 }
 
+int sys_is_range_locked(int fd, uint64_t offset, uint64_t length)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK, /* which every lock is in the way of */
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)offset,
+		.l_len = (off_t)length,
+	};
+
+	if (fcntl(fd, F_OFD_GETLK, &lock) == 0)
+		return lock.l_type != F_UNLCK;
+	return errno == EINVAL ? -ENOTSUP : -errno;
+}
+
 int sys_read_implies_exec(void)
 {
 	int persona = personality(0xffffffff);

@@ -81,6 +81,12 @@ void sys_unlock_file(int fd);
  */
 enum sys_range_lock { SYS_LOCK_NONE, SYS_LOCK_READ, SYS_LOCK_WRITE };
 int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t length);
+/*
+ * Whether another open file description has a lock on any of these bytes: 1 or 0; -ENOTSUP where
+ * there are no such locks, or as fcntl(2). The kernel may look without a lock of its own, so what
+ * was stored before is seen by those who lock later only if a fence is in between.
+ */
+int sys_is_range_locked(int fd, uint64_t offset, uint64_t length);
 
 /*
  * Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE).

@@ -50,6 +50,7 @@ struct ashmem_area {
 	 */
 	struct ashmem_budget *budget; /* its group, or NULL; atomic */
 	uint64_t counted_unpinned, counted_all, counted_ahead;
+	uint64_t counted_absent; /* of counted_all, what takes no memory */
 };
 
 /*

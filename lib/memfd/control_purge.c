@@ -16,11 +16,11 @@
  * in the control block says how far, and the live count falls with each. A pin between two pieces
  * takes what it wants of the rest and finds the purge mark.
  *
- * If there are peers that pin by locks on the file (`has_readers`), the write lock on the whole
- * range comes before 1 and is kept until 5. If it is refused, a peer holds pages of the range, and
- * the range is passed over. All this happens under the area's lock, so it does no harm that the
- * descriptor's locks are shared with processes that have a duplicate of it. Recovery unlocks what a
- * dead process has left locked.
+ * If there are peers that pin by locks on the file (`has_readers`), a test for such locks on the
+ * whole range comes before 1. If there is one, a peer holds pages of the range, and the range is
+ * passed over. The purge takes no lock on the file, which could outlive it: a peer that locks after
+ * the test looks at the state only when the area's lock is free again, and then finds the mark
+ * (readers.c).
  */
 #include <errno.h>
 #include <string.h>
@@ -34,7 +34,7 @@
 #define PIECE_PAGES 512u
 
 /*
- * Locking a range takes microseconds, but the kernel looks at all locks on the file for it, and a
+ * A test for locks takes a microsecond, but the kernel looks at all locks on the file for it, and a
  * reader can take a great many. A waiting pin waits for about this long, and for one lock.
  */
 #define READERS_NS 2000000u
@@ -51,7 +51,6 @@ struct batch {
 	struct purge_iter iter;
 	uint64_t pages;
 	uint64_t freed;
-	int locked; /* some of the data, against readers */
 };
 
 /* How many pages of the range were freed already, from its start on. */
@@ -170,19 +169,21 @@ static void put_back(struct control_map *map, const struct batch *batch)
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
-/* Keep readers away from the range: 1, or 0 if one holds pages of it. */
-static int exclude_readers(struct control_map *map, struct batch *batch)
+/*
+ * Whether a reader holds pages of the range, or may. Readers have descriptions of their own, whose
+ * locks are in the way of the area's.
+ */
+static int is_held(struct control_map *map, const struct range *range)
 {
-	const struct range *range = &batch->iter.range;
-
 	if (!SHARED_LOAD(map->shared->has_readers))
-		return 1;
-	if (sys_lock_range(map->fd, SYS_LOCK_WRITE, (uint64_t)range->start << map->page_shift,
-		    (uint64_t)range->pages << map->page_shift) == 0) {
-		batch->locked = 1;
-		return 1;
-	}
-	return 0;
+		return 0;
+	/*
+	 * Pairs with the fence in lock_pages(): we see a reader's lock on the file, or it sees that
+	 * we have the area's.
+	 */
+	FENCE(__ATOMIC_SEQ_CST);
+	return sys_is_range_locked(map->fd, (uint64_t)range->start << map->page_shift,
+		       (uint64_t)range->pages << map->page_shift) != 0;
 }
 
 /*
@@ -202,7 +203,7 @@ static int collect(struct control_map *map, uint64_t nr_pages, struct batch *bat
 		int r = purge_iter_next(&batch->iter);
 		if (r <= 0)
 			return r;
-		if (!exclude_readers(map, batch)) {
+		if (is_held(map, &batch->iter.range)) {
 			purge_iter_pass_over(&batch->iter);
 			passed++;
 			continue;
@@ -239,7 +240,6 @@ int control_purge(struct control_map *map, struct purge_progress *progress, uint
 
 	batch.extents = batch.ranges = 0;
 	batch.pages = batch.freed = 0;
-	batch.locked = 0;
 	*unfinished = RANGE_NO_STAMP;
 	purge_iter_begin(&batch.iter, control_list(map), progress, newest);
 	int r = collect(map, nr_pages, &batch, unfinished);
@@ -247,8 +247,6 @@ int control_purge(struct control_map *map, struct purge_progress *progress, uint
 	/* What was noted is freed, whatever the search for the next range has met. */
 	if (r >= 0 && batch.ranges > 0)
 		r = finish(map, &batch);
-	if (batch.locked)
-		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
 	if (r > 0)
 		*freed += batch.freed;
 	return r >= 0 && ended < 0 ? ended : r;

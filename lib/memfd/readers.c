@@ -3,12 +3,14 @@
  * Pins of peers that cannot write, and holds of any process: a read lock of the kernel on the bytes
  * of the pages, fcntl(2) F_OFD_SETLK.
  *
- * A purge takes the write lock on a range before it marks it, and passes over the range if it is
- * refused. So while the read lock is held nothing of the range is purged, and the state, read after
- * the lock was taken, shows what was purged before. The lock ends with its open file description:
- * at the latest when the process dies. Each handle has a description of its own, opened through
- * /proc; without /proc it is the one that was imported, shared by all processes with a duplicate of
- * it.
+ * A purge looks for such locks before it marks a range, under the area's lock, and passes over the
+ * range if there is one. A reader takes its lock first and then reads the state, which waits until
+ * the area's lock is free. So either the purge has seen the lock, or it had the area's lock by then
+ * and its mark is seen: also if it has died, since the area's lock is not free before somebody has
+ * recovered. A pin that found no mark therefore keeps its pages while its lock is held. The lock
+ * ends with its open file description: at the latest when the process dies. Each handle has a
+ * description of its own, opened through /proc; without /proc it is the one that was imported,
+ * shared by all processes with a duplicate of it.
  *
  * Purges look for locks only if the control block says that there are readers (`has_readers`), so
  * without that no pin is promised.
@@ -34,7 +36,7 @@
 
 /*
  * The description that has this handle's locks. file_locks_mutex is held. Never `fd` if we can
- * write: purges lock through that one, and would not be refused.
+ * write: purges look through that one, and it does not show its own locks.
  */
 static int get_lock_fd(struct memfd_area *area)
 {
@@ -48,7 +50,10 @@ static int get_lock_fd(struct memfd_area *area)
 	return fd;
 }
 
-/* Take the read lock; a purge that has the write lock is over in a moment. */
+/*
+ * Take the read lock. No call of the library has a write lock there; a peer that takes one by
+ * itself makes us wait.
+ */
 static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uint64_t end,
 	struct wait *wait)
 {
@@ -61,6 +66,8 @@ static int lock_pages(const struct memfd_area *area, int fd, uint64_t start, uin
 		if (r < 0)
 			break;
 	}
+	/* Pairs with the fence of a purge that has not seen this lock: we see its lock, or mark. */
+	FENCE(__ATOMIC_SEQ_CST);
 	return r;
 }
 

@@ -94,9 +94,6 @@ static int recover(struct control_map *map)
 		r = control_sweep_lost(map);
 	if (r < 0)
 		return r;
-	/* A dead purge's locks stay while others have duplicates of its descriptor. */
-	if (SHARED_LOAD(control->has_readers))
-		sys_lock_range(map->fd, SYS_LOCK_NONE, 0, map->data_bytes);
 	control_notice_seals(map); /* the dead process may have sealed it just before */
 	SHARED_STORE(control->purge_count, 0);
 	control->recoveries++;

@@ -284,7 +284,8 @@ int ashmem_budget_get_usage(struct ashmem_budget *budget, struct ashmem_budget_u
 	all.unpinned_limit_bytes = budget->unpinned_limit_bytes;
 	all.all_limit_bytes = budget->all_limit_bytes;
 	uint64_t unpinned_over = over_bytes(all.unpinned_bytes, all.unpinned_limit_bytes);
-	uint64_t all_over = over_bytes(all.all_bytes, all.all_limit_bytes);
+	uint64_t all_over =
+		over_bytes((budget->all_pages - budget->absent_pages) * page, all.all_limit_bytes);
 	all.over_bytes = unpinned_over > all_over ? unpinned_over : all_over;
 	all.areas = budget->areas;
 	all.purges = budget->purges;

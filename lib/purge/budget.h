@@ -22,7 +22,7 @@ struct ashmem_budget {
 	uint32_t refs;
 	uint32_t flags;
 	uint64_t unpinned_limit_bytes, all_limit_bytes; /* UINT64_MAX: none */
-	uint64_t unpinned_pages, all_pages, areas;
+	uint64_t unpinned_pages, all_pages, absent_pages, areas;
 	uint64_t purges, purged_pages;
 };
 

@@ -55,33 +55,60 @@ static uint64_t whole_pages(struct ashmem_area *area)
 	return size_bytes / page + (size_bytes % page != 0);
 }
 
-static void measure(struct ashmem_area *area, uint64_t *unpinned_pages, uint64_t *all_pages)
+struct counts {
+	uint64_t unpinned, all, absent;
+};
+
+static int has_limit_on_all(const struct ashmem_budget *budget)
+{
+	return budget && budget->all_limit_bytes != UINT64_MAX;
+}
+
+static struct counts measure(struct ashmem_area *area)
 {
 	const struct ashmem_backend *backend = area->backend;
+	struct counts counts = {.unpinned = 0};
 
-	*unpinned_pages = *all_pages = 0;
 	if (!(backend->capabilities & ASHMEM_BACKEND_CAP_LRU))
-		return;
-	*unpinned_pages = backend->evictable(area->state);
-	*all_pages = backend->present ? backend->present(area->state) : whole_pages(area);
+		return counts;
+	counts.unpinned = backend->evictable(area->state);
+	counts.all = backend->present ? backend->present(area->state) : whole_pages(area);
+	/* A system call, for those who need it. */
+	if (backend->resident &&
+		(has_limit_on_all(area->budget) || has_limit_on_all(&budget_process))) {
+		uint64_t resident = backend->resident(area->state);
+		counts.absent = resident < counts.all ? counts.all - resident : 0;
+	}
+	if (counts.all < area->counted_ahead) {
+		counts.absent += area->counted_ahead - counts.all;
+		counts.all = area->counted_ahead;
+	}
+	return counts;
+}
+
+static void add_difference(struct ashmem_budget *budget, const struct ashmem_area *area,
+	const struct counts *counts)
+{
+	budget->unpinned_pages += counts->unpinned - area->counted_unpinned;
+	budget->all_pages += counts->all - area->counted_all;
+	budget->absent_pages += counts->absent - area->counted_absent;
+}
+
+static void remember(struct ashmem_area *area, const struct counts *counts)
+{
+	add_difference(&budget_process, area, counts);
+	if (area->budget)
+		add_difference(area->budget, area, counts);
+	area->counted_unpinned = counts->unpinned;
+	area->counted_all = counts->all;
+	area->counted_absent = counts->absent;
 }
 
 void budget_note_locked(struct ashmem_area *area)
 {
-	struct ashmem_budget *group = area->budget;
-	uint64_t unpinned, all;
+	struct counts counts = measure(area);
 
-	measure(area, &unpinned, &all);
-	if (all < area->counted_ahead)
-		all = area->counted_ahead;
-	budget_process.unpinned_pages += unpinned - area->counted_unpinned;
-	budget_process.all_pages += all - area->counted_all;
-	if (group) {
-		group->unpinned_pages += unpinned - area->counted_unpinned;
-		group->all_pages += all - area->counted_all;
-	}
-	area->counted_unpinned = unpinned;
-	area->counted_all = all;
+	remember(area, &counts);
 }
 
 void budget_note(struct ashmem_area *area)
@@ -98,11 +125,13 @@ void budget_move(struct ashmem_area *area, struct ashmem_budget *budget)
 	if (before) {
 		before->unpinned_pages -= area->counted_unpinned;
 		before->all_pages -= area->counted_all;
+		before->absent_pages -= area->counted_absent;
 		before->areas--;
 	}
 	if (budget) {
 		budget->unpinned_pages += area->counted_unpinned;
 		budget->all_pages += area->counted_all;
+		budget->absent_pages += area->counted_absent;
 		budget->areas++;
 	}
 	/*
@@ -118,6 +147,7 @@ void budget_forget(struct ashmem_area *area)
 	budget_move(area, NULL);
 	budget_process.unpinned_pages -= area->counted_unpinned;
 	budget_process.all_pages -= area->counted_all;
+	budget_process.absent_pages -= area->counted_absent;
 	pthread_mutex_unlock(&budgets_mutex);
 }
 
@@ -171,7 +201,7 @@ static uint64_t above(uint64_t pages, uint64_t limit_bytes)
 uint64_t budget_excess_locked(const struct ashmem_budget *budget)
 {
 	uint64_t unpinned = above(budget->unpinned_pages, budget->unpinned_limit_bytes);
-	uint64_t all = above(budget->all_pages, budget->all_limit_bytes);
+	uint64_t all = above(budget->all_pages - budget->absent_pages, budget->all_limit_bytes);
 	uint64_t excess = unpinned > all ? unpinned : all;
 
 	return excess < budget->unpinned_pages ? excess : budget->unpinned_pages;

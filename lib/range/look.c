@@ -57,7 +57,11 @@ int look_first(struct range_list *list, uint32_t first, uint32_t last, struct tr
 	}
 	if (path->at[0].slot > 0 && slot_reaches(path, path->at[0].slot - 1, first))
 		path->at[0].slot--;
-	return look_next(list, last, path, found);
+	r = look_next(list, last, path, found);
+	/* Damaged. A walk that goes on after what it was given must get past `first`. */
+	if (r > 0 && range_last(found) < first)
+		return -EUCLEAN;
+	return r;
 }
 
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last)

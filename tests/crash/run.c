@@ -198,19 +198,19 @@ static void judge_originals(void *argument)
 
 	world_close(&run->copies);
 	alarm(60);
-	world_import(&run->originals);
-	for (int a = 0; a < run->originals.areas; a++)
-		if (!run->originals.area[a].handle) {
-			complain("a fresh process cannot import area %d", a);
-			_exit(1);
-		}
 	/*
-	 * Nobody is there who could hold pages: neither the dead one's locks nor its purge's are
-	 * left.
+	 * Nobody is there who could hold pages: the dead one's locks are gone, and a purge has
+	 * none that could stay with the descriptions that others share. Nobody has recovered yet.
 	 */
 	for (int a = 0; a < run->originals.areas; a++)
 		if (is_locked(&run->originals.area[a])) {
 			complain("area %d: pages are locked still", a);
+			_exit(1);
+		}
+	world_import(&run->originals);
+	for (int a = 0; a < run->originals.areas; a++)
+		if (!run->originals.area[a].handle) {
+			complain("a fresh process cannot import area %d", a);
 			_exit(1);
 		}
 	_exit(judge(&run->originals, &run->rules, 1) < 0);

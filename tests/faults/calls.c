@@ -494,6 +494,8 @@ static enum call fcntl_kind(int command)
 		return CALL_GETLK;
 	case F_OFD_SETLK:
 		return CALL_OFD_SETLK;
+	case F_OFD_GETLK:
+		return CALL_OFD_GETLK;
 	default:
 		return CALL_OTHER_FCNTL;
 	}

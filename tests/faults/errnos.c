@@ -73,6 +73,7 @@ static const struct {
 	[CALL_SETLK] = {"fcntl(F_SETLK)", {EAGAIN, EACCES, ENOLCK}},
 	[CALL_GETLK] = {"fcntl(F_GETLK)", {ENOLCK, EINVAL}},
 	[CALL_OFD_SETLK] = {"fcntl(F_OFD_SETLK)", {EAGAIN, EACCES, ENOLCK, NOT_THERE(EINVAL)}},
+	[CALL_OFD_GETLK] = {"fcntl(F_OFD_GETLK)", {NOT_THERE(EINVAL)}},
 	[CALL_OTHER_FCNTL] = {"fcntl", {EINVAL}},
 	[CALL_IOCTL] = {"ioctl", {EINTR}},
 	[CALL_IOCTL_PIN] = {"ioctl of a pin", {EINTR, ENOMEM}},

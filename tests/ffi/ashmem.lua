@@ -79,6 +79,7 @@ struct ashmem_backend {
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	void (*begin_purge)(void *state);
 	uint64_t (*present)(void *state);
+	uint64_t (*resident)(void *state);
 	int64_t (*purge_all)(void *userdata);
 	int (*find_unpinned)(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
 		uint32_t *range_state);

@@ -117,6 +117,7 @@ class Backend(SizedStructure):
         ("purge", CFUNCTYPE(c_int64, STATE, c_uint64, c_uint64)),
         ("begin_purge", CFUNCTYPE(None, STATE)),
         ("present", CFUNCTYPE(c_uint64, STATE)),
+        ("resident", CFUNCTYPE(c_uint64, STATE)),
         ("purge_all", CFUNCTYPE(c_int64, c_void_p)),
         ("find_unpinned", CFUNCTYPE(c_int, STATE, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
             POINTER(c_uint32))),

@@ -107,7 +107,7 @@ int __wrap_fcntl64(int fd, int command, ...)
 	va_start(arguments, command);
 	void *argument = va_arg(arguments, void *);
 	va_end(arguments);
-	if (slow_locks_ms && command == F_OFD_SETLK)
+	if (slow_locks_ms && (command == F_OFD_SETLK || command == F_OFD_GETLK))
 		sleep_ms(slow_locks_ms);
 	return __real_fcntl64(fd, command, argument);
 }

@@ -11,10 +11,12 @@
  *
  * Shown: pages that are pinned, held, or pinned by a reader, are not freed; who is told NOT_PURGED
  * has its data, whatever died before (rule 16); a purge that was begun ends, or is begun anew; an
- * exported descriptor can be pinned through at once.
+ * exported descriptor can be pinned through at once. A purge only looks for locks on the file, under
+ * the area's lock, and takes none: who locks after its look finds its mark.
  *
- * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_LOCK, ANNOUNCE_AFTER,
- * ANNOUNCE_LAST, NO_CHANGES, NO_RECOVERY, GIVE_UP, PUNCH_LATE.
+ * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_TEST, TEST_EARLY,
+ * LOOK_FIRST, LOOK_AT_ONCE, ANNOUNCE_AFTER, ANNOUNCE_LAST, NO_CHANGES, NO_RECOVERY, GIVE_UP,
+ * PUNCH_LATE.
  */
 
 #ifndef KILLS
@@ -42,10 +44,9 @@ bit live = 1;   /* it counts as evictable */
 bit noted;      /* control->purge_count */
 bit has_readers;
 
-/* The file: its data, a purge's write lock (of the area's description: it stays when a process
- * dies), a reader's read lock. */
+/* The file: its data, a reader's read lock. */
 bit data = 1;
-bit write_locked, read_locked;
+bit read_locked;
 
 /* What nobody sees: somebody counts on the data; they are lost and nobody was told so. */
 bit pinned, kept, lost;
@@ -89,7 +90,6 @@ inline take(me) {
 			fi
 		:: else -> skip
 		fi;
-		write_locked = 0;
 		noted = 0;
 #endif
 		died = 0
@@ -105,26 +105,27 @@ inline release() {
 
 proctype purger()
 {
-	bit died;
+	bit died, held;
 	byte turns = 2;
 
 	{
 		skip;
-again:		take(PURGER);
-		/* control_purge(): the oldest range that is live; exclude_readers() */
+again:
+#ifdef TEST_EARLY
+		held = read_locked;
+#endif
+		take(PURGER);
+		/* control_purge(): the oldest range that is live; is_held() */
 		if
 		:: !IS_THERE || !live -> goto done
 		:: else -> skip
 		fi;
-#ifndef NO_READER_LOCK
+#ifndef NO_READER_TEST
+#ifndef TEST_EARLY
+		held = read_locked;
+#endif
 		if
-		:: has_readers ->
-			atomic {
-				if
-				:: read_locked -> goto done /* passed over */
-				:: else -> write_locked = 1
-				fi
-			}
+		:: has_readers && held -> goto done /* passed over */
 		:: else -> skip
 		fi;
 #endif
@@ -152,8 +153,8 @@ again:		take(PURGER);
 #endif
 		/* 5. forget the note */
 		noted = 0;
-		write_locked = 0;
-done:		release();
+done:		held = 0;
+		release();
 given_up:	turns--;
 		if
 		:: turns > 0 -> goto again
@@ -236,20 +237,25 @@ end:	exported;
 	:: !has_readers -> assert(0) /* it is refused */
 	:: else -> skip
 	fi;
-	if
-	:: atomic { !write_locked -> read_locked = 1 }
-	:: goto over
-	fi;
-look:	before = changes;
+#ifndef LOOK_FIRST
+	read_locked = 1;
+#endif
+	before = changes;
+#ifndef LOOK_AT_ONCE
 	if
 	:: lock != 0 -> goto give_up
 	:: else -> skip
 	fi;
+#endif
 	second = place[1];
 	first = place[0];
 #ifndef NO_CHANGES
 	if
+#ifdef LOOK_AT_ONCE
+	:: changes != before -> goto give_up
+#else
 	:: lock != 0 || changes != before -> goto give_up
+#endif
 	:: else -> skip
 	fi;
 #endif
@@ -257,6 +263,9 @@ look:	before = changes;
 	:: MARK_OF(first) || MARK_OF(second) -> goto give_up /* WAS_PURGED */
 	:: else -> skip
 	fi;
+#ifdef LOOK_FIRST
+	read_locked = 1;
+#endif
 	atomic {
 		assert(!lost);
 		kept = 1
@@ -264,7 +273,6 @@ look:	before = changes;
 	kept = 0;
 give_up:
 	read_locked = 0;
-over:
 	looked_at = 0;
 	changes = 0;
 	before = 0;
@@ -285,10 +293,7 @@ proctype holder()
 #else
 		skip;
 #endif
-		if
-		:: atomic { !write_locked -> read_locked = 1 }
-		:: goto given_up
-		fi;
+		read_locked = 1;
 		take(HOLDER);
 		atomic {
 			marked = IS_MARKED;

@@ -324,7 +324,7 @@ CONTRACT_TEST(budget, closing_it_lets_its_areas_go)
 
 /* -- the limit on all memory -- */
 
-CONTRACT_TEST(budget, mapping_another_area_purges_what_is_over)
+CONTRACT_TEST(budget, filling_another_area_purges_what_is_over)
 {
 	struct ashmem_budget *process = ashmem_budget_process();
 	struct view one, two;
@@ -335,13 +335,48 @@ CONTRACT_TEST(budget, mapping_another_area_purges_what_is_over)
 	for (uint64_t page = 0; page < 6; page++)
 		unpin_pages(one.area, page, 1);
 	expect_str(purge_picture(&one), "......");
-	two = full_view(7);
+	two = view_make(7);
+	pin_pages(two.area, 0, 7);
+	expect_str(purge_picture(&one), "......"); /* nothing in it takes memory */
+	fill_pages(&two, 0, 7, 'b');
+	pin_pages(two.area, 0, 7);
 	expect_str(purge_picture(&one), "PPP...");
 	expect_usage(process, 3, 10);
 	view_drop(&two);
 	expect_usage(process, 3, 3);
 	ashmem_budget_close(process);
 	view_drop(&one);
+}
+
+CONTRACT_TEST(budget, pages_without_memory_purge_nothing)
+{
+	struct ashmem_budget *process = ashmem_budget_process();
+	struct ashmem_budget *group;
+	struct view arena;
+
+	NEEDS_COUNTS();
+	budget_set(process, NO_LIMIT, 100);
+	group = budget_of(NO_LIMIT, 100);
+	arena = view_make(5000);
+	expect_eq(ashmem_budget_add(group, arena.area), 0);
+	for (uint64_t page = 0; page < 60; page++) {
+		fill_pages(&arena, page, 1, 'a');
+		unpin_pages(arena.area, page, 1);
+	}
+	for (uint64_t page = 0; page < 60; page++)
+		expect_eq(pin_pages(arena.area, page, 1), ASHMEM_NOT_PURGED);
+	expect_usage(group, 0, 5000);
+	expect_eq(budget_usage(group).over_bytes, 0);
+	unpin_pages(arena.area, 0, 10);
+	/* What is pinned has memory now. */
+	fill_pages(&arena, 60, 100, 'b');
+	unpin_pages(arena.area, 10, 10);
+	expect_eq(pin_pages(arena.area, 0, 10), ASHMEM_WAS_PURGED);
+	expect_eq(pin_pages(arena.area, 10, 10), ASHMEM_WAS_PURGED);
+	expect(budget_usage(group).over_bytes >= 40 * page_bytes());
+	view_drop(&arena);
+	ashmem_budget_close(group);
+	budget_set(process, NO_LIMIT, NO_LIMIT);
 }
 
 CONTRACT_TEST(budget, pinning_what_was_purged_counts_again)
@@ -410,7 +445,10 @@ CONTRACT_TEST(budget, refusing_what_does_not_fit)
 	expect_str(purge_picture(&view), "......");
 
 	/* This fits beside what is pinned; the rest makes room. */
-	expect_eq(ashmem_map(small, 0, page_bytes(), PROT_READ, MAP_SHARED, &addr), 0);
+	expect_eq(ashmem_map(small, 0, 6 * page_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, &addr),
+		0);
+	memset(addr, 1, 6 * page_bytes());
+	expect_eq(pin_pages(small, 0, 6), ASHMEM_NOT_PURGED);
 	expect_str(purge_picture(&view), "PP....");
 	expect_usage(group, 0, 10);
 	expect_eq(ashmem_map(large, 0, page_bytes(), PROT_READ, MAP_SHARED, &addr), -EDQUOT);

@@ -180,6 +180,9 @@ static int call(struct range_list *list)
 	case 5:
 		r = range_find(list, first, &range);
 		check_found(&range, r);
+		expect_msg(r != 1 || range.start + range.pages > first,
+			"seed %" PRIu64 ", step %" PRIu64 ": found before page %" PRIu32, seed,
+			step, first);
 		return r;
 	case 8:
 		r = range_look(list, first, last);
@@ -299,6 +302,31 @@ CONTRACT_TEST(range_hostile, an_intent_to_insert_what_is_pinned_is_refused)
 		.with = {{.start = 2, .pages = 3, .live = 3, .flags = RANGE_PINNED}},
 	};
 	expect_eq(range_recover(damaged->list), -EUCLEAN);
+	end();
+}
+
+/* A leaf that stands in another's place has ranges before the page that led there. */
+CONTRACT_TEST(range_hostile, a_walk_over_leaves_that_repeat_ends)
+{
+	begin("repeated leaves");
+	unsigned char *first_leaf = damaged->list->nodes_top - RANGE_NODE_BYTES;
+
+	for (uint32_t node = 1; node < damaged->list->root->nodes_used; node++) {
+		unsigned char *at = first_leaf - (size_t)RANGE_NODE_BYTES * node;
+		if (((struct range_node *)(void *)at)->level == 0 && node % 3)
+			memcpy(at, first_leaf, RANGE_NODE_BYTES);
+	}
+	struct range range;
+	uint64_t from = 0;
+	int r;
+	while (from < damaged->pages &&
+		(r = range_find(damaged->list, (uint32_t)from, &range)) == 1) {
+		uint64_t end = (uint64_t)range.start + range.pages;
+		expect_msg(end > from,
+			"asked from page %" PRIu64 ", found one that ends at %" PRIu64, from, end);
+		from = end;
+	}
+	expect_eq(r, -EUCLEAN);
 	end();
 }
 
