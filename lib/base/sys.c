@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -173,9 +174,21 @@ uint64_t sys_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* ftruncate(2) and the like end a process that is over this limit by SIGXFSZ. */
+static int is_over_file_limit(uint64_t size_bytes)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+		size_bytes > limit.rlim_cur;
+}
+
 int sys_truncate(int fd, uint64_t size_bytes)
 {
 	int r;
+
+	if (size_bytes > 0 && is_over_file_limit(size_bytes))
+		return -EFBIG;
 
 	do
 		r = ftruncate(fd, (off_t)size_bytes);

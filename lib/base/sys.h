@@ -84,6 +84,7 @@ int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t l
 
 /*
  * Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE).
+ * No SIGXFSZ, unless another thread lowers the limit at this moment.
  */
 int sys_truncate(int fd, uint64_t size_bytes);
 
