@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 
 #ifndef HUGETLBFS_MAGIC
@@ -61,6 +62,7 @@ int sys_memfd_create(const char *name)
 		fd = syscall(SYS_memfd_create, name, flags);
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES))
 		return -ENODEV;
+	fd = descriptor_above_std((int)fd);
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -152,7 +154,7 @@ size_t sys_ask_page_size(void)
 
 int sys_read_file(const char *path, char *text, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = descriptor_above_std(open(path, O_RDONLY | O_CLOEXEC));
 
 	if (fd < 0)
 		return -errno;
@@ -299,7 +301,7 @@ int sys_reopen_read_only(int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Else open would wait until a lease is given up, 45 seconds by default. */
-	int copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int copy = descriptor_above_std(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
 		return -ENOTSUP;
 	if (copy < 0)

@@ -138,6 +138,9 @@ static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64
 		return 0;
 	if (length > size - offset)
 		length = (size_t)(size - offset);
+	int r = descriptor_check(area->fd, &area->file);
+	if (r < 0)
+		return r;
 	ssize_t got = pread(area->fd, buf, length, (off_t)offset);
 	return got < 0 ? -errno : got;
 }
@@ -164,12 +167,15 @@ static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to
 static int64_t memfd_read(void *state, void *buf, size_t length)
 {
 	struct memfd_area *area = state;
+	int r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	if (area->plain) {
 		ssize_t got = read(area->fd, buf, length);
 		return got < 0 ? -errno : got;
 	}
-	int r = memfd_lock(area);
+	r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	uint64_t position = SHARED_LOAD(area->control.shared->position);
@@ -227,12 +233,15 @@ static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
 static int64_t memfd_seek(void *state, int64_t offset, int whence)
 {
 	struct memfd_area *area = state;
+	int r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	if (area->plain) {
 		off_t position = lseek(area->fd, (off_t)offset, whence);
 		return position < 0 ? -errno : position;
 	}
-	int r = memfd_lock(area);
+	r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	int64_t position = new_position(area, offset, whence);
