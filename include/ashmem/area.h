@@ -332,7 +332,9 @@ int ashmem_get_prot(const struct ashmem_area *area);
  *   up to pages.
  * @param[in]     prot       PROT_READ, PROT_WRITE, PROT_EXEC, within the mask; or PROT_NONE.
  * @param[in]     map_flags  MAP_SHARED, MAP_SHARED_VALIDATE or MAP_PRIVATE (copy-on-write: the
- *   mapping's own copies are never purged), with other flags of mmap(2) that suit a file mapping.
+ *   mapping's own copies are never purged; under a mask without PROT_WRITE there can be none, and
+ *   mprotect(2) cannot make the mapping writable), with other flags of mmap(2) that suit a file
+ *   mapping.
  * @param[in,out] addr       Receives the address. Read only with MAP_FIXED or MAP_FIXED_NOREPLACE
  *   in @p map_flags: the address wanted. The caller ends the mapping with ashmem_unmap(); it
  *   outlives the handle.

@@ -171,6 +171,8 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 		r = sys_truncate(fd, 0);
 	if (r == 0 && !(area->prot & PROT_WRITE))
 		r = read_only = memfd_file_open_read_only(fd, &file);
+	if (mapping)
+		memfd_file_suit_mask(mapping, area->prot);
 	if (r >= 0)
 		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping,
 			with_state && !area->birth);

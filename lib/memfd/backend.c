@@ -109,6 +109,27 @@ static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
 
 /* -- memory -- */
 
+/* A mapping of an area that is materialised. */
+static int map_again(struct memfd_area *area, struct memfd_mapping *mapping)
+{
+	int flags = mapping->flags, mask = memfd_get_prot(area);
+	int fd = mask < 0 ? mask : memfd_allowed_fd(area);
+
+	if (fd < 0)
+		return fd;
+	memfd_file_suit_mask(mapping, mask);
+	int r = memfd_file_map(fd, mapping);
+	/*
+	 * Before Linux 6.7 nobody can map a file with F_SEAL_WRITE as shared through a writable
+	 * descriptor. Private copies do no harm: nobody writes to the file.
+	 */
+	if (r == -EPERM && mapping->flags != flags) {
+		mapping->flags = flags;
+		r = memfd_file_map(fd, mapping);
+	}
+	return r;
+}
+
 static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
 {
@@ -121,10 +142,8 @@ static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int 
 	};
 	int r = memfd_materialise(state, &mapping);
 
-	if (r > 0) { /* it was materialised before */
-		r = memfd_allowed_fd(state);
-		r = r < 0 ? r : memfd_file_map(r, &mapping);
-	}
+	if (r > 0) /* it was materialised before */
+		r = map_again(state, &mapping);
 	if (r == 0)
 		*addr = mapping.addr;
 	return r;

@@ -87,6 +87,12 @@ int memfd_file_open_read_only(int fd, const struct descriptor_file *file)
 	return r < 0 ? r : copy;
 }
 
+void memfd_file_suit_mask(struct memfd_mapping *mapping, int mask)
+{
+	if (!(mask & PROT_WRITE) && (mapping->flags & MAP_TYPE) == MAP_PRIVATE)
+		mapping->flags = (mapping->flags & ~MAP_TYPE) | MAP_SHARED;
+}
+
 int memfd_file_map(int fd, struct memfd_mapping *mapping)
 {
 	void *addr;

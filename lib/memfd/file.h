@@ -34,6 +34,12 @@ struct memfd_mapping {
 	uint64_t offset;
 };
 
+/*
+ * Under a mask without PROT_WRITE a private mapping is made as a shared one: it shows the same, and
+ * through a descriptor that is read-only the kernel lets mprotect(2) give it no writing.
+ */
+void memfd_file_suit_mask(struct memfd_mapping *mapping, int mask);
+
 int memfd_file_map(int fd, struct memfd_mapping *mapping);
 
 #endif /* ASHMEM_LIB_MEMFD_FILE_H */
