@@ -70,6 +70,8 @@ static int map_block(struct control_map *map, int fd, const struct descriptor_fi
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
 	if (base == MAP_FAILED) /* EAGAIN: locked memory, ENFILE: the system's files */
 		return errno == EAGAIN || errno == ENFILE ? -ENOMEM : -errno;
+	/* Reading a hole allocates it, and a core dump reads all of a shared mapping. */
+	madvise(base, (size_t)bytes, MADV_DONTDUMP);
 
 	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
 	*map = (struct control_map){

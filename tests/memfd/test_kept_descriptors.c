@@ -326,3 +326,39 @@ CONTRACT_TEST(kept_descriptors, other_users_cannot_open_an_area_for_writing)
 	expect_eq(status.st_mode & 0777, 0644);
 	ashmem_close(area);
 }
+
+static int is_line_of_mapping(const char *line)
+{
+	unsigned long from, to;
+
+	return sscanf(line, "%lx-%lx ", &from, &to) == 2;
+}
+
+CONTRACT_TEST(kept_descriptors, core_dump_leaves_the_control_block_out)
+{
+	struct ashmem_area *area = area_of_pages(1);
+	char line[512];
+	int ours = 0, blocks = 0, left_out = 0;
+	FILE *smaps;
+
+	skip_on_kernel("the driver has no control block");
+	expect(ashmem_fd(area) >= 0);
+	expect_eq(ashmem_unpin(area, 0, 0), 0);
+	smaps = fopen("/proc/self/smaps", "re");
+	if (!smaps)
+		contract_skip("no smaps");
+	while (fgets(line, sizeof line, smaps)) {
+		if (is_line_of_mapping(line))
+			ours = strstr(line, ASHMEM_NAME_DEF) != NULL;
+		if (ours && strncmp(line, "VmFlags:", 8) == 0) {
+			blocks++;
+			left_out += strstr(line, " dd") != NULL;
+		}
+	}
+	fclose(smaps);
+	if (blocks == 0)
+		contract_skip("smaps shows no flags");
+	expect_eq(blocks, 1);
+	expect_eq(left_out, 1);
+	ashmem_close(area);
+}
