@@ -235,7 +235,7 @@ void ashmem_close(struct ashmem_area *area);
  * @return 0 on success.
  * @retval -EINVAL  @p area or @p name is NULL, or the area is materialised (rule 4,
  *   docs/architecture.md).
- * @retval -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -255,7 +255,7 @@ int ashmem_set_name(struct ashmem_area *area, const char *name);
  * @return 0 on success.
  * @retval -EINVAL  @p area or @p buf is NULL.
  * @retval -ERANGE  The name with its NUL does not fit into @p buf_size bytes.
- * @retval -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -271,7 +271,7 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
  * @retval -EINVAL  @p area is NULL, or the area is materialised.
  * @retval -EFBIG   More than 2^32 - 3 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
- * @retval -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -311,11 +311,13 @@ uint64_t ashmem_get_size(const struct ashmem_area *area);
  * @retval -EINVAL  @p area is NULL; or @p prot has a bit that is not in the mask, or any other bit.
  * @retval -EACCES  The mask would change, and the area was imported through a read-only descriptor,
  *   or is a foreign memfd.
+ * @retval -EPERM   The mask loses PROT_WRITE, and the file's mode lets other users open it for
+ *   writing and cannot be changed: it belongs to another user, and its maker allowed that.
  * @retval -ENOTSUP The mask loses PROT_WRITE, and `/proc` is not mounted or forbids the read-only
  *   descriptor by which the kernel would enforce it.
  * @retval -EMFILE, -ENFILE  No descriptor left for the read-only one.
  * @retval -ENOMEM  No memory.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -328,7 +330,7 @@ int ashmem_set_prot(struct ashmem_area *area, int prot) ASHMEM_MUST_CHECK;
  * @param[in] area  An area.
  * @return The mask, of PROT_READ, PROT_WRITE and PROT_EXEC (0 or positive).
  * @retval -EINVAL  @p area is NULL.
- * @retval -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -351,7 +353,9 @@ int ashmem_get_prot(const struct ashmem_area *area);
  *   up to pages.
  * @param[in]     prot       PROT_READ, PROT_WRITE, PROT_EXEC, within the mask; or PROT_NONE.
  * @param[in]     map_flags  MAP_SHARED, MAP_SHARED_VALIDATE or MAP_PRIVATE (copy-on-write: the
- *   mapping's own copies are never purged), with other flags of mmap(2) that suit a file mapping.
+ *   mapping's own copies are never purged; under a mask without PROT_WRITE there can be none, and
+ *   mprotect(2) cannot make the mapping writable), with other flags of mmap(2) that suit a file
+ *   mapping.
  * @param[in,out] addr       Receives the address. Read only with MAP_FIXED or MAP_FIXED_NOREPLACE
  *   in @p map_flags: the address wanted. The caller ends the mapping with ashmem_unmap(); it
  *   outlives the handle.
@@ -360,7 +364,8 @@ int ashmem_get_prot(const struct ashmem_area *area);
  *   @p offset is not page aligned; @p prot has unknown bits; @p map_flags names no kind of mapping,
  *   or MAP_ANONYMOUS (rule 7, docs/architecture.md).
  * @retval -EPERM   @p prot asks for more than the mask allows, shared or private. Under the
- *   `READ_IMPLIES_EXEC` personality PROT_READ asks for PROT_EXEC as well.
+ *   `READ_IMPLIES_EXEC` personality PROT_READ asks for PROT_EXEC as well. Also if the mask lacks
+ *   PROT_WRITE and the file's mode cannot be changed (ashmem_set_prot()).
  * @retval -EACCES  PROT_WRITE and the area was imported through a read-only descriptor.
  * @retval -ENOMEM  No address space or memory.
  * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area, or for the read-only
@@ -377,7 +382,7 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @retval -EFBIG   Area and control block together are larger than files of this process may be
  *   (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread. With a budget, the first map may purge before it returns
  * (@ref ashmem_who_purges).
@@ -441,7 +446,8 @@ int ashmem_populate(void *addr, size_t length);
  * @return Bytes read: fewer than @p length at the end of the area (its size, not the end of the
  *   page), 0 past the end or if the size is 0.
  * @retval -EINVAL  @p area is NULL, or @p buf is NULL and @p length is not 0.
- * @retval -EBADF   The area has a size and is not materialised.
+ * @retval -EBADF   The area has a size and is not materialised; or its descriptor is gone
+ *   (@ref ashmem_descriptors).
  * @retval -EACCES  The area was imported through a read-only descriptor, so its position cannot be
  *   moved; use ashmem_pread().
  * @retval -EFAULT  @p buf is not writable memory.
@@ -466,7 +472,8 @@ int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length) ASHMEM_M
  *   0.
  * @retval -EINVAL  @p area is NULL; @p buf is NULL and @p length is not 0; or @p offset is more
  *   than INT64_MAX.
- * @retval -EBADF   The area has a size and is not materialised.
+ * @retval -EBADF   The area has a size and is not materialised; or its descriptor is gone
+ *   (@ref ashmem_descriptors).
  * @retval -EFAULT  @p buf is not writable memory.
  * @retval -EIO, -ENOMEM  A page cannot be read back from swap space.
  * @retval -EINTR   A signal came before anything was read.
@@ -487,7 +494,8 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length,
  * @return The new position in bytes.
  * @retval -EINVAL  @p area is NULL; the size is 0; the position would be negative or overflow; or
  *   @p whence is another value.
- * @retval -EBADF   The area has a size and is not materialised.
+ * @retval -EBADF   The area has a size and is not materialised; or its descriptor is gone
+ *   (@ref ashmem_descriptors).
  * @retval -EACCES  The area was imported through a read-only descriptor, so its position cannot be
  *   moved.
  * @retval -ENXIO   SEEK_DATA or SEEK_HOLE from outside of the area, or SEEK_DATA with no data after
@@ -548,7 +556,7 @@ int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence);
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
  * @retval -ETIMEDOUT  See @ref ashmem_common_errors. Also for a read-only peer if the owner of the
  *   area's lock died and no writer has called since: a read-only peer cannot recover the state.
- * @retval -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread. With a budget it may purge *other* pages before it returns
  * (@ref ashmem_who_purges).
@@ -586,7 +594,7 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length) ASHME
  * @retval -EINVAL  @p lost or @p count is NULL, or @p capacity is 0; @p area is NULL or not
  *   materialised; or the range is misaligned, overflows, or leaves the area.
  * @retval -EACCES, -ENOMEM, -EMFILE, -ENFILE, -ENOTSUP, -EOVERFLOW  See ashmem_pin().
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors and ashmem_pin().
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors and ashmem_pin().
  *
  * Threads: any thread. With a budget it may purge *other* pages before it returns
  * (@ref ashmem_who_purges).
@@ -622,7 +630,7 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
  * @retval -ENOTSUP The area is a foreign memfd, which has no pin state and is always pinned.
  * @retval -ENOMEM  No memory or address space for the state, which the first call on it sets up.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread. It may call purge subscribers and shrinkers on this thread: hold no lock
  * that they wait for (@ref ashmem_who_purges).
@@ -659,7 +667,7 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length);
  * @retval -ENOTSUP The kernel backend, unless priority and order are those of ashmem_unpin(): the
  *   driver has no priorities. Or the area is a foreign memfd.
  * @retval -EACCES, -ENOMEM, -EOVERFLOW  See ashmem_unpin().
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread. It may call purge subscribers and shrinkers on this thread: hold no lock
  * that they wait for (@ref ashmem_who_purges).
@@ -685,7 +693,7 @@ int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length
  *   library.
  * @retval -ENOMEM  No memory or address space for the state, which the first call on it sets up.
  * @retval -EOVERFLOW  (kernel backend) Beyond what the driver can address.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -722,7 +730,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
  *   hold opens.
  * @retval -ETIMEDOUT  See @ref ashmem_common_errors. Also for a read-only peer if the owner of the
  *   area's lock died and no writer has called since.
- * @retval -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -750,7 +758,7 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length) ASHM
  *   NULL or not materialised; or the range is misaligned, overflows, or leaves the area.
  * @retval -ENOTSUP The kernel backend.
  * @retval -ENOMEM  No memory.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread. With a budget it may purge and call purge subscribers on this thread: hold
  * no lock that they wait for (@ref ashmem_who_purges).
@@ -776,7 +784,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
  * @retval -EACCES  The area was imported through a read-only descriptor.
  * @retval -ENOTSUP The kernel backend: the driver does not report it.
  * @retval -ENOMEM  No memory or address space for the state, which the first call on it sets up.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -810,11 +818,13 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
  *   be made.
  * @retval -ENOTSUP The mask lacks PROT_WRITE, and `/proc` is not mounted or forbids the read-only
  *   descriptor.
+ * @retval -EPERM   The mask lacks PROT_WRITE, and the file's mode cannot be changed
+ *   (ashmem_set_prot()).
  * @retval -ENODEV  No memory can be made: a sandbox forbids memfd_create(2).
  * @retval -EFBIG   Area and control block together are larger than files of this process may be
  *   (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -828,8 +838,9 @@ int ashmem_fd(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * The area stays writable for its owner. The kernel allows no writing through the descriptor: no
  * writable mapping, no raising by mprotect(2), no write, truncation or punching. It is an open file
  * description of its own, so that peers have separate locks: make one for each peer and never share
- * a `dup`. Other users cannot reopen it for writing (the file's mode becomes 0444); a process of
- * the same user could, through `/proc`.
+ * a `dup`. Other users cannot reopen it for writing: an area's file has the mode 0644 from its
+ * birth, and 0444 from this call on if the file's owner calls. A process of the file's owner could,
+ * through `/proc`.
  *
  * The receiver calls ashmem_import(); its pins are read-only pins (@ref ashmem_pins). From this
  * call on, each purge looks for such pins first.
@@ -839,6 +850,8 @@ int ashmem_fd(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * @param[in] area  An area whose size is not 0.
  * @return The descriptor, close-on-exec; the caller owns and closes it.
  * @retval -EINVAL  @p area is NULL, or the size is 0.
+ * @retval -EPERM   The file's mode lets other users open it for writing and cannot be changed: it
+ *   belongs to another user, and its maker allowed that.
  * @retval -ENOTSUP `/proc` is not mounted or forbids a second open file description; or the kernel
  *   backend.
  * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor is left.
@@ -846,7 +859,7 @@ int ashmem_fd(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * @retval -EFBIG   Area and control block together are larger than files of this process may be
  *   (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -884,7 +897,7 @@ int ashmem_export_read_only(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * @retval -EFBIG   Area and control block together are larger than files of this process may be
  *   (`RLIMIT_FSIZE`).
  * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -930,7 +943,8 @@ int ashmem_import(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
  * @param[in] area       An area whose size is not 0; the caller keeps it.
  * @return 0 on success.
  * @retval -EINVAL    @p area is NULL, or its size is 0; or not an AF_UNIX socket.
- * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket.
+ * @retval -EBADF, -ENOTSOCK, -ENOTCONN  @p socket_fd is not a connected socket. Also -EBADF if the
+ *   area's descriptor is gone (@ref ashmem_descriptors).
  * @retval -EPIPE, -ECONNRESET  The peer closed the connection (no SIGPIPE is raised).
  * @retval -EAGAIN    The socket is non-blocking and full.
  * @retval -EINTR     A signal came first.
@@ -940,6 +954,8 @@ int ashmem_import(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
  *   be made.
  * @retval -ENOTSUP   The mask lacks PROT_WRITE, and `/proc` is not mounted or forbids the read-only
  *   descriptor.
+ * @retval -EPERM   The mask lacks PROT_WRITE, and the file's mode cannot be changed
+ *   (ashmem_set_prot()).
  * @retval -ENODEV    No memory can be made: a sandbox forbids memfd_create(2).
  * @retval -EFBIG     Area and control block together are larger than files of this process may be
  *   (`RLIMIT_FSIZE`).

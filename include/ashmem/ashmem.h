@@ -79,6 +79,22 @@
  * lengths of pins are whole pages, else -EINVAL. "Rule" numbers refer to the contract in
  * docs/architecture.md.
  *
+ * @section ashmem_descriptors Descriptors that the library keeps
+ *
+ * Each area has up to three descriptors, and a pressure watch has some, all above the standard
+ * streams and close-on-exec. They are the library's until ashmem_close() or
+ * ashmem_pressure_close(): do not close them, nor everything from 3 on. A daemon makes its areas
+ * after that step. In a thread with a descriptor table of its own (unshare(2), CLONE_FILES) use
+ * only what was made before it got the table.
+ *
+ * If a descriptor of an area is gone all the same, or its number names another file by now, calls
+ * that need it return -EBADF, and the library neither changes, reads nor closes that file.
+ * Mappings, pins and unpins go on; nothing of the area is purged by this process any more, and its
+ * holds and read-only pins have ended. Close the area, or import it from another descriptor after
+ * that. Not found out are: a close by another thread in the middle of a call; a number that names
+ * the same area again; on the kernel backend, another area of the driver; and for a watch, another
+ * epoll, timer or event descriptor.
+ *
  * @section ashmem_common_errors Errors that any call on an area can return
  *
  * - **-EINVAL**: the area, or a pointer that must not be NULL, is NULL.
@@ -88,6 +104,8 @@
  * - **-EUCLEAN**: the state that the processes share is damaged: a peer with write access wrote
  *   nonsense into it. Data and mappings stay usable; the pin state is lost. Close the area and
  *   make a new one.
+ * - **-EBADF**: the program has closed a descriptor that the library keeps, or this thread does not
+ *   have it (@ref ashmem_descriptors). Nothing has changed.
  * - **-ENOTSUP**: this backend cannot do it. Each call names the built-in backends that cannot; a
  *   registered backend lacks the capability.
  * - **-ESTALE**: the process was cloned without libc knowing it (a bare `clone` or `_Fork`) before

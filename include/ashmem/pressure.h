@@ -296,8 +296,8 @@ int ashmem_pressure_fd(struct ashmem_pressure *pressure);
  * @return The level, ASHMEM_PRESSURE_NONE to ASHMEM_PRESSURE_CRITICAL.
  * @retval -EINVAL  @p pressure is NULL.
  * @retval -ESTALE  The handle belongs to the parent.
- * @retval -ENODEV  The source has vanished and, with "auto", no other works. The handle can only be
- *   closed.
+ * @retval -ENODEV  The source has vanished and, with "auto", no other works; or the program has
+ *   closed the watch's descriptors (@ref ashmem_descriptors). The handle can only be closed.
  *
  * Threads: any thread. It calls purge subscribers and shrinkers on this thread: hold no lock that
  * they wait for (@ref ashmem_who_purges).

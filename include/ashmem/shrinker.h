@@ -268,6 +268,8 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
  * @retval -EPERM      The driver is in use and the caller lacks CAP_SYS_ADMIN; nothing was purged.
  * @retval -ETIMEDOUT  Another process kept an area locked for too long; the others were purged.
  * @retval -EUCLEAN    An area's shared state is damaged; the others were purged.
+ * @retval -EBADF      The program has closed an area's descriptor (@ref ashmem_descriptors); the
+ *   others were purged.
  * @retval -EIO        The kernel refused to free pages of an area, which stay evictable; the others
  *   were purged.
  * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM  (kernel backend) The driver's node cannot be opened;
@@ -296,6 +298,8 @@ int64_t ashmem_purge_all(void);
  *   are unpinned during the call may be left out.
  * @retval -ETIMEDOUT  Another process kept an area locked for too long and nothing could be freed.
  * @retval -EUCLEAN    An area's shared state is damaged and nothing could be freed.
+ * @retval -EBADF      The program has closed an area's descriptor (@ref ashmem_descriptors) and
+ *   nothing could be freed.
  * @retval -EIO        The kernel refused to free pages, and nothing could be freed; they stay
  *   evictable.
  * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref

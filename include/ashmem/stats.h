@@ -128,7 +128,7 @@ struct ashmem_process_stats {
  * @retval -ENOTSUP    The kernel backend: the driver does not report it.
  * @retval -EACCES     The state cannot be read: the area was imported through a descriptor that was
  *   made read-only without this library.
- * @retval -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9

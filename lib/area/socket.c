@@ -3,6 +3,7 @@
  * Sending and receiving areas over AF_UNIX sockets: one byte with one descriptor, unix(7).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -76,6 +77,16 @@ static void close_strange(int fd)
 	close(fd);
 }
 
+/* As descriptor_above_std(), for a descriptor that a peer chose. */
+static int move_strange(int fd)
+{
+	if (fd > STDERR_FILENO)
+		return fd;
+	int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close_strange(fd);
+	return moved;
+}
+
 /* The first descriptor that was sent; all others are closed. How many were sent. */
 static unsigned take_descriptor(struct msghdr *message, int *fd)
 {
@@ -92,7 +103,7 @@ static unsigned take_descriptor(struct msghdr *message, int *fd)
 			int its;
 			memcpy(&its, CMSG_DATA(header) + at, sizeof(its));
 			if (is_sent && count++ == 0)
-				*fd = its;
+				*fd = move_strange(its);
 			else if (its >= 0) /* instead of a pidfd there can be an error */
 				close_strange(its);
 		}
@@ -123,6 +134,8 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area)
 	unsigned count = take_descriptor(&message, &fd);
 	if (got == 0 && count == 0)
 		return -ECONNRESET;
+	if (count > 0 && fd < 0)
+		return -EMFILE;
 	if (count == 1 && !(message.msg_flags & MSG_CTRUNC))
 		r = ashmem_import(fd, area);
 	else /* the kernel cuts off what finds no free descriptor */

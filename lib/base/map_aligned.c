@@ -8,7 +8,8 @@
  * because no whole huge page lay in the mapping. memfd/huge_pages.c needs it as well. Everything
  * works without it.
  *
- * Costs a reservation of address space and up to three system calls more. No lock, no state.
+ * Costs a reservation of address space and up to three system calls more. Where there is no room for
+ * the reservation, a plain mmap(2) is made. No lock, no state.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -34,10 +35,12 @@ void *map_aligned(size_t length, int prot, int flags, int fd, off_t offset)
 	unsigned char *base = (unsigned char *)room + before;
 	void *addr = mmap(base, length, prot, flags | MAP_FIXED, fd, offset);
 	if (addr == MAP_FAILED) {
-		int error = errno;
+		/*
+		 * With mlockall(MCL_FUTURE) the kernel counts the reservation as locked memory, and
+		 * the mapping that is to replace it once more.
+		 */
 		munmap(room, length + huge);
-		errno = error;
-		return MAP_FAILED;
+		return mmap(NULL, length, prot, flags, fd, offset);
 	}
 	if (before > 0)
 		munmap(room, before);

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/sys.h"
 
 #ifndef HUGETLBFS_MAGIC
@@ -60,6 +62,7 @@ int sys_memfd_create(const char *name)
 		fd = syscall(SYS_memfd_create, name, flags);
 	if (fd < 0 && (errno == ENOSYS || errno == EPERM || errno == EACCES))
 		return -ENODEV;
+	fd = descriptor_above_std((int)fd);
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -165,7 +168,7 @@ size_t sys_ask_page_size(void)
 
 int sys_read_file(const char *path, char *text, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = descriptor_above_std(open(path, O_RDONLY | O_CLOEXEC));
 
 	if (fd < 0)
 		return -errno;
@@ -187,9 +190,21 @@ uint64_t sys_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* ftruncate(2) and the like end a process that is over this limit by SIGXFSZ. */
+static int is_over_file_limit(uint64_t size_bytes)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+		size_bytes > limit.rlim_cur;
+}
+
 int sys_truncate(int fd, uint64_t size_bytes)
 {
 	int r;
+
+	if (size_bytes > 0 && is_over_file_limit(size_bytes))
+		return -EFBIG;
 
 	do
 		r = ftruncate(fd, (off_t)size_bytes);
@@ -300,7 +315,7 @@ int sys_reopen_read_only(int fd)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	/* Else open would wait until a lease is given up, 45 seconds by default. */
-	int copy = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int copy = descriptor_above_std(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 	if (copy < 0 && (errno == ENOENT || errno == EACCES || errno == EPERM))
 		return -ENOTSUP;
 	if (copy < 0)

@@ -36,7 +36,7 @@ struct sys_robust_head {
 };
 
 /*
- * A memfd, close-on-exec, that can be sealed and not executed as a program where the kernel has
+ * A memfd above the standard streams, close-on-exec, that can be sealed and not executed as a program where the kernel has
  * that (6.3). -ENODEV if there are none, or they are forbidden.
  */
 int sys_memfd_create(const char *name);
@@ -90,6 +90,7 @@ int sys_is_range_locked(int fd, uint64_t offset, uint64_t length);
 
 /*
  * Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE).
+ * No SIGXFSZ, unless another thread lowers the limit at this moment.
  */
 int sys_truncate(int fd, uint64_t size_bytes);
 

@@ -80,7 +80,8 @@ static struct kernel_area *adopt(int fd, uint64_t size_bytes)
 {
 	struct kernel_area *area = calloc(1, sizeof(*area));
 
-	if (!area) {
+	if (!area || descriptor_learn(fd, &area->file) < 0) {
+		free(area);
 		close(fd);
 		return NULL;
 	}
@@ -147,7 +148,7 @@ static int find_or_adopt(int fd, struct kernel_area **found)
 	if (area) {
 		area->refs++;
 	} else {
-		int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 		if (copy < 0)
 			return -errno;
 		area = adopt(copy, 0);
@@ -202,7 +203,7 @@ void kernel_area_close(void *state)
 		unlink_area(area);
 	pthread_mutex_unlock(&kernel_areas_mutex);
 	if (last) {
-		close(area->fd);
+		descriptor_close(area->fd, &area->file);
 		pthread_mutex_destroy(&area->file_mutex);
 		free(area);
 	}
@@ -329,6 +330,8 @@ int kernel_area_get_fd(void *state)
 {
 	const struct kernel_area *area = state;
 
+	if (descriptor_check(area->fd, &area->file) < 0)
+		return -EBADF;
 	/* Relaxed: nothing else is read. */
 	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
 		return area->fd;

@@ -22,8 +22,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/descriptor.h"
+
 struct kernel_area {
 	int fd;
+	/* What `fd` was opened on: the node, so this does not tell areas apart. */
+	struct descriptor_file file;
 	uint32_t refs;
 	struct kernel_area *prev, *next;
 

@@ -96,6 +96,13 @@ static int copy_write_only(unsigned char *to, const unsigned char *from, size_t 
 
 	if (pipe2(end, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
+	end[0] = descriptor_above_std(end[0]);
+	end[1] = descriptor_above_std(end[1]);
+	if (end[0] < 0 || end[1] < 0) {
+		r = -errno;
+		close(end[end[0] < 0]);
+		return r;
+	}
 	ssize_t got = write(end[1], from, length);
 	if (got > 0)
 		got = read(end[0], to, (size_t)got);
@@ -233,8 +240,11 @@ int kernel_map(void *state, uint64_t offset, size_t length, int prot, int map_fl
 		.prot = prot,
 		.flags = map_flags,
 	};
-	int kind = map_flags & MAP_TYPE;
+	const struct kernel_area *area = state;
+	int kind = map_flags & MAP_TYPE, r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	if (kind == MAP_PRIVATE)
 		return map_private(state, &request, addr);
 	return map_shared(state, &request, kind, addr);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/descriptor.h"
 #include "base/fork.h"
 #include "base/sys.h"
 #include "kernel/abi.h"
@@ -44,7 +45,7 @@ static int is_passing(int error)
 
 static int try_node(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = descriptor_above_std(open(path, O_RDWR | O_CLOEXEC));
 
 	if (fd < 0)
 		return -errno;
@@ -121,7 +122,7 @@ int kernel_node_open(void)
 
 	if (r < 0)
 		return r;
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int fd = descriptor_above_std(open(path, O_RDWR | O_CLOEXEC));
 	if (fd >= 0)
 		return fd;
 	if (is_passing(-errno))

@@ -16,11 +16,13 @@
 
 #include "kernel/area.h"
 
-/* The size of a materialised area. */
+/* The size of a materialised area, whose descriptor is still there. */
 static int get_final_size(struct kernel_area *area, uint64_t *size_bytes)
 {
-	int materialised;
+	int materialised, r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	return kernel_area_get_size(area, size_bytes, &materialised);
 }
 
@@ -122,8 +124,10 @@ static int64_t seek_from_position(int fd, int64_t offset)
 int64_t kernel_seek(void *state, int64_t offset, int whence)
 {
 	struct kernel_area *area = state;
-	int64_t r;
+	int64_t r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&area->file_mutex);
 	if (whence == SEEK_CUR)
 		r = seek_from_position(area->fd, offset);

@@ -67,6 +67,8 @@ static int establish(struct memfd_area *area)
 
 	if (fstat(area->fd, &status) < 0)
 		return -errno;
+	if (!descriptor_is_file(&status, &area->file))
+		return -EBADF;
 	int r = wait_lock_file(area->fd);
 	if (r < 0)
 		return r;
@@ -82,15 +84,17 @@ static int establish(struct memfd_area *area)
 		return r;
 	if (!area->materialised) /* else it is final, and others read it without the mutex */
 		area->size_bytes = area->control.size_bytes;
-	memfd_table_publish(area, &status);
+	memfd_table_publish(area);
 	return 0;
 }
 
 /* memfd_newborn_begin() of one that has a birth. */
 static int begin_shared(struct memfd_area *area)
 {
-	int r = birth_begin_work(area);
+	int r = descriptor_check(area->fd, &area->file);
 
+	if (r == 0)
+		r = birth_begin_work(area);
 	if (r <= 0)
 		return r;
 	r = establish(area);
@@ -126,17 +130,15 @@ void memfd_newborn_end(struct memfd_area *area)
 }
 
 /*
- * Size the memfd, write its control block if `status` is not NULL, make the mapping if there is
- * one, and seal it: what can fail comes before what cannot be undone.
+ * Size the memfd, write its control block if `with_state`, make the mapping if there is one, and
+ * seal it: what can fail comes before what cannot be undone.
  */
 static int size_map_seal(struct memfd_area *area, int fd, int map_from,
-	struct memfd_mapping *mapping, struct stat *status)
+	struct memfd_mapping *mapping, int with_state)
 {
 	int r = control_reserve(fd, area->size_bytes);
 
-	if (r == 0 && status && fstat(fd, status) < 0)
-		r = -errno;
-	if (r == 0 && status)
+	if (r == 0 && with_state)
 		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
 	if (r == 0 && mapping)
 		r = memfd_file_map(map_from, mapping);
@@ -158,8 +160,9 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from,
  */
 static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
-	struct stat status = {.st_ino = 0};
-	int fd = area->birth ? area->fd : memfd_file_create(area->name), read_only = -1, r = 0;
+	struct descriptor_file file = area->file;
+	int fd = area->birth ? area->fd : memfd_file_create(area->name, &file);
+	int read_only = -1, r = 0;
 
 	if (fd < 0)
 		return fd;
@@ -167,10 +170,12 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 	if (area->birth)
 		r = sys_truncate(fd, 0);
 	if (r == 0 && !(area->prot & PROT_WRITE))
-		r = read_only = memfd_file_open_read_only(fd);
+		r = read_only = memfd_file_open_read_only(fd, &file);
+	if (mapping)
+		memfd_file_suit_mask(mapping, area->prot);
 	if (r >= 0)
 		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping,
-			with_state && !area->birth ? &status : NULL);
+			with_state && !area->birth);
 	if (r < 0) {
 		if (read_only >= 0)
 			close(read_only);
@@ -179,6 +184,7 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 		return r;
 	}
 	area->fd = fd;
+	area->file = file;
 	area->read_only_fd = read_only;
 	if (area->birth) {
 		/*
@@ -191,7 +197,7 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 		return r;
 	}
 	if (with_state)
-		memfd_table_publish(area, &status);
+		memfd_table_publish(area);
 	else
 		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
 	return 0;
@@ -255,7 +261,7 @@ void memfd_forget_locks(struct memfd_area *area)
 {
 	file_locks_drop(&area->file_locks);
 	if (area->lock_fd >= 0 && area->lock_fd != area->fd)
-		close(area->lock_fd);
+		descriptor_close(area->lock_fd, &area->file);
 	area->lock_fd = -1;
 	area->locks_left = 0;
 }
@@ -278,7 +284,7 @@ static void prepare_for_child(struct memfd_area *area)
 	if (area->materialised) {
 		establish(area);
 	} else if (!area->birth && area->generation == lock_fork_generation()) {
-		int fd = memfd_file_create(area->name);
+		int fd = memfd_file_create(area->name, &area->file);
 		if (fd >= 0)
 			birth_make(area, fd);
 	}
@@ -312,9 +318,9 @@ static void dispose(struct memfd_area *area)
 	control_detach(&area->control);
 	birth_drop(area);
 	if (area->read_only_fd >= 0)
-		close(area->read_only_fd);
+		descriptor_close(area->read_only_fd, &area->file);
 	if (area->fd >= 0)
-		close(area->fd);
+		descriptor_close(area->fd, &area->file);
 	free(area);
 }
 
@@ -334,6 +340,7 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	}
 	area->refs = 1;
 	area->fd = fd;
+	area->file = descriptor_file_of(status);
 	area->read_only_fd = area->lock_fd = -1;
 	pthread_mutex_init(&area->file_locks_mutex, NULL);
 	area->plain = r == CONTROL_NONE;
@@ -364,7 +371,7 @@ static int adopt(int fd, const struct stat *status, int writable, struct memfd_a
 		memfd_table_lock();
 		area = memfd_table_find(fd, status, writable);
 		if (!area)
-			memfd_table_publish(built, status);
+			memfd_table_publish(built);
 		memfd_table_unlock();
 		if (area)
 			dispose(built);
@@ -390,7 +397,7 @@ int memfd_import(void *userdata, int fd, void **state)
 	/* fcntl(2): seals are for memfds and tmpfs files */
 	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd))
 		return -ENOTTY;
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (copy < 0)
 		return -errno;
 	r = fstat(copy, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -ENOTTY;

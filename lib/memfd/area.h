@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "base/descriptor.h"
 #include "memfd/control.h"
 #include "memfd/file_locks.h"
 
@@ -51,8 +52,8 @@ struct memfd_area {
 	/* shared with children that were forked before the area was materialised; NULL: none */
 	struct birth *birth;
 
-	dev_t device;
-	ino_t inode;
+	/* Of all descriptors above; known from when `fd` is there. */
+	struct descriptor_file file;
 	/* the table's: by inode once established, else the list of newborns */
 	struct memfd_area *bucket_next;
 	struct memfd_area *newborn_prev, *newborn_next;

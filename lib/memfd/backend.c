@@ -111,6 +111,27 @@ static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
 
 /* -- memory -- */
 
+/* A mapping of an area that is materialised. */
+static int map_again(struct memfd_area *area, struct memfd_mapping *mapping)
+{
+	int flags = mapping->flags, mask = memfd_get_prot(area);
+	int fd = mask < 0 ? mask : memfd_allowed_fd(area);
+
+	if (fd < 0)
+		return fd;
+	memfd_file_suit_mask(mapping, mask);
+	int r = memfd_file_map(fd, mapping);
+	/*
+	 * Before Linux 6.7 nobody can map a file with F_SEAL_WRITE as shared through a writable
+	 * descriptor. Private copies do no harm: nobody writes to the file.
+	 */
+	if (r == -EPERM && mapping->flags != flags) {
+		mapping->flags = flags;
+		r = memfd_file_map(fd, mapping);
+	}
+	return r;
+}
+
 static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
 {
@@ -123,10 +144,8 @@ static int memfd_map(void *state, uint64_t offset, size_t length, int prot, int 
 	};
 	int r = memfd_materialise(state, &mapping);
 
-	if (r > 0) { /* it was materialised before */
-		r = memfd_allowed_fd(state);
-		r = r < 0 ? r : memfd_file_map(r, &mapping);
-	}
+	if (r > 0) /* it was materialised before */
+		r = map_again(state, &mapping);
 	if (r == 0)
 		*addr = mapping.addr;
 	return r;
@@ -140,6 +159,9 @@ static int64_t read_at(struct memfd_area *area, void *buf, size_t length, uint64
 		return 0;
 	if (length > size - offset)
 		length = (size_t)(size - offset);
+	int r = descriptor_check(area->fd, &area->file);
+	if (r < 0)
+		return r;
 	ssize_t got = pread(area->fd, buf, length, (off_t)offset);
 	return got < 0 ? -errno : got;
 }
@@ -166,12 +188,15 @@ static void position_correct(struct memfd_area *area, uint64_t from, uint64_t to
 static int64_t memfd_read(void *state, void *buf, size_t length)
 {
 	struct memfd_area *area = state;
+	int r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	if (area->plain) {
 		ssize_t got = read(area->fd, buf, length);
 		return got < 0 ? -errno : got;
 	}
-	int r = memfd_lock(area);
+	r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	uint64_t position = SHARED_LOAD(area->control.shared->position);
@@ -229,12 +254,15 @@ static int64_t new_position(struct memfd_area *area, int64_t offset, int whence)
 static int64_t memfd_seek(void *state, int64_t offset, int whence)
 {
 	struct memfd_area *area = state;
+	int r = descriptor_check(area->fd, &area->file);
 
+	if (r < 0)
+		return r;
 	if (area->plain) {
 		off_t position = lseek(area->fd, (off_t)offset, whence);
 		return position < 0 ? -errno : position;
 	}
-	int r = memfd_lock(area);
+	r = memfd_lock(area);
 	if (r < 0)
 		return r;
 	int64_t position = new_position(area, offset, whence);

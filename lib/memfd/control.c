@@ -50,8 +50,9 @@ uint64_t control_max_size(void)
 	return pages << page_shift();
 }
 
-/* Map the control block of a file whose data take `data_bytes`. */
-static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int writable)
+/* Map the control block of a file whose data take `size_bytes`. */
+static int map_block(struct control_map *map, int fd, const struct descriptor_file *file,
+	uint64_t size_bytes, int writable)
 {
 	static uint64_t mapped;
 	uint64_t data_bytes = pages_round_up(size_bytes), bytes = control_bytes_for(data_bytes);
@@ -69,6 +70,8 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 		base = mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, fd, (off_t)data_bytes);
 	if (base == MAP_FAILED) /* EAGAIN: locked memory, ENFILE: the system's files */
 		return errno == EAGAIN || errno == ENFILE ? -ENOMEM : -errno;
+	/* Reading a hole allocates it, and a core dump reads all of a shared mapping. */
+	madvise(base, (size_t)bytes, MADV_DONTDUMP);
 
 	unsigned char *control = (unsigned char *)base + bytes - CONTROL_BYTES;
 	*map = (struct control_map){
@@ -81,6 +84,7 @@ static int map_block(struct control_map *map, int fd, uint64_t size_bytes, int w
 		.page_shift = page_shift(),
 		.writable = writable,
 		.fd = fd,
+		.file = *file,
 	};
 	map->list = (struct range_list){
 		.root = &map->shared->ranges,
@@ -109,8 +113,11 @@ int control_reserve(int fd, uint64_t size_bytes)
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
 {
 	static uint32_t made;
-	int r = map_block(map, fd, size_bytes, 1);
+	struct descriptor_file file;
+	int r = descriptor_learn(fd, &file);
 
+	if (r == 0)
+		r = map_block(map, fd, &file, size_bytes, 1);
 	if (r < 0)
 		return r;
 	struct control *control = map->shared;
@@ -184,7 +191,8 @@ int control_attach(struct control_map *map, int fd, const struct stat *status)
 	if (r != 0)
 		return r;
 	int writable = (flags & O_ACCMODE) == O_RDWR && !sys_is_write_sealed(fd);
-	r = map_block(map, fd, id.size_bytes, writable);
+	const struct descriptor_file file = descriptor_file_of(status);
+	r = map_block(map, fd, &file, id.size_bytes, writable);
 	if (r < 0)
 		return r;
 	memcpy(map->serial, id.serial, sizeof(map->serial));

@@ -28,6 +28,7 @@
 
 #include <ashmem/area.h>
 
+#include "base/descriptor.h"
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/stamp.h"
@@ -114,7 +115,8 @@ struct control_map {
 	uint64_t id; /* no other control block of this process has it, or ever had */
 	uint32_t page_shift;
 	int writable; /* 0: mapped read-only, nothing of it can be locked or changed */
-	int fd;       /* borrowed; for freeing pages, and for locking them meanwhile */
+	/* borrowed; for freeing pages, and for locking them meanwhile: control_check_fd() first */
+	int fd;
 	/* What a pin or an unpin needs is above this line. */
 	struct range_list list; /* where it lies; work is done on control_list() */
 	uint64_t *lost;         /* the bitmap: control_lost.c */
@@ -123,7 +125,8 @@ struct control_map {
 	uint64_t size_bytes;
 	uint64_t data_bytes; /* size_bytes rounded up to pages */
 	uint64_t serial[2];
-	int no_huge; /* atomic: the kernel has no huge pages for the nodes */
+	struct descriptor_file file; /* of `fd` */
+	int no_huge;                 /* atomic: the kernel has no huge pages for the nodes */
 };
 
 /*
@@ -164,6 +167,12 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
  * the file's.
  */
 int control_attach(struct control_map *map, int fd, const struct stat *status);
+
+/* 0, or -EBADF if the program has closed `fd`, or uses its number for another file. */
+static inline int control_check_fd(const struct control_map *map)
+{
+	return descriptor_check(map->fd, &map->file);
+}
 
 /* Whether the descriptor is of the area that is attached; `status` is the file's. */
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
@@ -234,7 +243,8 @@ static inline int control_unlock(struct control_map *map, int result)
  * 0 if there was nothing to do, 1 if there was, or a negative errno.
  *
  * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow
- * with the same `progress`, which is all zeroes when a purge begins.
+ * with the same `progress`, which is all zeroes when a purge begins. -EBADF if the descriptor is no
+ * longer the file's: nothing is changed then.
  */
 int control_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
 	uint64_t nr_pages, uint64_t *freed, uint64_t *unfinished);

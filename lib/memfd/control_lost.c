@@ -39,7 +39,8 @@ void control_set_lost(struct control_map *map, uint32_t first, uint32_t last)
 /* The bits from `first` on, whole pages of them; else by hand, if the kernel refuses. */
 static void clear_pages(struct control_map *map, uint64_t first, uint64_t end)
 {
-	if (sys_punch(map->fd, map->data_bytes + first / 8, (end - first) / 8) < 0)
+	if (control_check_fd(map) < 0 ||
+		sys_punch(map->fd, map->data_bytes + first / 8, (end - first) / 8) < 0)
 		lost_bitmap_clear(map->lost, (uint32_t)first, (uint32_t)(end - 1));
 }
 
@@ -65,8 +66,11 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
  */
 static uint64_t skip_holes(const struct control_map *map, uint64_t page)
 {
-	off_t at = (off_t)(map->data_bytes + page / 8), data = lseek(map->fd, at, SEEK_DATA);
+	off_t at = (off_t)(map->data_bytes + page / 8), data;
 
+	if (control_check_fd(map) < 0)
+		return page;
+	data = lseek(map->fd, at, SEEK_DATA);
 	if (data < 0)
 		return errno == ENXIO ? UINT64_MAX : page;
 	return data > at ? (uint64_t)(data - (off_t)map->data_bytes) * 8 : page;

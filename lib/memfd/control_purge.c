@@ -238,11 +238,14 @@ int control_purge(struct control_map *map, struct purge_progress *progress, uint
 {
 	struct batch batch;
 
+	*unfinished = RANGE_NO_STAMP;
+	int r = control_check_fd(map);
+	if (r < 0)
+		return r;
 	batch.extents = batch.ranges = 0;
 	batch.pages = batch.freed = 0;
-	*unfinished = RANGE_NO_STAMP;
 	purge_iter_begin(&batch.iter, control_list(map), progress, newest);
-	int r = collect(map, nr_pages, &batch, unfinished);
+	r = collect(map, nr_pages, &batch, unfinished);
 	int ended = purge_iter_end(&batch.iter);
 	/* What was noted is freed, whatever the search for the next range has met. */
 	if (r >= 0 && batch.ranges > 0)

@@ -19,7 +19,7 @@ void control_say_sealed(struct control_map *map)
 
 int control_notice_seals(struct control_map *map)
 {
-	if (!sys_is_write_sealed(map->fd))
+	if (control_check_fd(map) < 0 || !sys_is_write_sealed(map->fd))
 		return 0;
 	control_say_sealed(map);
 	return 1;

@@ -33,7 +33,7 @@ static int get_read_only_fd(struct memfd_area *area)
 	memfd_table_lock();
 	fd = area->read_only_fd;
 	if (fd < 0) {
-		fd = memfd_file_open_read_only(area->fd);
+		fd = memfd_file_open_read_only(area->fd, &area->file);
 		if (fd == -ENOTSUP && sys_is_write_sealed(area->fd)) {
 			memfd_table_unlock();
 			return area->fd; /* nobody can write through it either */
@@ -137,7 +137,9 @@ int memfd_allowed_fd(struct memfd_area *area)
 
 	if (prot < 0)
 		return prot;
-	return area->plain || (prot & PROT_WRITE) ? area->fd : get_read_only_fd(area);
+	int fd = area->plain || (prot & PROT_WRITE) ? area->fd : get_read_only_fd(area);
+	int r = fd < 0 ? fd : descriptor_check(fd, &area->file);
+	return r < 0 ? r : fd;
 }
 
 int memfd_get_fd(void *state)
@@ -157,6 +159,8 @@ int memfd_seal(void *state)
 	if (!memfd_is_materialised(area) && !area->allow_seal)
 		return -EPERM; /* before the memory comes into being for nothing */
 	int r = memfd_make_ready(area);
+	if (r == 0)
+		r = descriptor_check(area->fd, &area->file);
 	if (r < 0)
 		return r;
 	if (!area->plain && sys_is_write_sealed(area->fd) && !area->control.writable)
@@ -196,7 +200,7 @@ int memfd_export_read_only(void *state)
 
 	if (r < 0)
 		return r;
-	int fd = memfd_file_open_read_only(area->fd);
+	int fd = memfd_file_open_read_only(area->fd, &area->file);
 	if (fd < 0 || area->plain || !area->control.writable)
 		return fd;
 	r = memfd_announce_readers(&area->control);

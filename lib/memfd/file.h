@@ -6,14 +6,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A new empty memfd. /proc/PID/maps shows the area's name, which can be "". */
-int memfd_file_create(const char *area_name);
+#include "base/descriptor.h"
 
 /*
- * A new descriptor of a file that allows no writing: an open file description of its own. Other
- * users cannot reopen it for writing afterwards. -ENOTSUP without /proc.
+ * A new empty memfd, which other users cannot open for writing, and which file it is.
+ * /proc/PID/maps shows the area's name, which can be "".
  */
-int memfd_file_open_read_only(int fd);
+int memfd_file_create(const char *area_name, struct descriptor_file *file);
+
+/*
+ * A new descriptor that allows no writing: an open file description of its own. -EBADF if `fd` is
+ * no longer of this file, -ENOTSUP without /proc.
+ */
+int memfd_file_reopen(int fd, const struct descriptor_file *file);
+
+/*
+ * The same, and other users cannot reopen it for writing afterwards. -EPERM if the file's mode lets
+ * them and cannot be changed.
+ */
+int memfd_file_open_read_only(int fd, const struct descriptor_file *file);
 
 /* A mapping to make, as mmap(2) takes it. */
 struct memfd_mapping {
@@ -22,6 +33,12 @@ struct memfd_mapping {
 	int prot, flags;
 	uint64_t offset;
 };
+
+/*
+ * Under a mask without PROT_WRITE a private mapping is made as a shared one: it shows the same, and
+ * through a descriptor that is read-only the kernel lets mprotect(2) give it no writing.
+ */
+void memfd_file_suit_mask(struct memfd_mapping *mapping, int mask);
 
 int memfd_file_map(int fd, struct memfd_mapping *mapping);
 

@@ -30,6 +30,7 @@
 #include "base/wait.h"
 #include "memfd/area.h"
 #include "memfd/descriptors.h"
+#include "memfd/file.h"
 #include "memfd/readers.h"
 
 #define PAUSE_NS 100000
@@ -40,9 +41,13 @@
  */
 static int get_lock_fd(struct memfd_area *area)
 {
+	int r = descriptor_check(area->lock_fd >= 0 ? area->lock_fd : area->fd, &area->file);
+
+	if (r < 0)
+		return r; /* the locks ended with the description, if it was closed */
 	if (area->lock_fd >= 0)
 		return area->lock_fd;
-	int fd = wait_reopen_read_only(area->fd);
+	int fd = memfd_file_reopen(area->fd, &area->file);
 	if (fd == -ENOTSUP && !area->control.writable)
 		fd = area->fd;
 	if (fd >= 0)
@@ -80,6 +85,8 @@ static void unlock_gaps(struct memfd_area *area, uint64_t start, uint64_t end)
 	uint32_t shift = area->control.page_shift;
 	uint64_t gap_start, gap_end;
 
+	if (descriptor_check(area->lock_fd, &area->file) < 0)
+		return; /* closed by somebody else, and so there are no locks */
 	if (area->locks_left) {
 		start = 0;
 		end = area->control.list.pages;

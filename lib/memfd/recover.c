@@ -54,7 +54,8 @@ static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 		return -EUCLEAN;
 	/* If neither the dead process nor we can free them, they are called lost and are not. */
 	control_set_lost(map, (uint32_t)start, (uint32_t)(start + pages - 1));
-	if (sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
+	if (control_check_fd(map) == 0 &&
+		sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
 		return 0;
 	return put_back(map, start, start + pages);
 }
@@ -72,7 +73,7 @@ static int check_nodes(const struct control_map *map)
 	 * A recovery succeeds or returns -EUCLEAN: if it gave up for a passing reason, it would
 	 * leave its notes to a later one.
 	 */
-	if (fstat(map->fd, &status) < 0)
+	if (fstat(map->fd, &status) < 0 || !descriptor_is_file(&status, &map->file))
 		return 0;
 	return bytes <= (uint64_t)status.st_blocks * 512 + 2 * sys_page_size() ? 0 : -EUCLEAN;
 }

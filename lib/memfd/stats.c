@@ -61,7 +61,7 @@ static uint64_t resident_pages(const struct memfd_area *area, int has_control)
 	struct stat status;
 	uint64_t state_bytes = 0;
 
-	if (fstat(area->fd, &status) < 0)
+	if (fstat(area->fd, &status) < 0 || !descriptor_is_file(&status, &area->file))
 		return 0;
 	uint64_t bytes = (uint64_t)status.st_blocks * BLOCK_BYTES;
 	if (has_control)

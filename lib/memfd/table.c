@@ -54,13 +54,11 @@ static struct memfd_area **bucket_of(ino_t inode)
 	return &buckets[(size_t)inode % BUCKETS];
 }
 
-void memfd_table_publish(struct memfd_area *area, const struct stat *status)
+void memfd_table_publish(struct memfd_area *area)
 {
-	struct memfd_area **bucket = bucket_of(status->st_ino);
+	struct memfd_area **bucket = bucket_of(area->file.inode);
 
 	unlink_newborn(area);
-	area->device = status->st_dev;
-	area->inode = status->st_ino;
 	area->bucket_next = *bucket;
 	*bucket = area;
 	/* Release: pairs with the acquire in memfd_is_established() and memfd_is_materialised(). */
@@ -70,7 +68,7 @@ void memfd_table_publish(struct memfd_area *area, const struct stat *status)
 
 void memfd_table_remove(struct memfd_area *area)
 {
-	struct memfd_area **link = bucket_of(area->inode);
+	struct memfd_area **link = bucket_of(area->file.inode);
 
 	if (!area->established) {
 		unlink_newborn(area);
@@ -85,7 +83,7 @@ void memfd_table_remove(struct memfd_area *area)
 struct memfd_area *memfd_table_find(int fd, const struct stat *status, int need_writable)
 {
 	for (struct memfd_area *area = *bucket_of(status->st_ino); area; area = area->bucket_next) {
-		if (area->device != status->st_dev || area->inode != status->st_ino)
+		if (!descriptor_is_file(status, &area->file))
 			continue;
 		if (need_writable && !area->plain && !area->control.writable)
 			continue;

@@ -17,9 +17,8 @@ void memfd_table_add_newborn(struct memfd_area *area);
 
 /*
  * From now on the area is materialised and established, and an import of its descriptor finds it.
- * `status` is its file's.
  */
-void memfd_table_publish(struct memfd_area *area, const struct stat *status);
+void memfd_table_publish(struct memfd_area *area);
 void memfd_table_remove(struct memfd_area *area);
 
 /* The area whose descriptor this is, with one more reference, or NULL. */

@@ -104,6 +104,9 @@ static int take_events(struct ashmem_pressure *p, uint64_t now_ns)
 	uint64_t expirations;
 	int count, taken = 0, lost = 0;
 
+	if (descriptor_check(p->epoll_fd, &p->epoll_file) < 0 ||
+		descriptor_check(p->timer_fd, &p->timer_file) < 0)
+		return -ENODEV; /* the program has closed them */
 	count = epoll_wait(p->epoll_fd, events, 16, 0);
 	for (int i = 0; i < count; i++) {
 		uint32_t id = (uint32_t)(events[i].data.u64 >> 32);

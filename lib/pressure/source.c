@@ -39,21 +39,34 @@ int source_open(struct open_source *source, const struct source_kind *kind,
 void source_close(struct open_source *source)
 {
 	for (unsigned i = 0; i < source->fd_count; i++)
-		close(source->fds[i]);
+		descriptor_close(source->fds[i], &source->files[i]);
 	source->fd_count = 0;
 	source->kind = NULL;
 }
 
 int source_keep(struct open_source *source, int fd)
 {
+	int r = -ENOSPC;
+
+	fd = descriptor_above_std(fd);
 	if (fd < 0)
 		return -errno;
-	if (source->fd_count == PRESSURE_FDS) {
+	if (source->fd_count < PRESSURE_FDS)
+		r = descriptor_learn(fd, &source->files[source->fd_count]);
+	if (r < 0) {
 		close(fd);
-		return -ENOSPC;
+		return r;
 	}
 	source->fds[source->fd_count++] = fd;
 	return fd;
+}
+
+int source_check(const struct open_source *source, int fd)
+{
+	for (unsigned i = 0; i < source->fd_count; i++)
+		if (source->fds[i] == fd)
+			return descriptor_check(fd, &source->files[i]);
+	return -EBADF;
 }
 
 int source_file(const char *directory, const char *name)

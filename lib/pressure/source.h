@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/descriptor.h"
 #include "pressure/policy.h"
 
 #define PRESSURE_FDS 96   /* descriptors of one source */
@@ -48,6 +49,7 @@ struct open_source {
 	uint32_t id; /* upper half of what comes with its events; the lower is their tag */
 	int epoll_fd;
 	int fds[PRESSURE_FDS];
+	struct descriptor_file files[PRESSURE_FDS];
 	unsigned fd_count;
 	uint32_t idle_poll_ms; /* look so often without an event; 0: events suffice */
 
@@ -110,8 +112,14 @@ int source_open(struct open_source *source, const struct source_kind *kind,
 	const struct pressure_settings *settings, uint32_t id, int epoll_fd, const char **why);
 void source_close(struct open_source *source);
 
-/* Give a descriptor to the source, to be closed with it. -ENOSPC closes it at once. */
+/*
+ * Give a descriptor to the source, to be closed with it: the number that it has now, above the
+ * standard streams. -ENOSPC closes it at once.
+ */
 int source_keep(struct open_source *source, int fd);
+
+/* 0 if a kept descriptor is still of the file that it was opened on; else -EBADF. */
+int source_check(const struct open_source *source, int fd);
 
 /* Have a kept descriptor wake the program up. */
 int source_add(struct open_source *source, int fd, uint32_t events, uint32_t tag);

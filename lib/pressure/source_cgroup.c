@@ -437,7 +437,7 @@ int source_cgroup_event_control(struct open_source *source, const char *director
 	event_fd = source_keep(source, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (event_fd < 0)
 		return event_fd;
-	control = open(path, O_WRONLY | O_CLOEXEC);
+	control = descriptor_above_std(open(path, O_WRONLY | O_CLOEXEC));
 	if (control < 0)
 		return -errno;
 	length = snprintf(line, sizeof(line), "%d %d %s", event_fd, file_fd, argument);
@@ -476,7 +476,8 @@ static int cgroup_event(struct open_source *source, uint32_t fd, uint32_t events
 	if (source_read(source->fds[0], text, sizeof(text)) == -ENODEV)
 		return -ENODEV;
 	for (uint32_t i = 0; i < 3; i++)
-		if (source->level_fd[i] == (int)fd && read((int)fd, &count, sizeof(count)) > 0)
+		if (source->level_fd[i] == (int)fd && source_check(source, (int)fd) == 0 &&
+			read((int)fd, &count, sizeof(count)) > 0)
 			source_note(source, (uint32_t)ASHMEM_PRESSURE_SOME + i, now_ns);
 	return 0;
 }

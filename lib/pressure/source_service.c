@@ -72,7 +72,7 @@ static int connect_to(const char *path)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, path, strlen(path));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = descriptor_above_std(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		/* too many wait there already */
 		int error = errno == EAGAIN ? ECONNREFUSED : errno;
@@ -183,7 +183,7 @@ static int open_service(struct open_source *source, const char **why)
 		*why = "MEMORY_PRESSURE_WATCH names neither a file nor a FIFO nor a socket";
 	if (fd < 0)
 		return fd;
-	r = source_keep(source, fd);
+	r = fd = source_keep(source, fd);
 	if (r >= 0)
 		r = write_settings(source, fd, mode, why);
 	if (r >= 0)
@@ -202,8 +202,10 @@ static int open_service(struct open_source *source, const char **why)
 static int discard(struct open_source *source)
 {
 	char bytes[WRITE_MAX];
-	int is_event = 0;
+	int is_event = 0, r = source_check(source, source->fds[0]);
 
+	if (r < 0)
+		return r;
 	/* Bounded: a peer that never stops writing must not keep us here. */
 	for (int i = 0; i < 16; i++) {
 		ssize_t got = read(source->fds[0], bytes, sizeof(bytes));

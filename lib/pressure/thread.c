@@ -13,6 +13,20 @@
 
 #include "pressure/watch.h"
 
+/*
+ * So often the thread looks whether it was stopped, in case the program has closed the descriptor
+ * by which it would learn of it.
+ */
+#define LOOK_MS 10000
+
+static int is_stopped(struct ashmem_pressure *p)
+{
+	pthread_mutex_lock(&p->handle_lock);
+	int stopped = p->stop_fd < 0;
+	pthread_mutex_unlock(&p->handle_lock);
+	return stopped;
+}
+
 static void *run(void *argument)
 {
 	struct ashmem_pressure *p = argument;
@@ -25,7 +39,12 @@ static void *run(void *argument)
 	if (fds[0].fd < 0) /* stopped before it began */
 		return NULL;
 	for (;;) {
-		if (poll(fds, 2, -1) < 0) {
+		int count = poll(fds, 2, LOOK_MS);
+		if (count == 0 && is_stopped(p))
+			break;
+		if (count == 0)
+			continue;
+		if (count < 0) {
 			if (errno != EINTR && errno != ENOMEM && errno != EAGAIN)
 				break;
 			/* short of memory, of all times: look at once, and wait again */
@@ -45,15 +64,15 @@ static int start(struct ashmem_pressure *p)
 
 	if (p->runs)
 		return -EALREADY;
-	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->stop_fd < 0)
-		return -errno;
+	r = watch_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &p->stop_fd, &p->stop_file);
+	if (r < 0)
+		return r;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&p->thread, NULL, run, p);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (r != 0) {
-		close(p->stop_fd);
+		descriptor_close(p->stop_fd, &p->stop_file);
 		p->stop_fd = -1;
 		return -EAGAIN;
 	}
@@ -92,9 +111,10 @@ int ashmem_pressure_stop(struct ashmem_pressure *pressure)
 	pthread_mutex_unlock(&pressure->handle_lock);
 	if (r < 0 || !runs)
 		return r;
-	while (write(stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (descriptor_check(stop_fd, &pressure->stop_file) == 0 &&
+		write(stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		; /* it would be full only if written before */
 	pthread_join(thread, NULL);
-	close(stop_fd);
+	descriptor_close(stop_fd, &pressure->stop_file);
 	return 0;
 }

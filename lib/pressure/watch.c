@@ -76,12 +76,12 @@ static int make_descriptors(struct ashmem_pressure *p)
 	struct epoll_event event = {
 		.events = EPOLLIN, .data = {.u64 = (uint64_t)WATCH_TIMER_ID << 32}};
 
-	p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (p->epoll_fd < 0)
-		return -errno;
-	p->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (p->timer_fd < 0)
-		return -errno;
+	int r = watch_keep(epoll_create1(EPOLL_CLOEXEC), &p->epoll_fd, &p->epoll_file);
+	if (r == 0)
+		r = watch_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+			&p->timer_fd, &p->timer_file);
+	if (r < 0)
+		return r;
 	return epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->timer_fd, &event) < 0 ? -errno : 0;
 }
 
@@ -126,11 +126,11 @@ void ashmem_pressure_close(struct ashmem_pressure *pressure)
 		relief_drop(pressure->relief);
 	}
 	if (pressure->stop_fd >= 0)
-		close(pressure->stop_fd);
+		descriptor_close(pressure->stop_fd, &pressure->stop_file);
 	if (pressure->timer_fd >= 0)
-		close(pressure->timer_fd);
+		descriptor_close(pressure->timer_fd, &pressure->timer_file);
 	if (pressure->epoll_fd >= 0)
-		close(pressure->epoll_fd);
+		descriptor_close(pressure->epoll_fd, &pressure->epoll_file);
 	pthread_mutex_destroy(&pressure->handle_lock);
 	free(pressure);
 }

@@ -29,6 +29,8 @@ struct ashmem_pressure {
 	pid_t owner;
 	int epoll_fd;
 	int timer_fd;
+	/* Linux has one inode for all of these, so this tells them from files only. */
+	struct descriptor_file epoll_file, timer_file;
 	const struct source_kind *wanted; /* NULL: auto */
 	struct relief *relief;
 
@@ -50,6 +52,7 @@ struct ashmem_pressure {
 	struct ashmem_pressure_status status; /* but for what relief counts */
 	int runs;
 	int stop_fd;
+	struct descriptor_file stop_file;
 	pthread_t thread;
 };
 
@@ -59,6 +62,20 @@ static inline int watch_check(const struct ashmem_pressure *pressure)
 	if (!pressure)
 		return -EINVAL;
 	return pressure->owner == getpid() ? 0 : -ESTALE;
+}
+
+/* Keep what epoll_create1() and the like return: 0 and `*kept`, or a negative errno. */
+static inline int watch_keep(int fd, int *kept, struct descriptor_file *file)
+{
+	fd = descriptor_above_std(fd);
+	if (fd < 0)
+		return -errno;
+	int r = descriptor_learn(fd, file);
+	if (r < 0)
+		close(fd);
+	else
+		*kept = fd;
+	return r;
 }
 
 /* -- dispatch.c -- */

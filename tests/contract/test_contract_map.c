@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -364,4 +365,138 @@ CONTRACT_TEST(map, unmap_reports_too_many_mappings)
 	if (WEXITSTATUS(status) == NOT_LIMITED)
 		contract_skip("mappings can be split over the limit here (qemu-user?)");
 	expect_eq(status, 0);
+}
+
+/* Limits of the process */
+
+static void limit_files(void)
+{
+	const struct rlimit limit = {1 << 16, 1 << 16};
+
+	expect_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* SIGXFSZ ends the process by default, and does so with a child of these tests. */
+static void need_too_large_a_file(void *unused)
+{
+	struct ashmem_area *area = area_of_bytes(1 << 20), *small = area_of_pages(1);
+	int ends[2];
+
+	(void)unused;
+	make_socket_pair(ends);
+	limit_files();
+	expect_no_map(area, 0, page_bytes(), PROT_RW, MAP_SHARED, -EFBIG);
+	expect_no_map(area, 0, page_bytes(), PROT_RW, MAP_PRIVATE, -EFBIG);
+	expect_eq(ashmem_fd(area), -EFBIG);
+	expect_eq(ashmem_export_read_only(area), -EFBIG);
+	expect_eq(ashmem_send(ends[0], area), -EFBIG);
+	expect_eq(ashmem_set_size(area, page_bytes()), 0); /* not materialised */
+	expect(ashmem_fd(area) >= 0);
+	expect(ashmem_fd(small) >= 0);
+}
+
+CONTRACT_TEST(map, file_limit_is_an_error_and_no_signal)
+{
+	skip_on_kernel("the driver's memory is no file of the process");
+	run_child(need_too_large_a_file, NULL);
+}
+
+static void make_too_large_a_birth(void *area)
+{
+	limit_files();
+	expect_no_map(area, 0, page_bytes(), PROT_RW, MAP_SHARED, -EFBIG);
+}
+
+CONTRACT_TEST(map, file_limit_of_a_child_leaves_the_shared_newborn_to_the_parent)
+{
+	struct ashmem_area *area;
+	struct view view;
+
+	skip_on_kernel("the driver's memory is no file of the process");
+	area = area_of_bytes(1 << 20);
+	run_child(make_too_large_a_birth, area);
+	view = view_of(area);
+	fill_pages(&view, 0, view.pages, 1);
+	view_drop(&view);
+}
+
+static void purge_under_a_file_limit(void *argument)
+{
+	struct view *view = argument;
+
+	limit_files();
+	unpin_pages(view->area, 0, view->pages);
+	expect_eq(purge_everything(), view->pages);
+	expect_eq(pin_pages(view->area, 0, view->pages), ASHMEM_WAS_PURGED);
+	fill_pages(view, 0, view->pages, 2);
+	expect(pages_hold(view, 0, view->pages, 2));
+}
+
+CONTRACT_TEST(map, file_limit_set_later_does_not_matter)
+{
+	struct view view = full_view(64);
+
+	run_child(purge_under_a_file_limit, &view);
+	view_drop(&view);
+}
+
+enum { LOCKED_MIB = 3, MIB = 1 << 20, CANNOT_LOCK = 78 };
+
+static uint64_t locked_bytes(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	unsigned long kib = 0;
+	char line[256];
+
+	expect(status != NULL);
+	while (fgets(line, sizeof line, status))
+		if (sscanf(line, "VmLck: %lu", &kib) == 1)
+			break;
+	fclose(status);
+	return (uint64_t)kib * 1024;
+}
+
+static struct rlimit lockable;
+
+/* Room for the mapping, and some or all of what it takes to place it for huge pages. */
+static void map_locked(void *argument)
+{
+	struct ashmem_area *area = argument;
+	void *base;
+
+	if (geteuid() == 0 && (setresgid(20001, 20001, 20001) || setresuid(20001, 20001, 20001)))
+		_exit(CANNOT_LOCK);
+	if (mlockall(MCL_FUTURE) < 0)
+		_exit(CANNOT_LOCK);
+	for (uint64_t more = MIB / 2;; more += MIB / 2) {
+		struct rlimit limit = lockable;
+
+		limit.rlim_cur = locked_bytes() + (uint64_t)LOCKED_MIB * MIB + more;
+		if (limit.rlim_cur > lockable.rlim_max || more > 6 * MIB)
+			break;
+		if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+			_exit(CANNOT_LOCK);
+		base = NULL;
+		expect_eq(ashmem_map(area, 0, LOCKED_MIB * MIB, PROT_RW, MAP_SHARED, &base), 0);
+		memset(base, 1, LOCKED_MIB * MIB);
+		expect_eq(ashmem_unmap(base, LOCKED_MIB * MIB), 0);
+	}
+}
+
+CONTRACT_TEST(map, locked_memory_needs_no_more_room_than_the_mapping)
+{
+	struct ashmem_area *area;
+	int status;
+
+	contract_skip_under_valgrind("valgrind's own memory counts");
+	expect_eq(getrlimit(RLIMIT_MEMLOCK, &lockable), 0);
+	if (lockable.rlim_max < (LOCKED_MIB + 4) * MIB)
+		contract_skip("so much memory cannot be locked here");
+	area = area_of_bytes(LOCKED_MIB * MIB);
+	expect(ashmem_fd(area) >= 0);
+	status = child_wait(child_start(map_locked, area));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CANNOT_LOCK)
+		contract_skip("memory cannot be locked here");
+	expect_eq(status, 0);
+	ashmem_close(area);
 }

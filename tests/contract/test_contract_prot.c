@@ -7,6 +7,7 @@
 #include "support/areas.h"
 #include "support/children.h"
 #include "support/contract.h"
+#include "support/strangers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,6 +182,56 @@ CONTRACT_TEST(prot, write_mapping_is_refused_after_the_mask_shrank)
 	expect_map(view.area, PROT_WRITE, MAP_SHARED, -EPERM);
 	expect_map(view.area, PROT_RW, MAP_PRIVATE, -EPERM);
 	expect_map(view.area, PROT_READ, MAP_SHARED, 0);
+	view_drop(&view);
+}
+
+/* Rule 7: a private mapping would else become a way around the mask's enforcement. */
+static void expect_private_stays_unwritable(struct ashmem_area *area, int byte)
+{
+	unsigned char *base;
+	void *mapped = NULL;
+
+	expect_eq(ashmem_map(area, 0, page_bytes(), PROT_READ, MAP_PRIVATE, &mapped), 0);
+	base = mapped;
+	expect_eq(base[0], byte);
+	expect_eq(mprotect(base, page_bytes(), PROT_RW), -1);
+	expect_eq(errno, EACCES);
+	expect_eq(ashmem_unmap(base, page_bytes()), 0);
+}
+
+CONTRACT_TEST(prot, private_mapping_cannot_be_raised_to_write_either)
+{
+	struct ashmem_area *newborn = area_of_pages(1), *imported;
+	struct view view = view_make(1);
+	int fd;
+
+	expect_eq(ashmem_set_prot(newborn, PROT_READ), 0);
+	expect_private_stays_unwritable(newborn, 0); /* and materialises it */
+	expect_private_stays_unwritable(newborn, 0);
+	ashmem_close(newborn);
+	view.base[0] = 'a';
+	expect_eq(ashmem_set_prot(view.area, PROT_READ), 0);
+	expect_private_stays_unwritable(view.area, 'a');
+	view_drop(&view);
+	skip_on_kernel("the driver has no read-only descriptors");
+	fd = stranger_fd(PROT_READ);
+	imported = import_area(fd);
+	expect_private_stays_unwritable(imported, 0);
+	ashmem_close(imported);
+	close(fd);
+}
+
+CONTRACT_TEST(prot, private_mapping_without_write_shows_later_changes)
+{
+	struct view view = view_make(1);
+	void *base = NULL;
+
+	view.base[0] = 'a';
+	expect_eq(ashmem_set_prot(view.area, PROT_READ), 0);
+	expect_eq(ashmem_map(view.area, 0, page_bytes(), PROT_READ, MAP_PRIVATE, &base), 0);
+	view.base[0] = 'b';
+	expect_eq(*(unsigned char *)base, 'b');
+	expect_eq(ashmem_unmap(base, page_bytes()), 0);
 	view_drop(&view);
 }
 

@@ -637,3 +637,86 @@ CONTRACT_TEST(pressure, a_child_can_only_close_and_the_parent_does_not_notice)
 	ashmem_pressure_close(pressure);
 	end();
 }
+
+/* Its descriptors */
+
+static void expect_streams_closed(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		expect_eq(fcntl(fd, F_GETFD), -1);
+}
+
+static void watch_without_streams(const char *source)
+{
+	struct ashmem_pressure *pressure = NULL;
+
+	expect_eq(ashmem_pressure_open(&OPTIONS(.source = source), &pressure), 0);
+	expect(ashmem_pressure_fd(pressure) > 2);
+	expect_eq(ashmem_pressure_run(pressure), 0);
+	expect_streams_closed();
+	expect_eq(ashmem_pressure_stop(pressure), 0);
+	ashmem_pressure_close(pressure);
+	expect_streams_closed();
+}
+
+static void watch_all_without_streams(void *unused)
+{
+	(void)unused;
+	for (int fd = 0; fd < 3; fd++)
+		close(fd);
+	watch_without_streams("service");
+	watch_without_streams("available");
+	watch_without_streams("system-psi");
+	watch_without_streams(NULL);
+}
+
+CONTRACT_TEST(pressure, takes_none_of_the_standard_streams)
+{
+	begin();
+	fake_available(900);
+	fake_stalls("proc/pressure/memory", 0);
+	run_child(watch_all_without_streams, NULL);
+	end();
+}
+
+/* The numbers from `from` on that are open become this file. How many they were. */
+static int replace_from(int from, int fd)
+{
+	int count = 0;
+
+	for (int i = from; i < 100; i++)
+		if (i != fd && fcntl(i, F_GETFD) >= 0) {
+			expect_eq(dup2(fd, i), i);
+			count++;
+		}
+	return count;
+}
+
+static void lose_all_descriptors(void *unused)
+{
+	struct ashmem_pressure *pressure = fake_open("service");
+	int first = ashmem_pressure_fd(pressure), count;
+	int made = memfd_create("theirs", MFD_CLOEXEC), theirs = dup3(made, 200, O_CLOEXEC);
+	char bytes[8];
+
+	(void)unused;
+	close(made);
+	expect_eq(pwrite(theirs, "theirs", 6, 0), 6);
+	make_event();
+	count = replace_from(first, theirs);
+	expect(count >= 3); /* epoll, timer, FIFO */
+	expect_eq(ashmem_pressure_dispatch(pressure), -ENODEV);
+	expect_eq(ashmem_pressure_dispatch(pressure), -ENODEV);
+	ashmem_pressure_close(pressure);
+	expect_eq(replace_from(first, theirs), count); /* all are open still */
+	expect_eq(pread(theirs, bytes, sizeof bytes, 0), 6);
+	expect(memcmp(bytes, "theirs", 6) == 0);
+	expect_eq(lseek(theirs, 0, SEEK_CUR), 0);
+}
+
+CONTRACT_TEST(pressure, descriptors_that_became_strangers_are_neither_read_nor_closed)
+{
+	begin();
+	run_child(lose_all_descriptors, NULL);
+	end();
+}
