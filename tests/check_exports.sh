@@ -42,6 +42,10 @@ for list in map:"the version script" shared:libashmem.so static:libashmem.a; do
   missing "${list%%:*}" "${list#*:}" headers "the headers"
 done
 
+# What holds for every call is tested with a piece of work for each.
+sed -n 's/^CALL(\([a-z0-9_]*\))$/\1/p' tests/support/every_call.c | sort >"$scratch/every"
+missing headers "the headers" every tests/support/every_call.c
+
 foreign=$(cat "$scratch/headers" "$scratch/shared" "$scratch/static" | grep -v '^ashmem_')
 if [ -z "$foreign" ]; then
   pass "every name begins with ashmem_"

@@ -120,6 +120,11 @@
  * at the same time as another call that uses the reference being closed. No call is
  * async-signal-safe. After `fork` the child has a copy of every handle, on the same areas, and
  * closes its own.
+ *
+ * No call is a cancellation point: a thread that pthread_cancel(3) ends finishes the call that it
+ * is in. That includes the subscribers and shrinkers which the call runs: they run with
+ * cancellation disabled and must leave it so. Enable asynchronous cancellation
+ * (`PTHREAD_CANCEL_ASYNCHRONOUS`) around no call.
  */
 
 #include <ashmem/area.h>

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -105,6 +106,7 @@ static int recover(struct control_map *map)
 
 int control_lock_slowly(struct control_map *map, int held)
 {
+	CANCEL_OFF;
 	int r = held ? LOCK_ACQUIRED
 		     : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
 

@@ -13,6 +13,7 @@
  */
 #include <ashmem/shrinker.h>
 
+#include "base/cancel.h"
 #include "purge/areas.h"
 #include "purge/registry.h"
 #include "purge/shrink_shares.h"
@@ -103,6 +104,7 @@ static int64_t shrink_all(uint64_t nr_pages)
 
 int64_t ashmem_shrink(uint64_t nr_pages)
 {
+	CANCEL_OFF;
 	if (nr_pages == 0)
 		return 0;
 	return registry_only_areas() ? areas_shrink(nr_pages) : shrink_all(nr_pages);
@@ -110,6 +112,7 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 
 uint64_t ashmem_shrink_count(void)
 {
+	CANCEL_OFF;
 	struct registry_walk walk;
 	uint64_t pages = 0;
 
