@@ -111,7 +111,8 @@ int control_lock_slowly(struct control_map *map, int held)
 		     : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
 
 	if (r < 0) {
-		__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
+		if (r == -ETIMEDOUT)
+			__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
 		return r;
 	}
 	control_announce(map->shared);
