@@ -72,6 +72,13 @@ case $soname in
   *) fail "soname '$soname'" ;;
 esac
 
+# dlclose must not take code away that the pressure thread runs in, nor leave memory each time.
+if readelf -dW "$BUILD/libashmem.so" | grep -q 'FLAGS_1.*NODELETE'; then
+  pass "dlclose does not unload it"
+else
+  fail "dlclose unloads it: no -z nodelete"
+fi
+
 # Constructors run in every program that links the library, wanted or not; the code of the contract
 # has none. (gcc and clang put their own frame_dummy into .init_array, in every shared object: one
 # entry.)
