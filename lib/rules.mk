@@ -6,13 +6,15 @@ LIB_SRC := $(sort $(wildcard $(TOP)/lib/*/*.c))
 STATIC_OBJ := $(call object,static,$(LIB_SRC))
 PIC_OBJ := $(call object,pic,$(LIB_SRC))
 
+# -z nodelete: dlclose does not unload it, for the pressure thread may run in it, threads have
+# thread-locals of it, and a plugin that is loaded again and again would leave a page each time.
 # -Bsymbolic-functions: a program may export a copy of the library; ours must not call into that.
 try_ld = $(shell printf 'int x;' | $(CC) $(CFLAGS) $(LDFLAGS) -shared -nostdlib -fPIC -xc - \
 	-o /dev/null -Wl,--fatal-warnings $(1) >/dev/null 2>&1 && printf '%s' '$(1)')
 SHARED_LDFLAGS = -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script=$(MAP) \
 	$(call try_ld,-Wl$(comma)-z$(comma)defs) $(call try_ld,-Wl$(comma)-z$(comma)now) \
 	$(call try_ld,-Wl$(comma)-z$(comma)relro) $(call try_ld,-Wl$(comma)--no-undefined-version) \
-	$(call try_ld,-Wl$(comma)-Bsymbolic-functions)
+	$(call try_ld,-Wl$(comma)-Bsymbolic-functions) $(call try_ld,-Wl$(comma)-z$(comma)nodelete)
 comma := ,
 
 # Says what is visible.

@@ -42,6 +42,10 @@ for list in map:"the version script" shared:libashmem.so static:libashmem.a; do
   missing "${list%%:*}" "${list#*:}" headers "the headers"
 done
 
+# What holds for every call is tested with a piece of work for each.
+sed -n 's/^CALL(\([a-z0-9_]*\))$/\1/p' tests/support/every_call.c | sort >"$scratch/every"
+missing headers "the headers" every tests/support/every_call.c
+
 foreign=$(cat "$scratch/headers" "$scratch/shared" "$scratch/static" | grep -v '^ashmem_')
 if [ -z "$foreign" ]; then
   pass "every name begins with ashmem_"
@@ -67,6 +71,13 @@ case $soname in
   libashmem.so.[0-9]*) pass "soname $soname" ;;
   *) fail "soname '$soname'" ;;
 esac
+
+# dlclose must not take code away that the pressure thread runs in, nor leave memory each time.
+if readelf -dW "$BUILD/libashmem.so" | grep -q 'FLAGS_1.*NODELETE'; then
+  pass "dlclose does not unload it"
+else
+  fail "dlclose unloads it: no -z nodelete"
+fi
 
 # Constructors run in every program that links the library, wanted or not; the code of the contract
 # has none. (gcc and clang put their own frame_dummy into .init_array, in every shared object: one

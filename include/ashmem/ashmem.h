@@ -138,6 +138,22 @@
  * at the same time as another call that uses the reference being closed. No call is
  * async-signal-safe. After `fork` the child has a copy of every handle, on the same areas, and
  * closes its own.
+ *
+ * A signal handler must not call the library. If one does, in the middle of another call of its
+ * thread, pins, unpins and whatever else needs an area's lock return **-EDEADLK** in the handler
+ * while the call that it interrupted holds one, and that call is not disturbed. Other calls can
+ * wait for the interrupted one, for ever. Have the handler write to a pipe or a flag instead.
+ * Subscribers and shrinkers are no signal handlers: they may make any call that their headers
+ * allow.
+ *
+ * No call is a cancellation point: a thread that pthread_cancel(3) ends finishes the call that it
+ * is in. That includes the subscribers and shrinkers which the call runs: they run with
+ * cancellation disabled and must leave it so. Enable asynchronous cancellation
+ * (`PTHREAD_CANCEL_ASYNCHRONOUS`) around no call.
+ *
+ * A call takes at most 8 KiB of stack, one that may purge up to 40 KiB, besides what subscribers
+ * and shrinkers take; docs/guide.md has a table. So 16 KiB (`PTHREAD_STACK_MIN`) are not enough for
+ * ashmem_shrink() or ashmem_pressure_open(); 64 KiB are for every call.
  */
 
 #include <ashmem/area.h>

@@ -62,7 +62,9 @@ extern "C" {
  * The library checks arguments once, before it calls: pointers are not NULL, ranges are page
  * aligned, not empty and within the area, sizes fit. Every operation returns 0 or a positive
  * result, or a negative errno value with outputs untouched and nothing changed. Operations on one
- * area can be called by several threads at once; after the last `close` none comes.
+ * area can be called by several threads at once; after the last `close` none comes. `pin`, `unpin`
+ * and `get_pin_status` must not be cancellation points (pthreads(7)); the others are called with
+ * cancellation disabled.
  *
  * **Calling the library from an operation.** Operations are called with no lock of the library
  * held, and may call it, but for these:

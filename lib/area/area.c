@@ -9,6 +9,7 @@
 
 #include "area/around.h"
 #include "area/debug.h"
+#include "base/cancel.h"
 #include "base/pages.h"
 #include "base/sys.h"
 #include "handle/backends.h"
@@ -55,6 +56,7 @@ static int adopt(const struct ashmem_backend *backend, void *state, struct ashme
 
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area)
 {
+	CANCEL_OFF;
 	const struct ashmem_backend *backend;
 	char cut[ASHMEM_NAME_LEN];
 	void *state;
@@ -74,6 +76,7 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 
 void ashmem_close(struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	if (area)
 		area_put(area);
 }
@@ -82,6 +85,7 @@ void ashmem_close(struct ashmem_area *area)
 
 int ashmem_set_name(struct ashmem_area *area, const char *name)
 {
+	CANCEL_OFF;
 	char cut[ASHMEM_NAME_LEN];
 
 	if (!area || !name)
@@ -92,6 +96,7 @@ int ashmem_set_name(struct ashmem_area *area, const char *name)
 
 int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size)
 {
+	CANCEL_OFF;
 	char name[ASHMEM_NAME_LEN];
 
 	if (!area || !buf)
@@ -109,11 +114,13 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size)
 
 int ashmem_set_size(struct ashmem_area *area, uint64_t size_bytes)
 {
+	CANCEL_OFF;
 	return area ? area->backend->set_size(area->state, size_bytes) : -EINVAL;
 }
 
 uint64_t ashmem_get_size(const struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	uint64_t size_bytes;
 
 	/* The cache in the handle is not what a caller means by const. */
@@ -124,6 +131,7 @@ uint64_t ashmem_get_size(const struct ashmem_area *area)
 
 int ashmem_set_prot(struct ashmem_area *area, int prot)
 {
+	CANCEL_OFF;
 	if (!area || (prot & ~PROT_ALL))
 		return -EINVAL;
 	return area->backend->set_prot(area->state, prot);
@@ -131,6 +139,7 @@ int ashmem_set_prot(struct ashmem_area *area, int prot)
 
 int ashmem_get_prot(const struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	return area ? area->backend->get_prot(area->state) : -EINVAL;
 }
 
@@ -169,6 +178,7 @@ static int check_map(struct ashmem_area *area, uint64_t offset, size_t length, i
 int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int prot, int map_flags,
 	void **addr)
 {
+	CANCEL_OFF;
 	if (!area || !addr)
 		return -EINVAL;
 	int r = check_map(area, offset, length, prot, map_flags);
@@ -199,6 +209,7 @@ int ashmem_map(struct ashmem_area *area, uint64_t offset, size_t length, int pro
 
 int ashmem_unmap(void *addr, size_t length)
 {
+	CANCEL_OFF;
 	if (!addr)
 		return -EINVAL;
 	if (debug_has(DEBUG_TRAP))
@@ -208,6 +219,7 @@ int ashmem_unmap(void *addr, size_t length)
 
 int ashmem_populate(void *addr, size_t length)
 {
+	CANCEL_OFF;
 	size_t page = sys_page_size();
 
 	if (!addr || (uintptr_t)addr % page != 0 || length == 0)
@@ -235,6 +247,7 @@ static int check_data(struct ashmem_area *area)
 
 int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length)
 {
+	CANCEL_OFF;
 	if (!area || (!buf && length))
 		return -EINVAL;
 	int r = check_data(area);
@@ -243,6 +256,7 @@ int64_t ashmem_read(struct ashmem_area *area, void *buf, size_t length)
 
 int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_t offset)
 {
+	CANCEL_OFF;
 	if (!area || (!buf && length) || offset > INT64_MAX)
 		return -EINVAL;
 	int r = check_data(area);
@@ -251,6 +265,7 @@ int64_t ashmem_pread(struct ashmem_area *area, void *buf, size_t length, uint64_
 
 int64_t ashmem_seek(struct ashmem_area *area, int64_t offset, int whence)
 {
+	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	int r = check_data(area);
@@ -276,6 +291,7 @@ static int check_sized(struct ashmem_area *area)
 
 int ashmem_fd(struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	int r = check_sized(area);
 
 	if (r == 0)
@@ -285,6 +301,7 @@ int ashmem_fd(struct ashmem_area *area)
 
 int ashmem_export_read_only(struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	int r = check_sized(area);
 
 	if (r < 0)
@@ -297,6 +314,7 @@ int ashmem_export_read_only(struct ashmem_area *area)
 
 int ashmem_seal(struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	int r = check_sized(area);
 
 	if (r < 0)
@@ -309,6 +327,7 @@ int ashmem_seal(struct ashmem_area *area)
 
 int ashmem_import(int fd, struct ashmem_area **area)
 {
+	CANCEL_OFF;
 	const struct ashmem_backend *backend;
 	void *state;
 

@@ -16,6 +16,7 @@
 #include <ashmem/shrinker.h>
 
 #include "area/debug.h"
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/fork.h"
 #include "base/lock.h"
@@ -122,6 +123,7 @@ int debug_start(void)
 
 int ashmem_debug_set(const char *text)
 {
+	CANCEL_OFF;
 	struct modes wanted;
 
 	pthread_once(&once, read_environment);
@@ -138,6 +140,7 @@ int ashmem_debug_set(const char *text)
 
 int ashmem_debug_get(char *buf, size_t buf_size)
 {
+	CANCEL_OFF;
 	char random[64] = "";
 
 	if (!buf && buf_size)

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "area/around.h"
+#include "base/cancel.h"
 #include "base/pages.h"
 #include "handle/backends.h"
 #include "handle/handle.h"
@@ -51,6 +52,7 @@ static inline int is_usual_range(const struct ashmem_area *area, uint64_t offset
 
 UNUSUAL pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
+	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	int r = check_range(area, offset, &length);
@@ -69,6 +71,7 @@ int ashmem_pin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
 	struct ashmem_extent *lost, uint32_t capacity, uint32_t *count)
 {
+	CANCEL_OFF;
 	if (!area || !lost || capacity == 0 || !count)
 		return -EINVAL;
 	int r = check_range(area, offset, &length);
@@ -83,6 +86,7 @@ int ashmem_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
 
 UNUSUAL unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
+	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	int r = check_range(area, offset, &length);
@@ -101,6 +105,7 @@ int ashmem_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length)
 int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t priority,
 	uint32_t order)
 {
+	CANCEL_OFF;
 	if (!area || priority > ASHMEM_PRIORITY_LAST ||
 		(order != ASHMEM_ORDER_FIFO && order != ASHMEM_ORDER_LIFO))
 		return -EINVAL;
@@ -116,6 +121,7 @@ int ashmem_unpin_with(struct ashmem_area *area, uint64_t offset, uint64_t length
 
 UNUSUAL status(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
+	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	int r = check_range(area, offset, &length);
@@ -133,6 +139,7 @@ int ashmem_get_pin_status(struct ashmem_area *area, uint64_t offset, uint64_t le
 
 int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
+	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_HOLDS))
@@ -145,6 +152,7 @@ int ashmem_hold(struct ashmem_area *area, uint64_t offset, uint64_t length)
 
 int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, uint32_t flags)
 {
+	CANCEL_OFF;
 	if (!area || (flags & ~ASHMEM_RELEASE_LOST))
 		return -EINVAL;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_HOLDS))
@@ -158,6 +166,7 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,
 	uint64_t *length, uint32_t *state)
 {
+	CANCEL_OFF;
 	uint64_t found_offset, found_length, size;
 	uint32_t found_state;
 

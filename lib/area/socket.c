@@ -10,6 +10,8 @@
 
 #include <ashmem/area.h>
 
+#include "base/cancel.h"
+
 /*
  * What the program has asked the socket for comes along with every message, before the descriptors:
  * credentials (SO_PASSCRED), a pidfd (SO_PASSPIDFD), a security label (SO_PASSSEC), which is hardly
@@ -41,6 +43,7 @@ static int check_socket(int socket_fd)
 
 int ashmem_send(int socket_fd, struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	union control_buffer control;
 	char byte = 'A';
 	struct iovec io = {.iov_base = &byte, .iov_len = 1};
@@ -113,6 +116,7 @@ static unsigned take_descriptor(struct msghdr *message, int *fd)
 
 int ashmem_recv(int socket_fd, struct ashmem_area **area)
 {
+	CANCEL_OFF;
 	union control_buffer control;
 	char byte;
 	struct iovec io = {.iov_base = &byte, .iov_len = 1};

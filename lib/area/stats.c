@@ -12,6 +12,7 @@
 #include <ashmem/stats.h>
 
 #include "area/pressure_last.h"
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/lock.h"
 #include "base/structs.h"
@@ -34,6 +35,7 @@ static int area_stats(struct ashmem_area *area, struct ashmem_area_stats *stats)
 
 int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats)
 {
+	CANCEL_OFF;
 	struct ashmem_area_stats all = {.struct_size = sizeof(all)};
 
 	if (!area || !stats || stats->struct_size < sizeof(stats->struct_size))
@@ -73,6 +75,7 @@ static void add_area(struct ashmem_area *area, void *context)
 
 int ashmem_process_get_stats(struct ashmem_process_stats *stats)
 {
+	CANCEL_OFF;
 	struct ashmem_process_stats all = {.struct_size = sizeof(all)};
 
 	if (!stats || stats->struct_size < sizeof(stats->struct_size))

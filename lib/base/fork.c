@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "base/cancel.h"
 #include "base/fork.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -41,6 +42,7 @@ static const struct fork_lock locks[] = {
 
 static void before_fork(void)
 {
+	CANCEL_OFF;
 	if (depth++ > 0)
 		return;
 	for (size_t i = 0; i < LOCKS; i++)
@@ -49,6 +51,7 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
+	CANCEL_OFF;
 	if (depth == 0 || --depth > 0)
 		return;
 	for (size_t i = LOCKS; i-- > 0;)
@@ -57,6 +60,7 @@ static void after_fork(void)
 
 static void after_fork_in_child(void)
 {
+	CANCEL_OFF;
 	for (size_t i = 0; depth == 1 && i < LOCKS; i++)
 		if (locks[LOCKS - 1 - i].after_in_child)
 			locks[LOCKS - 1 - i].after_in_child();

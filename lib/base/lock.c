@@ -66,9 +66,10 @@ uint32_t lock_fork_generation(void)
 
 void lock_refresh_thread(struct lock_thread *self)
 {
-	uint32_t generation = lock_fork_generation();
+	uint32_t generation = lock_fork_generation(), tid = sys_gettid() & LOCK_TID;
+	int is_child = self->tid != 0 && self->tid != tid;
 
-	self->tid = sys_gettid() & LOCK_TID;
+	self->tid = tid;
 	/*
 	 * A child of a bare clone has its parent's list at the same place, but the kernel does not
 	 * know of it.
@@ -76,6 +77,8 @@ void lock_refresh_thread(struct lock_thread *self)
 	self->head = sys_robust_head(self->head);
 	self->pending = self->head ? &self->head->list_op_pending : &self->nowhere;
 	self->futex_offset = self->head ? self->head->futex_offset : 0;
+	if (is_child) /* what the thread that forked held is not the child's */
+		lock_clear_pending(self);
 	self->generation = generation != 0 ? generation : LOCK_NO_GENERATION;
 }
 
@@ -129,6 +132,8 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 	uint64_t patience_ns = 0; /* until we wait */
 	uint32_t waiters = 0;     /* once we slept, others may still sleep: keep the mark */
 
+	if (lock_is_nested(self))
+		return -EDEADLK;
 	for (unsigned tries = 0;; tries++) {
 		uint32_t seen = __atomic_load_n(word, __ATOMIC_RELAXED);
 		if ((seen & LOCK_TID) == 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The processor's counter as a clock: see stamp_counter.h. */
+#include "base/cancel.h"
 #include "base/stamp_counter.h"
 
 #ifdef STAMP_COUNTER
@@ -24,6 +25,7 @@ static int counter_is_clock;
 
 static void look_at_clocksource(void)
 {
+	CANCEL_OFF;
 	char name[8];
 
 	counter_is_clock =

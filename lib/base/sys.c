@@ -367,9 +367,30 @@ static struct sys_robust_head *get_robust_head(void)
 	return head;
 }
 
+/*
+ * The list as libc keeps it, found through a robust mutex that is locked: for sandboxes that let a
+ * thread register its list and not ask for it. NULL where it is not known how, or where it is not
+ * certain.
+ */
+static struct sys_robust_head *head_of_locked(pthread_mutex_t *mutex)
+{
+#if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) && __PTHREAD_MUTEX_HAVE_PREV
+	/* The mutex locked last comes first, and points back at the head. */
+	struct sys_robust_head *head = (void *)mutex->__data.__list.__prev;
+	const void *node = &mutex->__data.__list.__next;
+
+	if (head && head->next == node &&
+		(char *)head->next + head->futex_offset == (char *)&mutex->__data.__lock)
+		return head;
+#else
+	(void)mutex;
+#endif
+	return NULL;
+}
+
 struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 {
-	struct sys_robust_head *head = get_robust_head();
+	struct sys_robust_head *head = get_robust_head(), *found = NULL;
 	pthread_mutexattr_t attr;
 	pthread_mutex_t mutex;
 
@@ -387,12 +408,22 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 	/* musl: for shared ones only */
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	if (pthread_mutex_init(&mutex, &attr) == 0) {
-		if (pthread_mutex_lock(&mutex) == 0)
+		if (pthread_mutex_lock(&mutex) == 0) {
+			found = head_of_locked(&mutex);
 			pthread_mutex_unlock(&mutex);
+		}
 		pthread_mutex_destroy(&mutex);
 	}
 	pthread_mutexattr_destroy(&attr);
-	return get_robust_head();
+	head = get_robust_head();
+	if (head || !found)
+		return head;
+	/*
+	 * The kernel has it since the thread began, or takes it now. If it does neither, it was
+	 * forbidden before the thread began, and nobody can tell.
+	 */
+	syscall(SYS_set_robust_list, found, sizeof(*found));
+	return found;
 }
 
 uint32_t *sys_wiped_on_fork(void)

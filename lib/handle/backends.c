@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cancel.h"
 #include "base/fork.h"
 #include "base/structs.h"
 #include "handle/backends.h"
@@ -129,6 +130,7 @@ int backend_import(int fd, const struct ashmem_backend **chosen, void **state)
 
 int ashmem_backend_select(const char *name)
 {
+	CANCEL_OFF;
 	const struct ashmem_backend *backend = NULL;
 
 	if (!name)
@@ -171,6 +173,7 @@ static int is_complete(const struct ashmem_backend *b)
 
 int ashmem_backend_register(const struct ashmem_backend *backend)
 {
+	CANCEL_OFF;
 	struct ashmem_backend whole = {.struct_size = sizeof(whole)};
 	int r;
 

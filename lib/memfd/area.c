@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/sys.h"
@@ -248,6 +249,7 @@ int memfd_look_at_birth(struct memfd_area *area)
 
 int memfd_establish_now(struct memfd_area *area)
 {
+	CANCEL_OFF;
 	int r = 0;
 
 	memfd_table_lock();

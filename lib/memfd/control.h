@@ -142,6 +142,10 @@ struct control_view {
 extern THREAD_LOCAL struct control_view control_view;
 struct range_list *control_view_change(const struct control_map *map);
 
+/*
+ * With the lock held, or no other: a signal handler must not change the view of the call that it
+ * interrupted.
+ */
 static inline struct range_list *control_list(const struct control_map *map)
 {
 	if (__builtin_expect(control_view.id != map->id, 0))
@@ -210,8 +214,8 @@ static inline void control_announce(struct control *shared)
 }
 
 /*
- * Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EACCES if mapped
- * read-only.
+ * Take the lock, and recover if its owner died. 0, -ETIMEDOUT, -EUCLEAN; -EDEADLK within a signal
+ * handler (lock.h); -EACCES if mapped read-only.
  */
 static inline int control_lock(struct control_map *map)
 {

@@ -40,7 +40,9 @@ static inline __attribute__((always_inline)) int pin(struct memfd_area *area, ui
 		return ASHMEM_NOT_PURGED;
 	int r = memfd_establish(area);
 	if (r >= 0) {
-		range_fetch(control_list(control), page_at(control, offset));
+		/* Without the lock the view is not changed to this area: control_list(). */
+		if (__builtin_expect(control_view.id == control->id, 1))
+			range_fetch(&control_view.list, page_at(control, offset));
 		r = control_lock(control);
 	}
 	if (r < 0)

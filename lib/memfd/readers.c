@@ -22,6 +22,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/lock.h"
 #include "base/shared.h"
@@ -214,6 +215,7 @@ static int lock_for(struct memfd_area *area, uint32_t first, uint32_t last, int 
 int memfd_reader_pin(struct memfd_area *area, uint32_t first, uint32_t last,
 	struct memfd_report *report)
 {
+	CANCEL_OFF;
 	int r = check_readers(area);
 
 	return r < 0 ? r : lock_for(area, first, last, 0, report);
@@ -291,6 +293,7 @@ int memfd_release(void *state, uint64_t offset, uint64_t length, uint32_t flags)
 
 int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last)
 {
+	CANCEL_OFF;
 	uint64_t end = (uint64_t)last + 1;
 	struct file_locks changed;
 	int r = check_readers(area);
@@ -309,6 +312,7 @@ int memfd_reader_unpin(struct memfd_area *area, uint32_t first, uint32_t last)
 
 int memfd_reader_status(struct memfd_area *area, uint32_t first, uint32_t last)
 {
+	CANCEL_OFF;
 	uint64_t from = first, gap_start, gap_end;
 	struct wait wait;
 	int r = check_readers(area);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -103,11 +104,13 @@ static int recover(struct control_map *map)
 
 int control_lock_slowly(struct control_map *map, int held)
 {
+	CANCEL_OFF;
 	int r = held ? LOCK_ACQUIRED
 		     : lock_acquire_slowly(&map->shared->lock, lock_current_thread());
 
 	if (r < 0) {
-		__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
+		if (r == -ETIMEDOUT)
+			__atomic_fetch_add(&map->shared->lock_timeouts, 1, __ATOMIC_RELAXED);
 		return r;
 	}
 	control_announce(map->shared);

@@ -18,6 +18,7 @@
 #include <ashmem/shrinker.h>
 
 #include "area/pressure_last.h"
+#include "base/cancel.h"
 #include "base/sys.h"
 #include "pressure/watch.h"
 
@@ -224,6 +225,7 @@ static int dispatch(struct ashmem_pressure *p)
 
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	int r = watch_check(pressure);
 
 	if (r < 0)

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "pressure/watch.h"
 
 /*
@@ -29,6 +30,7 @@ static int is_stopped(struct ashmem_pressure *p)
 
 static void *run(void *argument)
 {
+	CANCEL_OFF;
 	struct ashmem_pressure *p = argument;
 	struct pollfd fds[2] = {
 		{.fd = -1, .events = POLLIN}, {.fd = p->epoll_fd, .events = POLLIN}};
@@ -82,6 +84,7 @@ static int start(struct ashmem_pressure *p)
 
 int ashmem_pressure_run(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	int r = watch_check(pressure);
 
 	if (r < 0)
@@ -94,6 +97,7 @@ int ashmem_pressure_run(struct ashmem_pressure *pressure)
 
 int ashmem_pressure_stop(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	const uint64_t one = 1;
 	pthread_t thread;
 	int runs, stop_fd, r = watch_check(pressure);

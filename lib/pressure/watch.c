@@ -14,6 +14,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/fork.h"
 #include "base/structs.h"
 #include "pressure/watch.h"
@@ -88,6 +89,7 @@ static int make_descriptors(struct ashmem_pressure *p)
 int ashmem_pressure_open(const struct ashmem_pressure_options *options,
 	struct ashmem_pressure **pressure)
 {
+	CANCEL_OFF;
 	struct ashmem_pressure_options wishes;
 	struct ashmem_pressure *p;
 	int r = pressure ? copy_options(options, &wishes) : -EINVAL;
@@ -118,6 +120,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options,
 
 void ashmem_pressure_close(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	if (!pressure)
 		return;
 	ashmem_pressure_stop(pressure); /* in a child there is no thread, and this does nothing */
@@ -139,6 +142,7 @@ void ashmem_pressure_close(struct ashmem_pressure *pressure)
 
 int ashmem_pressure_fd(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	int r = watch_check(pressure);
 
 	return r < 0 ? r : pressure->epoll_fd;
@@ -147,6 +151,7 @@ int ashmem_pressure_fd(struct ashmem_pressure *pressure)
 int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
 	void *userdata)
 {
+	CANCEL_OFF;
 	int r = watch_check(pressure);
 
 	if (r < 0)
@@ -160,6 +165,7 @@ int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_
 
 const char *ashmem_pressure_source(struct ashmem_pressure *pressure)
 {
+	CANCEL_OFF;
 	const char *name;
 
 	if (watch_check(pressure) < 0)
@@ -172,6 +178,7 @@ const char *ashmem_pressure_source(struct ashmem_pressure *pressure)
 
 int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t buf_size)
 {
+	CANCEL_OFF;
 	int length;
 
 	if (!pressure || (!buf && buf_size > 0))
@@ -187,6 +194,7 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
 int ashmem_pressure_get_status(struct ashmem_pressure *pressure,
 	struct ashmem_pressure_status *status)
 {
+	CANCEL_OFF;
 	struct ashmem_pressure_status all;
 
 	if (!pressure || !status || status->struct_size < sizeof(status->struct_size))

@@ -24,6 +24,7 @@
 
 #include <ashmem/shrinker.h>
 
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/fork.h"
 #include "base/lock.h"
@@ -449,6 +450,7 @@ static int64_t purge_systems(void)
 
 int64_t ashmem_purge_all(void)
 {
+	CANCEL_OFF;
 	uint64_t patience_ns = LOCK_TIMEOUT_NS;
 	struct purge purge;
 	int64_t error = 0;

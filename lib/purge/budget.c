@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/fork.h"
 #include "base/lock.h"
@@ -168,6 +169,7 @@ static void set_limits(struct ashmem_budget *budget, const struct ashmem_budget_
 
 int ashmem_budget_create(const struct ashmem_budget_options *options, struct ashmem_budget **budget)
 {
+	CANCEL_OFF;
 	struct ashmem_budget_options wishes;
 	struct ashmem_budget *fresh;
 	int r = budget ? copy_options(options, &wishes) : -EINVAL;
@@ -190,6 +192,7 @@ int ashmem_budget_create(const struct ashmem_budget_options *options, struct ash
 
 struct ashmem_budget *ashmem_budget_process(void)
 {
+	CANCEL_OFF;
 	return &budget_process;
 }
 
@@ -203,6 +206,7 @@ static void leave(struct ashmem_area *area, void *context)
 
 void ashmem_budget_close(struct ashmem_budget *budget)
 {
+	CANCEL_OFF;
 	struct ashmem_budget_options none = {.struct_size = sizeof(none)};
 
 	if (!budget)
@@ -220,6 +224,7 @@ void ashmem_budget_close(struct ashmem_budget *budget)
 int ashmem_budget_set_limits(struct ashmem_budget *budget,
 	const struct ashmem_budget_options *options)
 {
+	CANCEL_OFF;
 	struct ashmem_budget_options wishes;
 	int r = budget && options ? copy_options(options, &wishes) : -EINVAL;
 
@@ -238,6 +243,7 @@ int ashmem_budget_set_limits(struct ashmem_budget *budget,
 
 int ashmem_budget_add(struct ashmem_budget *budget, struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	if (!budget || budget == &budget_process || !area)
 		return -EINVAL;
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU))
@@ -255,6 +261,7 @@ int ashmem_budget_add(struct ashmem_budget *budget, struct ashmem_area *area)
 
 int ashmem_budget_remove(struct ashmem_budget *budget, struct ashmem_area *area)
 {
+	CANCEL_OFF;
 	if (!budget || !area)
 		return -EINVAL;
 	budgets_lock();
@@ -272,6 +279,7 @@ static uint64_t over_bytes(uint64_t bytes, uint64_t limit_bytes)
 
 int ashmem_budget_get_usage(struct ashmem_budget *budget, struct ashmem_budget_usage *usage)
 {
+	CANCEL_OFF;
 	struct ashmem_budget_usage all = {.struct_size = sizeof(all)};
 	uint64_t page = sys_page_size();
 

@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/fork.h"
 #include "base/pages.h"
@@ -189,6 +190,7 @@ void notices_tell(struct notices *notices)
 
 int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata)
 {
+	CANCEL_OFF;
 	unsigned slot = 0;
 	int id = -ENOSPC, r;
 
@@ -212,6 +214,7 @@ int ashmem_purge_subscribe(ashmem_purge_fn fn, void *userdata)
 
 int ashmem_purge_unsubscribe(int id)
 {
+	CANCEL_OFF;
 	int r = -ENOENT;
 
 	/* A subscriber that we waited for may wait for a lock that this thread has. */

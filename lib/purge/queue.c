@@ -14,7 +14,6 @@
  * it: so a program may fetch with its own locks held, whatever those are.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -23,6 +22,8 @@
 
 #include <ashmem/notice.h>
 
+#include "base/cancel.h"
+#include "base/descriptor.h"
 #include "base/fork.h"
 #include "base/structs.h"
 #include "handle/handle.h"
@@ -228,21 +229,6 @@ void queues_after_fork_in_child(void)
 
 /* -- public calls -- */
 
-/* Not one of the three that a process may lack and open for its standard streams. */
-static int open_event(void)
-{
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	if (fd < 0)
-		return -errno;
-	if (fd > STDERR_FILENO)
-		return fd;
-	int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	int r = higher < 0 ? -errno : higher;
-	close(fd);
-	return r;
-}
-
 static int make(uint32_t entries, struct ashmem_purge_queue **made)
 {
 	struct ashmem_purge_queue *queue =
@@ -251,9 +237,9 @@ static int make(uint32_t entries, struct ashmem_purge_queue **made)
 	if (!queue)
 		return -ENOMEM;
 	queue->capacity = entries;
-	queue->event_fd = open_event();
+	queue->event_fd = descriptor_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (queue->event_fd < 0) {
-		int r = queue->event_fd;
+		int r = -errno;
 		free(queue);
 		return r;
 	}
@@ -280,6 +266,7 @@ static int publish(struct ashmem_purge_queue *queue)
 int ashmem_purge_queue_open(const struct ashmem_purge_queue_options *options,
 	struct ashmem_purge_queue **queue)
 {
+	CANCEL_OFF;
 	struct ashmem_purge_queue_options wishes = {.struct_size = sizeof(wishes)};
 	struct ashmem_purge_queue *fresh = NULL;
 	int r = !queue ? -EINVAL : options ? struct_copy_in(&wishes, sizeof(wishes), options) : 0;
@@ -349,6 +336,7 @@ int ashmem_purge_queue_next(struct ashmem_purge_queue *queue, struct ashmem_purg
 
 void ashmem_purge_queue_close(struct ashmem_purge_queue *queue)
 {
+	CANCEL_OFF;
 	if (!queue)
 		return;
 	pthread_mutex_lock(&queues_mutex);

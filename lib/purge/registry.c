@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cancel.h"
 #include "base/context.h"
 #include "base/fork.h"
 #include "base/lock.h"
@@ -176,6 +177,7 @@ static int set_options(struct ashmem_shrinker *shrinker, const struct ashmem_shr
 int ashmem_shrinker_register(const struct ashmem_shrinker_options *options,
 	struct ashmem_shrinker **shrinker)
 {
+	CANCEL_OFF;
 	struct ashmem_shrinker_options wishes = {.struct_size = sizeof(wishes)};
 	struct ashmem_shrinker *fresh;
 	int r = options && shrinker ? struct_copy_in(&wishes, sizeof(wishes), options) : -EINVAL;
@@ -234,6 +236,7 @@ static void release(struct ashmem_shrinker *shrinker)
 
 void ashmem_shrinker_unregister(struct ashmem_shrinker *shrinker)
 {
+	CANCEL_OFF;
 	if (!shrinker)
 		return;
 	pthread_mutex_lock(&registry_mutex);
@@ -406,6 +409,7 @@ uint64_t registry_divide(struct registry_walk *walk, struct shrink_share *shares
 
 int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stats)
 {
+	CANCEL_OFF;
 	struct ashmem_shrinker_stats all = {.struct_size = sizeof(all)};
 	struct ashmem_shrinker *shrinker;
 

@@ -13,6 +13,7 @@
  */
 #include <ashmem/shrinker.h>
 
+#include "base/cancel.h"
 #include "base/lock.h"
 #include "purge/areas.h"
 #include "purge/registry.h"
@@ -104,6 +105,7 @@ static int64_t shrink_all(uint64_t nr_pages)
 
 int64_t ashmem_shrink(uint64_t nr_pages)
 {
+	CANCEL_OFF;
 	uint64_t patience_ns = LOCK_TIMEOUT_NS;
 
 	if (nr_pages == 0)
@@ -113,6 +115,7 @@ int64_t ashmem_shrink(uint64_t nr_pages)
 
 uint64_t ashmem_shrink_count(void)
 {
+	CANCEL_OFF;
 	struct registry_walk walk;
 	uint64_t pages = 0;
 

@@ -8,6 +8,8 @@
  * - A call within libashmem.so must reach libashmem.so, not the program's function of that name:
  *   the handles differ.
  * - What a copy installed goes with it: a fork after it was unloaded must not call its handlers.
+ * - libashmem.so stays when it is closed: its pressure thread runs on, and nothing is left behind by
+ *   the next one that opens and closes it.
  *
  * Prints PASS or FAIL for each, and `N passed, N failed, N skipped`.
  */
@@ -103,6 +105,49 @@ static void fork_after_unloading_works(void)
 	}
 }
 
+static int mappings_now(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	int lines = 0;
+
+	expect(maps);
+	for (int c; (c = getc(maps)) != EOF;)
+		lines += c == '\n';
+	fclose(maps);
+	return lines;
+}
+
+static void shared_library_stays_when_closed(void)
+{
+	int mappings = 0;
+
+	for (int round = 0; round < 20; round++) {
+		void *object = dlopen(path_of_so, RTLD_NOW | RTLD_LOCAL);
+		struct ashmem_area *area;
+
+		expect(object);
+		int (*create)(const char *, uint64_t, uint32_t, struct ashmem_area **) =
+			function(object, "ashmem_create");
+		int (*fd)(struct ashmem_area *) = function(object, "ashmem_fd");
+		void (*close)(struct ashmem_area *) = function(object, "ashmem_close");
+		int (*open)(void *, struct ashmem_pressure **) =
+			function(object, "ashmem_pressure_open");
+		int (*run)(struct ashmem_pressure *) = function(object, "ashmem_pressure_run");
+		struct ashmem_pressure *watch;
+
+		expect(create("again", 4096, 0, &area) == 0 && fd(area) >= 0);
+		close(area);
+		/* Left to run, once: it must not lose the code that it runs in. */
+		if (round == 0 && open(NULL, &watch) == 0)
+			expect(run(watch) == 0);
+		expect(dlclose(object) == 0);
+		usleep(2000);
+		if (round == 1)
+			mappings = mappings_now();
+	}
+	expect(mappings_now() == mappings);
+}
+
 static void hidden_copy_shows_nothing(void)
 {
 	void *object = dlopen(path_of_hidden, RTLD_NOW | RTLD_GLOBAL);
@@ -122,6 +167,7 @@ static const struct {
 	}
 	TEST(calls_within_the_shared_library_stay_there),
 	TEST(fork_after_unloading_works),
+	TEST(shared_library_stays_when_closed),
 	TEST(hidden_copy_shows_nothing),
 };
 

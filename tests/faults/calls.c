@@ -56,9 +56,60 @@ void fault_disarm(void)
 	__atomic_store_n(&fault.armed, 0, __ATOMIC_SEQ_CST);
 }
 
+static void misuse(const char *what)
+{
+	if (!fault.wrong[0])
+		snprintf(fault.wrong, sizeof(fault.wrong), "%s", what);
+}
+
+/* Those that are cancellation points in glibc or musl, or that POSIX allows to be. */
+static int is_cancellation_point(enum call kind)
+{
+	switch (kind) {
+	case CALL_GETLINE:
+	case CALL_FOPEN:
+	case CALL_ACCESS:
+	case CALL_NANOSLEEP:
+	case CALL_CLOSE:
+	case CALL_CONNECT:
+	case CALL_SEND:
+	case CALL_SENDMSG:
+	case CALL_RECVMSG:
+	case CALL_EPOLL_WAIT:
+	case CALL_POLL:
+	case CALL_FALLOCATE:
+	case CALL_OPEN:
+	case CALL_READ:
+	case CALL_PREAD:
+	case CALL_WRITE:
+	case CALL_WAKE:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* A thread that is cancelled in the library would leave it half done for good. */
+static void check_cancellation(enum call kind)
+{
+	int state, ours;
+
+	if (!is_cancellation_point(kind))
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	pthread_setcancelstate(state, &ours);
+	if (state != PTHREAD_CANCEL_DISABLE) {
+		char what[80];
+		snprintf(what, sizeof(what), "call %d could be cancelled", (int)kind);
+		misuse(what);
+	}
+}
+
 /* 0: go on; else the failure, and errno is set. */
 static int fails(enum call kind)
 {
+	if (__atomic_load_n(&fault.armed, __ATOMIC_SEQ_CST))
+		check_cancellation(kind);
 	if (!__atomic_load_n(&fault.armed, __ATOMIC_SEQ_CST) || is_followed == (int)fault.threads)
 		return 0;
 	uint32_t call = __atomic_fetch_add(&fault.calls, 1, __ATOMIC_SEQ_CST);
@@ -72,12 +123,6 @@ static int fails(enum call kind)
 	int error = fault.error & ~FAULT_ALWAYS;
 	errno = error < FAULT_SHORT ? error : 0;
 	return error;
-}
-
-static void misuse(const char *what)
-{
-	if (!fault.wrong[0])
-		snprintf(fault.wrong, sizeof(fault.wrong), "%s", what);
 }
 
 /* -- what is held -- */
