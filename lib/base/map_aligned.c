@@ -8,8 +8,8 @@
  * because no whole huge page lay in the mapping. memfd/huge_pages.c needs it as well. Everything
  * works without it.
  *
- * Costs a reservation of address space and up to three system calls more. Where there is no room for
- * the reservation, a plain mmap(2) is made. No lock, no state.
+ * Costs a reservation of address space and up to three system calls more. Where there is no room
+ * for the reservation, a plain mmap(2) is made. No lock, no state.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -36,8 +36,8 @@ struct sys_robust_head {
 };
 
 /*
- * A memfd above the standard streams, close-on-exec, that can be sealed and not executed as a program where the kernel has
- * that (6.3). -ENODEV if there are none, or they are forbidden.
+ * A memfd above the standard streams, close-on-exec, that can be sealed and not executed as a
+ * program where the kernel has that (6.3). -ENODEV if there are none, or they are forbidden.
  */
 int sys_memfd_create(const char *name);
 
