@@ -133,7 +133,8 @@ static void fork_it(struct every_world *unused)
 	pid_t child;
 
 	(void)unused;
-	ashmem_create("newborn", page_bytes(), 0, &newborn);
+	if (ashmem_create("newborn", page_bytes(), 0, &newborn) < 0)
+		return;
 	child = fork();
 	if (child == 0)
 		_exit(0);
