@@ -160,8 +160,9 @@ define writable
 		at=$$to; \
 		while [ ! -e "$$at" ] && [ "$$at" != . ]; do at=$$(dirname -- "$$at"); done; \
 		[ -d "$$at" ] && [ -w "$$at" ] || { \
-			echo "No right to write to $$to: be root (sudo make $@), or name a place of" \
-				"your own (make $@ PREFIX=\$$HOME/.local)." >&2; exit 1; }; \
+			echo "No right to write to $$to: be root (sudo make $@), or name a" \
+				"place of your own (make $@ PREFIX=\$$HOME/.local)." >&2; \
+			exit 1; }; \
 	done
 endef
 

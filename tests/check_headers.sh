@@ -74,7 +74,8 @@ kept='unpin(a, 0, 0) release(a, 0, 0, 0) populate(p, 1) purge_all() shrink(1)'
 
 # calls COMPILER LANGUAGE CALL: compile it with its result dropped.
 calls() {
-  printf '#include <ashmem/ashmem.h>\nvoid f(struct ashmem_area *a, struct ashmem_budget *b, void *p,
+  printf '#include <ashmem/ashmem.h>\n
+    void f(struct ashmem_area *a, struct ashmem_budget *b, void *p,
     struct ashmem_extent e, uint32_t n, uint64_t o, uint64_t l);\n
     void f(struct ashmem_area *a, struct ashmem_budget *b, void *p,
     struct ashmem_extent e, uint32_t n, uint64_t o, uint64_t l)

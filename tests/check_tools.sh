@@ -30,7 +30,8 @@ int main(void)
 		"\xe2\x81\xa6", "\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9", /* direction */
 		"\xe2\x80\x8e", "\xe2\x80\x8f", "\xd8\x9c",
 		"\xe2\x80\xa8", "\xe2\x80\xa9", /* separators */
-		"\xe2\x80\x8b", "\xe2\x80\x8d", "\xe2\x81\xa0", "\xef\xbb\xbf", "\xc2\xad", /* no width */
+		"\xe2\x80\x8b", "\xe2\x80\x8d", "\xe2\x81\xa0", "\xef\xbb\xbf", "\xc2\xad",
+		/* no width */
 		"\xcc\x81", "\xef\xb8\x8f", "\xe3\x85\xa4", "\xf3\xa0\x81\x81", "\xee\x80\x80",
 	};
 	struct ashmem_area *cache = NULL, *odd = NULL;
@@ -55,7 +56,8 @@ int main(void)
 		if (ashmem_create(name, page, 0, &odd) < 0 || ashmem_fd(odd) < 0)
 			return 1;
 	}
-	if (ashmem_create("\xc3\xa9t\xc3\xa9 \xe7\x8c\xab", page, 0, &odd) < 0 || ashmem_fd(odd) < 0)
+	if (ashmem_create("\xc3\xa9t\xc3\xa9 \xe7\x8c\xab", page, 0, &odd) < 0 ||
+		ashmem_fd(odd) < 0)
 		return 1;
 	printf("%llu %d %d\n", (unsigned long long)page, ashmem_fd(cache), dup(ashmem_fd(cache)));
 	fflush(stdout);

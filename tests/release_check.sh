@@ -37,7 +37,8 @@ says "the CMake file" "$(sed -n 's/^set(PACKAGE_VERSION "\([0-9.]*\)")/\1/p' \
 says "README.md" "$(sed -n 's/^Version \([0-9.]*[0-9]\)\. .*/\1/p' README.md)"
 check "the map has a node for ${VERSION%.*}" grep -q "^LIBASHMEM_${VERSION%.*} {" lib/libashmem.map
 check "meson.build has soversion $abi" grep -qx "  soversion: '$abi'," meson.build
-check "CMakeLists.txt has SOVERSION $abi" grep -q " VERSION \"$abi\..* SOVERSION $abi " CMakeLists.txt
+check "CMakeLists.txt has SOVERSION $abi" \
+  grep -q " VERSION \"$abi\..* SOVERSION $abi " CMakeLists.txt
 check "the spec file has soversion $abi" grep -qx "%global soversion $abi" packaging/libashmem.spec
 check "Debian's package is libashmem$abi" grep -qx "Package: libashmem$abi" packaging/debian/control
 

@@ -121,7 +121,10 @@ static void print_text(FILE *out, const char *text)
 		size_t length = byte < 0x80 ? 1 : utf8 ? mbrtowc(&c, text, left, &state) : 0;
 
 		if (length == 0 || length > left || !is_plain(c)) {
-			/* The rest of a rejected character follows byte by byte, as no beginning of one. */
+			/*
+			 * The rest of a rejected character follows byte by byte, as no beginning of
+			 * one.
+			 */
 			fprintf(out, "\\%03o", byte);
 			length = 1;
 		} else {

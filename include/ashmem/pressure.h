@@ -11,21 +11,16 @@
  *
  * Have a thread that purges unpinned memory when memory is short:
  *
- * @code{.c}
- * #include <ashmem/ashmem.h>
+ * @code{.c} #include <ashmem/ashmem.h>
  *
- * int main(void)
- * {
+ * int main(void) {
  *     struct ashmem_pressure *pressure;
  *
  *     if (ashmem_pressure_open(NULL, &pressure) < 0 || // NULL: all defaults
- *         ashmem_pressure_run(pressure) < 0)           // starts the thread
- *         return 1;
+ *         ashmem_pressure_run(pressure) < 0)           // starts the thread return 1;
  *     // ... the program's work ...
- *     ashmem_pressure_close(pressure);                 // ends the thread
- *     return 0;
- * }
- * @endcode
+ *     ashmem_pressure_close(pressure);                 // ends the thread return 0;
+ * } @endcode
  *
  * With an event loop, leave ashmem_pressure_run() out: wait for POLLIN on ashmem_pressure_fd(),
  * then call ashmem_pressure_dispatch().
@@ -33,8 +28,8 @@
  * - A *pressure* handle, or watch, watches a source of memory pressure and purges unpinned ranges
  *   of the areas that **this process** holds, least recently unpinned first, as many as needed.
  *   Pinned pages are never purged (rule 16, docs/architecture.md).
- * - It also has the program's shrinkers free memory, as ashmem_shrink() does
- *   (@ref ashmem_shrinkers).
+ * - It also has the program's shrinkers free memory, as ashmem_shrink() does (@ref
+ *   ashmem_shrinkers).
  * - It purges in ashmem_pressure_dispatch(), in the thread of ashmem_pressure_run(), and in
  *   ashmem_unpin() (@ref ashmem_pressure_unpin). Purge subscribers and shrinkers are called on that
  *   thread: hold no lock that they wait for.
@@ -59,14 +54,14 @@
  * without swap space, so it hardly stalls before it kills. Where a limit is set by cgroup version
  * 1, "auto" skips the two PSI sources, which do not know that limit.
  *
- * The cgroups are those of the process when the handle is opened, and all those around them, however
- * many, as far as any mount shows them. In a container that is often the container's group alone.
- * Version 1 reports the value of a limit further out, so it counts, but not what others use there;
- * version 2 reports nothing. With the host's hierarchy mounted, read-only is enough, all limits are
- * known. Eight groups are watched: of those with a limit the ones with the least left, then the
- * nearest without. Limits of these may change while they are watched; if there was none at all,
- * later ones are not noticed. If a source vanishes (its cgroup is removed, the socket's peer is
- * closed), "auto" changes to the next that works.
+ * The cgroups are those of the process when the handle is opened, and all those around them,
+ * however many, as far as any mount shows them. In a container that is often the container's group
+ * alone. Version 1 reports the value of a limit further out, so it counts, but not what others use
+ * there; version 2 reports nothing. With the host's hierarchy mounted, read-only is enough, all
+ * limits are known. Eight groups are watched: of those with a limit the ones with the least left,
+ * then the nearest without. Limits of these may change while they are watched; if there was none at
+ * all, later ones are not noticed. If a source vanishes (its cgroup is removed, the socket's peer
+ * is closed), "auto" changes to the next that works.
  * ashmem_pressure_explain() reports which source was taken and why others were not.
  *
  * @section ashmem_pressure_policy Levels and amounts

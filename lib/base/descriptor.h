@@ -36,8 +36,8 @@ int descriptor_learn(int fd, struct descriptor_file *file);
 
 /*
  * 0 if the descriptor is of this file; -EBADF if the number is closed, or was used again for
- * another file, or the kernel does not say. Comes before every use that changes a file or reads from
- * it.
+ * another file, or the kernel does not say. Comes before every use that changes a file or reads
+ * from it.
  */
 int descriptor_check(int fd, const struct descriptor_file *file);
 

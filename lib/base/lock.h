@@ -9,8 +9,8 @@
  *
  * A thread can hold one such lock at a time, must not call into libpthread's robust mutexes
  * meanwhile, and must release it itself. A signal handler that asks for one while the call that it
- * interrupted holds one gets -EDEADLK, and nothing changes. Waiting is bounded. The word trusts nobody: a peer that
- * writes nonsense into it costs the others the bounded wait.
+ * interrupted holds one gets -EDEADLK, and nothing changes. Waiting is bounded. The word trusts
+ * nobody: a peer that writes nonsense into it costs the others the bounded wait.
  */
 #ifndef ASHMEM_LIB_BASE_LOCK_H
 #define ASHMEM_LIB_BASE_LOCK_H

@@ -32,13 +32,16 @@ extern uint64_t (*source_clock)(void);
 
 struct source_kind;
 
-/* One cgroup, with a limit or without. Descriptors belong to the source; -1: there is no such file. */
+/*
+ * One cgroup, with a limit or without. Descriptors belong to the source; -1: there is no such file.
+ */
 struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
 	uint64_t
-		hidden_limit; /* of a group around it that no mount shows; UINT64_MAX: none is known */
+		/* of a group around it that no mount shows; UINT64_MAX: none is known */
+		hidden_limit;
 	/* The kernel sends an event when the usage comes near this one; 0: it does not. */
 	uint64_t notified_limit;
 };

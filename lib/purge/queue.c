@@ -229,22 +229,23 @@ void queues_after_fork_in_child(void)
 
 /* -- public calls -- */
 
-static int make(uint32_t entries, struct ashmem_purge_queue **made)
+/* NULL and errno on failure. */
+static struct ashmem_purge_queue *make(uint32_t entries)
 {
 	struct ashmem_purge_queue *queue =
 		calloc(1, sizeof(*queue) + entries * sizeof(struct entry));
 
 	if (!queue)
-		return -ENOMEM;
+		return NULL;
 	queue->capacity = entries;
 	queue->event_fd = descriptor_above_std(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (queue->event_fd < 0) {
-		int r = -errno;
+		int error = errno;
 		free(queue);
-		return r;
+		errno = error;
+		return NULL;
 	}
-	*made = queue;
-	return 0;
+	return queue;
 }
 
 static int publish(struct ashmem_purge_queue *queue)
@@ -268,17 +269,17 @@ int ashmem_purge_queue_open(const struct ashmem_purge_queue_options *options,
 {
 	CANCEL_OFF;
 	struct ashmem_purge_queue_options wishes = {.struct_size = sizeof(wishes)};
-	struct ashmem_purge_queue *fresh = NULL;
 	int r = !queue ? -EINVAL : options ? struct_copy_in(&wishes, sizeof(wishes), options) : 0;
 
 	if (r == 0 && wishes.entries > ENTRIES_MAX)
 		r = -EINVAL;
 	if (r == 0)
 		r = process_start();
-	if (r == 0)
-		r = make(wishes.entries ? wishes.entries : ENTRIES_DEFAULT, &fresh);
 	if (r < 0)
 		return r;
+	struct ashmem_purge_queue *fresh = make(wishes.entries ? wishes.entries : ENTRIES_DEFAULT);
+	if (!fresh)
+		return -errno;
 	r = publish(fresh);
 	if (r < 0) {
 		close(fresh->event_fd);

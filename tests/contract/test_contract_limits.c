@@ -339,8 +339,8 @@ CONTRACT_TEST(limits, l6_raw_descriptor_knows_none_of_the_drivers_requests)
 }
 
 /*
- * What the architecture and area.h promise instead: data from offset 0, and seals that keep every mapping
- * safe.
+ * What the architecture and area.h promise instead: data from offset 0, and seals that keep every
+ * mapping safe.
  */
 CONTRACT_TEST(limits, data_start_at_offset_zero_of_the_descriptor)
 {

@@ -8,8 +8,8 @@
  * - A call within libashmem.so must reach libashmem.so, not the program's function of that name:
  *   the handles differ.
  * - What a copy installed goes with it: a fork after it was unloaded must not call its handlers.
- * - libashmem.so stays when it is closed: its pressure thread runs on, and nothing is left behind by
- *   the next one that opens and closes it.
+ * - libashmem.so stays when it is closed: its pressure thread runs on, and nothing is left behind
+ *   by the next one that opens and closes it.
  *
  * Prints PASS or FAIL for each, and `N passed, N failed, N skipped`.
  */

@@ -11,8 +11,8 @@
  *
  * Shown: pages that are pinned, held, or pinned by a reader, are not freed; who is told NOT_PURGED
  * has its data, whatever died before (rule 16); a purge that was begun ends, or is begun anew; an
- * exported descriptor can be pinned through at once. A purge only looks for locks on the file, under
- * the area's lock, and takes none: who locks after its look finds its mark.
+ * exported descriptor can be pinned through at once. A purge only looks for locks on the file,
+ * under the area's lock, and takes none: who locks after its look finds its mark.
  *
  * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_TEST, TEST_EARLY,
  * LOOK_FIRST, LOOK_AT_ONCE, ANNOUNCE_AFTER, ANNOUNCE_LAST, NO_CHANGES, NO_RECOVERY, GIVE_UP,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Queues of notices: what is fetched, what a full queue keeps of it, and that a program may fetch and
- * purge with its locks held.
+ * Queues of notices: what is fetched, what a full queue keeps of it, and that a program may fetch
+ * and purge with its locks held.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Every function once; see every_call.h. Pieces run on threads of a test, so they expect nothing. */
+/*
+ * Every function once; see every_call.h. Pieces run on threads of a test, so they expect nothing.
+ */
 #define _GNU_SOURCE 1
 #include "support/every_call.h"
 #include "support/contract.h"
@@ -334,15 +336,13 @@ CALL(ashmem_purge_unsubscribe)
 	subscribe_and_end();
 }
 
-static void open_and_fetch(struct every_world *world)
+static void open_and_fetch(void)
 {
 	struct ashmem_purge_notice notice = {.struct_size = sizeof(notice)};
 	struct ashmem_purge_queue *queue = NULL;
 
 	if (ashmem_purge_queue_open(NULL, &queue) < 0)
 		return;
-	unpin_some(world);
-	ashmem_shrink(EVERY_PAGES);
 	TRY(ashmem_purge_queue_fd(queue));
 	TRY(ashmem_purge_queue_next(queue, &notice));
 	ashmem_purge_queue_close(queue);
@@ -350,22 +350,22 @@ static void open_and_fetch(struct every_world *world)
 
 CALL(ashmem_purge_queue_open)
 {
-	open_and_fetch(world);
+	open_and_fetch();
 }
 
 CALL(ashmem_purge_queue_fd)
 {
-	open_and_fetch(world);
+	open_and_fetch();
 }
 
 CALL(ashmem_purge_queue_next)
 {
-	open_and_fetch(world);
+	open_and_fetch();
 }
 
 CALL(ashmem_purge_queue_close)
 {
-	open_and_fetch(world);
+	open_and_fetch();
 }
 
 static void (*callback)(void);
