@@ -11,6 +11,7 @@
 #include <ashmem/area.h>
 
 #include "base/cancel.h"
+#include "base/descriptor.h"
 
 /*
  * What the program has asked the socket for comes along with every message, before the descriptors:
@@ -85,7 +86,7 @@ static int move_strange(int fd)
 {
 	if (fd > STDERR_FILENO)
 		return fd;
-	int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int moved = descriptor_duplicate(fd);
 	close_strange(fd);
 	return moved;
 }

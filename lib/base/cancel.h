@@ -31,7 +31,7 @@ static inline void cancel_restore(const int *before)
 
 /* A declaration: from here to the end of the block the thread cannot be cancelled. */
 #define CANCEL_OFF \
-	const int cancel_before __attribute__((cleanup(cancel_restore))) = cancel_disable()
+	const int cancel_before __attribute__((cleanup(cancel_restore), unused)) = cancel_disable()
 #else
 #define CANCEL_OFF ((void)0)
 #endif

@@ -19,11 +19,21 @@
 
 #include "base/descriptor.h"
 
+int descriptor_duplicate(int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	/* EINVAL: the limit allows no number that high. */
+	if (copy < 0 && errno == EINVAL)
+		errno = EMFILE;
+	return copy;
+}
+
 int descriptor_above_std(int fd)
 {
 	if (fd < 0 || fd > STDERR_FILENO)
 		return fd;
-	int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+	int moved = descriptor_duplicate(fd), error = errno;
 
 	close(fd);
 	errno = error;

@@ -25,6 +25,9 @@ static inline int descriptor_is_file(const struct stat *status, const struct des
 	return status->st_dev == file->device && status->st_ino == file->inode;
 }
 
+/* A duplicate above the standard streams, close-on-exec; or -1 and errno. */
+int descriptor_duplicate(int fd);
+
 /*
  * Takes what open(2) and the like return. A number below 3 is moved above the standard streams.
  * The new number; -1 and errno, and then nothing is open.

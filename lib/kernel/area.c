@@ -17,6 +17,7 @@
 
 #include <ashmem/area.h>
 
+#include "base/descriptor.h"
 #include "base/fork.h"
 #include "base/sys.h"
 #include "kernel/abi.h"
@@ -148,7 +149,7 @@ static int find_or_adopt(int fd, struct kernel_area **found)
 	if (area) {
 		area->refs++;
 	} else {
-		int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		int copy = descriptor_duplicate(fd);
 		if (copy < 0)
 			return -errno;
 		area = adopt(copy, 0);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cancel.h"
+#include "base/descriptor.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/sys.h"
@@ -399,7 +400,7 @@ int memfd_import(void *userdata, int fd, void **state)
 	/* fcntl(2): seals are for memfds and tmpfs files */
 	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd))
 		return -ENOTTY;
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int copy = descriptor_duplicate(fd);
 	if (copy < 0)
 		return -errno;
 	r = fstat(copy, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -ENOTTY;

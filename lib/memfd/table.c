@@ -14,18 +14,18 @@
 
 #define BUCKETS 256
 
-static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t memfd_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct memfd_area *newborns;
 static struct memfd_area *buckets[BUCKETS];
 
 void memfd_table_lock(void)
 {
-	pthread_mutex_lock(&table_mutex);
+	pthread_mutex_lock(&memfd_mutex);
 }
 
 void memfd_table_unlock(void)
 {
-	pthread_mutex_unlock(&table_mutex);
+	pthread_mutex_unlock(&memfd_mutex);
 }
 
 void memfd_table_add_newborn(struct memfd_area *area)

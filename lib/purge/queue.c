@@ -321,6 +321,7 @@ static int take(struct ashmem_purge_queue *queue, struct ashmem_purge_notice *no
 
 int ashmem_purge_queue_next(struct ashmem_purge_queue *queue, struct ashmem_purge_notice *notice)
 {
+	CANCEL_OFF;
 	struct ashmem_purge_notice all = {.struct_size = sizeof(all)};
 
 	if (!queue || !notice || notice->struct_size < sizeof(notice->struct_size))

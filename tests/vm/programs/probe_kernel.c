@@ -4,7 +4,7 @@
  * the area layer:
  *
  *   gcc -static -Iinclude -Ilib -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -o probe_kernel \
- *       lib/kernel/*.c lib/base/sys.c tests/vm/programs/probe_kernel.c
+ *       lib/kernel/[a-z]*.c lib/base/descriptor.c lib/base/sys.c tests/vm/programs/probe_kernel.c
  *   tests/vm/run --kernel debian11 -- probe_kernel
  *
  * Each test runs in a process of its own, because the backend remembers which node answered. Prints
