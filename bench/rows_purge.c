@@ -38,12 +38,12 @@ static char *map_store(const struct store *store)
 {
 	void *addr = MAP_FAILED;
 
-	if (store->area)
-		ashmem_map(store->area, 0, (size_t)store->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			&addr);
-	else
+	if (!store->area)
 		addr = mmap(NULL, (size_t)store->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			store->fd, 0);
+	else if (ashmem_map(store->area, 0, (size_t)store->bytes, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, &addr) < 0)
+		addr = MAP_FAILED;
 	if (addr == MAP_FAILED)
 		die_errno("mmap");
 	return addr;

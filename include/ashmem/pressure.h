@@ -11,16 +11,21 @@
  *
  * Have a thread that purges unpinned memory when memory is short:
  *
- * @code{.c} #include <ashmem/ashmem.h>
+ * @code{.c}
+ * #include <ashmem/ashmem.h>
  *
- * int main(void) {
+ * int main(void)
+ * {
  *     struct ashmem_pressure *pressure;
  *
  *     if (ashmem_pressure_open(NULL, &pressure) < 0 || // NULL: all defaults
- *         ashmem_pressure_run(pressure) < 0)           // starts the thread return 1;
+ *         ashmem_pressure_run(pressure) < 0)           // starts the thread
+ *         return 1;
  *     // ... the program's work ...
- *     ashmem_pressure_close(pressure);                 // ends the thread return 0;
- * } @endcode
+ *     ashmem_pressure_close(pressure);                 // ends the thread
+ *     return 0;
+ * }
+ * @endcode
  *
  * With an event loop, leave ashmem_pressure_run() out: wait for POLLIN on ashmem_pressure_fd(),
  * then call ashmem_pressure_dispatch().
@@ -28,8 +33,8 @@
  * - A *pressure* handle, or watch, watches a source of memory pressure and purges unpinned ranges
  *   of the areas that **this process** holds, least recently unpinned first, as many as needed.
  *   Pinned pages are never purged (rule 16, docs/architecture.md).
- * - It also has the program's shrinkers free memory, as ashmem_shrink() does (@ref
- *   ashmem_shrinkers).
+ * - It also has the program's shrinkers free memory, as ashmem_shrink() does
+ *   (@ref ashmem_shrinkers).
  * - It purges in ashmem_pressure_dispatch(), in the thread of ashmem_pressure_run(), and in
  *   ashmem_unpin() (@ref ashmem_pressure_unpin). Purge subscribers and shrinkers are called on that
  *   thread: hold no lock that they wait for.
@@ -61,8 +66,8 @@
  * limits are known. Eight groups are watched: of those with a limit the ones with the least left,
  * then the nearest without. Limits of these may change while they are watched; if there was none at
  * all, later ones are not noticed. If a source vanishes (its cgroup is removed, the socket's peer
- * is closed), "auto" changes to the next that works.
- * ashmem_pressure_explain() reports which source was taken and why others were not.
+ * is closed), "auto" changes to the next that works. ashmem_pressure_explain() reports which source
+ * was taken and why others were not.
  *
  * @section ashmem_pressure_policy Levels and amounts
  *

@@ -39,9 +39,7 @@ struct pressure_group {
 	int usage_fd;
 	int limit_fd[2]; /* memory.max and memory.high, or memory.limit_in_bytes */
 	int stat_fd;
-	uint64_t
-		/* of a group around it that no mount shows; UINT64_MAX: none is known */
-		hidden_limit;
+	uint64_t hidden_limit; /* around it, of no mount; UINT64_MAX: not known */
 	/* The kernel sends an event when the usage comes near this one; 0: it does not. */
 	uint64_t notified_limit;
 };

@@ -43,7 +43,7 @@ static void refuse(long first, long second)
 		_exit(NO_FILTERS); /* an emulator */
 }
 
-static void die_in_sandbox(void *argument)
+static __attribute__((unused)) void die_in_sandbox(void *argument)
 {
 	struct shared *shared = argument;
 

@@ -333,6 +333,8 @@ CONTRACT_TEST(limits, l6_raw_descriptor_knows_none_of_the_drivers_requests)
 	for (unsigned number = 1; number <= 10; number++) {
 		errno = 0;
 		expect_eq(ioctl(ashmem_fd(area), _IO(0x77, number), 0), -1);
+		if (errno == ENOSYS)
+			contract_skip("requests of ioctl(2) do not reach the kernel (qemu-user?)");
 		expect_eq(errno, ENOTTY);
 	}
 	ashmem_close(area);

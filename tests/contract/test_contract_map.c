@@ -371,7 +371,7 @@ CONTRACT_TEST(map, unmap_reports_too_many_mappings)
 
 static void limit_files(void)
 {
-	const struct rlimit limit = {1 << 16, 1 << 16};
+	const struct rlimit limit = {16 * page_bytes(), 16 * page_bytes()};
 
 	expect_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
@@ -379,7 +379,7 @@ static void limit_files(void)
 /* SIGXFSZ ends the process by default, and does so with a child of these tests. */
 static void need_too_large_a_file(void *unused)
 {
-	struct ashmem_area *area = area_of_bytes(1 << 20), *small = area_of_pages(1);
+	struct ashmem_area *area = area_of_pages(256), *small = area_of_pages(1);
 	int ends[2];
 
 	(void)unused;
@@ -413,7 +413,7 @@ CONTRACT_TEST(map, file_limit_of_a_child_leaves_the_shared_newborn_to_the_parent
 	struct view view;
 
 	skip_on_kernel("the driver's memory is no file of the process");
-	area = area_of_bytes(1 << 20);
+	area = area_of_pages(256);
 	run_child(make_too_large_a_birth, area);
 	view = view_of(area);
 	fill_pages(&view, 0, view.pages, 1);
@@ -476,6 +476,10 @@ static void map_locked(void *argument)
 			break;
 		if (setrlimit(RLIMIT_MEMLOCK, &limit) < 0)
 			_exit(CANNOT_LOCK);
+		base = mmap(NULL, LOCKED_MIB * MIB, PROT_RW, MAP_SHARED, ashmem_fd(area), 0);
+		if (base == MAP_FAILED) /* qemu-user needs more */
+			_exit(CANNOT_LOCK);
+		munmap(base, LOCKED_MIB * MIB);
 		base = NULL;
 		expect_eq(ashmem_map(area, 0, LOCKED_MIB * MIB, PROT_RW, MAP_SHARED, &base), 0);
 		memset(base, 1, LOCKED_MIB * MIB);

@@ -173,7 +173,7 @@ CONTRACT_TEST(populate, d11_what_cannot_be_had_is_an_error_and_no_signal)
 	fd = foreign_memfd(4 * page_bytes());
 	view = view_of(import_area(fd));
 	expect_eq(ftruncate(fd, (off_t)page_bytes()), 0);
-	expect_eq(ashmem_populate(view.base, page_bytes()), 0);
+	populate(&view, 0, 1);
 	r = ashmem_populate(view.base, 4 * page_bytes());
 	expect_msg(r == -EFAULT || r == -ENOMEM, "populating what is not there: %d", r);
 	view_drop(&view);

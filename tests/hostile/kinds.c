@@ -34,7 +34,7 @@ static int area_fd(uint32_t flags, int read_only)
 	if (ashmem_create("kind", PAGES * sys_page_size(), flags, &area) < 0)
 		return -1;
 	if (flags & ASHMEM_CREATE_ALLOW_SEAL)
-		ashmem_seal(area);
+		(void)!ashmem_seal(area);
 	else
 		ashmem_unpin(area, 0, sys_page_size());
 	fd = read_only ? ashmem_export_read_only(area) : fcntl(ashmem_fd(area), F_DUPFD_CLOEXEC, 0);

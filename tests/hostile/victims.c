@@ -336,6 +336,9 @@ static int64_t call_shrinker(struct party *p)
 	return r;
 }
 
+/* So often a subscriber unpins what was purged: budgets purge it again, and call it again. */
+#define TOLD_MOST 200
+
 /* Pins what it is told to have gone, if it is told of its area. */
 static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
 {
@@ -345,7 +348,9 @@ static void be_told(void *userdata, struct ashmem_area *area, uint64_t offset, u
 		return;
 	must(length > 0 && (offset | length) % p->page == 0 &&
 		offset + length <= p->pages * p->page);
-	ashmem_pin(area, offset, length);
+	if (__atomic_add_fetch(&p->told, 1, __ATOMIC_RELAXED) > TOLD_MOST)
+		return;
+	(void)!ashmem_pin(area, offset, length);
 	ashmem_unpin_with(area, offset, length, ASHMEM_PRIORITY_LAST, ASHMEM_ORDER_FIFO);
 }
 
