@@ -25,5 +25,5 @@ step build-clang 5 make "$jobs" all examples tests WERROR=1 CC=clang BUILD=build
 step check-clang 6 make "$jobs" check WERROR=1 CC=clang BUILD=build/clang SHORT=1
 step check-ndebug 8 make "$jobs" check-ndebug WERROR=1 SHORT=1
 step check-asan 12 make "$jobs" check-asan
-step check-tsan 6 make "$jobs" check-tsan
+step check-tsan 8 make "$jobs" check-tsan
 step check-valgrind 10 make "$jobs" check-valgrind SHORT=1
