@@ -99,6 +99,9 @@ int main(void)
 	check(ashmem_set_size(more, 60 * ENTRY_BYTES), "ashmem_set_size");
 	check(ashmem_map(more, 0, 60 * ENTRY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, &addr),
 		"ashmem_map");
+	memset(addr, 'y', 60 * ENTRY_BYTES);
+	/* Memory counts when it is there: the next call finds it. */
+	check(ashmem_pin(more, 0, 0), "ashmem_pin");
 	report("process with another area", ashmem_budget_process());
 
 	ashmem_unmap(addr, 60 * ENTRY_BYTES);
