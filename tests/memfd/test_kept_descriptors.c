@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -338,7 +339,7 @@ CONTRACT_TEST(kept_descriptors, core_dump_leaves_the_control_block_out)
 {
 	struct ashmem_area *area = area_of_pages(1);
 	char line[512];
-	int ours = 0, blocks = 0, left_out = 0, shows_dont_dump = 0;
+	int ours = 0, is_example = 0, blocks = 0, left_out = 0, shows_dont_dump = 0;
 	void *example;
 	FILE *smaps;
 
@@ -353,10 +354,12 @@ CONTRACT_TEST(kept_descriptors, core_dump_leaves_the_control_block_out)
 	if (!smaps)
 		contract_skip("no smaps");
 	while (fgets(line, sizeof line, smaps)) {
-		if (is_line_of_mapping(line))
+		if (is_line_of_mapping(line)) {
 			ours = strstr(line, ASHMEM_NAME_DEF) != NULL;
-		if (!ours && strncmp(line, "VmFlags:", 8) == 0)
-			shows_dont_dump |= strstr(line, " dd") != NULL;
+			is_example = strtoull(line, NULL, 16) == (uintptr_t)example;
+		}
+		if (is_example && strncmp(line, "VmFlags:", 8) == 0)
+			shows_dont_dump = strstr(line, " dd") != NULL;
 		if (ours && strncmp(line, "VmFlags:", 8) == 0) {
 			blocks++;
 			left_out += strstr(line, " dd") != NULL;
