@@ -43,7 +43,7 @@ static void refuse(long first, long second)
 		_exit(NO_FILTERS); /* an emulator */
 }
 
-static __attribute__((unused)) void die_in_sandbox(void *argument)
+static void die_in_sandbox(void *argument)
 {
 	struct shared *shared = argument;
 
@@ -56,11 +56,21 @@ static __attribute__((unused)) void die_in_sandbox(void *argument)
 	_exit(0);
 }
 
+/* Whether a robust mutex of libc shows where its list is. */
+#if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) && __PTHREAD_MUTEX_HAVE_PREV
+enum { CAN_FIND_LIST = 1 };
+#else
+enum { CAN_FIND_LIST = 0 };
+#endif
+
 static void expect_noticed(void (*die)(void *))
 {
-	struct shared *shared = shared_begin();
+	struct shared *shared;
 	int status;
 
+	if (!CAN_FIND_LIST)
+		contract_skip("libc's list cannot be found (musl, 32 bits): docs/security.md");
+	shared = shared_begin();
 	skip_without_owner_death();
 	contract_skip_under_valgrind("it keeps robust lists out of sight");
 	status = child_wait(child_start(die, shared));
@@ -71,14 +81,10 @@ static void expect_noticed(void (*die)(void *))
 	shared_end(shared);
 }
 
-#if defined(__GLIBC__) && defined(__PTHREAD_MUTEX_HAVE_PREV) && __PTHREAD_MUTEX_HAVE_PREV
-
 CONTRACT_TEST(lock_sandbox, a_death_is_noticed_without_get_robust_list)
 {
 	expect_noticed(die_in_sandbox);
 }
-
-#endif
 
 /* It may register its list again, though not ask for it. */
 static void die_registering(void *argument)

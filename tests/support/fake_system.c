@@ -49,7 +49,7 @@ void fake_system_end(void)
 {
 	source_proc = "/proc";
 	source_clock = sys_now_ns;
-	expect_eq(nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	expect_eq(nftw(directory, remove_one, 64, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 const char *fake_path(const char *name)
