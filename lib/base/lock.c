@@ -91,10 +91,16 @@ static inline void relax(void)
 #endif
 }
 
-uint64_t lock_patience(void)
+/*
+ * What the calling thread may still wait: LOCK_TIMEOUT_NS for each lock; or what is left of that
+ * for all locks of a call that takes several, and a moment for each, if the call has pushed a frame
+ * with its patience (base/context.h). So peers of many areas, or one that holds a lock again and
+ * again, cannot make it wait longer. Within a purge there is no such moment, and the purge bounds
+ * each wait (purge/areas.c). Never 0.
+ */
+static uint64_t lock_patience(void)
 {
 	const uint64_t *left_ns = context_patience();
-
 	uint64_t longest_ns = context_longest_wait();
 
 	if (!left_ns)

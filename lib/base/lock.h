@@ -148,15 +148,7 @@ static inline int lock_release(uint32_t *word)
 	return waited;
 }
 
-/*
- * What the calling thread may still wait: LOCK_TIMEOUT_NS for each lock; or what is left of that
- * for all locks of a call that takes several, and a moment for each, if the call has pushed a frame
- * with its patience (base/context.h). So peers of many areas, or one that holds a lock again and
- * again, cannot make it wait longer. Within a purge there is no such moment, and the purge bounds
- * each wait (purge/areas.c). Never 0.
- */
-uint64_t lock_patience(void);
-/* Use some of it for other waiting, which began then. */
+/* Other waiting, which began then, uses up the patience of the call too (base/context.h). */
 void lock_use_patience(uint64_t begun_ns);
 
 /* A number that differs between a process and its children; 0 only if that cannot be known. */
