@@ -928,8 +928,8 @@ int ashmem_export(struct ashmem_area *area) ASHMEM_MUST_CHECK;
 /**
  * @brief Make a descriptor without materialising the area, so that name and size can still change.
  *
- * For programs that send a descriptor first and set the size later, as they could with `/dev/ashmem`.
- * Every process that imports it shares the area: each sees name, size and mask as they were set
+ * For programs that send a descriptor first and set the size later, as with `/dev/ashmem`. Every
+ * process that imports it shares the area: each sees name, size and mask as they were set
  * last, and the first that materialises the area makes both final for all.
  *
  * - Do not map it by hand before the area is materialised, and do not write to it: until then it is
@@ -1048,7 +1048,7 @@ int ashmem_seal(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * @return 0 on success.
  * @retval -EINVAL   @p area is NULL, or @p fd is neither an ashmem descriptor nor a memfd.
  * @retval -EBADF    @p fd is not open, or was opened write-only or with O_PATH.
- * @retval -EACCES   The area is not materialised yet (ashmem_export_early()), and @p fd is read-only.
+ * @retval -EACCES   @p fd is read-only, and the area not materialised yet (ashmem_export_early()).
  * @retval -EPERM    The memfd carries an area's state but lacks the seals against resizing: not
  *   made by libashmem.
  * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another
@@ -1069,7 +1069,7 @@ int ashmem_import(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
  * Costs one fstat(2), where ashmem_import() maps and checks the state. If the process holds the
  * area through a writable and through a read-only descriptor, the writable handle is found.
  *
- * @param[in]  fd    A descriptor of the area: from ashmem_fd(), ashmem_export(), a peer, or a `dup`.
+ * @param[in]  fd    A descriptor: from ashmem_fd(), ashmem_export(), a peer, or a `dup`.
  * @param[out] area  The area; the caller owns one more reference and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL.

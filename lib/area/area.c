@@ -392,8 +392,9 @@ int ashmem_find(int fd, struct ashmem_area **area)
 	if (!area)
 		return -EINVAL;
 	int r = process_start(); /* a fork in another thread must find no mutex locked */
-	if (r == 0)
-		r = backend_find(fd, &backend, &state);
+	if (r < 0)
+		return r;
+	r = backend_find(fd, &backend, &state);
 	if (r < 0)
 		return r;
 	struct ashmem_area *found = area_find(backend, state);

@@ -172,7 +172,7 @@ int control_write(int fd, uint64_t size_bytes, int prot, const char *name);
 int control_peek(int fd, struct control *control);
 
 /*
- * Whether the file has a control block: 1, CONTROL_NONE as 0, or what control_attach() would return.
+ * Whether the file has a control block: 1, 0, or what control_attach() would return.
  */
 int control_is_there(int fd, const struct stat *status);
 

@@ -8,8 +8,8 @@
  * change the record at once, no worse than a peer that takes no lock.
  *
  * Materialising, in this order, so that a crash loses nothing: the file gets its size; the control
- * block is written; the record, which lies where the first page of data will be, is freed; the seals
- * make it final. Between the last two the control block has what the record had.
+ * block is written; the record, which lies where the first page of data will be, is freed; the
+ * seals make it final. Between the last two the control block has what the record had.
  */
 #include <errno.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Looking at descriptors and areas without importing them: ashmem_find(), ashmem_fd_kind(),
- * ashmem_get_id(), ashmem_is_materialised(), ashmem_ref(), ashmem_export(); and what an import makes
- * of a file that somebody sealed.
+ * ashmem_get_id(), ashmem_is_materialised(), ashmem_ref(), ashmem_export(); and what an import
+ * makes of a file that somebody sealed.
  */
 #define _GNU_SOURCE 1
 #include "support/areas.h"
