@@ -9,7 +9,7 @@
 #include <android/sharedmem.h>
 #include <cutils/ashmem.h>
 
-#include "cutils/regions.h"
+#include "regions.h"
 
 static int told(int result)
 {

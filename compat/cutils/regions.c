@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cutils/regions.h"
+#include "regions.h"
 
 #define BUCKETS 256
 /* Regions that each creation looks at: more than it adds, so that closed ones do not pile up. */

@@ -3,8 +3,8 @@
  * Regions: areas whose handle is a descriptor of the program (regions.c). Every function returns a
  * negative errno on failure.
  */
-#ifndef ASHMEM_COMPAT_REGIONS_H
-#define ASHMEM_COMPAT_REGIONS_H
+#ifndef ASHMEM_CUTILS_REGIONS_H
+#define ASHMEM_CUTILS_REGIONS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -32,4 +32,4 @@ void region_leave(const struct region_use *use);
 /* Remove bits of the mask, so that they bind the descriptor, or everybody if it can be sealed. */
 int region_set_prot(int fd, int prot);
 
-#endif /* ASHMEM_COMPAT_REGIONS_H */
+#endif /* ASHMEM_CUTILS_REGIONS_H */
