@@ -58,7 +58,8 @@ for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.a" \
   "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
   libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp \
-  libashmem-tools:./usr/bin/ashmem-inspect; do
+  libashmem-tools:./usr/bin/ashmem-inspect libashmem-tools:./usr/bin/ashmem-run \
+  "libashmem-tools:./usr/lib/$multiarch/ashmem/ashmem-run.so"; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)

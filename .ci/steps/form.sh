@@ -13,4 +13,5 @@ step check-examples 4 make "$jobs" check-examples
 step check-style 8 make "$jobs" check-style WERROR=1
 step docs 3 make docs
 step demo 5 make demo WERROR=1
+step check-run 4 make "$jobs" check-run WERROR=1 SHORT=1
 step tools 2 make check-tools WERROR=1
