@@ -58,7 +58,9 @@ for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.a" \
   "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
   libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp \
-  libashmem-tools:./usr/bin/ashmem-inspect; do
+  libashmem-tools:./usr/bin/ashmemctl libashmem-tools:./usr/bin/ashmem-inspect \
+  libashmem-tools:./usr/share/bash-completion/completions/ashmemctl \
+  libashmem-tools:./usr/share/zsh/vendor-completions/_ashmemctl; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)

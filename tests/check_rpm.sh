@@ -34,7 +34,7 @@ if have rpm2cpio && have cpio; then
   libdir=$(cd "$scratch" && dirname usr/lib*/"$SONAME")
   for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h \
     usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
-    usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
+    usr/bin/ashmemctl usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
   check "has manual pages" test -n "$(find "$scratch/usr/share/man" -name 'ashmem_pin.3*')"

@@ -8,5 +8,6 @@
 step check-asan 20 make "$jobs" check-asan
 step check-valgrind 16 make "$jobs" check-valgrind SHORT=1
 step check-tsan 14 make "$jobs" check-tsan
-step check-clang 12 make "$jobs" all examples tests check WERROR=1 CC=clang BUILD=build/clang SHORT=1
+step check-clang 12 make "$jobs" all examples tests check CC=clang BUILD=build/clang WERROR=1 \
+  SHORT=1
 step check-ndebug 10 make "$jobs" check-ndebug WERROR=1 SHORT=1
