@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""Sphinx's settings for the site. `make site` sets ASHMEM_VERSION and makes the source."""
+
+import os
+
+project = "libashmem"
+version = release = os.environ.get("ASHMEM_VERSION", "")
+author = "The libashmem authors"
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+root_doc = "index"
+exclude_patterns = ["_build"]
+
+# Fragments of headings are those that hosts of repositories make.
+myst_heading_anchors = 4
+suppress_warnings = ["myst.header"]
+
+primary_domain = "c"
+highlight_language = "text"
+smartquotes = False
+
+html_theme_path = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "theme")]
+html_theme = "plain"
+html_title = "libashmem"
+html_last_updated_fmt = None
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+html_domain_indices = False
+pygments_style = "default"
