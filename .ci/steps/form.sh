@@ -11,6 +11,6 @@ step check-exports 3 make "$jobs" check-exports WERROR=1
 step check-install 5 make "$jobs" check-install
 step check-examples 4 make "$jobs" check-examples
 step check-style 8 make "$jobs" check-style WERROR=1
-step docs 3 make docs
+step check-docs 4 make check-docs SHORT=1
 step demo 5 make demo WERROR=1
 step tools 2 make check-tools WERROR=1

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 
+from docutils.nodes import make_id
 from headers import Headers, plain
 
 # Pages outside of docs/, by the name that they have in the site.
@@ -308,7 +309,7 @@ class Reference:
         places = self.markdown.mentions.get(it.name, [])[:6] if not cpp else []
         if places:
             out.append(inner + ":guide: " + ", ".join(
-                "`%s <../guide.html#%s>`__" % (escape(p), slug(p)) for p in places))
+                "`%s <../guide.html#%s>`__" % (escape(p), make_id(p)) for p in places))
         out.append("")
         for value in it.values:
             out += [inner + ".. cpp:enumerator:: " + value.name, ""]
@@ -356,7 +357,7 @@ class Reference:
         out = ["Reference", "=========", "",
                "Made from the comments of the public headers, which specify each call.", "",
                ".. toctree::", "   :hidden:", ""]
-        out += ["   " + name for name in self.headers.groups] + ["   errors", ""]
+        out += ["   " + name for name in self.headers.groups] + [""]
         out += self.blocks(self.headers.overview)
         out += ["All calls", "---------", "", ".. list-table::", "   :class: calls",
                 "   :widths: auto", ""]
