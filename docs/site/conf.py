@@ -17,7 +17,8 @@ suppress_warnings = ["myst.header"]
 
 primary_domain = "c"
 highlight_language = "text"
-smartquotes = False
+# Of a parameter and its description.
+smartquotes_action = "D"
 
 html_theme_path = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "theme")]
 html_theme = "plain"

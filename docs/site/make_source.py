@@ -10,6 +10,7 @@
 - tools/: the man pages of tools/, by mandoc.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -104,6 +105,10 @@ class Markdown:
             raise SystemExit("%s: a link to %s, which does not exist" % (page, address))
         return name + ("#" + fragment if fragment else "")
 
+    def title(self, page, address):
+        path = os.path.join(self.top, os.path.dirname(page), address.partition("#")[0])
+        return re.search(r"^# (.*)", read(path), re.M).group(1)
+
     def to_reference(self, page, text, address):
         """Sphinx knows the fragments of the pages that are made as labels."""
         path, _, fragment = address.partition("#")
@@ -122,9 +127,12 @@ class Markdown:
             address = self.target(page, match.group(3))
             if address and address.startswith("reference/"):
                 return self.to_reference(page, match.group(2), address)
-            if address is not None:
-                return "%s[%s](%s)" % (match.group(1), match.group(2), address)
             text = match.group(2)
+            if address is not None:
+                # The name of a file says little here; the title of its page does.
+                if text.strip("`").endswith(".md"):
+                    text = self.title(page, match.group(3))
+                return "%s[%s](%s)" % (match.group(1), text, address)
             return text if text.strip("`") == match.group(3) else "%s (`%s`)" % (
                 text, match.group(3))
         line = re.sub(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", link, line)
@@ -205,7 +213,7 @@ class Reference:
         self.headers, self.markdown, self.out = headers, markdown, out
 
     def words(self, text):
-        text = escape(text)
+        text = escape(re.sub(r"(\brules? \d+), docs/architecture\.md", r"\1", text))
         for name, address in self.PLACES:
             text = text.replace(escape(name), "\\ `%s <../%s>`__\\ " % (name, address))
         return re.sub(r"\brules? (\d+)", r"\\ `\g<0> <../architecture.html#the-contract>`__\\ ",
@@ -298,10 +306,15 @@ class Reference:
             fields.append((":param %s:" % name, blocks))
         if it.returns:
             fields.append((":returns:", it.returns))
-        for name, blocks in it.errors:
-            fields.append((":retval %s:" % name, blocks))
         for name, blocks in fields:
             out.append(inner + name + " " + self.short(blocks))
+        if it.errors:
+            out.append(inner + ":errors:")
+        for blocks, same in itertools.groupby(it.errors, key=lambda error: error[1]):
+            names = [n for n, _ in same]
+            if not cpp:
+                names = [":ref:`%s <%s>`" % (n, n.strip("-")) for n in names]
+            out.append(inner + "   - %s: %s" % (", ".join(names), self.short(blocks)))
         if it.threads:
             out.append(inner + ":threads: " + self.short(it.threads))
         if it.since:

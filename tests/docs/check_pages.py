@@ -117,8 +117,11 @@ def site(top, checks):
     index = json.loads(re.search(r"\((.*)\)", read(os.path.join(top, "searchindex.js")),
                                  re.S).group(1))
     for word, page in SEARCHED.items():
-        found = index["terms"].get(word, [])
-        found = {index["docnames"][n] for n in (found if isinstance(found, list) else [found])}
+        found = set()
+        for terms in (index["terms"], index["titleterms"]):
+            numbers = terms.get(word, [])
+            found |= {index["docnames"][n] for n in (
+                numbers if isinstance(numbers, list) else [numbers])}
         checks.check(page in found, "the search does not find %s by %s" % (page, word))
 
 
