@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The documentation: the site and the man pages are built with warnings as errors, every page is
-# linted, and docs/check_pages.py looks at links, contents, search, figures and sentences. Two builds
-# are the same (not with SHORT=1). Run by `make check-docs`.
+# linted, and docs/check_pages.py looks at links, contents, search, figures and sentences. Two
+# builds are the same (not with SHORT=1). Run by `make check-docs`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1

@@ -389,8 +389,8 @@ class Reference:
                "Every error that the headers name, the calls that return it, and when. Causes and "
                "remedies are in `Troubleshooting <../guide.html#troubleshooting>`__ in the guide.",
                ""]
-        out += [".. rst-class:: errnos", "", "%s" % ", ".join("`%s <#%s>`__" % (e, e.strip("-").lower())
-                                 for e in sorted(found)), ""]
+        out += [".. rst-class:: errnos", "", ", ".join(
+            "`%s <#%s>`__" % (e, e.strip("-").lower()) for e in sorted(found)), ""]
         for error in sorted(found):
             out += [".. _%s:" % error.strip("-"), "", error, "-" * len(error), ""]
             shared = self.short(common[error]) if error in common else None
