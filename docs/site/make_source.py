@@ -440,13 +440,14 @@ def examples(top, out):
             continue
         name = os.path.splitext(entry)[0]
         intro = first_comment(read(files[0]))
-        text = ["# " + name, "", "`examples/%s`" % entry, "", "```text", intro, "```", ""]
+        first = re.split(r"(?<=[.:;])\s", " ".join(intro.split()))[0]
+        text = ["# " + name, "", "`examples/%s`: %s" % (entry, first), ""]
         for file in files:
             if len(files) > 1:
                 text += ["## " + os.path.basename(file), ""]
             text += ["````" + LANGUAGES[os.path.splitext(file)[1]], read(file).rstrip(), "````", ""]
         write(os.path.join(out, "examples", name + ".md"), "\n".join(text))
-        names.append((name, re.split(r"(?<=[.:;])\s", " ".join(intro.split()))[0]))
+        names.append((name, first))
     text = ["# Examples", "", "Whole programs of `examples/`. Each is compiled against an "
             "installed library and run by `make check-examples`. "
             "`make examples` builds them all; `make demo` runs filecache.", "",

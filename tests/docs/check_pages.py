@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Checks the site that `make site` made, and the Markdown that it was made from.
 
-    check_pages.py TOP HTML
+    check_pages.py TOP HTML [show]
 
-Prints a line for each fault, and "N checked" for what was looked at. Of the site: every link and
-fragment leads somewhere, no page needs the network, every page is reached by links from the first
-one in three clicks, and the search knows the words that readers look for. Of the Markdown: lists of
-contents are complete, figures that stand in several places agree, sentences are short.
+Prints a line for each fault, and "N checked" for what was looked at; with "show" also how long the
+sentences of each page are. Of the site: every link and fragment leads somewhere, no page needs the
+network, every page and the answer to each usual question is reached in three clicks from the first
+page, and the search knows the words that readers look for. Of the man pages: what they refer to is
+there. Of the Markdown: lists of contents are complete, figures that stand in several places agree,
+sentences are short.
 """
 
 import json
@@ -21,6 +23,19 @@ CLICKS = 3
 # Stems of words that a reader looks for, and a page that must be found by each.
 SEARCHED = {"kill": "process-death", "euclean": "reference/errors", "hold": "pins",
             "licenc": "faq", "memfd": "glossary", "worker": "tutorial", "debug": "faq"}
+# Questions of new readers: the page that answers, and what it says.
+QUESTIONS = (
+    ("How do I share it between workers?", "tutorial.html", "Step 2: a pool of workers"),
+    ("What if a worker is killed?", "process-death.html", "If workers may die"),
+    ("Who gives memory back, and when?", "who-purges.html", "the kernel never purges"),
+    ("Which threads may call what?", "faq.html", "Any thread may make any call"),
+    ("What is the licence?", "faq.html", "MIT: use it in anything"),
+    ("Pin or hold?", "pins.html", "Which one"),
+    ("What does it cost?", "performance.html", "The short answer"),
+    ("What is -EUCLEAN?", "reference/errors.html", "-EUCLEAN"),
+    ("What if there is no memfd?", "faq.html", "There is no memfd"),
+    ("How do I debug it?", "faq.html", "ASHMEM_DEBUG=purge-on-unpin,trap-unpinned"),
+)
 # Words a sentence, on the average of a page.
 SENTENCE = 20
 
@@ -114,6 +129,10 @@ def site(top, checks):
     for path in sorted(pages):
         checks.check(distance.get(path, 99) <= CLICKS,
                      "%s takes %s clicks from the first page" % (path, distance.get(path)))
+    for question, path, answer in QUESTIONS:
+        text = re.sub(r"<[^>]*>", "", read(os.path.join(top, path)))
+        checks.check(answer in text and distance.get(path, 99) < CLICKS,
+                     "%s is not answered by %s" % (question, path))
     index = json.loads(re.search(r"\((.*)\)", read(os.path.join(top, "searchindex.js")),
                                  re.S).group(1))
     for word, page in SEARCHED.items():
@@ -123,6 +142,20 @@ def site(top, checks):
             found |= {index["docnames"][n] for n in (
                 numbers if isinstance(numbers, list) else [numbers])}
         checks.check(page in found, "the search does not find %s by %s" % (page, word))
+
+
+def man(directory, tools, checks):
+    """References between man pages."""
+    there, pages = set(), []
+    for folder, _, names in os.walk(directory):
+        pages += [os.path.join(folder, n) for n in names]
+    pages += [os.path.join(tools, n) for n in os.listdir(tools) if re.search(r"\.[1-8]$", n)]
+    there = {os.path.basename(p) for p in pages}
+    for path in pages:
+        for name, section in re.findall(r"((?:lib)?ashmem[\w-]*)(?:\\fP| )\((\d)\)",
+                                        read(path).replace("\\-", "-")):
+            checks.check("%s.%s" % (name, section) in there, "%s refers to %s(%s)" % (
+                os.path.basename(path), name, section))
 
 
 def slug(title):
@@ -179,6 +212,7 @@ def main():
     top, html = sys.argv[1:3]
     checks = Checks()
     site(html, checks)
+    man(os.path.join(html, "..", "man"), os.path.join(top, "tools"), checks)
     markdown(top, checks, len(sys.argv) > 3)
     print("%d checked" % checks.count)
     return 1 if checks.faults else 0
