@@ -172,7 +172,7 @@ def prose(text):
     text = re.sub(r"^ *(?:[-*]|\d+\.) ", "\n\n", text, flags=re.M)
     sentences = []
     for part in re.split(r"\n\s*\n", text):
-        for sentence in re.split(r"(?<=[.!?:])[\"*)\]_]*\s+", " ".join(part.split())):
+        for sentence in re.split(r"(?<=[.!?])[\"*)\]_]*\s+", " ".join(part.split())):
             words = re.findall(r"[A-Za-z0-9`_<][^\s]*", sentence)
             if len(words) > 2:
                 sentences.append((len(words), sentence))
