@@ -45,5 +45,6 @@ site: docs-xml ## Build the site (needs doxygen, sphinx, myst-parser, graphviz, 
 	$(Q)PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 ASHMEM_VERSION=$(VERSION) $(SPHINX) -q -W \
 		--keep-going -b html -c $(TOP)/docs/site -d $(DOCS)/doctrees $(DOCS)/source \
 		$(DOCS)/html
-	@rm -rf $(DOCS)/doctrees $(DOCS)/html/.buildinfo $(DOCS)/html/objects.inv
+	@cd $(DOCS) && rm -rf doctrees html/.buildinfo html/objects.inv html/_static/jquery* \
+		html/_static/underscore* html/_static/_sphinx_javascript_frameworks_compat.js
 	@echo 'site: $(DOCS)/html/index.html'

@@ -29,3 +29,16 @@ html_show_sourcelink = False
 html_show_sphinx = False
 html_domain_indices = False
 pygments_style = "default"
+
+# Sphinx 5 loads these for scripts of other themes; nothing here uses them.
+UNUSED = ("jquery", "underscore", "_sphinx_javascript_frameworks_compat")
+
+
+def without_unused(app, pagename, templatename, context, doctree):
+    context["script_files"] = [s for s in context.get("script_files", ())
+                               if not str(getattr(s, "filename", s)).split("/")[-1].startswith(
+                                   UNUSED)]
+
+
+def setup(app):
+    app.connect("html-page-context", without_unused)
