@@ -30,7 +30,7 @@ PAGES = {
     "CODE_OF_CONDUCT.md": "conduct.md",
     "tests/cross/README.md": "platforms.md",
     "tests/vm/README.md": "machines.md",
-    "bindings/python/README.md": "python.md",
+    "bindings/python/README.md": "python-binding.md",
 }
 # Folders of pages that are made, as the pages of docs/ link to them.
 MADE = (["docs", "reference"], ["docs", "examples"], ["docs", "tools"])
