@@ -45,6 +45,8 @@ site: docs-xml ## Build the site (needs doxygen, sphinx, myst-parser, graphviz, 
 	$(Q)PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 ASHMEM_VERSION=$(VERSION) $(SPHINX) -q -W \
 		--keep-going -b html -c $(TOP)/docs/site -d $(DOCS)/doctrees $(DOCS)/source \
 		$(DOCS)/html
+	@# What is left over, and what Sphinx brings that no page uses.
 	@cd $(DOCS) && rm -rf doctrees html/.buildinfo html/objects.inv html/_static/jquery* \
-		html/_static/underscore* html/_static/_sphinx_javascript_frameworks_compat.js
+		html/_static/underscore* html/_static/_sphinx_javascript_frameworks_compat.js \
+		html/_static/basic.css html/_static/pygments.css html/_static/*.png
 	@echo 'site: $(DOCS)/html/index.html'

@@ -20,10 +20,11 @@ from html.parser import HTMLParser
 
 from headers import Headers, plain
 
-# Pages outside of docs/, by the name that they have in the site.
+# Pages outside of docs/, by the name that they have in the site. Packagers' tools compress files
+# named changelog*.
 PAGES = {
     "README.md": "readme.md",
-    "CHANGELOG.md": "changelog.md",
+    "CHANGELOG.md": "changes.md",
     "CONTRIBUTING.md": "contributing.md",
     "RELEASING.md": "releasing.md",
     "SECURITY.md": "reporting.md",
