@@ -256,7 +256,7 @@ class Pages:
         return sorted(found, key=lambda p: len(p[1]))
 
     def page(self, name, section, parts):
-        lines = ['.\\" SPDX-License-Identifier: MIT',
+        lines = ['.\\" SPDX-License-Identifier: MIT', ".nr HY 0",
                  '.TH %s %s %s "libashmem %s" "libashmem"' % (
                      name.upper(), section, self.date, self.version), ".ad l", ".nh"]
         for title, body in parts:
@@ -276,9 +276,10 @@ class Pages:
         return out
 
     def environment_of(self, text, names):
+        """The variables that a text mentions or calls of these names read; None: all."""
         out = []
         for variable, (readers, meaning) in self.environment.items():
-            if variable in text or readers & names:
+            if names is None or variable in text or readers & names:
                 meaning = re.sub(r"`([^`]*)`", lambda m: "\\fB%s\\fP" % literal(m.group(1)),
                                  escape(meaning))
                 out += [".TP", ".B " + variable] + fill(meaning)
@@ -414,8 +415,7 @@ class Pages:
                           ".B cc program.c $(pkg\\-config \\-\\-cflags \\-\\-libs libashmem)",
                           ".fi"]),
             ("DESCRIPTION", body),
-            ("ENVIRONMENT", self.environment_of("", set().union(
-                *(r for r, _ in self.environment.values())))),
+            ("ENVIRONMENT", self.environment_of("", None)),
             ("EXAMPLES", code(program)),
             ("SEE ALSO", self.see_also(
                 {(g, "7") for g in self.headers.groups} | {("memfd_create", "2")} |
