@@ -51,7 +51,7 @@ has() {
 has "RETURN VALUE" "$BUILD"/docs/man/man3/*
 has "SEE ALSO" "${pages[@]}"
 check "no page sends its reader elsewhere for an error" \
-  sh -c '! grep -n "^See .*ashmem_[a-z_]*.*(3)\.$" "$@"' sh "$BUILD"/docs/man/man3/*
+  sh -c '! grep -nE "^(See|As) .*ashmem_[a-z_]*.*\(3\)\.$" "$@"' sh "$BUILD"/docs/man/man3/*
 
 check "links, contents, search, figures, sentences" python3 -B tests/docs/check_pages.py . \
   "$BUILD/docs/html"

@@ -269,16 +269,28 @@ class Headers:
         """"See ashmem_pin()" and "See Errors that any call ..." become what is said there."""
         common = self.common_errors()
 
+        def in_section(label, name):
+            """What a section of a group's page says of an error."""
+            for group in self.groups.values():
+                for block in group.text:
+                    if block[0] == "section" and block[1] == label:
+                        return [b for b in block[3] if b[0] == "p" and name in plain(b[1])][:1]
+            return []
+
         def resolve(function, name, blocks, depth=0):
             inline = blocks[0][1] if blocks and blocks[0][0] == "p" else []
             text = plain(inline).strip()
-            if not text.startswith("See ") or depth > 3:
+            if not text.startswith(("See ", "As ")) or depth > 3:
                 return blocks
             for piece in inline:
                 if piece[0] != "ref":
                     continue
-                if piece[1] == "section" and name in common:
-                    return common[name]
+                if piece[1] == "section":
+                    own = [] if piece[2] == "ashmem_common_errors" else in_section(piece[2], name)
+                    if name in common and (not own or name != "-EINVAL"):
+                        return common[name]
+                    if own:
+                        return own
                 other = self.functions.get(piece[2])
                 if piece[1] == "member" and other:
                     for its, its_blocks in other.errors:
