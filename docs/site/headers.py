@@ -22,6 +22,7 @@ class Function:
         self.kind = self.name = self.id = self.definition = self.args = ""
         self.brief, self.text, self.returns, self.since, self.threads = [], [], [], [], []
         self.params, self.errors, self.values, self.parts = [], [], [], []
+        self.errors_as_named = []
         self.initializer = self.group = self.template = ""
 
 
@@ -297,5 +298,7 @@ class Headers:
                         if its == name:
                             return resolve(other, name, its_blocks, depth + 1)
             return blocks
+        for function in self.functions.values():
+            function.errors_as_named = list(function.errors)
         for function in self.functions.values():
             function.errors = [(n, resolve(function, n, b)) for n, b in function.errors]

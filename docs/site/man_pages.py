@@ -227,7 +227,7 @@ class Pages:
         self.mentions = {}
         for name, it in headers.functions.items():
             self.mentions[name] = set()
-            for blocks in [it.text] + [b for _, b in it.params + it.errors]:
+            for blocks in [it.text] + [b for _, b in it.params + it.errors_as_named]:
                 references(blocks, self.mentions[name])
 
     def variables(self):
