@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/, in docs/guide.md and in the headers' comments: built with the
-# installed library through pkg-config alone, as its reader would, and run. An example that nothing
-# here runs is a failure. Run by `make check-examples`.
+# Every program in examples/, README.md, the guide, the tutorial and the headers' comments: built
+# with the installed library through pkg-config alone, as its reader would, and run. An example that
+# nothing here runs is a failure. Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -123,7 +123,7 @@ for path in "$top"/examples/*; do
   if [ -x "$name" ]; then run "$name"; fi
 done
 
-# ---- the guide and the headers: programs in C, C++ and Python, each as its reader copies it
+# ---- the pages and the headers: programs in C, C++ and Python, each as its reader copies it
 
 awk -v count=0 '
   /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
@@ -132,9 +132,9 @@ awk -v count=0 '
   /^##* / { title = $0; sub(/^#* /, "", title) }
   file != "" {
     print >file
-    if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" }
+    if (!(file in titles)) { titles[file] = title; print file, "page, " title >"program-titles" }
   }
-' "$top/docs/guide.md"
+' "$top/docs/guide.md" "$top/docs/tutorial.md" "$top/README.md"
 for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
     /@endcode/ { if (file != "") close(file); file = "" }

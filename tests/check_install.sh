@@ -204,18 +204,18 @@ else
   skip "-O3 -flto: the compiler has no LTO"
 fi
 
-# ---- manuals, where doxygen is
+# ---- man pages, where doxygen is
 
-if have doxygen; then
-  check "docs" make_there docs
+if have doxygen && have python3; then
+  check "man pages" make_there man
   check "installs with man pages" make_there install "PREFIX=$prefix"
   check "installs ashmem_pin(3)" test -f "$prefix/share/man/man3/ashmem_pin.3"
-  lost=$(cd build/docs/man/man3 && for page in ashmem_*.3; do
-    [ -f "$prefix/share/man/man3/$page" ] || echo "$page"
+  lost=$(cd build/docs/man && for page in man3/ashmem_*.3 man7/*.7; do
+    [ -f "$prefix/share/man/$page" ] || echo "$page"
   done)
   if [ -z "$lost" ]; then pass "installs every page"; else fail "pages not installed: $lost"; fi
 else
-  skip "man pages: no doxygen (make deps)"
+  skip "man pages: no doxygen or python3 (make deps)"
 fi
 
 # ---- and away again

@@ -11,6 +11,6 @@ step check-exports 4 make "$jobs" check-exports WERROR=1
 step check-install 8 make "$jobs" check-install
 step check-examples 8 make "$jobs" check-examples
 step check-style 12 make "$jobs" check-style WERROR=1
-step docs 6 make docs
+step check-docs 8 make check-docs SHORT=1
 step demo 8 make demo WERROR=1
 step tools 4 make check-tools WERROR=1
