@@ -504,10 +504,10 @@ local function caches()
 	equal("cache_next", lib.cache_next(cache, position, buffer, 16, key_bytes, bytes), 1)
 	equal("the key", ffi.string(buffer, key_bytes[0]), "built")
 	equal("cache_clear", lib.cache_clear(cache), 0)
+	lib.cache_close(again)
 	local stats = lib.sized("struct ashmem_cache_stats")
 	equal("cache_get_stats", lib.cache_get_stats(cache, stats), 0)
 	equal("puts", stats.puts, 3)
-	lib.cache_close(again)
 	lib.cache_close(cache)
 end
 

@@ -564,10 +564,10 @@ def caches():
         byref(length)), 1)
     equal("the key", key.raw[:key_bytes.value], b"built")
     equal("cache_clear", lib.cache_clear(cache), 0)
+    lib.cache_close(again)
     stats = CacheStats()
     equal("cache_get_stats", lib.cache_get_stats(cache, byref(stats)), 0)
     equal("puts", stats.puts, 2)
-    lib.cache_close(again)
     lib.cache_close(cache)
 
 
