@@ -78,6 +78,16 @@ static void fork_a_bystander(void)
 	}
 }
 
+/* A name that nobody holds is removed, while others are about to lock it. */
+static void look_before(void)
+{
+	struct ashmem_area *area;
+
+	for (uint64_t looks = random_below(&random_here, 6); looks > 0; looks--)
+		if (ashmem_open_named(name, &area) == 0)
+			ashmem_close(area);
+}
+
 static void take_part(int number)
 {
 	struct kept kept = {.area = NULL};
@@ -86,6 +96,7 @@ static void take_part(int number)
 	alarm(ROUND_SECONDS);
 	while (!__atomic_load_n(&round_now->go, __ATOMIC_SEQ_CST))
 		sched_yield();
+	look_before();
 	int r = names_open(name, keep, &kept);
 	if (r < 0)
 		stress_fail("open or make: %s", strerror(-r));
