@@ -70,8 +70,8 @@ int names_open(const char *name, int (*keep)(void *userdata, int fd), void *user
 	r = found == 0 || found == -ENOENT ? keep(userdata, lock.found) : found;
 	if (r >= 0)
 		r = list(&lock, r);
-	if (r < 0 && found == -ENOENT)
-		names_remove(&lock); /* the file is empty, or lists nobody that is left */
+	if (r < 0)
+		names_remove_empty(&lock);
 	names_close_found(&lock);
 	names_sweep(&lock);
 	names_unlock(&lock);
@@ -137,7 +137,7 @@ int ashmem_unpublish(const char *name)
 		return r;
 	r = find(&lock);
 	names_close_found(&lock);
-	names_remove(&lock);
+	int removed = names_remove(&lock);
 	names_unlock(&lock);
-	return r == -ENOENT ? r : 0;
+	return r == -ENOENT ? r : removed;
 }

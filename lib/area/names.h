@@ -63,8 +63,10 @@ int names_open(const char *name, int (*keep)(void *userdata, int fd), void *user
 
 /* Lock the file `lock->file` in every directory that there is; make one if there is none. */
 int names_lock(struct names_lock *lock);
-/* Remove the files of the name. */
-void names_remove(struct names_lock *lock);
+/* Remove the files of the name. 0 or a negative errno. */
+int names_remove(struct names_lock *lock);
+/* The same of files that list nobody, which a call that failed leaves behind. */
+void names_remove_empty(struct names_lock *lock);
 void names_unlock(struct names_lock *lock);
 /* Put an open descriptor where a child of fork closes it; returns it. */
 int names_keep_found(struct names_lock *lock, int fd);

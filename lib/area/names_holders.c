@@ -101,7 +101,7 @@ static int open_path(const struct names_holder *holder)
 	int error = errno;
 	if (error == EMFILE || error == ENFILE || error == ENOMEM)
 		return -error;
-	if (error != EACCES && error != EPERM)
+	if (error == ENOENT || error == ESRCH)
 		return -ENOENT;
 	/* Or its number is another user's by now. */
 	return holder->started && started(holder->pid) == holder->started ? -EACCES : -ENOENT;

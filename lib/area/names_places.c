@@ -328,10 +328,24 @@ int names_lock(struct names_lock *lock)
 	return r;
 }
 
-void names_remove(struct names_lock *lock)
+int names_remove(struct names_lock *lock)
 {
+	int r = 0;
+
 	for (int i = 0; i < NAMES_PLACES; i++)
-		if (lock->place[i].file >= 0)
+		if (lock->place[i].file >= 0 &&
+			unlinkat(lock->place[i].directory, lock->file, 0) < 0)
+			r = -errno;
+	return r;
+}
+
+void names_remove_empty(struct names_lock *lock)
+{
+	struct stat status;
+
+	for (int i = 0; i < NAMES_PLACES; i++)
+		if (lock->place[i].file >= 0 && fstat(lock->place[i].file, &status) == 0 &&
+			status.st_size == 0)
 			unlinkat(lock->place[i].directory, lock->file, 0);
 }
 
