@@ -218,6 +218,28 @@ CALL(ashmem_recv)
 	send_and_receive(world);
 }
 
+CALL(ashmem_publish)
+{
+	struct ashmem_area *area = fresh(0);
+
+	TRY(ashmem_publish(area, "every"));
+	ashmem_close(area);
+}
+
+CALL(ashmem_open_named)
+{
+	struct ashmem_area *area;
+
+	TRY(ashmem_publish(world->view.area, "every"));
+	if (ashmem_open_named("every", &area) == 0)
+		ashmem_close(area);
+}
+
+CALL(ashmem_unpublish)
+{
+	ashmem_unpublish("every");
+}
+
 /* -- pins: of an area at work, of one whose state is yet to be made, of a reader -- */
 
 CALL(ashmem_pin)
