@@ -6,7 +6,8 @@
  *   1. mark the range as purged;
  *   2. note its pages in `purge`;
  *   3. take it off the LRU: no live pages;
- *   4. free the pages, and record that they are lost (control_lost.c);
+ *   4. record that they are lost (control_lost.c), then free them: who reads without the lock, and
+ *      looks at the bits afterwards, never takes a hole for contents;
  *   5. forget the note.
  * A process that dies after 1 leaves a marked range with live pages, which a later purge takes. If
  * it dies after 2, recovery frees the pages. The lock is held throughout, so that no pin returns
@@ -148,10 +149,12 @@ static int free_pages(struct control_map *map, struct batch *batch)
 		}
 		if (end > map->list.pages)
 			return -EUCLEAN;
+		control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
+		/* Pairs with the fence of a reader that looks at the bits after it has read. */
+		FENCE(__ATOMIC_SEQ_CST);
 		r = sys_punch(map->fd, start << map->page_shift, (end - start) << map->page_shift);
 		if (r < 0)
 			break;
-		control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
 		/* Here, so that what is gone is told also if the next piece cannot be freed. */
 		context_note_purged(start << map->page_shift, (end - start) << map->page_shift);
 	}
