@@ -57,17 +57,13 @@ static int renew(struct memfd_area *area, const struct memfd_taking *taking, uin
 /* The area's lock is held. */
 static int take(struct memfd_area *area, const struct memfd_taking *taking, uint64_t now)
 {
-	uint32_t shift = area->control.page_shift;
 	int r = control_check_fd(&area->control);
 
 	if (r < 0)
 		return r;
-	/* Pairs with the fence in memfd_hold_by(): we see its lock, or it waits for us. */
-	FENCE(__ATOMIC_SEQ_CST);
-	r = sys_is_range_locked(area->control.fd, (uint64_t)taking->first << shift,
-		((uint64_t)taking->last - taking->first + 1) << shift);
-	if (r != 0)
-		return r < 0 ? r : -EBUSY;
+	if (control_is_held(&area->control, taking->first,
+		    (uint64_t)taking->last - taking->first + 1))
+		return -EBUSY;
 	r = lock_pages(area, taking->lock_fd, SYS_LOCK_READ, taking->first, taking->last);
 	if (r < 0)
 		return r == -EAGAIN ? -EBUSY : r;

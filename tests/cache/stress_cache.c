@@ -156,7 +156,10 @@ static void work(uint64_t worker, uint64_t seed, int is_reader)
 	if (is_reader) {
 		int fd = ashmem_export_read_only(ashmem_cache_area(cache));
 		struct ashmem_cache *reader;
-		if (fd < 0 || ashmem_cache_import(fd, &reader) < 0)
+		/* As long as the process has it writable, an import finds that. */
+		ashmem_cache_close(cache);
+		if (fd < 0 || ashmem_cache_import(fd, &reader) < 0 ||
+			ashmem_cache_put(reader, "k", 1, "v", 1, 0) != -EACCES)
 			_exit(3);
 		cache = reader;
 	}

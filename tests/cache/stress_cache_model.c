@@ -648,7 +648,7 @@ static void do_claim(void)
 
 static void do_purge(void)
 {
-	int64_t r = one_in(20) ? ashmem_purge_all() : ashmem_shrink(1 + random_below(&chance, 300));
+	int64_t r = one_in(40) ? ashmem_purge_all() : ashmem_shrink(1 + random_below(&chance, 300));
 
 	stress_expect(r >= 0);
 	count(FREED, (uint64_t)r);
@@ -660,8 +660,8 @@ static const struct {
 	void (*run)(void);
 	uint32_t weight;
 } steps[] = {{do_put, 400}, {do_reserve, 60}, {do_remove, 60}, {do_touch, 40}, {do_claim, 40},
-	{do_purge, 20}, {do_clear, 1}, {do_expire, 2}, {do_read, 500}, {do_get, 150}, {do_walk, 2},
-	{do_fork, 0}};
+	{do_purge, 6}, {do_clear, 1}, {do_expire, 2}, {do_read, 500}, {do_get, 150}, {do_walk, 2},
+	{do_fork, 4}};
 enum { STEPS = sizeof(steps) / sizeof(steps[0]), FIRST_READING = 8 };
 
 static void step(uint32_t first)
