@@ -143,7 +143,7 @@ class entry
 /**
  * @brief One reference to a cache, given back with its owner.
  *
- * @code{.cpp}
+ * @code{.unparsed}
  * ashmem::cache pages = ashmem::cache::open("org.example.pages");
  * std::string page;
  * if (!pages.read("/index", page)) {

@@ -11,7 +11,7 @@
  *
  * One process publishes an area, and any process of the same user opens it:
  *
- * @code{.c}
+ * @code{.unparsed}
  * ashmem_publish(area, "org.example.tiles");          // in one process
  *
  * struct ashmem_area *area;                           // in another
