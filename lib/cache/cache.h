@@ -70,6 +70,13 @@ int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t
 void cache_lock(struct ashmem_cache *cache);
 void cache_unlock(struct ashmem_cache *cache);
 
+/*
+ * With the mutex, or no other thread: give up what the handle has of its own for writing; the same
+ * in a child, where it is the parent's.
+ */
+void cache_forget(struct ashmem_cache *cache);
+void cache_forget_parents(struct ashmem_cache *cache);
+
 static inline unsigned char *cache_segment_at(const struct ashmem_cache *cache, uint32_t segment)
 {
 	return cache->base + cache->layout.segments_at +

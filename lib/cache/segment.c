@@ -305,15 +305,5 @@ void segment_end(struct ashmem_cache *cache)
 {
 	for (uint32_t i = 0; i < CACHE_LEASES && cache->has_lease; i++)
 		owner_yield(&cache->shared->leases[i], cache->ticket);
-	segment_forget(cache);
-}
-
-void segment_forget(struct ashmem_cache *cache)
-{
-	descriptor_close(cache->room_fd, &cache->memfd->file);
-	cache->room_fd = -1;
-	cache->ticket = 0;
-	cache->has_lease = 0;
-	cache->log = (struct cache_log){.segment = CACHE_NO_SEGMENT};
-	memset(cache->writers, 0, cache->layout.segments * sizeof(*cache->writers));
+	cache_forget(cache);
 }

@@ -35,11 +35,7 @@ void segment_leave(struct ashmem_cache *cache, uint32_t segment);
 /* A lock of another description, besides that of a view: nothing has to be waited for. */
 void segment_hold_for(struct ashmem_cache *cache, int fd, uint32_t segment);
 
-/*
- * With the mutex, or no other thread: a child gives up what it inherited and is its parent's; a
- * handle gives up what it has at its end.
- */
-void segment_forget(struct ashmem_cache *cache);
+/* With the mutex: the handle ends. */
 void segment_end(struct ashmem_cache *cache);
 
 #endif /* ASHMEM_LIB_CACHE_SEGMENT_H */
