@@ -16,8 +16,31 @@ void cache_forget(struct ashmem_cache *cache)
 	memset(cache->writers, 0, cache->layout.segments * sizeof(*cache->writers));
 }
 
+static int has_views(const struct ashmem_cache *cache)
+{
+	uint32_t i = 0;
+
+	while (i < cache->layout.segments && cache->views[i] == 0)
+		i++;
+	return i < cache->layout.segments;
+}
+
+/*
+ * A description that is shared would let go in one process what another one holds. Only views that
+ * were inherited, and could not be given one of their own, keep it.
+ */
+static void forget_view_fd(struct ashmem_cache *cache)
+{
+	if (cache->child_view_fd < 0 && has_views(cache))
+		return;
+	descriptor_close(cache->view_fd, &cache->memfd->file);
+	cache->view_fd = cache->child_view_fd;
+	cache->child_view_fd = -1;
+}
+
 void cache_forget_parents(struct ashmem_cache *cache)
 {
+	forget_view_fd(cache);
 	cache_forget(cache);
 	memset(cache->counts, 0, sizeof(cache->counts));
 	cache->generation = lock_fork_generation();
