@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "area/area.h"
 #include "area/around.h"
 #include "area/debug.h"
 #include "base/cancel.h"
@@ -54,12 +55,21 @@ static int adopt(const struct ashmem_backend *backend, void *state, struct ashme
 	return 0;
 }
 
+int area_create(const struct ashmem_backend *backend, const char *name, uint64_t size_bytes,
+	uint32_t flags, struct ashmem_area **area)
+{
+	char cut[ASHMEM_NAME_LEN];
+	void *state;
+
+	cut_name(cut, name);
+	int r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
+	return r < 0 ? r : adopt(backend, state, area);
+}
+
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area)
 {
 	CANCEL_OFF;
 	const struct ashmem_backend *backend;
-	char cut[ASHMEM_NAME_LEN];
-	void *state;
 
 	if (!area || (flags & ~ASHMEM_CREATE_ALLOW_SEAL))
 		return -EINVAL;
@@ -69,9 +79,7 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 	if ((flags & ASHMEM_CREATE_ALLOW_SEAL) &&
 		!(backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
 		return -ENOTSUP;
-	cut_name(cut, name);
-	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
-	return r < 0 ? r : adopt(backend, state, area);
+	return area_create(backend, name, size_bytes, flags, area);
 }
 
 void ashmem_close(struct ashmem_area *area)

@@ -26,6 +26,7 @@ struct fork_lock {
 
 /* In the order in which a thread may take them; the last three are leaves. */
 static const struct fork_lock locks[] = {
+	{caches_before_fork, caches_after_fork, caches_after_fork_in_child},
 	{relief_before_fork, relief_after_fork, NULL},
 	{areas_before_fork, areas_after_fork, NULL},
 	{trap_before_fork, trap_after_fork, NULL},

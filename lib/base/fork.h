@@ -10,6 +10,9 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
+void caches_before_fork(void); /* cache/handles.c */
+void caches_after_fork(void);
+void caches_after_fork_in_child(void);
 void relief_before_fork(void); /* pressure/relief.c */
 void relief_after_fork(void);
 void areas_before_fork(void); /* purge/areas.c: one purge at a time */

@@ -58,6 +58,12 @@ int sys_read_file(const char *path, char *text, size_t size);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
 
+/*
+ * Random bytes that nobody can guess: getrandom(2). Where a sandbox has neither that nor
+ * /dev/urandom, they are merely different each time.
+ */
+void sys_random(void *bytes, size_t size);
+
 /* Whether mmap(2) adds PROT_EXEC to PROT_READ: personality(2). */
 int sys_read_implies_exec(void);
 
