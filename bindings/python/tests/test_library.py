@@ -78,7 +78,8 @@ def described(kind):
         return "function", described(kind._restype_), [described(a) for a in kind._argtypes_]
     if issubclass(kind, ctypes._Pointer):
         return "pointer", described(kind._type_)
-    return kind.__name__
+    # Bytes go in by either.
+    return "c_void_p" if kind is ctypes.c_char_p else kind.__name__
 
 
 def test_declarations_are_those_that_check_ffi_compares_with_the_headers():

@@ -3,6 +3,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import selectors
@@ -14,6 +15,13 @@ import pytest
 
 import ashmem
 from ashmem import PAGE_SIZE as PAGE
+
+
+@pytest.fixture(autouse=True)
+def alone():
+    """No memory of other tests that could be purged: what they left in frames goes first."""
+    gc.collect()
+    ashmem.purge_all()
 
 
 def unpinned_area(pages=4):
