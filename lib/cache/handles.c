@@ -43,8 +43,31 @@ void handles_remove(struct ashmem_cache *cache)
 	pthread_mutex_unlock(&handles_mutex);
 }
 
+static int has_views(const struct ashmem_cache *cache)
+{
+	uint32_t i = 0;
+
+	while (i < cache->layout.segments && cache->views[i] == 0)
+		i++;
+	return i < cache->layout.segments;
+}
+
+/*
+ * A description that is shared would let go in one process what another one holds. Only views that
+ * were inherited, and could not be given one of their own, keep it.
+ */
+static void forget_view_fd(struct ashmem_cache *cache)
+{
+	if (cache->child_view_fd < 0 && has_views(cache))
+		return;
+	descriptor_close(cache->view_fd, &cache->memfd->file);
+	cache->view_fd = cache->child_view_fd;
+	cache->child_view_fd = -1;
+}
+
 static void forget_parents(struct ashmem_cache *cache)
 {
+	forget_view_fd(cache);
 	segment_forget(cache);
 	memset(cache->counts, 0, sizeof(cache->counts));
 	cache->generation = lock_fork_generation();
@@ -100,12 +123,6 @@ void caches_after_fork(void)
 
 void caches_after_fork_in_child(void)
 {
-	for (struct ashmem_cache *cache = handles; cache; cache = cache->next) {
+	for (struct ashmem_cache *cache = handles; cache; cache = cache->next)
 		forget_parents(cache);
-		if (cache->child_view_fd >= 0) {
-			descriptor_close(cache->view_fd, &cache->memfd->file);
-			cache->view_fd = cache->child_view_fd;
-			cache->child_view_fd = -1;
-		}
-	}
 }
