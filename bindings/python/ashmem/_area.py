@@ -56,24 +56,30 @@ class UnpinnedRange(NamedTuple):
     evictable: bool
 
 
-class _Mapping:
-    """The memory of a whole area; unmapped when neither the area nor a view uses it."""
+class _Handle(_views.Handle):
+    """A handle of the C interface; given back when neither an area, a block nor a call uses it."""
 
-    def __init__(self, address: int, length: int, writable: bool) -> None:
-        self.address, self.length, self.writable = address, length, writable
+    __slots__ = ()
+
+    def __del__(self, close: Callable[[int], None] = lib.close) -> None:
+        close(int(self))
+
+
+class _Mapping(_views.Handle):
+    """Where a whole area is mapped, address and length in one number; unmapped after the last."""
+
+    __slots__ = ()
+
+    @property
+    def address(self) -> int:
+        return self >> 64
+
+    @property
+    def length(self) -> int:
+        return self & (1 << 64) - 1
 
     def __del__(self, unmap: Callable[[int, int], int] = lib.unmap) -> None:
-        unmap(self.address, self.length)
-
-
-class _Reference(c_void_p):
-    """A handle of the C interface; given back when neither an area, a block nor a call uses it.
-
-    ctypes keeps it for the length of each call, so a thread may close an area that another uses.
-    """
-
-    def __del__(self, close: Callable[[Optional[int]], None] = lib.close) -> None:
-        close(self.value)
+        unmap(self >> 64, self & (1 << 64) - 1)
 
 
 class View:
@@ -118,7 +124,7 @@ class _Block:
     def __init__(
         self, area: "Area", offset: int, length: Optional[int],
         start: Callable[["Area", int, int], Tuple[bool, List[Extent]]],
-        end: Callable[[_Reference, int, int, bool], None],
+        end: Callable[[_Handle, int, int, bool], None],
     ) -> None:
         self._area, self._offset, self._length = area, offset, length
         self._start, self._end = start, end
@@ -134,9 +140,9 @@ class _Block:
         # The keeper has the area and its mapping, so that closing the area meanwhile is harmless.
         self._failed = [False]
         self._keeper = _views.Keeper(
-            _end_block, os.getpid(), self._end, area._reference, mapping, offset, length,
+            _end_block, os.getpid(), self._end, area._handle, mapping, offset, length,
             self._failed)
-        view = _views.view_of(mapping.address + offset, bytes_, self._keeper, mapping.writable)
+        view = _views.view_of(mapping.address + offset, bytes_, self._keeper, area._writable)
         self._view = View(view, was_purged, lost)
         return self._view
 
@@ -158,12 +164,12 @@ class _Block:
 
 
 def _end_block(
-    pid: int, end: Callable[[_Reference, int, int, bool], None], reference: "_Reference",
+    pid: int, end: Callable[[_Handle, int, int, bool], None], handle: "_Handle",
     mapping: "_Mapping", offset: int, length: int, failed: List[bool],
 ) -> None:
     # A child of fork leaves alone what its parent has pinned.
     if pid == os.getpid():
-        end(reference, offset, length, failed[0])
+        end(handle, offset, length, failed[0])
 
 
 class _Peers:
@@ -213,16 +219,16 @@ class Area:
     """
 
     def __init__(self, size: int, name: str = "", *, allow_seal: bool = False) -> None:
-        out = _Reference()
+        out = c_void_p()
         flags = _native.CREATE_ALLOW_SEAL if allow_seal else 0
         if size <= 0:
             raise ValueError("the size of an area is at least 1 byte")
         check(lib.create(os.fsencode(name), size, flags, byref(out)))
         self._take(out)
 
-    def _take(self, out: _Reference) -> None:
+    def _take(self, out: c_void_p) -> None:
         assert out.value is not None
-        self._open: Optional[_Reference] = out
+        self._open: Optional[_Handle] = _Handle(out.value)
         self._mapped: Optional[_Mapping] = None
         with _peers_lock:
             self._peers = _peers.get(out.value) or _Peers()
@@ -230,7 +236,7 @@ class Area:
             self._peers.areas.add(self)
 
     @classmethod
-    def _received(cls, out: _Reference) -> "Area":
+    def _received(cls, out: c_void_p) -> "Area":
         area = cls.__new__(cls)
         area._take(out)
         return area
@@ -238,31 +244,31 @@ class Area:
     @classmethod
     def from_fd(cls, fd: int) -> "Area":
         """The area of a descriptor that came from another process; the caller keeps it."""
-        out = _Reference()
+        out = c_void_p()
         check(getattr(lib, "import")(fd, byref(out)))
         return cls._received(out)
 
     @classmethod
     def recv(cls, sock: Any) -> "Area":
         """Receives an area that a peer has sent over a connected AF_UNIX socket."""
-        out = _Reference()
+        out = c_void_p()
         check(lib.recv(fileno_of(sock), byref(out)))
         return cls._received(out)
 
     def send(self, sock: Any) -> None:
         """Sends the area over a connected AF_UNIX socket; the peer calls `recv`."""
-        check(lib.send(fileno_of(sock), self._reference))
+        check(lib.send(fileno_of(sock), self._handle))
 
     def fileno(self) -> int:
         """The area's descriptor, which the area owns and closes."""
-        return check(lib.fd(self._reference))
+        return check(lib.fd(self._handle))
 
     def export_read_only(self) -> int:
         """A descriptor for a peer that must not write; the caller closes it. One for each peer."""
-        return check(lib.export_read_only(self._reference))
+        return check(lib.export_read_only(self._handle))
 
     @property
-    def _reference(self) -> _Reference:
+    def _handle(self) -> _Handle:
         if self._open is None:
             raise ValueError("the area is closed")
         return self._open
@@ -278,7 +284,7 @@ class Area:
         self._peers = _Peers()
 
     def __enter__(self) -> "Area":
-        self._reference
+        self._handle
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -296,13 +302,13 @@ class Area:
     def name(self) -> str:
         """The name; `dev/ashmem` if it has none."""
         buf = ctypes.create_string_buffer(_native.NAME_LEN)
-        check(lib.get_name(self._reference, buf, len(buf)))
+        check(lib.get_name(self._handle, buf, len(buf)))
         return os.fsdecode(buf.value)
 
     @property
     def size(self) -> int:
         """Bytes, as they were asked for."""
-        size: int = lib.get_size(self._reference)
+        size: int = lib.get_size(self._handle)
         return size
 
     def __len__(self) -> int:
@@ -311,21 +317,21 @@ class Area:
     @property
     def backend(self) -> str:
         """The backend: "memfd" or "kernel"."""
-        name: bytes = lib.backend_name(self._reference)
+        name: bytes = lib.backend_name(self._handle)
         return name.decode()
 
     @property
     def prot(self) -> int:
         """The protection mask, of mmap.PROT_READ, PROT_WRITE and PROT_EXEC."""
-        return check(lib.get_prot(self._reference))
+        return check(lib.get_prot(self._handle))
 
     def set_prot(self, prot: int) -> None:
         """Takes bits out of the mask, for later mappings and peers; mappings keep their rights."""
-        check(lib.set_prot(self._reference, prot))
+        check(lib.set_prot(self._handle, prot))
 
     def seal(self) -> None:
         """Forbids writing to everybody, for good; a sealed area is never purged."""
-        check(lib.seal(self._reference))
+        check(lib.seal(self._handle))
 
     def _range(self, offset: int, length: Optional[int]) -> Tuple[int, int]:
         """Length for the C interface, where 0 is "to the end", and bytes of the view."""
@@ -344,16 +350,16 @@ class Area:
             out = c_void_p()
             writable = bool(self.prot & mmap.PROT_WRITE)
             if writable:
-                result = lib.map(self._reference, 0, length, _RW, mmap.MAP_SHARED, byref(out))
+                result = lib.map(self._handle, 0, length, _RW, mmap.MAP_SHARED, byref(out))
                 # A peer that may only read.
                 writable = result not in (-errno.EACCES, -errno.EPERM)
                 if writable:
                     check(result)
             if not writable:
                 check(lib.map(
-                    self._reference, 0, length, mmap.PROT_READ, mmap.MAP_SHARED, byref(out)))
+                    self._handle, 0, length, mmap.PROT_READ, mmap.MAP_SHARED, byref(out)))
             assert out.value is not None
-            self._mapped = _Mapping(out.value, length, writable)
+            self._mapped, self._writable = _Mapping(out.value << 64 | length), writable
         return self._mapped
 
     def map(self, offset: int = 0, length: Optional[int] = None) -> memoryview:
@@ -366,7 +372,7 @@ class Area:
         mapping = self._map()
         if offset + bytes_ > mapping.length:
             raise ValueError("the view reaches past the end of the area")
-        return _views.view_of(mapping.address + offset, bytes_, mapping, mapping.writable)
+        return _views.view_of(mapping.address + offset, bytes_, mapping, self._writable)
 
     def pinned(
         self, offset: int = 0, length: Optional[int] = None, *,
@@ -383,7 +389,7 @@ class Area:
         """
         order = _ORDER_LIFO if lifo else _ORDER_FIFO
 
-        def end(handle: _Reference, offset: int, length: int, failed: bool) -> None:
+        def end(handle: _Handle, offset: int, length: int, failed: bool) -> None:
             check(lib.unpin_with(handle, offset, length, priority, order))
 
         return _Block(self, offset, length, Area._pin, end)
@@ -394,7 +400,7 @@ class Area:
         If the block ends by an exception, what was lost still counts as lost, so that the next
         user builds it. `view.lost` is empty: a hold does not tell which bytes are lost.
         """
-        def end(handle: _Reference, offset: int, length: int, failed: bool) -> None:
+        def end(handle: _Handle, offset: int, length: int, failed: bool) -> None:
             check(lib.release(handle, offset, length, _native.RELEASE_LOST if failed else 0))
 
         return _Block(self, offset, length, Area._hold, end)
@@ -405,17 +411,17 @@ class Area:
         extents = (_native.Extent * capacity)()
         count = c_uint32()
         result = check(lib.pin_lost(
-            self._reference, offset, length, extents, capacity, byref(count)))
+            self._handle, offset, length, extents, capacity, byref(count)))
         lost = [Extent(extent.offset, extent.length) for extent in extents[:count.value]]
         return result == _native.WAS_PURGED, lost
 
     def _hold(self, offset: int, length: int) -> Tuple[bool, List[Extent]]:
-        return check(lib.hold(self._reference, offset, length)) == _native.WAS_PURGED, []
+        return check(lib.hold(self._handle, offset, length)) == _native.WAS_PURGED, []
 
     def pin(self, offset: int = 0, length: Optional[int] = None) -> bool:
         """Pins pages for longer than a block; returns whether they were purged."""
         length, _ = self._range(offset, length)
-        return check(lib.pin(self._reference, offset, length)) == _native.WAS_PURGED
+        return check(lib.pin(self._handle, offset, length)) == _native.WAS_PURGED
 
     def pin_lost(self, offset: int = 0, length: Optional[int] = None) -> Tuple[bool, List[Extent]]:
         """As `pin`, and returns exactly which bytes were lost."""
@@ -432,17 +438,17 @@ class Area:
         """
         length, _ = self._range(offset, length)
         order = _ORDER_LIFO if lifo else _ORDER_FIFO
-        check(lib.unpin_with(self._reference, offset, length, priority, order))
+        check(lib.unpin_with(self._handle, offset, length, priority, order))
 
     def is_pinned(self, offset: int = 0, length: Optional[int] = None) -> bool:
         """Whether every page is pinned."""
         length, _ = self._range(offset, length)
-        return check(lib.get_pin_status(self._reference, offset, length)) == _native.IS_PINNED
+        return check(lib.get_pin_status(self._handle, offset, length)) == _native.IS_PINNED
 
     def hold(self, offset: int = 0, length: Optional[int] = None) -> bool:
         """Holds pages for longer than a block; returns whether they were purged."""
         length, _ = self._range(offset, length)
-        return check(lib.hold(self._reference, offset, length)) == _native.WAS_PURGED
+        return check(lib.hold(self._handle, offset, length)) == _native.WAS_PURGED
 
     def release(
         self, offset: int = 0, length: Optional[int] = None, *, lost: bool = False
@@ -450,14 +456,14 @@ class Area:
         """Ends a hold; `lost`: the contents were not built anew, and still count as lost."""
         length, _ = self._range(offset, length)
         flags = _native.RELEASE_LOST if lost else 0
-        check(lib.release(self._reference, offset, length, flags))
+        check(lib.release(self._handle, offset, length, flags))
 
     def unpinned(self) -> Iterator[UnpinnedRange]:
         """Walks the unpinned ranges, in the order of their offsets."""
         offset, length, state = c_uint64(), c_uint64(), c_uint32()
         outputs = byref(offset), byref(length), byref(state)
         at = 0
-        while check(lib.find_unpinned(self._reference, at, *outputs)):
+        while check(lib.find_unpinned(self._handle, at, *outputs)):
             at = offset.value + length.value
             yield UnpinnedRange(
                 offset.value, length.value, bool(state.value & _native.RANGE_PURGED),
@@ -472,13 +478,13 @@ class Area:
         """A copy of some bytes, without a pin and without a mapping."""
         self.fileno()  # a new area has no memory to read before
         buf = ctypes.create_string_buffer(max(length, 1))
-        count = check(lib.pread(self._reference, buf, length, offset))
+        count = check(lib.pread(self._handle, buf, length, offset))
         return buf.raw[:count]
 
     def stats(self) -> AreaStats:
         """Counts of the area."""
         stats = _native.AreaStats()
-        check(lib.area_get_stats(self._reference, byref(stats)))
+        check(lib.area_get_stats(self._handle, byref(stats)))
         return _native.as_tuple(AreaStats, stats)
 
 

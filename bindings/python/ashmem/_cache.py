@@ -8,8 +8,8 @@ import os
 import time
 from ctypes import byref, c_size_t, c_uint64, c_void_p
 from types import TracebackType
-from typing import Any, Callable, ItemsView, Iterator, List, MutableMapping, NamedTuple, NoReturn
-from typing import Optional, Tuple, Type, TypeVar, Union, ValuesView, overload
+from typing import Any, Callable, Dict, ItemsView, Iterator, List, MutableMapping, NamedTuple
+from typing import NoReturn, Optional, Tuple, Type, TypeVar, Union, ValuesView, overload
 
 from . import _native, _views
 from ._area import Area, fileno_of
@@ -48,26 +48,35 @@ class CacheStats(NamedTuple):
     entries_most: int
 
 
-class _Reference(c_void_p):
-    """A handle of a cache; given back when neither a Cache, a view nor a call uses it."""
+class _Handle(_views.Handle):
+    """A handle of a cache; given back when neither a Cache, an entry nor a call uses it."""
 
-    def __del__(self, close: Callable[[Optional[int]], None] = lib.cache_close) -> None:
-        if self.value:
-            close(self.value)
+    __slots__ = ()
+
+    def __del__(self, close: Callable[[int], None] = lib.cache_close) -> None:
+        close(int(self))
 
 
-class _Entry(c_void_p):
-    """A value in place, room for one, or a claim. It keeps the cache, and is released before."""
+class _Entry(_views.Handle):
+    """A value in place, room for one, or a claim; released when nothing uses it."""
 
-    cache: _Reference
+    __slots__ = ()
 
-    def __del__(self, release: Callable[[Optional[int]], None] = lib.entry_release) -> None:
-        if self.value:
-            release(self.value)
+    def __del__(self, release: Callable[[int], None] = lib.entry_release) -> None:
+        # First the entry ends, then perhaps the cache.
+        cache = _cache_of.pop(int(self))
+        release(int(self))
+        del cache
 
-    def release(self) -> None:
-        value, self.value = self.value, None
-        lib.entry_release(value)
+
+_cache_of: Dict[int, _Handle] = {}
+
+
+def _entry_of(cache: _Handle, out: c_void_p) -> _Entry:
+    """The entry that a call has made."""
+    assert out.value is not None
+    _cache_of[out.value] = cache
+    return _Entry(out.value)
 
 
 def _raw(data: object) -> bytes:
@@ -111,12 +120,10 @@ class Reservation:
         self._cache, self._key, self._length, self._ttl_ms = cache, key, length, ttl_ms
 
     def __enter__(self) -> memoryview:
-        reference = self._cache._reference
-        entry = _Entry()
+        cache, out = self._cache._handle, c_void_p()
         check(lib.cache_reserve(
-            reference, self._key, len(self._key), self._length, self._ttl_ms, entry))
-        entry.cache = reference
-        self._entry = entry
+            cache, self._key, len(self._key), self._length, self._ttl_ms, byref(out)))
+        self._entry = entry = _entry_of(cache, out)
         self._view = _views.view_of(lib.entry_room(entry, None), self._length, entry, True)
         return self._view
 
@@ -165,14 +172,15 @@ class Cache(MutableMapping[BytesLike, bytes]):
     def __init__(
         self, most_bytes: int = 0, *, name: str = "", entries: int = 0, value_most_bytes: int = 0,
     ) -> None:
-        out = _Reference()
+        out = c_void_p()
         options = _native.CacheOptions(
             most_bytes=most_bytes, entries=entries, value_most_bytes=value_most_bytes)
-        check(lib.cache_create(os.fsencode(name), byref(options), out))
+        check(lib.cache_create(os.fsencode(name), byref(options), byref(out)))
         self._take(out, True)
 
-    def _take(self, out: _Reference, trusted: bool) -> None:
-        self._open: Optional[_Reference] = out
+    def _take(self, out: c_void_p, trusted: bool) -> None:
+        assert out.value is not None
+        self._open: Optional[_Handle] = _Handle(out.value)
         self._buffers: List[Any] = []
         self.trusted = trusted
 
@@ -184,14 +192,14 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
         It lives as long as one process has it.
         """
-        out = _Reference()
+        out = c_void_p()
         options = _native.CacheOptions(
             most_bytes=most_bytes, entries=entries, value_most_bytes=value_most_bytes)
-        check(lib.cache_open(os.fsencode(name), byref(options), out))
+        check(lib.cache_open(os.fsencode(name), byref(options), byref(out)))
         return cls._received(out, True)
 
     @classmethod
-    def _received(cls, out: _Reference, trusted: bool) -> "Cache":
+    def _received(cls, out: c_void_p, trusted: bool) -> "Cache":
         cache = cls.__new__(cls)
         cache._take(out, trusted)
         return cache
@@ -202,8 +210,8 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
         `trusted`: whoever can write to it may run code here, as `cached` unpickles values.
         """
-        out = _Reference()
-        check(lib.cache_import(fd, out))
+        out = c_void_p()
+        check(lib.cache_import(fd, byref(out)))
         return cls._received(out, trusted)
 
     @classmethod
@@ -214,20 +222,20 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
     def send(self, sock: Any) -> None:
         """Sends the cache over a connected AF_UNIX socket; the peer calls `recv`."""
-        reference = self._reference
-        check(lib.send(fileno_of(sock), lib.cache_area(reference)))
+        handle = self._handle
+        check(lib.send(fileno_of(sock), lib.cache_area(handle)))
 
     def fileno(self) -> int:
         """The descriptor, which the cache owns and closes."""
-        return check(lib.cache_fd(self._reference))
+        return check(lib.cache_fd(self._handle))
 
     def export_read_only(self) -> int:
         """A descriptor for a peer that must not write; the caller closes it. One for each peer."""
-        reference = self._reference
-        return check(lib.export_read_only(lib.cache_area(reference)))
+        handle = self._handle
+        return check(lib.export_read_only(lib.cache_area(handle)))
 
     @property
-    def _reference(self) -> _Reference:
+    def _handle(self) -> _Handle:
         if self._open is None:
             raise ValueError("the cache is closed")
         return self._open
@@ -242,7 +250,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         self._open = None
 
     def __enter__(self) -> "Cache":
-        self._reference
+        self._handle
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -285,13 +293,12 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
     def _entry(self, raw: bytes) -> Tuple[Optional[_Entry], int, int]:
         """The entry of a key, where its value is, and how long."""
-        entry, length = _Entry(), c_uint64()
-        reference = self._reference
-        result = lib.cache_get(reference, raw, len(raw), entry)
+        cache, out, length = self._handle, c_void_p(), c_uint64()
+        result = lib.cache_get(cache, raw, len(raw), byref(out))
         if result == -errno.ENOENT:
             return None, 0, 0
         check(result)
-        entry.cache = reference
+        entry = _entry_of(cache, out)
         address: int = lib.entry_value(entry, byref(length)) or 0
         return entry, address, length.value
 
@@ -409,14 +416,14 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
     def clear(self) -> None:
         """Removes everything."""
-        check(lib.cache_clear(self._reference))
+        check(lib.cache_clear(self._handle))
 
     def __iter__(self) -> Iterator[bytes]:
         """The keys, in no order. What others put and remove meanwhile may be seen or not."""
         position, length = c_uint64(), c_size_t()
         buf = ctypes.create_string_buffer(_native.CACHE_KEY_MOST)
         while check(lib.cache_next(
-                self._reference, byref(position), buf, len(buf), byref(length), None)):
+                self._handle, byref(position), buf, len(buf), byref(length), None)):
             key: bytes = ctypes.string_at(buf, length.value)
             yield key
 
@@ -443,7 +450,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
     def stats(self) -> CacheStats:
         """Counts of the cache, of all processes."""
         stats = _native.CacheStats()
-        check(lib.cache_get_stats(self._reference, byref(stats)))
+        check(lib.cache_get_stats(self._handle, byref(stats)))
         return _native.as_tuple(CacheStats, stats)
 
     def claim(self, key: BytesLike, wait: float = 0) -> "Claim":
@@ -462,16 +469,17 @@ class Cache(MutableMapping[BytesLike, bytes]):
         """
         raw = _raw(key)
         deadline = time.monotonic() + wait
-        entry, reference = _Entry(), self._reference
+        cache, out = self._handle, c_void_p()
         while True:
             left = max(0, int((deadline - time.monotonic()) * 1000))
-            result = lib.cache_claim(reference, raw, len(raw), min(left, _WAIT_PIECE_MS), entry)
+            result = lib.cache_claim(
+                cache, raw, len(raw), min(left, _WAIT_PIECE_MS), byref(out))
             if result != -errno.EBUSY or left == 0:
                 break
         if result == -errno.EBUSY or result in _READ_ONLY:
             return Claim(None, self._read(raw))
         check(result)
-        entry.cache = reference
+        entry = _entry_of(cache, out)
         if result == _native.CLAIM_BUILD:
             return Claim(entry, None)
         length = c_uint64()
@@ -521,9 +529,7 @@ class Claim:
 
     def release(self) -> None:
         """Ends it, whether the value was put or not."""
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            entry.release()
+        self._entry = None
 
     def __enter__(self) -> "Claim":
         return self

@@ -8,7 +8,30 @@ the last of them goes, the keeper calls its function, on whatever thread that ha
 
 import ctypes
 import weakref
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple, Type, TypeVar
+
+H = TypeVar("H", bound="Handle")
+
+
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes, _untrack.restype = [ctypes.py_object], None
+
+
+class Handle(int):
+    """A number that ends something of the C interface, in __del__, when nothing refers to it.
+
+    The collector of cycles calls the finalizers of a cycle in any order, so that one could use
+    what another has ended. A handle refers to nothing and is not tracked: it ends after all of
+    them, when the parts of the cycle let go of it. A call keeps its arguments, so a thread may
+    close what another one uses.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls: Type[H], value: int) -> H:
+        handle = super().__new__(cls, value)
+        _untrack(handle)
+        return handle
 
 
 class Keeper:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Areas: life, views, pins, holds, losses, and how they go to other processes."""
 
+import ctypes
 import errno
 import gc
 import mmap
@@ -13,9 +14,10 @@ import threading
 import pytest
 
 import ashmem
-from ashmem import PAGE_SIZE as PAGE
+from ashmem import PAGE_SIZE as PAGE, _native
 
 PAGES = 16
+HAS_CACHES = hasattr(ctypes.CDLL(_native.lib.path), "ashmem_cache_create")
 METHODS = ("fork", "forkserver", "spawn")
 
 
@@ -428,3 +430,33 @@ def test_nothing_leaks():
         round_trip()
     gc.collect()
     assert (open_fds(), mappings(), ashmem.process_stats().areas) == before
+
+
+class ReadsLate:
+    """Looks at a view when it is collected."""
+
+    def __init__(self, view):
+        self.view, self.cycle = view, self
+
+    def __del__(self):
+        seen.append(self.view[0])
+
+
+seen = []
+
+
+def test_cycles_are_collected_in_any_order():
+    for _ in range(20):
+        area = ashmem.Area(PAGE, "test")
+        view = area.map()
+        view[0] = 5
+        late = ReadsLate(view)
+        block = area.pinned()
+        late.block, late.pinned, late.area = block, block.__enter__(), area
+        cache = late.cache = ashmem.Cache(8 << 20) if HAS_CACHES else {}
+        cache[b"key"] = bytes(50000)
+        late.cached = cache.view(b"key") if HAS_CACHES else None
+        del area, view, late, block, cache
+        gc.collect()
+    assert seen == [5] * 20
+    assert mappings() == 0
