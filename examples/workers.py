@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """A small site whose workers share a cache: each page is made once, whoever is asked for it.
 

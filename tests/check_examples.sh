@@ -3,7 +3,7 @@
 #
 # Every program in examples/, in docs/guide.md and in the headers' comments: built with the
 # installed library through pkg-config alone, as its reader would, and run. An example that nothing
-# here runs is a failure. Run by `make check-examples`.
+# here runs is a failure (bindings/python/check runs those in Python). Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -102,7 +102,7 @@ run() {
 }
 
 for path in "$top"/examples/*; do
-  case $path in *.mk) continue ;; esac
+  case $path in *.mk | *.py) continue ;; esac
   name=$(basename "${path%.cpp}" .c)
   compiler=("$CC" -std=gnu11)
   if [ "$path" != "${path%.cpp}" ]; then compiler=("$CXX" -std=c++11); fi

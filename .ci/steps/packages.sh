@@ -12,3 +12,4 @@ step alpine 5 make check-alpine
 step abi 3 make check-abi WERROR=1
 step consumers 4 make check-consumers WERROR=1
 step ffi 3 make check-ffi WERROR=1
+step python 5 bash -c 'make deps-python >&2 && make check-python WERROR=1'

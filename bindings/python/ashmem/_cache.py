@@ -18,8 +18,9 @@ from ._native import check, failed, lib
 BytesLike = Union[bytes, bytearray, memoryview]
 T = TypeVar("T")
 
-# Values up to this size are read into a buffer that is used again.
-_BUFFER = 65536
+# Values are read into buffers that are used again: of this size, and larger ones once there were
+# larger values, up to a limit.
+_BUFFER, _MOST_BUFFER = 16384, 1 << 20
 # Python looks at signals after each piece of a wait.
 _WAIT_PIECE_MS = 100
 # A cache that can be read alone; where `/proc` is missing it cannot be written.
@@ -182,6 +183,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         assert out.value is not None
         self._open: Optional[_Handle] = _Handle(out.value)
         self._buffers: List[Any] = []
+        self._room = _BUFFER
         self.trusted = trusted
 
     @classmethod
@@ -276,18 +278,22 @@ class Cache(MutableMapping[BytesLike, bytes]):
 
     def _read(self, key: object) -> Optional[bytes]:
         raw = _raw(key)
-        # A buffer of its own for each call under way, also of signal handlers and finalizers.
-        try:
-            buf = self._buffers.pop()
-        except IndexError:
-            buf = ctypes.create_string_buffer(_BUFFER)
-        length: int = lib.cache_read(self._open, raw, len(raw), buf, _BUFFER)
-        value: Optional[bytes] = buf[:length] if 0 <= length <= _BUFFER else None
-        self._buffers.append(buf)
-        if value is not None or length == -errno.ENOENT:
-            return value
-        if length < 0:
-            raise self._failed(length)
+        while True:
+            # A buffer for each call under way, also of signal handlers and finalizers.
+            try:
+                buf = self._buffers.pop()
+            except IndexError:
+                buf = ctypes.create_string_buffer(self._room)
+            length: int = lib.cache_read(self._open, raw, len(raw), buf, len(buf))
+            if length <= len(buf):
+                value: Optional[bytes] = buf[:length] if length >= 0 else None
+                self._buffers.append(buf)
+                if length < 0 and length != -errno.ENOENT:
+                    raise self._failed(length)
+                return value
+            if length > _MOST_BUFFER:
+                break
+            self._room = 1 << (length - 1).bit_length()
         entry, address, length = self._entry(raw)
         return None if entry is None else ctypes.string_at(address, length)
 

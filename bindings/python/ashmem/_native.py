@@ -7,7 +7,6 @@ the one in its build directory; what the loader finds. Calls release the GIL, an
 """
 
 import ctypes
-import errno
 import logging
 import mmap
 import os
@@ -216,17 +215,6 @@ FUNCTIONS: Dict[str, Any] = {
 # Those that take no lock and make no system call keep the GIL, which is faster.
 KEEP_THE_GIL = ("cache_read", "entry_value")
 
-# Not yet in every library of this version.
-OPTIONAL = ("cache_", "entry_")
-
-
-def missing(name: str) -> Any:
-    """Stands for a function that the library lacks."""
-    def call(*arguments: Any) -> int:
-        raise OSError(errno.ENOSYS, f"this libashmem has no {name}")
-
-    return call
-
 
 class Library:
     """The functions as methods without the prefix `ashmem_`."""
@@ -236,12 +224,7 @@ class Library:
         normal, quick = ctypes.CDLL(path), ctypes.PyDLL(path)
         for name, (result, *arguments) in FUNCTIONS.items():
             object_ = quick if name in KEEP_THE_GIL else normal
-            try:
-                function = object_["ashmem_" + name]
-            except AttributeError:
-                if not name.startswith(OPTIONAL):
-                    raise
-                function = missing("ashmem_" + name)
+            function = object_["ashmem_" + name]
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Areas: life, views, pins, holds, losses, and how they go to other processes."""
 
-import ctypes
 import errno
 import gc
 import mmap
@@ -14,10 +13,9 @@ import threading
 import pytest
 
 import ashmem
-from ashmem import PAGE_SIZE as PAGE, _native
+from ashmem import PAGE_SIZE as PAGE
 
 PAGES = 16
-HAS_CACHES = hasattr(ctypes.CDLL(_native.lib.path), "ashmem_cache_create")
 METHODS = ("fork", "forkserver", "spawn")
 
 
@@ -453,9 +451,9 @@ def test_cycles_are_collected_in_any_order():
         late = ReadsLate(view)
         block = area.pinned()
         late.block, late.pinned, late.area = block, block.__enter__(), area
-        cache = late.cache = ashmem.Cache(8 << 20) if HAS_CACHES else {}
+        cache = late.cache = ashmem.Cache(8 << 20)
         cache[b"key"] = bytes(50000)
-        late.cached = cache.view(b"key") if HAS_CACHES else None
+        late.cached = cache.view(b"key")
         del area, view, late, block, cache
         gc.collect()
     assert seen == [5] * 20
