@@ -4,8 +4,8 @@
 # checkout and nowhere in the HTML. A link to a place in another page becomes one to the page; a
 # link to a file that is no page is set as text, and so is a link to a place in the same page.
 
-# Pages beside the tests are not part of the manual.
-s/\[\([^]]*\)\](\(tests\/[^)]*\))/\1 (`\2`)/g
+# Pages beside the tests and in bindings are not part of the manual.
+s/\[\([^]]*\)\](\(\(\.\.\/\)*\(tests\|bindings\)\/[^)]*\))/\1 (`\2`)/g
 
 # Keep links to pages out of the way (# < and > mark them) while the others are changed.
 s/\](\([^)#:]*\.md\)#[^)]*)/](\1)/g
