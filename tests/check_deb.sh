@@ -41,7 +41,7 @@ if grep -q '^[0-9]* passed, 0 failed, ' "$first/build.log"; then
 else
   fail "no test ran"
 fi
-for package in libashmem1 libashmem-dev libashmem-doc libashmem-tools; do
+for package in libashmem1 libashmem-dev libashmem-doc libashmem-tools python3-ashmem; do
   grep -q "^Package: $package\$" packaging/debian/control || continue
   check "there is $package" test -n "$(find "$first" -maxdepth 1 -name \
     "${package}_${VERSION}-*.deb")"
@@ -162,7 +162,7 @@ else
   check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools
   if have autopkgtest; then
     check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries \
-      "$first"/libashmem*_"$VERSION"-*.deb "$first"/*.dsc \
+      "$first"/{libashmem*,python3*}_"$VERSION"-*.deb "$first"/*.dsc \
       -- chroot "$root"
   else
     skip "no autopkgtest, so its scripts are run without it (make deps-dist)"

@@ -3,7 +3,8 @@
 #
 # Every program in examples/, README.md, the guide, the tutorial and the headers' comments: built
 # with the installed library through pkg-config alone, as its reader would, and run. An example that
-# nothing here runs is a failure. Run by `make check-examples`.
+# nothing here runs is a failure (bindings/python/check runs those in Python). Run by
+# `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -106,7 +107,7 @@ run() {
 }
 
 for path in "$top"/examples/*; do
-  case $path in *.mk) continue ;; esac
+  case $path in *.mk | *.py) continue ;; esac
   name=$(basename "${path%.cpp}" .c)
   compiler=("$CC" -std=gnu11)
   if [ "$path" != "${path%.cpp}" ]; then compiler=("$CXX" -std=c++11); fi

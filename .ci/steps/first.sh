@@ -20,5 +20,5 @@ export -f readme
 
 # WERROR=1 in the environment: the steps in build/ share what the first of them builds.
 alone check 15 env WERROR=1 bash -c readme
-alone deps 10 make deps-vm deps-cross deps-dist
+alone deps 10 make deps-vm deps-cross deps-dist deps-python
 alone build-gcc 6 make "$jobs" all examples tests WERROR=1

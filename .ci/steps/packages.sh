@@ -11,3 +11,4 @@ step alpine 8 make check-alpine
 step abi 6 make check-abi WERROR=1
 step consumers 8 make check-consumers WERROR=1
 step ffi 6 make check-ffi WERROR=1
+step python 8 make check-python WERROR=1
