@@ -202,6 +202,9 @@ check-install: ## Install into a scratch prefix, build programs against it, unin
 check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
+.PHONY: check-compat
+check-compat: check-cutils ## Run what checks the doors for Android code
+
 .PHONY: check-examples
 check-examples: ## Build each example, and each program of the guide, against an installed \
 	tree through pkg-config, and run it

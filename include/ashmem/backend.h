@@ -205,6 +205,18 @@ struct ashmem_backend {
 	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
 		uint32_t capacity, uint32_t *count);
+
+	/**
+	 * Find the area whose descriptor this is among those that are not closed; success counts as
+	 * an `import`. -ENOENT or -ENOTTY: none of them. NULL: it finds none.
+	 */
+	int (*find)(void *userdata, int fd, void **state);
+	/** As ashmem_fd_kind(); -ENOTTY: not one of mine. NULL: it knows no descriptor. */
+	int (*fd_kind)(void *userdata, int fd);
+	/** As ashmem_get_id(). NULL: -ENOTSUP. */
+	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
+	/** As ashmem_export_early(). NULL: -ENOTSUP. */
+	int (*export_early)(void *state);
 };
 
 /**

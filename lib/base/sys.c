@@ -256,6 +256,22 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
 	return (int64_t)done;
 }
 
+int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	if (is_over_file_limit(offset + size))
+		return -EFBIG;
+	while (done < size) {
+		ssize_t put =
+			pwrite(fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+		if (put < 0 && errno != EINTR)
+			return -errno;
+		done += put < 0 ? 0 : (size_t)put;
+	}
+	return 0;
+}
+
 uint64_t sys_data_bytes(int fd, uint64_t from)
 {
 	uint64_t bytes = 0;

@@ -103,6 +103,9 @@ int sys_truncate(int fd, uint64_t size_bytes);
 /* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
+/* Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). */
+int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
+
 /*
  * Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes.
  * Moves the file's position.

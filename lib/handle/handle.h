@@ -70,6 +70,9 @@ void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), vo
 struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
 	void (*forget)(struct ashmem_area *area));
 
+/* The handle of a state, with a reference, or NULL if it has none. */
+struct ashmem_area *area_find(const struct ashmem_backend *backend, const void *state);
+
 /* Take one more reference, from within a visit. */
 void area_ref(struct ashmem_area *area);
 /* The same, of an area that the caller has a reference to. */

@@ -148,6 +148,16 @@ struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
 	return known ? known : fresh;
 }
 
+struct ashmem_area *area_find(const struct ashmem_backend *backend, const void *state)
+{
+	pthread_mutex_lock(&table_mutex);
+	struct ashmem_area *area = find_area(backend, state);
+	if (area)
+		area->refs++;
+	pthread_mutex_unlock(&table_mutex);
+	return area;
+}
+
 int area_unref(struct ashmem_area *area)
 {
 	pthread_mutex_lock(&table_mutex);

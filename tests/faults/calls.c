@@ -84,6 +84,7 @@ static int is_cancellation_point(enum call kind)
 	case CALL_PWRITE:
 	case CALL_READ:
 	case CALL_PREAD:
+	case CALL_PWRITE:
 	case CALL_WRITE:
 	case CALL_WAKE:
 		return 1;
@@ -531,6 +532,13 @@ ssize_t faulty_pread(int fd, void *bytes, size_t length, off_t offset)
 		length = (size_t)most;
 	}
 	return pread(fd, bytes, length, offset);
+}
+
+ssize_t faulty_pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+	int error = fails(CALL_PWRITE);
+
+	return cut(error, &length) ? -1 : pwrite(fd, bytes, length, offset);
 }
 
 ssize_t faulty_write(int fd, const void *bytes, size_t length)

@@ -74,6 +74,7 @@ enum call {
 	CALL_PWRITE,
 	CALL_READ,
 	CALL_PREAD,
+	CALL_PWRITE,
 	CALL_WRITE,
 	CALL_WAKE, /* write(2) to an eventfd */
 	CALL_MMAP,
