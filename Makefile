@@ -134,7 +134,7 @@ $(FLAGS_FILE): FORCE
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
 		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
 
-RULES := $(sort $(wildcard $(TOP)/*/rules.mk))
+RULES := $(sort $(wildcard $(TOP)/*/rules.mk $(TOP)/compat/*/rules.mk))
 include $(RULES)
 
 # ---------------------------------------------------------------- installing
