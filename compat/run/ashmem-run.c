@@ -216,6 +216,22 @@ static void check(const char *path, int scripts)
 	munmap((void *)(uintptr_t)image.bytes, image.size);
 }
 
+/* Without a first line that names its interpreter: as execvp(3). */
+static void run_script(const char *program, char **argv)
+{
+	size_t count = 0;
+
+	while (argv[count])
+		count++;
+	char **words = calloc(count + 2, sizeof(*words));
+	if (!words)
+		end(OURS, "%s", strerror(errno));
+	words[0] = "sh";
+	memcpy(words + 1, argv, count * sizeof(*words));
+	words[1] = (char *)(uintptr_t)program;
+	execv("/bin/sh", words);
+}
+
 int main(int argc, char **argv)
 {
 	int only_check = argc > 1 && strcmp(argv[1], "--check") == 0;
@@ -237,9 +253,7 @@ int main(int argc, char **argv)
 		return 0;
 	set_preload(library);
 	execv(program, argv);
-	if (errno == ENOEXEC) { /* a script without a first line that says so: as execvp(3) */
-		*--argv = (char *)(uintptr_t)program;
-		execvp("sh", argv - 1);
-	}
+	if (errno == ENOEXEC)
+		run_script(program, argv);
 	end(errno == ENOENT ? NOT_FOUND : NOT_RUN, "%s: %s", program, strerror(errno));
 }

@@ -202,7 +202,7 @@ static inline struct run_file *file_for_ioctl(int fd, unsigned long number)
 	struct run_file *file = files_get(fd);
 
 	/* It may have come by a way that no hook sees. */
-	if (!file && _IOC_TYPE(number) == 0x77 && fd >= 0 && files_adopt(fd))
+	if (!file && ((number >> 8) & 0xff) == 0x77 && fd >= 0 && files_adopt(fd))
 		file = files_get(fd);
 	return file;
 }

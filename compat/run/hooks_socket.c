@@ -44,7 +44,13 @@ RUN_HOOK ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	return got;
 }
 
-RUN_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
+#ifdef __GLIBC__
+typedef int message_flags;
+#else
+typedef unsigned message_flags;
+#endif
+
+RUN_HOOK int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, message_flags flags,
 	struct timespec *timeout)
 {
 	int got = NEXT(recvmmsg)(fd, messages, count, flags, timeout);
@@ -61,7 +67,7 @@ RUN_HOOK ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	return NEXT(sendmsg)(fd, message, flags);
 }
 
-RUN_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+RUN_HOOK int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, message_flags flags)
 {
 	for (unsigned i = 0; i < count && (uintptr_t)messages >= 4096; i++)
 		each_descriptor(&messages[i].msg_hdr, files_share);

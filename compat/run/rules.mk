@@ -56,3 +56,41 @@ $(RUN): $(RUN_TOP)/ashmem-run.c $(FLAGS_FILE)
 		-DINSTALLED='"$(RUN_INSTALLED)"' $(LDFLAGS) -MMD -MP -o $@ $< $(LDLIBS)
 
 -include $(wildcard $(BUILD)/obj/compat/run/*.d $(BUILD)/compat/run/*.d)
+
+# ---------------------------------------------------------------- tests
+
+# Programs that know nothing of the library, and the differential test of tests/vm, which the
+# library of ashmem-run is loaded into. With other options they call libc by other names.
+RUN_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,$(wildcard $(TOP)/tests/run/*.c))
+RUN_TESTS_LARGE := $(addsuffix -large,$(RUN_TESTS))
+RUN_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-stringop-overflow \
+	-I$(TOP)/tests/run $(CFLAGS)
+
+$(RUN_TESTS): $(BUILD)/tests/run/%: $(TOP)/tests/run/%.c $(wildcard $(TOP)/tests/run/*.h) \
+		$(FLAGS_FILE)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RUN_TEST_FLAGS) -U_FORTIFY_SOURCE $(LDFLAGS) -o $@ $<
+
+$(RUN_TESTS_LARGE): $(BUILD)/tests/run/%-large: $(TOP)/tests/run/%.c \
+		$(wildcard $(TOP)/tests/run/*.h) $(FLAGS_FILE)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(RUN_TEST_FLAGS) -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
+		-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(LDFLAGS) -o $@ $<
+
+RUN_DIFFERENTIAL := $(BUILD)/tests/run/differential
+$(RUN_DIFFERENTIAL): $(wildcard $(TOP)/tests/vm/programs/differential*) \
+		$(TOP)/tests/support/model.c $(STATIC)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CPPFLAGS) -I$(TOP)/tests/vm/programs $(USER_CFLAGS) $(WARNINGS) $(CFLAGS) \
+		$(LDFLAGS) -o $@ $(filter %.c,$^) $(STATIC)
+
+.PHONY: run-tests
+run-tests: $(RUN) $(RUN_SO) $(RUN_TESTS) $(RUN_TESTS_LARGE) $(RUN_DIFFERENTIAL)
+
+.PHONY: check-run
+check-run: run-tests ## Run programs that were written for the driver under ashmem-run, and \
+	compare with what the driver answered (SHORT=1 without i386; with the driver: check-vm)
+	@$(SCRIPT_ENV) $(TOP)/tests/run/check
