@@ -85,6 +85,7 @@ static void the_state_cannot_be_read(void)
 	int fd = made(2, &base), pipes[2], null = open("/dev/null", O_WRONLY);
 	struct stat status;
 	off_t at = (off_t)(2 * page);
+	off64_t large = at;
 
 	EXPECT(pipe(pipes) == 0);
 	EXPECT(read(fd, bytes, 20 * page) == (ssize_t)(2 * page));
@@ -93,8 +94,8 @@ static void the_state_cannot_be_read(void)
 	EXPECT(lseek(fd, 100, SEEK_END) == at + 100);
 	EXPECT(read(fd, &byte, 1) == 0);
 	EXPECT(sendfile(null, fd, &at, 10) < 0);
-	EXPECT(splice(fd, &at, pipes[1], NULL, 10, 0) < 0);
-	EXPECT(copy_file_range(fd, &at, null, NULL, 10, 0) < 0);
+	EXPECT(splice(fd, &large, pipes[1], NULL, 10, 0) < 0);
+	EXPECT(copy_file_range(fd, &large, null, NULL, 10, 0) < 0);
 	EXPECT(fstat(fd, &status) == 0 && status.st_size == 0 && status.st_blocks == 0);
 	EXPECT(write(fd, "x", 1) < 0 && pwrite(fd, "x", 1, at) < 0);
 	EXPECT(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, 4096) < 0);
