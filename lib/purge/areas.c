@@ -20,8 +20,8 @@
  * waited for, each once, with an equal part of what is left of the call's patience.
  *
  * Locks: `purge_mutex` lets one purge run at a time. It comes before the trap's, the table's, the
- * budgets', which guards the heap, and every control lock, and is held while a backend's `purge` runs. An area
- * whose last reference the purge gives back is closed after the mutex is free.
+ * budgets', which guards the heap, and every control lock, and is held while a backend's `purge`
+ * runs. An area whose last reference the purge gives back is closed after the mutex is free.
  */
 #include <errno.h>
 #include <pthread.h>
