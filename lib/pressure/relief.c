@@ -21,6 +21,7 @@
 #include "area/around.h"
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "handle/switches.h"
@@ -122,13 +123,23 @@ static struct pressure_decision look(struct relief *r)
 	return look_at(r, &unused);
 }
 
+/* Shrinkers are called, so the lock is given up. */
+static uint64_t count_purgeable(void)
+{
+	pthread_mutex_unlock(&relief_lock);
+	uint64_t pages = ashmem_shrink_count();
+	pthread_mutex_lock(&relief_lock);
+	return pages;
+}
+
 /*
  * Shrink by some pages, not more than there are if `is_to_count`, and count that. The lock is given
- * up meanwhile.
+ * up meanwhile. `patience_ns` is for all of one call.
  */
-static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count)
+static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count, uint64_t *patience_ns)
 {
-	struct context frame = {.flags = CONTEXT_RELIEF}; /* shrinkers are called, and may unpin */
+	/* Shrinkers are called, and may unpin. */
+	struct context frame = {.flags = CONTEXT_RELIEF, .patience_ns = patience_ns};
 	uint64_t began_ns, purge_ns, evictable;
 	int64_t purged;
 
@@ -160,11 +171,11 @@ static uint64_t relieve(struct relief *r, int in_unpin)
 {
 	struct pressure_observation before, after;
 	struct pressure_decision decision = look_at(r, &before);
-	uint64_t all = 0;
+	uint64_t all = 0, patience_ns = LOCK_TIMEOUT_NS;
 
 	for (int round = 0; decision.purge_pages > 0 && round < ROUNDS; round++) {
 		r->is_purging = 1;
-		uint64_t purged = shrink(r, decision.purge_pages, 1);
+		uint64_t purged = shrink(r, decision.purge_pages, 1, &patience_ns);
 		r->is_purging = 0;
 		if (purged == 0)
 			break;
@@ -247,13 +258,13 @@ static void relief_unpinned(uint64_t bytes)
 
 uint64_t relief_purge(struct relief *relief, const struct pressure_decision *decision)
 {
-	uint64_t purged;
+	uint64_t purged, patience_ns = LOCK_TIMEOUT_NS;
 
 	if (decision->purge_pages == 0)
 		return 0;
 	if (!decision->by_headroom) {
 		enter(relief);
-		purged = shrink(relief, decision->purge_pages, 0);
+		purged = shrink(relief, decision->purge_pages, 0, &patience_ns);
 	} else {
 		if (!enter_to_purge(relief))
 			return 0;
@@ -265,25 +276,24 @@ uint64_t relief_purge(struct relief *relief, const struct pressure_decision *dec
 
 int64_t relief_make_room(struct relief *relief, uint64_t bytes)
 {
+	uint64_t all = 0, left = 0, patience_ns = LOCK_TIMEOUT_NS;
 	struct pressure_observation o;
-	uint64_t all = 0;
-	int64_t r = 0;
+	int64_t missing, r = 0;
 
 	enter(relief);
-	/* Each round frees a page, and so many as could be purged in the beginning are enough. */
-	for (uint64_t left = UINT64_MAX; r == 0;) {
-		uint64_t reserve_bytes = look_at(relief, &o).reserve_bytes;
-		int64_t missing = o.headroom_known ? policy_room(&o, reserve_bytes, bytes) : 0;
-		if (!o.headroom_known || missing == 0)
+	for (int is_first = 1; r == 0; is_first = 0) {
+		uint64_t reserve_bytes = look_at(relief, &o).reserve_bytes, purged = 0;
+		missing = o.headroom_known ? policy_room(&o, reserve_bytes, bytes) : 0;
+		if (missing == 0)
 			break;
-		if (left == UINT64_MAX)
-			left = 2 * ashmem_shrink_count();
-		uint64_t purged =
-			missing < 0 || left == 0 ? 0 : shrink(relief, (uint64_t)missing, 1);
+		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
+		if (is_first)
+			left = 2 * count_purgeable();
+		if (missing > 0 && left > 0)
+			purged = shrink(relief, (uint64_t)missing, 1, &patience_ns);
 		all += purged;
 		left -= purged < left ? purged : left;
-		if (purged == 0)
-			r = -ENOMEM;
+		r = purged == 0 ? -ENOMEM : 0;
 	}
 	if (!o.headroom_known)
 		r = -ENODATA;
