@@ -36,8 +36,7 @@ static void cut_name(char cut[ASHMEM_NAME_LEN], const char *name)
 /* What the library knows of an area beside its handle: its last reference is gone. */
 static void forget(struct ashmem_area *area)
 {
-	if (area->budget || area->counted_unpinned || area->counted_all)
-		budget_forget(area);
+	budget_forget(area);
 	if (debug_has(DEBUG_TRAP))
 		trap_forget_area(area);
 	queues_forget(area);
@@ -331,7 +330,10 @@ int ashmem_fd(struct ashmem_area *area)
 
 	if (r == 0)
 		r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->get_fd(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->get_fd(area->state));
 }
 
 int ashmem_export(struct ashmem_area *area)
@@ -361,7 +363,10 @@ int ashmem_export_read_only(struct ashmem_area *area)
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
 		return -ENOTSUP;
 	r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->export_read_only(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->export_read_only(area->state));
 }
 
 int ashmem_seal(struct ashmem_area *area)
@@ -388,7 +393,10 @@ int ashmem_import(int fd, struct ashmem_area **area)
 	int r = backend_import(fd, &backend, &state);
 	if (r == 0)
 		r = adopt(backend, state, area);
-	return r < 0 ? r : around_settle(*area, 0);
+	if (r < 0)
+		return r;
+	budget_share(*area);
+	return around_settle(*area, 0);
 }
 
 int ashmem_find(int fd, struct ashmem_area **area)

@@ -467,6 +467,23 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 	return found;
 }
 
+int sys_become_urgent(int priority, int *nice_value)
+{
+	const int fifo = 1, reset_on_fork = 0x40000000; /* of <sched.h>, where libc may hide them */
+	struct rlimit limit;
+
+	/* Not through libc: musl does not do it. */
+	if (syscall(SYS_sched_setscheduler, 0, fifo | reset_on_fork, &priority) == 0)
+		return 0;
+	int r = -errno;
+	/* The limit counts from 1, for a nice value of 19, to 40. */
+	if (setpriority(PRIO_PROCESS, sys_gettid(), -20) < 0 &&
+		getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur > 0 && limit.rlim_cur < 40)
+		setpriority(PRIO_PROCESS, sys_gettid(), 20 - (int)limit.rlim_cur);
+	*nice_value = getpriority(PRIO_PROCESS, sys_gettid());
+	return r;
+}
+
 uint32_t *sys_wiped_on_fork(void)
 {
 	size_t size = sys_page_size();

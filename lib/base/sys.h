@@ -160,6 +160,13 @@ void sys_futex_wake(uint32_t *word, int count);
 uint32_t sys_gettid(void);
 
 /*
+ * Give the calling thread this real-time priority (SCHED_FIFO; its children begin as usual). If
+ * that is not allowed, the best nice value that is, which `*nice_value` then has, and a negative
+ * errno. sched_setscheduler(2), setpriority(2).
+ */
+int sys_become_urgent(int priority, int *nice_value);
+
+/*
  * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none,
  * `inherited` (the thread's before it was cloned, or NULL) is registered.
  */

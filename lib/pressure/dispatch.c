@@ -19,6 +19,7 @@
 
 #include "area/pressure_last.h"
 #include "base/cancel.h"
+#include "base/context.h"
 #include "base/sys.h"
 #include "pressure/watch.h"
 
@@ -236,4 +237,14 @@ int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
 	r = dispatch(pressure);
 	__atomic_store_n(&pressure->busy, 0, __ATOMIC_RELEASE);
 	return r;
+}
+
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes)
+{
+	CANCEL_OFF;
+	int r = watch_check(pressure);
+
+	if (r < 0)
+		return r;
+	return context_may_purge() ? relief_make_room(pressure->relief, bytes) : -EDEADLK;
 }

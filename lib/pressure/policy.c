@@ -138,6 +138,18 @@ static void decide_by_headroom(struct pressure_policy *policy, uint32_t *before,
 		decision->purge_pages = pages_needed(o, reserve_bytes);
 }
 
+int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes)
+{
+	if (bytes > o->limit_bytes)
+		return -1;
+	/* Where both do not fit, what is asked for comes before the reserve. */
+	uint64_t room = o->limit_bytes - bytes;
+	uint64_t goal = bytes + (reserve_bytes < room ? reserve_bytes : room);
+	if (goal <= o->free_bytes)
+		return 0;
+	return (int64_t)((goal - o->free_bytes + o->page_bytes - 1) / o->page_bytes);
+}
+
 static uint64_t at_most(uint64_t pages, uint64_t most)
 {
 	return pages < most ? pages : most;

@@ -68,6 +68,9 @@ struct pressure_decision {
 	uint64_t reserve_bytes; /* 0: no headroom known */
 };
 
+/* Pages to purge so that `bytes` can be taken and the reserve stays; -1: the limit is too low. */
+int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes);
+
 /* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
 uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
 	int is_wary);

@@ -37,6 +37,7 @@ struct ashmem_pressure_options {
 	const char *source;
 	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags, reserve_percent;
 	uint64_t reserve_most_bytes;
+	uint32_t priority;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
@@ -266,6 +267,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options,
 void ashmem_pressure_close(struct ashmem_pressure *pressure);
 int ashmem_pressure_fd(struct ashmem_pressure *pressure);
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes);
 int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
 	void *userdata);
 int ashmem_pressure_run(struct ashmem_pressure *pressure);

@@ -74,6 +74,7 @@ class PressureOptions(SizedStructure):
         ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
         ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
+        ("priority", c_uint32),
     ]
 
 
@@ -286,6 +287,7 @@ FUNCTIONS = {
     "pressure_close": (None, PRESSURE),
     "pressure_fd": (c_int, PRESSURE),
     "pressure_dispatch": (c_int, PRESSURE),
+    "pressure_make_room": (c_int64, PRESSURE, c_uint64),
     "pressure_subscribe": (c_int, PRESSURE, PRESSURE_FN, c_void_p),
     "pressure_run": (c_int, PRESSURE),
     "pressure_stop": (c_int, PRESSURE),

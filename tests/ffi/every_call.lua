@@ -281,6 +281,7 @@ local function pressure(scratch)
 	equal("pressure_subscribe", lib.pressure_subscribe(watch, on_level, nil), 0)
 	equal("no pressure", lib.pressure_dispatch(watch), lib.PRESSURE_NONE)
 	equal("pressure_fd", lib.pressure_fd(watch) >= 0, true)
+	equal("pressure_make_room", lib.pressure_make_room(watch, 1), -61) -- ENODATA
 
 	local events = ffi.C.open(fifo, 2)
 	ffi.C.write(events, "!", 1)

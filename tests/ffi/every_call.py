@@ -291,6 +291,7 @@ def pressure():
     equal("pressure_subscribe", lib.pressure_subscribe(watch, on_level, 42), 0)
     equal("no pressure", lib.pressure_dispatch(watch), PRESSURE_NONE)
     true("pressure_fd", lib.pressure_fd(watch) >= 0)
+    equal("pressure_make_room", lib.pressure_make_room(watch, 1), -errno.ENODATA)
 
     with open(fifo, "wb", buffering=0) as events:
         events.write(b"!")

@@ -595,6 +595,13 @@ CALL(ashmem_pressure_dispatch)
 	ashmem_pressure_dispatch(world->watch);
 }
 
+CALL(ashmem_pressure_make_room)
+{
+	unpin_some(world);
+	if (ashmem_pressure_make_room(world->watch, 1) < 0)
+		return; /* the source reports no free bytes */
+}
+
 CALL(ashmem_pressure_subscribe)
 {
 	ashmem_pressure_subscribe(world->watch, NULL, NULL);
