@@ -69,7 +69,8 @@ static int begin(struct ashmem_area *area, struct ashmem_cache **cache)
 	(*cache)->area = area;
 	(*cache)->memfd = area->state;
 	(*cache)->room_fd = (*cache)->view_fd = (*cache)->child_view_fd = -1;
-	(*cache)->log.segment = CACHE_NO_SEGMENT;
+	for (int i = 0; i < CACHE_CLASSES; i++)
+		(*cache)->log[i].segment = CACHE_NO_SEGMENT;
 	(*cache)->generation = lock_fork_generation();
 	pthread_mutex_init(&(*cache)->mutex, NULL);
 	return 0;
