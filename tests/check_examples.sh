@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/, in docs/guide.md and in the headers' comments: built with the
+# Every program in examples/, in docs/guide.md and porting.md, and in the headers' comments: built with the
 # installed library through pkg-config alone, as its reader would, and run. An example that nothing
 # here runs is a failure. Run by `make check-examples`.
 set -u
@@ -125,16 +125,18 @@ done
 
 # ---- the guide and the headers: programs in C, C++ and Python, each as its reader copies it
 
-awk -v count=0 '
+for page in guide porting; do
+  awk -v count=0 -v page=$page '
   /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
-    file = "guide-" count "." suffix; next }
+    file = page "-" count "." suffix; next }
   /^```/ && file != "" { close(file); file = "" }
   /^##* / { title = $0; sub(/^#* /, "", title) }
   file != "" {
     print >file
-    if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" }
+    if (!(file in titles)) { titles[file] = title; print file, page ", " title >>"program-titles" }
   }
-' "$top/docs/guide.md"
+' "$top/docs/$page.md"
+done
 for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
     /@endcode/ { if (file != "") close(file); file = "" }
@@ -160,10 +162,12 @@ while read -r file title; do
       ;;
     *) compiler=("$CC") ;;
   esac
-  # As the guide says: no option but pkg-config's. Warnings count.
+  # As the pages say: no option but pkg-config's. Warnings count.
+  package=libashmem
+  if grep -qE '^#include <(cutils|android)/' "$file"; then package=libashmem-cutils; fi
   # shellcheck disable=SC2046
   check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" \
-    $("$PKG_CONFIG" --cflags --libs libashmem)
+    $("$PKG_CONFIG" --cflags --libs $package)
   check "$title runs" timeout -k 5 120 "./${file%.*}"
 done <program-titles
 
