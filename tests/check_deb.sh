@@ -62,6 +62,8 @@ for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
   "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
   libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp \
   libashmem-tools:./usr/bin/ashmemctl libashmem-tools:./usr/bin/ashmem-inspect \
+  libashmem-tools:./usr/bin/ashmem-run \
+  "libashmem-tools:./usr/lib/$multiarch/ashmem/ashmem-run.so" \
   libashmem-tools:./usr/share/bash-completion/completions/ashmemctl \
   libashmem-tools:./usr/share/zsh/vendor-completions/_ashmemctl \
   "libashmem-cutils1:./usr/lib/$multiarch/libashmem-cutils.so.1" \

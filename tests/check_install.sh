@@ -181,7 +181,8 @@ check "uninstall with DESTDIR" make_there uninstall "DESTDIR=$root" PREFIX=/usr 
 
 spaced="$scratch/my programs/ashmem"
 check "a prefix with a space" make_there install "PREFIX=$spaced"
-for file in include/ashmem/ashmem.h lib/libashmem.so bin/ashmemctl bin/ashmem-inspect; do
+for file in include/ashmem/ashmem.h lib/libashmem.so bin/ashmemctl bin/ashmem-inspect \
+  bin/ashmem-run lib/ashmem/ashmem-run.so; do
   check "a prefix with a space has $file" test -f "$spaced/$file"
 done
 # shellcheck disable=SC2016 # for pkg-config to expand

@@ -35,7 +35,8 @@ if have rpm2cpio && have cpio; then
   for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h \
     "$libdir/libashmem-cutils.so" usr/include/cutils/ashmem.h usr/include/android/sharedmem.h \
     usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
-    usr/bin/ashmemctl usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
+    usr/bin/ashmemctl usr/bin/ashmem-inspect usr/bin/ashmem-run \
+    "$libdir/ashmem/ashmem-run.so" usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
   check "has manual pages" test -n "$(find "$scratch/usr/share/man" -name 'ashmem_pin.3*')"

@@ -13,4 +13,5 @@ step check-examples 8 make "$jobs" check-examples
 step check-style 12 make "$jobs" check-style WERROR=1
 step check-docs 8 make check-docs SHORT=1
 step demo 8 make demo WERROR=1
+step check-run 8 make "$jobs" check-run WERROR=1 SHORT=1
 step tools 4 make check-tools WERROR=1

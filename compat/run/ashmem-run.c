@@ -145,10 +145,10 @@ static void check_elf(const struct image *image)
 
 	if (image->size < sizeof(*header))
 		end(NOT_RUN, "%s: not a whole program", image->path);
-	if (got == sizeof(own) && (header->e_ident[EI_CLASS] != own.e_ident[EI_CLASS] ||
-					  header->e_machine != own.e_machine))
-		end(NOT_RUN, "%s: a program for another machine than this ashmem-run",
-			image->path);
+	if (got == sizeof(own) &&
+		(header->e_ident[EI_CLASS] != own.e_ident[EI_CLASS] ||
+			header->e_machine != own.e_machine))
+		end(NOT_RUN, "%s: a program for another machine than this ashmem-run", image->path);
 	if (!has_segment(image, PT_INTERP))
 		end(NOT_RUN,
 			"%s: a static program calls the kernel by itself and cannot be reached",

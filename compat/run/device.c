@@ -179,9 +179,12 @@ static int use_range(struct run_file *file, unsigned long number, const struct r
 		return -EFAULT;
 	memcpy(&range, from, sizeof(range));
 	switch (number) {
-	case PIN: return ashmem_pin(file->area, range.offset, range.length);
-	case UNPIN: return ashmem_unpin(file->area, range.offset, range.length);
-	default: return ashmem_get_pin_status(file->area, range.offset, range.length);
+	case PIN:
+		return ashmem_pin(file->area, range.offset, range.length);
+	case UNPIN:
+		return ashmem_unpin(file->area, range.offset, range.length);
+	default:
+		return ashmem_get_pin_status(file->area, range.offset, range.length);
 	}
 }
 
@@ -190,18 +193,30 @@ static int64_t other_ioctl(struct run_file *file, unsigned long number, void *ar
 	unsigned long value = (unsigned long)(uintptr_t)argument;
 
 	switch (number) {
-	case SET_NAME: return set_name(file, argument);
-	case GET_NAME: return get_name(file, argument);
-	case SET_SIZE: return ashmem_set_size(file->area, value);
-	case SET_SIZE_32: return ashmem_set_size(file->area, (uint32_t)value);
-	case GET_SIZE: return (int64_t)ashmem_get_size(file->area);
-	case SET_PROT_MASK: return set_prot(file, value);
-	case SET_PROT_MASK_32: return set_prot(file, (uint32_t)value);
-	case GET_PROT_MASK: return ashmem_get_prot(file->area);
-	case PURGE_ALL_CACHES: return ashmem_purge_all();
-	case GET_FILE_ID: return get_id(file, argument, sizeof(uint64_t));
-	case GET_FILE_ID_32: return get_id(file, argument, sizeof(uint32_t));
-	default: return -ENOTTY;
+	case SET_NAME:
+		return set_name(file, argument);
+	case GET_NAME:
+		return get_name(file, argument);
+	case SET_SIZE:
+		return ashmem_set_size(file->area, value);
+	case SET_SIZE_32:
+		return ashmem_set_size(file->area, (uint32_t)value);
+	case GET_SIZE:
+		return (int64_t)ashmem_get_size(file->area);
+	case SET_PROT_MASK:
+		return set_prot(file, value);
+	case SET_PROT_MASK_32:
+		return set_prot(file, (uint32_t)value);
+	case GET_PROT_MASK:
+		return ashmem_get_prot(file->area);
+	case PURGE_ALL_CACHES:
+		return ashmem_purge_all();
+	case GET_FILE_ID:
+		return get_id(file, argument, sizeof(uint64_t));
+	case GET_FILE_ID_32:
+		return get_id(file, argument, sizeof(uint32_t));
+	default:
+		return -ENOTTY;
 	}
 }
 
@@ -214,8 +229,10 @@ int device_ioctl(struct run_file *file, int fd, unsigned long number, void *argu
 	case FIONCLEX:
 	case FIONBIO:
 	case FIOASYNC:
-	case _IO(0, 2): /* FIGETBSZ */ return NEXT(ioctl)(fd, number, argument);
-	default: return answer(other_ioctl(file, number, argument));
+	case _IO(0, 2): /* FIGETBSZ */
+		return NEXT(ioctl)(fd, number, argument);
+	default:
+		return answer(other_ioctl(file, number, argument));
 	}
 }
 
@@ -333,8 +350,7 @@ ssize_t device_pread(struct run_file *file, void *bytes, size_t length, int64_t 
 		return answer(-EINVAL);
 	if (!file_can_read(file))
 		return answer(-EBADF);
-	return answer_bytes(
-		ashmem_pread(file->area, bad_if_null(bytes), length, (uint64_t)offset));
+	return answer_bytes(ashmem_pread(file->area, bad_if_null(bytes), length, (uint64_t)offset));
 }
 
 ssize_t device_readv(struct run_file *file, const struct iovec *pieces, int count, int64_t offset)

@@ -27,9 +27,8 @@ static pid_t owner; /* whose descriptors these are */
 
 static struct run_file **slot_of(unsigned fd)
 {
-	struct run_file **chunk = fd < CHUNK * CHUNKS
-		? __atomic_load_n(&chunks[fd / CHUNK], __ATOMIC_ACQUIRE)
-		: NULL;
+	struct run_file **chunk =
+		fd < CHUNK * CHUNKS ? __atomic_load_n(&chunks[fd / CHUNK], __ATOMIC_ACQUIRE) : NULL;
 
 	return chunk ? &chunk[fd % CHUNK] : NULL;
 }

@@ -113,18 +113,18 @@ RUN_HOOK int fexecve(int fd, char *const *words, char *const *environment)
 }
 
 /* The words of a call with a list of them, and what follows the list. */
-#define GATHER(first)                                                    \
-	va_list list_;                                                   \
-	size_t count_ = 1;                                               \
-	va_start(list_, first);                                          \
-	while (va_arg(list_, char *))                                    \
-		count_++;                                                \
-	va_end(list_);                                                   \
-	char **words = alloca((count_ + 1) * sizeof(*words));            \
-	va_start(list_, first);                                          \
-	words[0] = (char *)(uintptr_t)(first);                           \
-	for (size_t i_ = 1; i_ <= count_; i_++)                          \
-		words[i_] = va_arg(list_, char *)
+#define GATHER(first)                                         \
+	va_list list_;                                        \
+	size_t count_ = 1;                                    \
+	va_start(list_, first);                               \
+	while (va_arg(list_, char *))                         \
+		count_++;                                     \
+	va_end(list_);                                        \
+	char **words = alloca((count_ + 1) * sizeof(*words)); \
+	va_start(list_, first);                               \
+	words[0] = (char *)(uintptr_t)(first);                \
+	for (size_t i_ = 1; i_ <= count_; i_++)               \
+	words[i_] = va_arg(list_, char *)
 
 RUN_HOOK int execl(const char *path, const char *first, ...)
 {
@@ -148,13 +148,12 @@ RUN_HOOK int execle(const char *path, const char *first, ...)
 	return execve(path, words, environment);
 }
 
-#define HOOK_SPAWN(name)                                                                  \
-	RUN_HOOK int name(pid_t *pid, const char *path,                                   \
-		const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, \
-		char *const *words, char *const *environment)                             \
-	{                                                                                 \
-		ADD_US(environment ? environment : environ);                              \
-		return NEXT(name)(pid, path, actions, attributes, words, with);           \
+#define HOOK_SPAWN(name)                                                                           \
+	RUN_HOOK int name(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, \
+		const posix_spawnattr_t *attributes, char *const *words, char *const *environment) \
+	{                                                                                          \
+		ADD_US(environment ? environment : environ);                                       \
+		return NEXT(name)(pid, path, actions, attributes, words, with);                    \
 	}
 
 HOOK_SPAWN(posix_spawn)

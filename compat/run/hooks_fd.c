@@ -175,9 +175,9 @@ static int control_any(int fd, int command, void *argument, control *really)
 	return r;
 }
 
-#define GET_ARGUMENT(after)                    \
-	va_list list_;                         \
-	va_start(list_, after);                \
+#define GET_ARGUMENT(after)                     \
+	va_list list_;                          \
+	va_start(list_, after);                 \
 	void *argument = va_arg(list_, void *); \
 	va_end(list_)
 

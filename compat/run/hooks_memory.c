@@ -31,12 +31,12 @@ static void *map_file(struct run_file *file, void *addr, size_t length, int prot
 	return r < 0 ? MAP_FAILED : mapped;
 }
 
-#define HOOK_MMAP(name, offset_type)                                                       \
-	RUN_HOOK void *name(void *addr, size_t length, int prot, int flags, int fd,        \
-		offset_type offset)                                                        \
-	{                                                                                  \
-		struct run_file *file = flags & MAP_ANONYMOUS ? NULL : files_get_checked(fd); \
-		return file ? map_file(file, addr, length, prot, flags, offset)            \
+#define HOOK_MMAP(name, offset_type)                                                           \
+	RUN_HOOK void *name(void *addr, size_t length, int prot, int flags, int fd,            \
+		offset_type offset)                                                            \
+	{                                                                                      \
+		struct run_file *file = flags & MAP_ANONYMOUS ? NULL : files_get_checked(fd);  \
+		return file ? map_file(file, addr, length, prot, flags, offset)                \
 			    : made(NEXT(name)(addr, length, prot, flags, fd, offset), length); \
 	}
 

@@ -38,49 +38,46 @@ static int opened(enum node_kind kind, int flags)
 }
 
 /* The mode comes only with some flags, but reading one that is not there does no harm. */
-#define GET_MODE                       \
-	va_list list_;                 \
-	va_start(list_, flags);        \
+#define GET_MODE                             \
+	va_list list_;                       \
+	va_start(list_, flags);              \
 	mode_t mode = va_arg(list_, mode_t); \
 	va_end(list_)
 
-#define HOOK_OPEN(name)                                                        \
-	RUN_HOOK int name(const char *path, int flags, ...)                    \
-	{                                                                      \
-		GET_MODE;                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
-		return kind ? opened(kind, flags)                              \
-			    : fresh(NEXT(name)(path, flags, mode));            \
+#define HOOK_OPEN(name)                                                                   \
+	RUN_HOOK int name(const char *path, int flags, ...)                               \
+	{                                                                                 \
+		GET_MODE;                                                                 \
+		enum node_kind kind = node_of(AT_FDCWD, path);                            \
+		return kind ? opened(kind, flags) : fresh(NEXT(name)(path, flags, mode)); \
 	}
-#define HOOK_OPENAT(name)                                                      \
-	RUN_HOOK int name(int folder, const char *path, int flags, ...)        \
-	{                                                                      \
-		GET_MODE;                                                      \
-		enum node_kind kind = node_of(folder, path);                   \
-		return kind ? opened(kind, flags)                              \
-			    : fresh(NEXT(name)(folder, path, flags, mode));    \
+#define HOOK_OPENAT(name)                                                                         \
+	RUN_HOOK int name(int folder, const char *path, int flags, ...)                           \
+	{                                                                                         \
+		GET_MODE;                                                                         \
+		enum node_kind kind = node_of(folder, path);                                      \
+		return kind ? opened(kind, flags) : fresh(NEXT(name)(folder, path, flags, mode)); \
 	}
-#define HOOK_CREAT(name)                                                       \
-	RUN_HOOK int name(const char *path, mode_t mode)                       \
-	{                                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
-		return kind ? opened(kind, O_CREAT | O_WRONLY | O_TRUNC)       \
-			    : fresh(NEXT(name)(path, mode));                   \
+#define HOOK_CREAT(name)                                                 \
+	RUN_HOOK int name(const char *path, mode_t mode)                 \
+	{                                                                \
+		enum node_kind kind = node_of(AT_FDCWD, path);           \
+		return kind ? opened(kind, O_CREAT | O_WRONLY | O_TRUNC) \
+			    : fresh(NEXT(name)(path, mode));             \
 	}
-#define HOOK_OPEN_2(name)                                                      \
-	RUN_HOOK int name(const char *path, int flags);                        \
-	int name(const char *path, int flags)                                  \
-	{                                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
+#define HOOK_OPEN_2(name)                                                           \
+	RUN_HOOK int name(const char *path, int flags);                             \
+	int name(const char *path, int flags)                                       \
+	{                                                                           \
+		enum node_kind kind = node_of(AT_FDCWD, path);                      \
 		return kind ? opened(kind, flags) : fresh(NEXT(name)(path, flags)); \
 	}
-#define HOOK_OPENAT_2(name)                                                    \
-	RUN_HOOK int name(int folder, const char *path, int flags);            \
-	int name(int folder, const char *path, int flags)                      \
-	{                                                                      \
-		enum node_kind kind = node_of(folder, path);                   \
-		return kind ? opened(kind, flags)                              \
-			    : fresh(NEXT(name)(folder, path, flags));          \
+#define HOOK_OPENAT_2(name)                                                                 \
+	RUN_HOOK int name(int folder, const char *path, int flags);                         \
+	int name(int folder, const char *path, int flags)                                   \
+	{                                                                                   \
+		enum node_kind kind = node_of(folder, path);                                \
+		return kind ? opened(kind, flags) : fresh(NEXT(name)(folder, path, flags)); \
 	}
 
 HOOK_OPEN(open)
@@ -173,46 +170,46 @@ static int is_area(int fd)
 	return is_area_at(fd, "", AT_EMPTY_PATH);
 }
 
-#define LOOK(kind, status)                  \
-	do {                                \
-		if (kind == NODE_BELOW)     \
+#define LOOK(kind, status)                    \
+	do {                                  \
+		if (kind == NODE_BELOW)       \
 			return fail(ENOTDIR); \
-		if (kind) {                 \
-			NODE_FILL(status);  \
-			return 0;           \
-		}                           \
+		if (kind) {                   \
+			NODE_FILL(status);    \
+			return 0;             \
+		}                             \
 	} while (0)
 
-#define HOOK_STAT(name, type)                                                  \
-	RUN_HOOK int name(const char *path, type *status)                      \
-	{                                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
-		LOOK(kind, status);                                            \
-		return NEXT(name)(path, status);                               \
+#define HOOK_STAT(name, type)                                  \
+	RUN_HOOK int name(const char *path, type *status)      \
+	{                                                      \
+		enum node_kind kind = node_of(AT_FDCWD, path); \
+		LOOK(kind, status);                            \
+		return NEXT(name)(path, status);               \
 	}
-#define HOOK_LSTAT(name, type)                                                 \
-	RUN_HOOK int name(const char *path, type *status)                      \
-	{                                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
-		if (kind && path[1] == 'p')                                    \
-			kind = NODE_NONE; /* a symbolic link */                \
-		LOOK(kind, status);                                            \
-		return NEXT(name)(path, status);                               \
+#define HOOK_LSTAT(name, type)                                  \
+	RUN_HOOK int name(const char *path, type *status)       \
+	{                                                       \
+		enum node_kind kind = node_of(AT_FDCWD, path);  \
+		if (kind && path[1] == 'p')                     \
+			kind = NODE_NONE; /* a symbolic link */ \
+		LOOK(kind, status);                             \
+		return NEXT(name)(path, status);                \
 	}
-#define HOOK_FSTAT(name, type)                                                 \
-	RUN_HOOK int name(int fd, type *status)                                \
-	{                                                                      \
-		LOOK(is_area(fd), status);                                     \
-		return NEXT(name)(fd, status);                                 \
+#define HOOK_FSTAT(name, type)                  \
+	RUN_HOOK int name(int fd, type *status) \
+	{                                       \
+		LOOK(is_area(fd), status);      \
+		return NEXT(name)(fd, status);  \
 	}
-#define HOOK_FSTATAT(name, type)                                               \
+#define HOOK_FSTATAT(name, type)                                                 \
 	RUN_HOOK int name(int folder, const char *path, type *status, int flags) \
-	{                                                                      \
-		enum node_kind kind = node_of(folder, path);                   \
-		if (is_area_at(folder, path, flags))                           \
-			kind = NODE_DRIVER;                                    \
-		LOOK(kind, status);                                            \
-		return NEXT(name)(folder, path, status, flags);                \
+	{                                                                        \
+		enum node_kind kind = node_of(folder, path);                     \
+		if (is_area_at(folder, path, flags))                             \
+			kind = NODE_DRIVER;                                      \
+		LOOK(kind, status);                                              \
+		return NEXT(name)(folder, path, status, flags);                  \
 	}
 
 HOOK_STAT(stat, struct stat)
@@ -227,31 +224,30 @@ HOOK_FSTAT(fstat64, struct stat64)
 HOOK_FSTATAT(fstatat64, struct stat64)
 
 /* Programs linked before glibc 2.33. */
-#define HOOK_XSTAT(name, type)                                                 \
-	RUN_HOOK int name(int version, const char *path, type *status);        \
-	int name(int version, const char *path, type *status)                  \
-	{                                                                      \
-		enum node_kind kind = node_of(AT_FDCWD, path);                 \
-		LOOK(kind, status);                                            \
-		return NEXT(name)(version, path, status);                      \
+#define HOOK_XSTAT(name, type)                                          \
+	RUN_HOOK int name(int version, const char *path, type *status); \
+	int name(int version, const char *path, type *status)           \
+	{                                                               \
+		enum node_kind kind = node_of(AT_FDCWD, path);          \
+		LOOK(kind, status);                                     \
+		return NEXT(name)(version, path, status);               \
 	}
-#define HOOK_FXSTAT(name, type)                                                \
-	RUN_HOOK int name(int version, int fd, type *status);                  \
-	int name(int version, int fd, type *status)                            \
-	{                                                                      \
-		LOOK(is_area(fd), status);                                     \
-		return NEXT(name)(version, fd, status);                        \
+#define HOOK_FXSTAT(name, type)                               \
+	RUN_HOOK int name(int version, int fd, type *status); \
+	int name(int version, int fd, type *status)           \
+	{                                                     \
+		LOOK(is_area(fd), status);                    \
+		return NEXT(name)(version, fd, status);       \
 	}
-#define HOOK_FXSTATAT(name, type)                                              \
-	RUN_HOOK int name(int version, int folder, const char *path, type *status, \
-		int flags);                                                    \
-	int name(int version, int folder, const char *path, type *status, int flags) \
-	{                                                                      \
-		enum node_kind kind = node_of(folder, path);                   \
-		if (is_area_at(folder, path, flags))                           \
-			kind = NODE_DRIVER;                                    \
-		LOOK(kind, status);                                            \
-		return NEXT(name)(version, folder, path, status, flags);       \
+#define HOOK_FXSTATAT(name, type)                                                              \
+	RUN_HOOK int name(int version, int folder, const char *path, type *status, int flags); \
+	int name(int version, int folder, const char *path, type *status, int flags)           \
+	{                                                                                      \
+		enum node_kind kind = node_of(folder, path);                                   \
+		if (is_area_at(folder, path, flags))                                           \
+			kind = NODE_DRIVER;                                                    \
+		LOOK(kind, status);                                                            \
+		return NEXT(name)(version, folder, path, status, flags);                       \
 	}
 
 HOOK_XSTAT(__xstat, struct stat)

@@ -15,13 +15,14 @@
 /* Kept out of libc.h: its struct stat64 is another one here. */
 #include "time64.h"
 
-#define HOOK_PATH(name)                                                        \
-	__attribute__((visibility("default"))) int name(const char *path, struct stat *status); \
-	int name(const char *path, struct stat *status)                        \
-	{                                                                      \
-		int r = time64_path(AT_FDCWD, path, status);                   \
-		return r <= 0 ? r : ((int (*)(const char *, struct stat *))    \
-				time64_find(#name))(path, status);             \
+#define HOOK_PATH(name)                                                                          \
+	__attribute__((visibility("default"))) int name(const char *path, struct stat *status);  \
+	int name(const char *path, struct stat *status)                                          \
+	{                                                                                        \
+		int r = time64_path(AT_FDCWD, path, status);                                     \
+		return r <= 0 ? r                                                                \
+			      : ((int (*)(const char *, struct stat *))time64_find(#name))(path, \
+					status);                                                 \
 	}
 
 static void fill(struct stat *status)
@@ -73,8 +74,8 @@ int __fstatat64_time64(int folder, const char *path, struct stat *status, int fl
 		fill(status);
 		return 0;
 	}
-	return ((int (*)(int, const char *, struct stat *, int))time64_find(
-		"__fstatat64_time64"))(folder, path, status, flags);
+	return ((int (*)(int, const char *, struct stat *,
+		int))time64_find("__fstatat64_time64"))(folder, path, status, flags);
 }
 #else
 typedef int no_time64;

@@ -260,12 +260,12 @@ int within_ioctl(int fd, unsigned long number, void *argument)
 }
 
 /* The names of large files, which are other names for the same in programs of 64 bits. */
-#define ALSO_64(name) \
+#define ALSO_64(name)                                      \
 	extern __typeof__(within_##name) within_##name##64 \
 		__attribute__((alias("within_" #name), visibility("hidden")))
 
 /* And in programs of 32 bits whose times have 64. */
-#define ALSO_TIME64(name) \
+#define ALSO_TIME64(name)                                       \
 	extern __typeof__(within_##name) within_##name##_time64 \
 		__attribute__((alias("within_" #name), visibility("hidden")))
 

@@ -34,15 +34,15 @@ typedef off_t run_offset;
 /* Ends the program if libc has no such function: nothing but a hook of it asks. */
 RUN_HIDDEN void *libc_find(const char *name);
 
-#define NEXT(name)                                                                             \
-	({                                                                                     \
-		static void *next_;                                                            \
-		void *found_ = __atomic_load_n(&next_, __ATOMIC_RELAXED);                      \
-		if (!found_) {                                                                 \
-			found_ = libc_find(#name);                                             \
-			__atomic_store_n(&next_, found_, __ATOMIC_RELAXED);                    \
-		}                                                                              \
-		(__typeof__(&name))found_;                                                     \
+#define NEXT(name)                                                          \
+	({                                                                  \
+		static void *next_;                                         \
+		void *found_ = __atomic_load_n(&next_, __ATOMIC_RELAXED);   \
+		if (!found_) {                                              \
+			found_ = libc_find(#name);                          \
+			__atomic_store_n(&next_, found_, __ATOMIC_RELAXED); \
+		}                                                           \
+		(__typeof__(&name))found_;                                  \
 	})
 
 RUN_HIDDEN int libc_open(const char *path, int flags);

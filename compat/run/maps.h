@@ -27,7 +27,8 @@ RUN_HIDDEN void maps_add(void *addr, size_t length, int prot_most, size_t limit)
 RUN_HIDDEN void maps_forget(void *addr, size_t length);
 
 /* mprotect(2), -1 and EACCES for what a mapping of an area cannot be. */
-RUN_HIDDEN int maps_protect(void *addr, size_t length, int prot, int (*really)(void *, size_t, int));
+RUN_HIDDEN int maps_protect(void *addr, size_t length, int prot,
+	int (*really)(void *, size_t, int));
 
 /*
  * For mremap(2): 1 and what was noted of the mapping of which these are the bytes; 0: it is none of

@@ -31,7 +31,8 @@ static int is_boot_id(const char *text)
 		errno = error;
 		return 0;
 	}
-	int same = NEXT(read)(fd, id, sizeof(id)) == sizeof(id) && memcmp(id, text, sizeof(id)) == 0;
+	int same =
+		NEXT(read)(fd, id, sizeof(id)) == sizeof(id) && memcmp(id, text, sizeof(id)) == 0;
 	libc_close(fd);
 	errno = error;
 	return same;

@@ -26,17 +26,17 @@ struct node_status {
 RUN_HIDDEN void node_get_status(struct node_status *status);
 
 /* Fill any struct stat. */
-#define NODE_FILL(to)                                                       \
-	do {                                                                \
-		struct node_status node_;                                   \
-		node_get_status(&node_);                                    \
-		memset((to), 0, sizeof(*(to)));                             \
-		(to)->st_dev = node_.of;                                    \
-		(to)->st_ino = node_.inode;                                 \
-		(to)->st_mode = node_.mode;                                 \
-		(to)->st_nlink = 1;                                         \
-		(to)->st_rdev = node_.device;                               \
-		(to)->st_blksize = (blksize_t)sysconf(_SC_PAGESIZE);        \
+#define NODE_FILL(to)                                                               \
+	do {                                                                        \
+		struct node_status node_;                                           \
+		node_get_status(&node_);                                            \
+		memset((to), 0, sizeof(*(to)));                                     \
+		(to)->st_dev = node_.of;                                            \
+		(to)->st_ino = node_.inode;                                         \
+		(to)->st_mode = node_.mode;                                         \
+		(to)->st_nlink = 1;                                                 \
+		(to)->st_rdev = node_.device;                                       \
+		(to)->st_blksize = (blksize_t)sysconf(_SC_PAGESIZE);                \
 		(to)->st_atime = (__typeof__((to)->st_atime))node_.folder.st_mtime; \
 		(to)->st_mtime = (__typeof__((to)->st_mtime))node_.folder.st_mtime; \
 		(to)->st_ctime = (__typeof__((to)->st_ctime))node_.folder.st_mtime; \

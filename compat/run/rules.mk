@@ -49,13 +49,18 @@ $(RUN_SO): $(RUN_OBJ) $(RUN_WITHIN) $(RUN_TOP)/ashmem-run.map
 		-Wl,-soname,ashmem-run.so -Wl,--version-script=$(RUN_TOP)/ashmem-run.map \
 		$(LDFLAGS) -o $@ $(RUN_OBJ) $(RUN_WITHIN) $(LDLIBS) -ldl
 
-$(RUN): $(RUN_TOP)/ashmem-run.c $(FLAGS_FILE)
-	$(call say,LD,$@)
+# Where the launcher looks: it changes with PREFIX and LIBDIR, and with nothing else.
+$(BUILD)/compat/run/installed.h: FORCE
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(USER_CFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) -D_FILE_OFFSET_BITS=64 \
-		-DINSTALLED='"$(RUN_INSTALLED)"' $(LDFLAGS) -MMD -MP -o $@ $< $(LDLIBS)
+	@printf '#define INSTALLED "%s"\n' '$(RUN_INSTALLED)' | cmp -s - $@ || \
+		printf '#define INSTALLED "%s"\n' '$(RUN_INSTALLED)' >$@
 
--include $(wildcard $(BUILD)/obj/compat/run/*.d $(BUILD)/compat/run/*.d)
+$(RUN): $(RUN_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_FILE)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(USER_CFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) -D_FILE_OFFSET_BITS=64 \
+		-include $(BUILD)/compat/run/installed.h $(LDFLAGS) -o $@ $< $(LDLIBS)
+
+-include $(wildcard $(BUILD)/obj/compat/run/*.d)
 
 # ---------------------------------------------------------------- tests
 

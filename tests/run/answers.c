@@ -5,7 +5,7 @@
  * under ashmem-run, and the two must print the same. answers.txt holds what the driver of Linux
  * 5.10 printed (tests/vm/check takes it anew and compares).
  *
- * Pages are of 4 KiB in the answers of the driver that were recorded; nothing printed depends on it.
+ * Pages are of 4 KiB where the answers were recorded; nothing printed depends on it.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>
@@ -39,8 +39,8 @@ static int map(int fd, size_t length, int prot, int flags, off_t offset)
 /* Bytes that end where a page ends after which there is none. */
 static char *before_a_hole(size_t bytes)
 {
-	char *both = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		0);
+	char *both =
+		mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	munmap(both + page, page);
 	memset(both, 0x5a, page);
@@ -391,7 +391,8 @@ static void other_calls(void)
 	SAY(splice(pipes[0], NULL, fd, NULL, 10, SPLICE_F_NONBLOCK));
 	SAY(copy_file_range(fd, NULL, null, NULL, 10, 0));
 	SAY(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
-	SAY(epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN}));
+	SAY(epoll_ctl(epoll_create1(0), EPOLL_CTL_ADD, fd,
+		&(struct epoll_event){.events = EPOLLIN}));
 	SAY(poll(&(struct pollfd){.fd = fd, .events = POLLIN | POLLOUT}, 1, 0));
 	close(fd);
 }
@@ -410,7 +411,8 @@ static void status_of(const char *what, int r, const struct stat *status)
 		S_ISCHR(status->st_mode) ? "character device" : "else",
 		(unsigned)status->st_mode & 07777, (long long)status->st_size,
 		(long long)status->st_blocks,
-		status->st_ino == node.st_ino && status->st_dev == node.st_dev ? "same file" : "another file",
+		status->st_ino == node.st_ino && status->st_dev == node.st_dev ? "same file"
+									       : "another file",
 		status->st_rdev == node.st_rdev ? "same" : "another", (int)major(status->st_rdev),
 		(int)status->st_nlink);
 }

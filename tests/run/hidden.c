@@ -31,12 +31,12 @@
 static size_t page;
 static int failures;
 
-#define EXPECT(condition)                                                            \
-	do {                                                                         \
-		if (!(condition)) {                                                  \
+#define EXPECT(condition)                                                                    \
+	do {                                                                                 \
+		if (!(condition)) {                                                          \
 			printf("line %d: not %s (errno %d)\n", __LINE__, #condition, errno); \
-			failures++;                                                  \
-		}                                                                    \
+			failures++;                                                          \
+		}                                                                            \
 	} while (0)
 
 static int made(size_t pages, char **base)
@@ -54,8 +54,8 @@ static int made(size_t pages, char **base)
 
 static int fails_to_map(int fd, size_t pages, size_t offset_pages)
 {
-	return mmap(NULL, pages * page, PROT_READ, MAP_SHARED, fd,
-		       (off_t)(offset_pages * page)) == MAP_FAILED &&
+	return mmap(NULL, pages * page, PROT_READ, MAP_SHARED, fd, (off_t)(offset_pages * page)) ==
+		MAP_FAILED &&
 		errno == EINVAL;
 }
 

@@ -216,8 +216,8 @@ static void by_spawn(int fd)
 static void execs(void)
 {
 	void (*const ways[])(int) = {by_execv, by_execve, by_execl, by_execle, by_vfork, by_spawn};
-	static const char *const names[] = {"execv", "execve with no environment", "execl",
-		"execle", "vfork", "posix_spawn"};
+	static const char *const names[] = {
+		"execv", "execve with no environment", "execl", "execle", "vfork", "posix_spawn"};
 
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++) {
 		char *base;
@@ -415,8 +415,8 @@ static void threads(void)
 	part("threads");
 	for (int i = 0; i <= THREADS; i++) {
 		workers[i] = (struct worker){.fd = fd, .number = i};
-		pthread_create(&workers[i].thread, NULL, i < THREADS ? pin_one_page : open_and_close,
-			&workers[i]);
+		pthread_create(&workers[i].thread, NULL,
+			i < THREADS ? pin_one_page : open_and_close, &workers[i]);
 	}
 	for (int i = 0; i <= THREADS; i++) {
 		pthread_join(workers[i].thread, NULL);

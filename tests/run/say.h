@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAY(call)                               \
-	do {                                    \
-		errno = 0;                      \
-		say(#call, (long long)(call));  \
+#define SAY(call)                              \
+	do {                                   \
+		errno = 0;                     \
+		say(#call, (long long)(call)); \
 	} while (0)
 
 /* The names of the errors that occur; libc's own are newer than the guests' libraries may be. */

@@ -115,10 +115,10 @@ struct result {
 
 /* One backend's processes and what they share. All of it is shared memory. */
 struct world {
-	char backend[16]; /* or "preload": the driver's backend, on the library of ashmem-run */
-	int is_kernel;    /* the real driver */
-	int is_driver;    /* the calls are the driver's, real or not */
-	int has_readers;  /* in one of the worlds a read-only import is a reader, L5 */
+	char backend[16];     /* or "preload": the driver's backend, on the library of ashmem-run */
+	int is_kernel;        /* the real driver */
+	int is_driver;        /* the calls are the driver's, real or not */
+	int has_readers;      /* in one of the worlds a read-only import is a reader, L5 */
 	uint32_t count, next; /* operations, and which comes now */
 	uint32_t phase;       /* steps of it that are done */
 	uint32_t done;        /* futex: everybody leaves */

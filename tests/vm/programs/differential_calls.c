@@ -186,8 +186,7 @@ static int perform_receive(struct actor *actor, const struct op *op, struct resu
 	if (handle->refs++ > 0)
 		return 0;
 	handle->area = received;
-	handle->read_only = actor->world->has_readers &&
-		!(ashmem_get_prot(received) & PROT_WRITE);
+	handle->read_only = actor->world->has_readers && !(ashmem_get_prot(received) & PROT_WRITE);
 	actor->world->holders[op->area]++;
 	return 0;
 }
