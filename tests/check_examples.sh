@@ -139,7 +139,8 @@ awk -v count=0 '
     print >file
     if (!(file in titles)) { titles[file] = title; print file, "page, " title >"program-titles" }
   }
-' "$top/docs/guide.md" "$top/docs/tutorial.md" "$top/README.md"
+' "$top/docs/guide.md" "$top/docs/tutorial.md" "$top/docs/cache.md" \
+  "$top/README.md"
 for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
     /@endcode/ { if (file != "") close(file); file = "" }
