@@ -186,7 +186,7 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
  * @retval -ENOSPC, -EROFS, -EIO, -ENOENT  The directory or the file of the name cannot be written.
  * @retval -E2BIG, -EFBIG, -ENOTSUP, -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As
  *   ashmem_cache_create().
- * @retval -EBADF, -EAGAIN, -EUCLEAN  As ashmem_cache_import().
+ * @retval -EBADF, -EUCLEAN  As ashmem_cache_import().
  * @retval -ETIMEDOUT  Another process works on the name for more than five seconds, or has the
  *   cache's lock.
  *
