@@ -130,7 +130,7 @@ done
 
 # ---- the pages and the headers: programs in C, C++ and Python, each as its reader copies it
 
-for page in docs/guide docs/tutorial docs/porting README; do
+for page in docs/guide docs/tutorial docs/cache docs/porting README; do
   awk -v count=0 -v page="${page##*/}" '
     /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
       file = page "-" count "." suffix; next }

@@ -423,17 +423,18 @@ class Reference:
 LANGUAGES = {".c": "c", ".h": "c", ".cpp": "cpp", ".py": "python", ".service": "ini"}
 
 
-def first_comment(text):
-    """The sentences of a program's opening comment, without the licence line."""
-    match = re.search(r"/\*(?!\s*SPDX)(.*?)\*/", text, re.S)
-    text = match.group(1) if match else ""
+def first_sentence(text):
+    """The first sentence of a program's opening comment."""
+    match = re.search(r'/\*(?!\s*SPDX)(.*?)\*/|"""(.*?)"""', text, re.S)
+    text = (match.group(1) or match.group(2)) if match else ""
     text = re.sub(r"^\s*\*+ ?", "", text, flags=re.M)
-    return text.replace("SPDX-License-Identifier: MIT", "").strip()
+    text = " ".join(text.replace("SPDX-License-Identifier: MIT", "").split())
+    return re.split(r"(?<=[.:;])\s", text)[0]
 
 
 def examples(top, out):
     where = os.path.join(top, "examples")
-    names = []
+    programs = {}  # name: files; one name may be there in several languages
     for entry in sorted(os.listdir(where)):
         path = os.path.join(where, entry)
         files = [path]
@@ -441,16 +442,16 @@ def examples(top, out):
             files = sorted(os.path.join(path, n) for n in os.listdir(path))
             files.sort(key=lambda f: os.path.basename(f) != "main.c")
         files = [f for f in files if os.path.splitext(f)[1] in LANGUAGES]
-        if not files:
-            continue
-        name = os.path.splitext(entry)[0]
-        intro = first_comment(read(files[0]))
-        first = re.split(r"(?<=[.:;])\s", " ".join(intro.split()))[0]
-        text = ["# " + name, "", "`examples/%s`: %s" % (entry, first), ""]
+        if files:
+            programs.setdefault(os.path.splitext(entry)[0], []).extend(files)
+    names = []
+    for name, files in sorted(programs.items()):
+        first = first_sentence(read(files[0]))
+        text = ["# " + name, "", first, ""]
         for file in files:
-            if len(files) > 1:
-                text += ["## " + os.path.basename(file), ""]
-            text += ["````" + LANGUAGES[os.path.splitext(file)[1]], read(file).rstrip(), "````", ""]
+            text += ["## " + os.path.basename(file), "", "`%s`" % os.path.relpath(file, top), "",
+                     "````" + LANGUAGES[os.path.splitext(file)[1]], read(file).rstrip(), "````",
+                     ""]
         write(os.path.join(out, "examples", name + ".md"), "\n".join(text))
         names.append((name, first))
     text = ["# Examples", "", "Whole programs of `examples/`. Each is compiled against an "

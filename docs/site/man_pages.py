@@ -243,7 +243,7 @@ class Pages:
     def find_programs(self):
         """(place, text) of the C programs of the pages, the shortest first."""
         found = []
-        for page in ("docs/tutorial.md", "docs/guide.md"):
+        for page in ("docs/tutorial.md", "docs/guide.md", "docs/cache.md"):
             title = ""
             for part in re.split(r"^(#+ .*|```c\n(?:.|\n)*?^```$)", read(
                     os.path.join(self.top, page)), flags=re.M):

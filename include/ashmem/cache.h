@@ -134,7 +134,7 @@ struct ashmem_cache_stats {
 	uint64_t segments;      /**< Pieces that the memory is divided into, purged one by one. */
 	uint64_t segment_bytes; /**< Bytes of each. */
 	uint64_t bytes;         /**< Bytes of all segments: most that entries can take. */
-	uint64_t bytes_unused;  /**< Of @ref bytes: never used, or purged and not used since. */
+	uint64_t bytes_unused;  /**< Of `bytes`: never used, or purged and not used since. */
 	uint64_t bytes_filled; /**< Of the rest: with entries, those that were replaced included. */
 	uint64_t bytes_index;  /**< Bytes of the index and what else is never purged. */
 	uint64_t entries_most; /**< Slots of the index. */
@@ -186,7 +186,7 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
  * @retval -ENOSPC, -EROFS, -EIO, -ENOENT  The directory or the file of the name cannot be written.
  * @retval -E2BIG, -EFBIG, -ENOTSUP, -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As
  *   ashmem_cache_create().
- * @retval -EBADF, -EAGAIN, -EUCLEAN  As ashmem_cache_import().
+ * @retval -EBADF, -EUCLEAN  As ashmem_cache_import().
  * @retval -ETIMEDOUT  Another process works on the name for more than five seconds, or has the
  *   cache's lock.
  *

@@ -31,6 +31,7 @@ QUESTIONS = (
     ("Which threads may call what?", "faq.html", "Any thread may make any call"),
     ("What is the licence?", "faq.html", "MIT: use it in anything"),
     ("Pin or hold?", "pins.html", "Which one"),
+    ("Is there a ready cache?", "cache.html", "A pool of workers"),
     ("What does it cost?", "performance.html", "The short answer"),
     ("What is -EUCLEAN?", "reference/errors.html", "-EUCLEAN"),
     ("What if there is no memfd?", "faq.html", "There is no memfd"),
