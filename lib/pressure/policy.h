@@ -21,9 +21,9 @@
  *    needed, so that a cache that just fits is left alone. The whole twelfth is kept for
  *    PRESSURE_WHOLE_NS when even that half is touched, as by a cache that does not fit, or when
  *    more than a quarter of it went between two looks.
- * 8. Of the whole system's memory a quarter is kept in any case: what the kernel calls available
- *    is a guess. A soft limit (memory.high), which slows down and kills nobody, has a quarter of the twelfth,
- *    1 MiB at least, and knows no bursts.
+ * 8. Of the whole system's memory a quarter is kept in any case: what the kernel calls available is
+ *    a guess. A soft limit (memory.high), which slows down and kills nobody, has a quarter of the
+ *    twelfth, 1 MiB at least, and knows no bursts.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H

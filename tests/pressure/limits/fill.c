@@ -353,7 +353,7 @@ static pid_t start_process(struct filler *f, uint32_t number)
 	_exit(FILL_OK);
 }
 
-/* Other memory that stays for good. It is there before the score begins: nothing needs it purged. */
+/* Other memory that stays for good, and is there before the score begins. */
 static void take_other_memory(uint64_t bytes)
 {
 	unsigned char *other = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
