@@ -101,9 +101,17 @@
  * - For two seconds after a *burst* it is a quarter, at most 512 MiB. A burst took more than half
  *   of the twelfth between two looks. (A quarter that is less than 4 MiB is the reserve in any
  *   case.)
- * - Where nothing reports that free bytes become few, they are only looked at ten times a second,
- *   and the reserve is always a quarter: with "available", with cgroup version 2, and with version
- *   1 while the cgroup has file pages.
+ * - It yields to a cache that just fits: while nothing touches it, half of the twelfth is the
+ *   reserve, at least 4 MiB. It is whole for ten seconds if that half is touched or if more than a
+ *   quarter of the twelfth was taken between two looks, and after a burst.
+ * - Below `memory.high`, which slows a process down and kills none, it is a quarter of the twelfth,
+ *   at least 1 MiB.
+ * - With "available" it is always a quarter.
+ *
+ * Where nothing reports that free bytes become few (cgroup version 2, "available", and version 1
+ * while the cgroup has file pages), they are looked at so often that a burst of 2 GB/s is seen
+ * three times before it has taken all: each millisecond with 8 MiB free, each second with 8 GiB. If
+ * nothing can be purged, ten times a second.
  *
  * `reserve_percent` of struct ashmem_pressure_options fixes it, `reserve_most_bytes` limits it;
  * `reserve_bytes` of struct ashmem_pressure_status has its value.

@@ -63,7 +63,7 @@ static int crowd_oldest(const struct crowd *crowd)
 	return oldest;
 }
 
-/* Pin and unpin one area. If it was purged, one more is unpinned now and the oldest has to go: 1. */
+/* Pin and unpin one area. 1: it was purged, so one more is unpinned, and the oldest must go. */
 static int use(struct crowd *crowd, int i)
 {
 	int r = pin_pages(crowd->area[i], 0, 1);
