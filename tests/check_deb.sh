@@ -180,6 +180,10 @@ else
     for script in packaging/debian/tests/*; do
       name=${script##*/}
       if [ "$name" = control ]; then continue; fi
+      if [ "$name" = python ]; then
+        skip "its test 'python': python3-ashmem is not in the minimal system"
+        continue
+      fi
       cp "$script" "$root/tmp/"
       check "its test '$name' passes" inside sh -c \
         "mkdir -p /tmp/work && AUTOPKGTEST_TMP=/tmp/work /tmp/$name"

@@ -502,6 +502,42 @@ def test_threads_use_one_cache(cache):
     assert errors == []
 
 
+def test_killed_processes_leave_the_cache_whole():
+    """Whoever is killed, at whatever moment: no wrong value, and nobody waits."""
+    with ashmem.Cache(4 << 20) as cache:
+        keys = [b"key %d" % i for i in range(50)]
+
+        def value_of(key, number):
+            return (key + b" %d " % number) * (100 + number * 37 % 900)
+
+        def work():
+            number = os.getpid()
+            while True:
+                for key in keys:
+                    number += 1
+                    cache[key] = value_of(key, number)
+                    found = cache.get(keys[number % 50])
+                    if found is not None:
+                        check(keys[number % 50], found)
+
+        def check(key, found):
+            number = int(found[len(key):].split(b" ", 2)[1])
+            assert found == value_of(key, number)
+
+        for _ in range(30):
+            pids = [fork(work) for _ in range(3)]
+            time.sleep(0.02)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            assert [status(pid) for pid in pids] == [-signal.SIGKILL] * 3
+            for key in keys:
+                found = cache.get(key)
+                if found is not None:
+                    check(key, found)
+                cache[key] = value_of(key, 1)
+                assert cache[key] == value_of(key, 1)
+
+
 def test_buffer_is_not_shared_with_a_signal_handler(cache):
     cache[b"one"], cache[b"two"] = b"1" * 60000, b"2" * 60000
     seen = []

@@ -38,20 +38,33 @@ def made(name):
     return area
 
 
-def test_story_of_two_languages():
-    lua = shutil.which("luajit")
-    if not lua or not os.path.exists(os.path.join(STORY, "story.lua")):
+@pytest.fixture
+def lua():
+    """Runs a program of tests/ffi in LuaJIT."""
+    command = shutil.which("luajit")
+    if not command or not os.path.exists(os.path.join(STORY, "story.lua")):
         pytest.skip("needs luajit and the source tree")
+    library = _native.lib.path
+    environment = {
+        **os.environ, "LUA_PATH": STORY + "/?.lua",
+        "LIBASHMEM": os.path.abspath(library) if "/" in library else library}
+
+    def start(*arguments, pass_fds=()):
+        return subprocess.Popen(
+            [command, *arguments], pass_fds=pass_fds, cwd=STORY, env=environment,
+            stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def test_story_of_two_languages(lua):
     ours, theirs = socket.socketpair()
     looks = made("only to look at")
     read_only = looks.export_read_only()
     area = made("the story, erzählt")
     area.unpin()
-    child = subprocess.Popen(
-        [lua, "story.lua", str(theirs.fileno()), str(read_only), str(PAGES * PAGE)],
-        pass_fds=(theirs.fileno(), read_only), cwd=STORY,
-        env={**os.environ, "LIBASHMEM": os.path.abspath(_native.lib.path)
-             if "/" in _native.lib.path else _native.lib.path, "LUA_PATH": STORY + "/?.lua"})
+    child = lua("story.lua", str(theirs.fileno()), str(read_only), str(PAGES * PAGE),
+                pass_fds=(theirs.fileno(), read_only))
     theirs.close()
     os.close(read_only)
 
@@ -88,5 +101,28 @@ def test_story_of_two_languages():
         assert child.wait(timeout=60) == 0
     finally:
         child.kill()
-        child.wait()
+        child.communicate()
         ours.close()
+
+
+CACHE = """
+local ffi, lib = require("ffi"), require("ashmem")
+local out = ffi.new("struct ashmem_cache *[1]")
+assert(lib.cache_import(tonumber(arg[1]), out) == 0)
+local buffer = ffi.new("char[?]", 100)
+local bytes = tonumber(lib.cache_read(out[0], "from python", 11, buffer, 100))
+io.write(bytes, " ", ffi.string(buffer, math.max(bytes, 0)), "\\n")
+assert(lib.cache_put(out[0], "from lua", 8, "hello", 5, 0) == 0)
+assert(lib.cache_remove(out[0], "from python", 11) == 0)
+lib.cache_close(out[0])
+"""
+
+
+def test_two_languages_share_a_cache(lua, tmp_path):
+    program = tmp_path / "cache.lua"
+    program.write_text(CACHE)
+    with ashmem.Cache(8 << 20) as cache:
+        cache[b"from python"] = b"hello"
+        child = lua(str(program), str(cache.fileno()), pass_fds=(cache.fileno(),))
+        assert child.communicate(timeout=60)[0] == "5 hello\n" and child.returncode == 0
+        assert dict(cache.items()) == {b"from lua": b"hello"}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A small site whose workers share a cache: each page is made once, whoever is asked for it.
 
-    gunicorn --workers 4 --chdir examples workers:app      # then look at a page several times
-    python3 examples/workers.py                            # four workers, tried by this program
+    gunicorn --workers 4 --chdir examples wsgi_site:app      # then look at a page several times
+    python3 examples/wsgi_site.py                            # four workers, tried by this program
 
 The cache has a name, so workers find it however they were started, and again after a restart as
 long as one of them runs. A thread in each watches memory: when it is short, pages go, oldest first.
@@ -17,7 +17,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import ashmem
 
-NAME = os.environ.get("WORKERS_CACHE", "workers-example")
+NAME = os.environ.get("SITE_CACHE", "wsgi-site")
 cache = ashmem.Cache.open(NAME, 64 << 20)
 pressure = None
 
