@@ -203,6 +203,10 @@ deps-dist: ## Install what makes and checks packages with apt: debhelper, lintia
 	CMake, Meson, LuaJIT, ...
 	@$(TOP)/.ci/deps dist
 
+.PHONY: deps-python
+deps-python: ## Install what check-python and bench-python need with apt: pytest, mypy, Django, ...
+	@$(TOP)/.ci/deps python
+
 .PHONY: clean
 clean: ## Remove the build directory
 	rm -rf $(BUILD)

@@ -84,6 +84,8 @@ $(BUILD)/cmake/%: $(TOP)/cmake/%.in $(VERSION_H) FORCE
 	@mkdir -p $(@D)
 	@sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@MAJOR@|$(call version_part,MAJOR)|' \
 		-e 's|@SONAME@|$(SONAME)|' -e 's|@REALNAME@|$(REALNAME)|' \
+		-e 's|@CUTILS_SONAME@|$(CUTILS_SONAME)|' \
+		-e 's|@CUTILS_REALNAME@|$(CUTILS_REALNAME)|' \
 		-e 's|@POINTER_BYTES@|$(pointer_bytes)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		-e 's|@INCLUDE_FROM_LIB@|$(include_from_lib)|' $< >$@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@

@@ -210,6 +210,11 @@ check-examples: ## Build each example, and each program of the guide, against an
 	tree through pkg-config, and run it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_examples.sh
 
+.PHONY: check-docs
+check-docs: ## Build site and man pages with warnings as errors; lint them; check links, contents, \
+	search, figures that stand twice, and that two builds are the same
+	@$(SCRIPT_ENV) $(TOP)/tests/check_docs.sh
+
 .PHONY: check-layers
 check-layers: $(STATIC_OBJ) ## See that includes and calls go down through the rooms of lib/
 	@$(SCRIPT_ENV) $(TOP)/tests/check_layers.sh

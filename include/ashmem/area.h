@@ -422,7 +422,8 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @param[in]     map_flags  MAP_SHARED, MAP_SHARED_VALIDATE or MAP_PRIVATE (copy-on-write: the
  *   mapping's own copies are never purged; under a mask without PROT_WRITE there can be none, and
  *   mprotect(2) cannot make the mapping writable), with other flags of mmap(2) that suit a file
- *   mapping.
+ *   mapping. With the kernel backend the first map of an area charges its whole size at once, or
+ *   with MAP_NORESERVE page by page (D11, docs/architecture.md).
  * @param[in,out] addr       Receives the address. Read only with MAP_FIXED or MAP_FIXED_NOREPLACE
  *   in @p map_flags: the address wanted. The caller ends the mapping with ashmem_unmap(); it
  *   outlives the handle.
@@ -434,7 +435,8 @@ int ashmem_get_prot(const struct ashmem_area *area);
  *   `READ_IMPLIES_EXEC` personality PROT_READ asks for PROT_EXEC as well. Also if the mask lacks
  *   PROT_WRITE and the file's mode cannot be changed (ashmem_set_prot()).
  * @retval -EACCES  PROT_WRITE and the area was imported through a read-only descriptor.
- * @retval -ENOMEM  No address space or memory.
+ * @retval -ENOMEM  No address space or memory; with the kernel backend also if the system does not
+ *   commit so much.
  * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area, or for the read-only
  *   descriptor.
  * @retval -ENOTSUP The mask lacks PROT_WRITE, and `/proc` is not mounted or forbids the read-only

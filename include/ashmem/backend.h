@@ -162,9 +162,9 @@ struct ashmem_backend {
 	 */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/**
-	 * With CAP_LRU, NULL: nothing. A purge over all areas begins, and `oldest` and `purge`
-	 * follow: ranges that an earlier purge passed over, because another process held them, are
-	 * to be tried again. Not called by two threads at once.
+	 * With CAP_LRU, NULL: nothing. A purge over several areas begins or has ended: ranges that
+	 * it passed over, because another process held them, count for `oldest` and `purge` again.
+	 * Not called by two threads at once.
 	 */
 	void (*begin_purge)(void *state);
 	/**

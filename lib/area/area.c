@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "area/area.h"
 #include "area/around.h"
 #include "area/debug.h"
 #include "base/cancel.h"
@@ -35,8 +36,7 @@ static void cut_name(char cut[ASHMEM_NAME_LEN], const char *name)
 /* What the library knows of an area beside its handle: its last reference is gone. */
 static void forget(struct ashmem_area *area)
 {
-	if (area->budget || area->counted_unpinned || area->counted_all)
-		budget_forget(area);
+	budget_forget(area);
 	if (debug_has(DEBUG_TRAP))
 		trap_forget_area(area);
 	queues_forget(area);
@@ -56,12 +56,21 @@ static int adopt(const struct ashmem_backend *backend, void *state, struct ashme
 	return 0;
 }
 
+int area_create(const struct ashmem_backend *backend, const char *name, uint64_t size_bytes,
+	uint32_t flags, struct ashmem_area **area)
+{
+	char cut[ASHMEM_NAME_LEN];
+	void *state;
+
+	cut_name(cut, name);
+	int r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
+	return r < 0 ? r : adopt(backend, state, area);
+}
+
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area)
 {
 	CANCEL_OFF;
 	const struct ashmem_backend *backend;
-	char cut[ASHMEM_NAME_LEN];
-	void *state;
 
 	if (!area || (flags & ~ASHMEM_CREATE_ALLOW_SEAL))
 		return -EINVAL;
@@ -71,9 +80,7 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct 
 	if ((flags & ASHMEM_CREATE_ALLOW_SEAL) &&
 		!(backend->capabilities & ASHMEM_BACKEND_CAP_SEAL))
 		return -ENOTSUP;
-	cut_name(cut, name);
-	r = backend->create(backend->userdata, cut, size_bytes, flags, &state);
-	return r < 0 ? r : adopt(backend, state, area);
+	return area_create(backend, name, size_bytes, flags, area);
 }
 
 void ashmem_close(struct ashmem_area *area)
@@ -323,7 +330,10 @@ int ashmem_fd(struct ashmem_area *area)
 
 	if (r == 0)
 		r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->get_fd(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->get_fd(area->state));
 }
 
 int ashmem_export(struct ashmem_area *area)
@@ -353,7 +363,10 @@ int ashmem_export_read_only(struct ashmem_area *area)
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
 		return -ENOTSUP;
 	r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->export_read_only(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->export_read_only(area->state));
 }
 
 int ashmem_seal(struct ashmem_area *area)
@@ -380,7 +393,10 @@ int ashmem_import(int fd, struct ashmem_area **area)
 	int r = backend_import(fd, &backend, &state);
 	if (r == 0)
 		r = adopt(backend, state, area);
-	return r < 0 ? r : around_settle(*area, 0);
+	if (r < 0)
+		return r;
+	budget_share(*area);
+	return around_settle(*area, 0);
 }
 
 int ashmem_find(int fd, struct ashmem_area **area)

@@ -88,6 +88,16 @@ int around_pin_lost(struct ashmem_area *area, uint64_t offset, uint64_t length,
 
 /* -- unpins -- */
 
+void around_made_purgeable(struct ashmem_area *area, uint64_t length)
+{
+	/* To be purged at once, too much of it, or just in time. */
+	if (debug_any())
+		debug_purge();
+	around_settle(area, 0);
+	if (switches_any(SWITCH_GUARD))
+		tell_guard(length);
+}
+
 /*
  * With a priority and an order only if that is not what a plain unpin has: a backend need not know
  * them.
@@ -111,14 +121,8 @@ int around_unpin(struct ashmem_area *area, uint64_t offset, uint64_t length, uin
 	int r = unpin_by_backend(area, offset, length, priority, order);
 	if (trap)
 		r = trap_end(&frame, area, offset, length, r);
-	if (r < 0)
-		return r;
-	/* Memory has become purgeable: to be purged at once, too much of it, or just in time. */
-	if (debug_any())
-		debug_purge();
-	around_settle(area, r);
-	if (switches_any(SWITCH_GUARD))
-		tell_guard(length);
+	if (r >= 0)
+		around_made_purgeable(area, length);
 	return r;
 }
 

@@ -27,6 +27,8 @@ int around_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 
 /* Before a call that materialises the area: 0, and around_settle() follows; or -EDQUOT. */
 int around_admit(struct ashmem_area *area);
+/* Memory of the area has become purgeable, so many bytes. */
+void around_made_purgeable(struct ashmem_area *area, uint64_t length);
 /* The end of a call that may have made memory, or memory purgeable; returns `result`. */
 int around_settle(struct ashmem_area *area, int result);
 

@@ -10,6 +10,9 @@
 /* Install the fork handlers, once. 0 or -ENOMEM. */
 int process_start(void);
 
+void caches_before_fork(void); /* cache/handles.c */
+void caches_after_fork(void);
+void caches_after_fork_in_child(void);
 void relief_before_fork(void); /* pressure/relief.c */
 void relief_after_fork(void);
 void areas_before_fork(void); /* purge/areas.c: one purge at a time */
@@ -30,6 +33,9 @@ void kernel_after_fork(void);
 void notices_before_fork(void); /* purge/notices.c */
 void notices_after_fork(void);
 void notices_after_fork_in_child(void);
+void names_before_fork(void); /* area/names_places.c */
+void names_after_fork(void);
+void names_after_fork_in_child(void);
 void queues_before_fork(void); /* purge/queue.c */
 void queues_after_fork(void);
 void queues_after_fork_in_child(void);

@@ -190,6 +190,31 @@ uint64_t sys_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static int random_of_kernel(void *bytes, size_t size)
+{
+#ifdef SYS_getrandom
+	if (syscall(SYS_getrandom, bytes, size, 0) == (long)size)
+		return 1;
+#endif
+	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t got = read(fd, bytes, size);
+	close(fd);
+	return got == (ssize_t)size;
+}
+
+void sys_random(void *bytes, size_t size)
+{
+	if (random_of_kernel(bytes, size))
+		return;
+	uint64_t state = sys_now_ns() ^ (uint64_t)getpid() << 32 ^ (uintptr_t)&state;
+	for (size_t i = 0; i < size; i++) {
+		state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+		((unsigned char *)bytes)[i] = (unsigned char)(state >> 56);
+	}
+}
+
 /* ftruncate(2) and the like end a process that is over this limit by SIGXFSZ. */
 static int is_over_file_limit(uint64_t size_bytes)
 {
@@ -440,6 +465,23 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 	 */
 	syscall(SYS_set_robust_list, found, sizeof(*found));
 	return found;
+}
+
+int sys_become_urgent(int priority, int *nice_value)
+{
+	const int fifo = 1, reset_on_fork = 0x40000000; /* of <sched.h>, where libc may hide them */
+	struct rlimit limit;
+
+	/* Not through libc: musl does not do it. */
+	if (syscall(SYS_sched_setscheduler, 0, fifo | reset_on_fork, &priority) == 0)
+		return 0;
+	int r = -errno;
+	/* The limit counts from 1, for a nice value of 19, to 40. */
+	if (setpriority(PRIO_PROCESS, sys_gettid(), -20) < 0 &&
+		getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur > 0 && limit.rlim_cur < 40)
+		setpriority(PRIO_PROCESS, sys_gettid(), 20 - (int)limit.rlim_cur);
+	*nice_value = getpriority(PRIO_PROCESS, sys_gettid());
+	return r;
 }
 
 uint32_t *sys_wiped_on_fork(void)

@@ -58,6 +58,12 @@ int sys_read_file(const char *path, char *text, size_t size);
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t sys_now_ns(void);
 
+/*
+ * Random bytes that nobody can guess: getrandom(2). Where a sandbox has neither that nor
+ * /dev/urandom, they are merely different each time.
+ */
+void sys_random(void *bytes, size_t size);
+
 /* Whether mmap(2) adds PROT_EXEC to PROT_READ: personality(2). */
 int sys_read_implies_exec(void);
 
@@ -152,6 +158,13 @@ void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void sys_futex_wake(uint32_t *word, int count);
 
 uint32_t sys_gettid(void);
+
+/*
+ * Give the calling thread this real-time priority (SCHED_FIFO; its children begin as usual). If
+ * that is not allowed, the best nice value that is, which `*nice_value` then has, and a negative
+ * errno. sched_setscheduler(2), setpriority(2).
+ */
+int sys_become_urgent(int priority, int *nice_value);
 
 /*
  * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none,

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -335,16 +336,22 @@ int kernel_area_get_prot(void *state)
 
 /* -- descriptor -- */
 
-int kernel_area_get_fd(void *state)
+int kernel_area_materialise(struct kernel_area *area, int charge)
 {
-	const struct kernel_area *area = state;
-
 	if (descriptor_check(area->fd, &area->file) < 0)
 		return -EBADF;
 	/* Relaxed: nothing else is read. */
 	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
-		return area->fd;
-	int r = kernel_driver_materialise(area->fd);
+		return 0;
+	return kernel_driver_materialise(area->fd, charge);
+}
+
+/* Nobody has said how it is to be charged; page by page, it cannot fail for want of memory. */
+int kernel_area_get_fd(void *state)
+{
+	struct kernel_area *area = state;
+	int r = kernel_area_materialise(area, MAP_NORESERVE);
+
 	return r < 0 ? r : area->fd;
 }
 

@@ -37,7 +37,7 @@
 #include "range/purge_iter.h"
 #include "range/range.h"
 
-#define CONTROL_VERSION 3
+#define CONTROL_VERSION 4
 /* Bytes of struct control; a page of any system holds it. */
 #define CONTROL_BYTES 2048
 /* Pages of the largest area whose bitmap of lost pages lies in struct control. */
@@ -192,6 +192,12 @@ static inline int control_check_fd(const struct control_map *map)
 /* Whether the descriptor is of the area that is attached; `status` is the file's. */
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
+/*
+ * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if it
+ * has no control block. Needs no lock.
+ */
+int control_read_serial(int fd, uint64_t serial[2]);
+
 void control_detach(struct control_map *map);
 
 /* What range_wants_care() asks for: control_view.c. The lock is not held. */
@@ -265,6 +271,13 @@ static inline int control_unlock(struct control_map *map, int result)
  */
 int control_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
 	uint64_t nr_pages, uint64_t *freed, uint64_t *unfinished);
+
+/*
+ * Whether a reader holds any of these pages, or may: a process with a lock on the file. Readers
+ * have descriptions of their own, whose locks are in the way of the area's. The lock is held, the
+ * descriptor checked.
+ */
+int control_is_held(const struct control_map *map, uint64_t start, uint64_t pages);
 
 /*
  * Without the lock: `look` reads the block, and reads again if it changed meanwhile. What it sees

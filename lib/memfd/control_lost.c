@@ -7,8 +7,8 @@
  * is purged. Reading a hole through a mapping would allocate it; so a search over many of its pages
  * asks the file first which of them exist, and whole ones are cleared by freeing them.
  *
- * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is
- * cleared, and recovery sets those of all notes; bits are cleared when the range that carried the
+ * Order that makes a crash harmless: bits are set before pages are freed, after a note of that, and
+ * recovery sets those of all notes; bits are cleared when the range that carried the
  * mark has left the list, and recovery clears all bits outside of marked ranges. The lock is held,
  * except for control_next_lost(), which only reads.
  */

@@ -6,11 +6,13 @@
  *   1. mark the range as purged;
  *   2. note its pages in `purge`;
  *   3. take it off the LRU: no live pages;
- *   4. free the pages, and record that they are lost (control_lost.c);
- *   5. forget the note.
+ *   4. record that the pages are lost (control_lost.c), then a fence;
+ *   5. free the pages;
+ *   6. forget the note.
  * A process that dies after 1 leaves a marked range with live pages, which a later purge takes. If
  * it dies after 2, recovery frees the pages. The lock is held throughout, so that no pin returns
- * while pages of its range are being freed.
+ * while pages of its range are being freed. Who reads pages without the lock, and finds them not
+ * lost afterwards, has read what was there: 4 comes before 5.
  *
  * One hold of the lock frees at most about PIECE_PAGES. A longer range is freed in pieces: `cursor`
  * in the control block says how far, and the live count falls with each. A pin between two pieces
@@ -126,11 +128,10 @@ static int take(struct control_map *map, struct batch *batch, uint64_t *unfinish
 	return 0;
 }
 
-/* Free the batch's pages and say that they are lost: in file order, neighbours in one call. */
-static int free_pages(struct control_map *map, struct batch *batch)
+/* Put the extents into file order. */
+static void sort_extents(struct batch *batch)
 {
 	struct control_extent *extent = batch->extent;
-	int r = 0;
 
 	for (uint32_t i = 1; i < batch->extents; i++) {
 		struct control_extent moving = extent[i];
@@ -139,6 +140,26 @@ static int free_pages(struct control_map *map, struct batch *batch)
 			extent[j] = extent[j - 1];
 		extent[j] = moving;
 	}
+}
+
+/*
+ * Say that the batch's pages are lost. The fence pairs with that of a reader without the lock, who
+ * looks at these bits after the bytes: it sees the bits, or the bytes were there.
+ */
+static void set_lost(struct control_map *map, const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->extents; i++)
+		control_set_lost(map, batch->extent[i].start,
+			batch->extent[i].start + batch->extent[i].pages - 1);
+	FENCE(__ATOMIC_SEQ_CST);
+}
+
+/* Free the batch's pages: in file order, neighbours in one call. */
+static int free_pages(struct control_map *map, struct batch *batch)
+{
+	struct control_extent *extent = batch->extent;
+	int r = 0;
+
 	for (uint32_t i = 0; i < batch->extents && r == 0;) {
 		uint64_t start = extent[i].start, end = start;
 		while (i < batch->extents && extent[i].start <= end) {
@@ -151,7 +172,6 @@ static int free_pages(struct control_map *map, struct batch *batch)
 		r = sys_punch(map->fd, start << map->page_shift, (end - start) << map->page_shift);
 		if (r < 0)
 			break;
-		control_set_lost(map, (uint32_t)start, (uint32_t)(end - 1));
 		/* Here, so that what is gone is told also if the next piece cannot be freed. */
 		context_note_purged(start << map->page_shift, (end - start) << map->page_shift);
 	}
@@ -159,8 +179,8 @@ static int free_pages(struct control_map *map, struct batch *batch)
 }
 
 /*
- * The kernel refused to free the pages, so they are still live. They stay marked, which at worst
- * costs a rebuild.
+ * The kernel refused to free the pages, so they are still live. They stay marked and called lost,
+ * which at worst costs a rebuild.
  */
 static void put_back(struct control_map *map, const struct batch *batch)
 {
@@ -169,11 +189,7 @@ static void put_back(struct control_map *map, const struct batch *batch)
 	SHARED_STORE(map->shared->cursor_done, 0);
 }
 
-/*
- * Whether a reader holds pages of the range, or may. Readers have descriptions of their own, whose
- * locks are in the way of the area's.
- */
-static int is_held(struct control_map *map, const struct range *range)
+int control_is_held(const struct control_map *map, uint64_t start, uint64_t pages)
 {
 	if (!SHARED_LOAD(map->shared->has_readers))
 		return 0;
@@ -182,8 +198,8 @@ static int is_held(struct control_map *map, const struct range *range)
 	 * we have the area's.
 	 */
 	FENCE(__ATOMIC_SEQ_CST);
-	return sys_is_range_locked(map->fd, (uint64_t)range->start << map->page_shift,
-		       (uint64_t)range->pages << map->page_shift) != 0;
+	return sys_is_range_locked(map->fd, start << map->page_shift, pages << map->page_shift) !=
+		0;
 }
 
 /*
@@ -203,7 +219,7 @@ static int collect(struct control_map *map, uint64_t nr_pages, struct batch *bat
 		int r = purge_iter_next(&batch->iter);
 		if (r <= 0)
 			return r;
-		if (is_held(map, &batch->iter.range)) {
+		if (control_is_held(map, batch->iter.range.start, batch->iter.range.pages)) {
 			purge_iter_pass_over(&batch->iter);
 			passed++;
 			continue;
@@ -218,8 +234,9 @@ static int collect(struct control_map *map, uint64_t nr_pages, struct batch *bat
 /* Free what the batch holds. */
 static int finish(struct control_map *map, struct batch *batch)
 {
+	sort_extents(batch);
+	set_lost(map, batch);
 	int r = free_pages(map, batch);
-
 	if (r < 0) {
 		put_back(map, batch);
 		SHARED_STORE(map->shared->purge_count, 0);

@@ -24,6 +24,7 @@ static const struct {
 	[CALL_GETLINE] = {"getline", {ENOMEM, EIO, EINTR}},
 	[CALL_FOPEN] = {"fopen", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES}},
 	[CALL_OPENDIR] = {"opendir", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES}},
+	[CALL_FDOPENDIR] = {"fdopendir", {ENOMEM}},
 	[CALL_READDIR] = {"readdir", {ENOMEM, ENOENT}},
 	[CALL_ACCESS] = {"access", {ENOENT, EACCES, ENOMEM}},
 	[CALL_CLOCK_GETTIME] = {"clock_gettime", {EPERM}},
@@ -54,6 +55,12 @@ static const struct {
 	[CALL_FTRUNCATE] = {"ftruncate", {EINTR, EFBIG, ENOMEM}},
 	[CALL_LSEEK] = {"lseek", {ENXIO, EINVAL}},
 	[CALL_OPEN] = {"open", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES, EPERM}},
+	[CALL_OPENAT] = {"openat", {EMFILE, ENFILE, ENOMEM, ENOENT, EACCES, EPERM, EIO}},
+	[CALL_MKDIRAT] = {"mkdirat", {ENOSPC, EDQUOT, EROFS, EACCES, ENOMEM, EPERM}},
+	[CALL_UNLINKAT] = {"unlinkat", {EIO, EROFS, ENOMEM, EACCES}},
+	[CALL_FLOCK] = {"flock", {EINTR, EWOULDBLOCK, ENOLCK}},
+	[CALL_READLINK] = {"readlink", {ENOENT, EACCES, ENOMEM}},
+	[CALL_PWRITE] = {"pwrite", {EIO, ENOSPC, EDQUOT, FAULT_SHORT}},
 	[CALL_READ] = {"read", {EINTR, EIO, FAULT_SHORT, FAULT_NONE}},
 	[CALL_PREAD] = {"pread", {EINTR, EIO, ENOMEM, FAULT_SHORT}},
 	[CALL_PWRITE] = {"pwrite", {EINTR, EIO, ENOMEM, ENOSPC, FAULT_SHORT}},
@@ -84,6 +91,7 @@ static const struct {
 	[CALL_GET_ROBUST_LIST] = {"get_robust_list", {EPERM, NOT_THERE(ENOSYS)}},
 	[CALL_SET_ROBUST_LIST] = {"set_robust_list", {NOT_THERE(ENOSYS)}},
 	[CALL_KCMP] = {"kcmp", {EPERM, NOT_THERE(ENOSYS)}},
+	[CALL_GETRANDOM] = {"getrandom", {EINTR, NOT_THERE(ENOSYS)}},
 };
 
 const char *call_name(enum call kind)

@@ -37,6 +37,7 @@ struct ashmem_pressure_options {
 	const char *source;
 	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags, reserve_percent;
 	uint64_t reserve_most_bytes;
+	uint32_t priority;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
@@ -128,6 +129,51 @@ struct ashmem_budget_usage {
 		areas, purges, purged_pages;
 };
 
+struct ashmem_cache;
+struct ashmem_entry;
+struct ashmem_cache_options {
+	size_t struct_size;
+	uint64_t most_bytes, entries, value_most_bytes;
+	uint32_t flags, reserved;
+};
+struct ashmem_cache_stats {
+	size_t struct_size;
+	uint64_t hits, misses, misses_never, misses_purged, misses_expired, misses_dropped, puts,
+		removes, evictions, carried, segments, segment_bytes, bytes, bytes_unused,
+		bytes_filled, bytes_index, entries_most;
+};
+int ashmem_cache_create(const char *name, const struct ashmem_cache_options *options,
+	struct ashmem_cache **cache);
+int ashmem_cache_open(const char *name, const struct ashmem_cache_options *options,
+	struct ashmem_cache **cache);
+int ashmem_cache_import(int fd, struct ashmem_cache **cache);
+int ashmem_cache_fd(struct ashmem_cache *cache);
+struct ashmem_area *ashmem_cache_area(struct ashmem_cache *cache);
+void ashmem_cache_close(struct ashmem_cache *cache);
+int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t key_bytes, void *buf,
+	size_t buf_bytes);
+int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	struct ashmem_entry **entry);
+int ashmem_cache_put(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	const void *value, size_t value_bytes, uint64_t ttl_ms);
+int ashmem_cache_put_with(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	const void *value, size_t value_bytes, uint64_t ttl_ms, uint32_t flags);
+int ashmem_cache_reserve(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	size_t value_bytes, uint64_t ttl_ms, struct ashmem_entry **entry);
+int ashmem_cache_claim(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	uint32_t wait_ms, struct ashmem_entry **entry);
+int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_bytes,
+	uint64_t ttl_ms);
+int ashmem_cache_remove(struct ashmem_cache *cache, const void *key, size_t key_bytes);
+int ashmem_cache_clear(struct ashmem_cache *cache);
+int ashmem_cache_next(struct ashmem_cache *cache, uint64_t *position, void *key, size_t key_room,
+	size_t *key_bytes, uint64_t *value_bytes);
+int ashmem_cache_get_stats(struct ashmem_cache *cache, struct ashmem_cache_stats *stats);
+const void *ashmem_entry_value(const struct ashmem_entry *entry, uint64_t *value_bytes);
+void *ashmem_entry_room(struct ashmem_entry *entry, uint64_t *room_bytes);
+int ashmem_entry_commit(struct ashmem_entry *entry);
+void ashmem_entry_release(struct ashmem_entry *entry);
+
 int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags, struct ashmem_area **area);
 void ashmem_close(struct ashmem_area *area);
 int ashmem_set_name(struct ashmem_area *area, const char *name);
@@ -170,6 +216,9 @@ int ashmem_seal(struct ashmem_area *area);
 int ashmem_import(int fd, struct ashmem_area **area);
 int ashmem_send(int socket_fd, struct ashmem_area *area);
 int ashmem_recv(int socket_fd, struct ashmem_area **area);
+int ashmem_publish(struct ashmem_area *area, const char *name);
+int ashmem_open_named(const char *name, struct ashmem_area **area);
+int ashmem_unpublish(const char *name);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
@@ -218,6 +267,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options,
 void ashmem_pressure_close(struct ashmem_pressure *pressure);
 int ashmem_pressure_fd(struct ashmem_pressure *pressure);
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes);
 int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
 	void *userdata);
 int ashmem_pressure_run(struct ashmem_pressure *pressure);
@@ -248,6 +298,8 @@ local M = {
 	PRESSURE_NONE = 0, PRESSURE_SOME = 1,
 	SHRINK_STOP = -1,
 	BUDGET_REFUSE = 1,
+	PUT_ADD = 1, PUT_REPLACE = 2,
+	CLAIM_FOUND = 0, CLAIM_BUILD = 1,
 	-- These are Linux's and the same on every processor; MAP_ANONYMOUS and the error numbers
 	-- are not.
 	PROT_READ = 1, PROT_WRITE = 2, PROT_EXEC = 4,

@@ -26,6 +26,9 @@ PRESSURE_PURGE_NOTHING = 4294967295
 SHRINK_STOP = -1
 BUDGET_UNLIMITED = 18446744073709551615
 BUDGET_REFUSE = 1
+CACHE_KEY_MOST = 1024
+PUT_ADD, PUT_REPLACE = 1, 2
+CLAIM_FOUND, CLAIM_BUILD = 0, 1
 
 
 class SizedStructure(Structure):
@@ -71,6 +74,7 @@ class PressureOptions(SizedStructure):
         ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
         ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
+        ("priority", c_uint32),
     ]
 
 
@@ -186,7 +190,27 @@ class BudgetUsage(SizedStructure):
     ]
 
 
+class CacheOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("most_bytes", c_uint64), ("entries", c_uint64),
+        ("value_most_bytes", c_uint64), ("flags", c_uint32), ("reserved", c_uint32),
+    ]
+
+
+class CacheStats(SizedStructure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_uint64)
+        for name in (
+            "hits", "misses", "misses_never", "misses_purged", "misses_expired", "misses_dropped",
+            "puts", "removes", "evictions", "carried", "segments", "segment_bytes", "bytes",
+            "bytes_unused", "bytes_filled", "bytes_index", "entries_most",
+        )
+    ]
+
+
 AREA, AREA_OUT = c_void_p, POINTER(c_void_p)
+CACHE = ENTRY = c_void_p
+KEY = (CACHE, c_char_p, c_size_t)
 PRESSURE = SHRINKER = BUDGET = QUEUE = c_void_p
 
 # Each function: what it answers, what it takes.
@@ -224,6 +248,9 @@ FUNCTIONS = {
     "is_materialised": (c_int, AREA),
     "get_id": (c_int, AREA, POINTER(c_uint64), POINTER(c_uint64)),
     "seal": (c_int, AREA),
+    "publish": (c_int, AREA, c_char_p),
+    "open_named": (c_int, c_char_p, AREA_OUT),
+    "unpublish": (c_int, c_char_p),
     "import": (c_int, c_int, AREA_OUT),
     "send": (c_int, c_int, AREA),
     "recv": (c_int, c_int, AREA_OUT),
@@ -260,12 +287,35 @@ FUNCTIONS = {
     "pressure_close": (None, PRESSURE),
     "pressure_fd": (c_int, PRESSURE),
     "pressure_dispatch": (c_int, PRESSURE),
+    "pressure_make_room": (c_int64, PRESSURE, c_uint64),
     "pressure_subscribe": (c_int, PRESSURE, PRESSURE_FN, c_void_p),
     "pressure_run": (c_int, PRESSURE),
     "pressure_stop": (c_int, PRESSURE),
     "pressure_source": (c_char_p, PRESSURE),
     "pressure_explain": (c_int, PRESSURE, c_char_p, c_size_t),
     "pressure_get_status": (c_int, PRESSURE, POINTER(PressureStatus)),
+    "cache_create": (c_int, c_char_p, POINTER(CacheOptions), POINTER(c_void_p)),
+    "cache_open": (c_int, c_char_p, POINTER(CacheOptions), POINTER(c_void_p)),
+    "cache_import": (c_int, c_int, POINTER(c_void_p)),
+    "cache_fd": (c_int, CACHE),
+    "cache_area": (AREA, CACHE),
+    "cache_close": (None, CACHE),
+    "cache_read": (c_int64, *KEY, c_void_p, c_size_t),
+    "cache_get": (c_int, *KEY, POINTER(c_void_p)),
+    "cache_put": (c_int, *KEY, c_char_p, c_size_t, c_uint64),
+    "cache_put_with": (c_int, *KEY, c_char_p, c_size_t, c_uint64, c_uint32),
+    "cache_reserve": (c_int, *KEY, c_size_t, c_uint64, POINTER(c_void_p)),
+    "cache_claim": (c_int, *KEY, c_uint32, POINTER(c_void_p)),
+    "cache_touch": (c_int, *KEY, c_uint64),
+    "cache_remove": (c_int, *KEY),
+    "cache_clear": (c_int, CACHE),
+    "cache_next": (c_int, CACHE, POINTER(c_uint64), c_void_p, c_size_t, POINTER(c_size_t),
+        POINTER(c_uint64)),
+    "cache_get_stats": (c_int, CACHE, POINTER(CacheStats)),
+    "entry_value": (c_void_p, ENTRY, POINTER(c_uint64)),
+    "entry_room": (c_void_p, ENTRY, POINTER(c_uint64)),
+    "entry_commit": (c_int, ENTRY),
+    "entry_release": (None, ENTRY),
     "version": (c_uint32,),
     "version_string": (c_char_p,),
     "version_at_least": (c_int, c_uint32, c_uint32, c_uint32),

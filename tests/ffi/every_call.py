@@ -217,6 +217,14 @@ def sharing():
     equal("recv from nobody", lib.recv(theirs.fileno(), byref(other)), -errno.ECONNRESET)
     equal("output untouched", other.value, area.value)
     theirs.close()
+    name, named = b"ashmem-ffi.%d" % os.getpid(), c_void_p()
+    equal("open_named of nothing", lib.open_named(name, byref(named)), -errno.ENOENT)
+    equal("publish", lib.publish(area, name), 0)
+    equal("open_named", lib.open_named(name, byref(named)), 0)
+    equal("opened the same", named.value, area.value)
+    equal("unpublish", lib.unpublish(name), 0)
+    equal("unpublish of nothing", lib.unpublish(name), -errno.ENOENT)
+    lib.close(named)
 
     mine = lib.export(area)
     found = c_void_p()
@@ -283,6 +291,7 @@ def pressure():
     equal("pressure_subscribe", lib.pressure_subscribe(watch, on_level, 42), 0)
     equal("no pressure", lib.pressure_dispatch(watch), PRESSURE_NONE)
     true("pressure_fd", lib.pressure_fd(watch) >= 0)
+    equal("pressure_make_room", lib.pressure_make_room(watch, 1), -errno.ENODATA)
 
     with open(fifo, "wb", buffering=0) as events:
         events.write(b"!")
@@ -552,6 +561,51 @@ def budgets():
     lib.close(area)
 
 
+def caches():
+    cache, again, entry = c_void_p(), c_void_p(), c_void_p()
+    options = CacheOptions(most_bytes=1 << 20)
+    equal("cache_create", lib.cache_create(b"from python", byref(options), byref(cache)), 0)
+    equal("cache_import", lib.cache_import(lib.cache_fd(cache), byref(again)), 0)
+    true("cache_area", lib.cache_area(cache))
+    equal("cache_put", lib.cache_put(again, b"key", 3, b"value", 5, 0), 0)
+    equal("cache_put_with", lib.cache_put_with(cache, b"key", 3, b"", 0, 0, PUT_ADD),
+        -errno.EEXIST)
+    buffer = ctypes.create_string_buffer(8)
+    equal("cache_read", lib.cache_read(cache, b"key", 3, buffer, 8), 5)
+    equal("what it read", buffer.value, b"value")
+    equal("cache_get", lib.cache_get(cache, b"key", 3, byref(entry)), 0)
+    length = c_uint64()
+    value = lib.entry_value(entry, byref(length))
+    equal("entry_value", ctypes.string_at(value, length.value), b"value")
+    lib.entry_release(entry)
+    equal("cache_reserve", lib.cache_reserve(cache, b"built", 5, 4, 0, byref(entry)), 0)
+    ctypes.memmove(lib.entry_room(entry, byref(length)), b"here", 4)
+    equal("entry_commit", lib.entry_commit(entry), 0)
+    lib.entry_release(entry)
+    equal("cache_claim", lib.cache_claim(cache, b"built", 5, 0, byref(entry)), CLAIM_FOUND)
+    lib.entry_release(entry)
+    equal("cache_claim again", lib.cache_claim(cache, b"new", 3, 0, byref(entry)), CLAIM_BUILD)
+    lib.entry_release(entry)
+    equal("cache_touch", lib.cache_touch(cache, b"key", 3, 100000), 0)
+    equal("cache_remove", lib.cache_remove(cache, b"key", 3), 0)
+    position, key_bytes = c_uint64(), c_size_t()
+    key = ctypes.create_string_buffer(CACHE_KEY_MOST)
+    equal("cache_next", lib.cache_next(cache, byref(position), key, len(key), byref(key_bytes),
+        byref(length)), 1)
+    equal("the key", key.raw[:key_bytes.value], b"built")
+    equal("cache_clear", lib.cache_clear(cache), 0)
+    lib.cache_close(again)
+    stats = CacheStats()
+    equal("cache_get_stats", lib.cache_get_stats(cache, byref(stats)), 0)
+    equal("puts", stats.puts, 2)
+    equal("publish a cache", lib.publish(lib.cache_area(cache), b"ashmem-ffi.python"), 0)
+    equal("cache_open", lib.cache_open(b"ashmem-ffi.python", None, byref(again)), 0)
+    equal("put through it", lib.cache_put(again, b"key", 3, b"named", 5, 0), 0)
+    equal("read through the other", lib.cache_read(cache, b"key", 3, buffer, 8), 5)
+    lib.cache_close(again)
+    lib.cache_close(cache)
+
+
 def main():
     equal("backend_select", lib.backend_select(b"memfd"), 0)
     versions()
@@ -564,6 +618,7 @@ def main():
     sharing()
     shrinkers()
     budgets()
+    caches()
     pressure()
     registered = backend()  # the library calls its functions for good
     with open(sys.argv[1], "w", encoding="ascii") as called:

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "range/lost_bitmap.h"
 
 enum { MOST_RANGES = 64, ALL = 1 << 20 };
 
@@ -124,6 +125,15 @@ static void expect_purge_to_end(void)
 	expect_eq(range_peek_evictable(&crashed.map.list), 0);
 }
 
+static void expect_lost_before_gone(void)
+{
+	for (uint32_t page = 0; page < seen.pages; page++)
+		expect_msg(page_is_filled(&seen, page) || !page_is_filled(&before, page) ||
+				lost_bitmap_count(seen.map.lost, page, page) == 1,
+			"store %" PRIu64 ": page %" PRIu32 " is gone, and not called lost", stores,
+			page);
+}
+
 static void crash_here(void)
 {
 	struct state now;
@@ -166,6 +176,7 @@ static void look(void *context)
 		return;
 	copy_block(&seen, &running);
 	stores++;
+	expect_lost_before_gone();
 	crash_here();
 }
 

@@ -13,9 +13,11 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/stamp.h"
 #include "base/sys.h"
+#include "range/lost_bitmap.h"
 
 enum { PAGES = 400, LONG = 3000, ALL = 1 << 20 };
 
@@ -353,6 +355,39 @@ CONTRACT_TEST(control_purge, recovery_frees_what_was_being_freed)
 	expect_eq(range_validate(&block.map.list), 0);
 	expect_eq(block_pin(&block.map, 100, 100), 1);
 	expect_eq(block_pin(&block.map, 200, 200), 1);
+	block_drop(&block);
+}
+
+/* It may have come while the purger was dead, and found that nothing is lost yet. */
+CONTRACT_TEST(control_purge, recovery_leaves_what_a_reader_holds)
+{
+	begin(PAGES);
+	block_unpin_at(&block.map, 100, 109, 5);
+	block_unpin_at(&block.map, 200, 219, 6);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t start = i ? 200 : 100;
+		expect_eq(range_mark_purged(&block.map.list, start), 0);
+		expect_eq(range_set_live(&block.map.list, start, 0), 0);
+		block.map.shared->purge[i] = (struct control_extent){start, i ? 20 : 10};
+	}
+	block.map.shared->purge_count = 2;
+	block.map.shared->has_readers = 1;
+	int reader = sys_reopen_read_only(block.fd);
+	if (reader == -ENOTSUP)
+		contract_skip("no /proc to open the area again through");
+	expect(reader >= 0);
+	uint64_t page = sys_page_size();
+	expect_eq(sys_lock_range(reader, SYS_LOCK_READ, 205 * page, page), 0);
+	block_abandon(&block.map);
+
+	expect_eq(block_pin(&block.map, 150, 150), 0);
+	expect_list("100-109@5p0 200-219@6p20");
+	expect_pages(100, 109, 0);
+	expect_pages(200, 219, 1);
+	expect_eq(lost_bitmap_count(block.map.lost, 200, 219), 0);
+	close(reader);
+	purge_everything_here();
+	expect_pages(200, 219, 0);
 	block_drop(&block);
 }
 

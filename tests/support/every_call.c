@@ -271,6 +271,28 @@ CALL(ashmem_recv)
 	send_and_receive(world);
 }
 
+CALL(ashmem_publish)
+{
+	struct ashmem_area *area = fresh(0);
+
+	TRY(ashmem_publish(area, "every"));
+	ashmem_close(area);
+}
+
+CALL(ashmem_open_named)
+{
+	struct ashmem_area *area;
+
+	TRY(ashmem_publish(world->view.area, "every"));
+	if (ashmem_open_named("every", &area) == 0)
+		ashmem_close(area);
+}
+
+CALL(ashmem_unpublish)
+{
+	ashmem_unpublish("every");
+}
+
 /* -- pins: of an area at work, of one whose state is yet to be made, of a reader -- */
 
 CALL(ashmem_pin)
@@ -573,6 +595,13 @@ CALL(ashmem_pressure_dispatch)
 	ashmem_pressure_dispatch(world->watch);
 }
 
+CALL(ashmem_pressure_make_room)
+{
+	unpin_some(world);
+	if (ashmem_pressure_make_room(world->watch, 1) < 0)
+		return; /* the source reports no free bytes */
+}
+
 CALL(ashmem_pressure_subscribe)
 {
 	ashmem_pressure_subscribe(world->watch, NULL, NULL);
@@ -684,6 +713,172 @@ CALL(ashmem_version_at_least)
 	ashmem_version_at_least(0, 9, 0);
 }
 
+/* -- caches -- */
+
+#define NEEDS_CACHE        \
+	if (!world->cache) \
+	return
+
+CALL(ashmem_cache_create)
+{
+	struct ashmem_cache *cache;
+
+	if (ashmem_cache_create("fresh", NULL, &cache) == 0)
+		ashmem_cache_close(cache);
+}
+
+CALL(ashmem_cache_close)
+{
+	run_ashmem_cache_create(world);
+}
+
+CALL(ashmem_cache_open)
+{
+	struct ashmem_cache *cache;
+
+	if (ashmem_cache_open("every cache", NULL, &cache) == 0)
+		ashmem_cache_close(cache);
+}
+
+CALL(ashmem_cache_import)
+{
+	struct ashmem_cache *cache;
+
+	NEEDS_CACHE;
+	if (ashmem_cache_import(ashmem_cache_fd(world->cache), &cache) == 0)
+		ashmem_cache_close(cache);
+}
+
+CALL(ashmem_cache_fd)
+{
+	NEEDS_CACHE;
+	TRY(ashmem_cache_fd(world->cache));
+}
+
+CALL(ashmem_cache_area)
+{
+	NEEDS_CACHE;
+	ashmem_cache_area(world->cache);
+}
+
+CALL(ashmem_cache_read)
+{
+	char value[8];
+
+	NEEDS_CACHE;
+	TRY(ashmem_cache_read(world->cache, "a", 1, value, sizeof(value)));
+}
+
+static void get_and_release(struct every_world *world)
+{
+	struct ashmem_entry *entry;
+
+	if (world->cache && ashmem_cache_get(world->cache, "a", 1, &entry) == 0) {
+		ashmem_entry_value(entry, NULL);
+		ashmem_entry_release(entry);
+	}
+}
+
+CALL(ashmem_cache_get)
+{
+	get_and_release(world);
+}
+
+CALL(ashmem_entry_value)
+{
+	get_and_release(world);
+}
+
+CALL(ashmem_entry_release)
+{
+	get_and_release(world);
+}
+
+CALL(ashmem_cache_put)
+{
+	NEEDS_CACHE;
+	ashmem_cache_put(world->cache, "a", 1, "value", 5, 0);
+}
+
+CALL(ashmem_cache_put_with)
+{
+	NEEDS_CACHE;
+	TRY(ashmem_cache_put_with(world->cache, "a", 1, "value", 5, 0, ASHMEM_PUT_REPLACE));
+}
+
+static void build_in_place(struct every_world *world)
+{
+	struct ashmem_entry *entry;
+
+	if (!world->cache || ashmem_cache_reserve(world->cache, "a", 1, 5, 0, &entry) < 0)
+		return;
+	memcpy(ashmem_entry_room(entry, NULL), "value", 5);
+	TRY(ashmem_entry_commit(entry));
+	ashmem_entry_release(entry);
+}
+
+CALL(ashmem_cache_reserve)
+{
+	build_in_place(world);
+}
+
+CALL(ashmem_entry_room)
+{
+	build_in_place(world);
+}
+
+CALL(ashmem_entry_commit)
+{
+	build_in_place(world);
+}
+
+CALL(ashmem_cache_claim)
+{
+	struct ashmem_entry *entry;
+
+	NEEDS_CACHE;
+	if (ashmem_cache_claim(world->cache, "nobody's", 8, 1, &entry) >= 0)
+		ashmem_entry_release(entry);
+}
+
+CALL(ashmem_cache_touch)
+{
+	NEEDS_CACHE;
+	ashmem_cache_touch(world->cache, "a", 1, 0);
+}
+
+CALL(ashmem_cache_remove)
+{
+	NEEDS_CACHE;
+	ashmem_cache_remove(world->cache, "a", 1);
+	ashmem_cache_put(world->cache, "a", 1, "value", 5, 0);
+}
+
+CALL(ashmem_cache_clear)
+{
+	NEEDS_CACHE;
+	ashmem_cache_clear(world->cache);
+	ashmem_cache_put(world->cache, "a", 1, "value", 5, 0);
+}
+
+CALL(ashmem_cache_next)
+{
+	uint64_t position = 0;
+	size_t bytes;
+	char key[8];
+
+	NEEDS_CACHE;
+	TRY(ashmem_cache_next(world->cache, &position, key, sizeof(key), &bytes, NULL));
+}
+
+CALL(ashmem_cache_get_stats)
+{
+	struct ashmem_cache_stats stats = {.struct_size = sizeof(stats)};
+
+	NEEDS_CACHE;
+	ashmem_cache_get_stats(world->cache, &stats);
+}
+
 /* -- the world -- */
 
 static void note_purge(void *userdata, struct ashmem_area *area, uint64_t offset, uint64_t length)
@@ -705,6 +900,10 @@ void every_world_make(struct every_world *world, void (*in_callback)(void))
 		world->reader = import_area(world->read_only_fd);
 	expect_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, world->sockets), 0);
 	expect_eq(ashmem_budget_create(&options, &world->group), 0);
+	if (ashmem_cache_create("every", NULL, &world->cache) < 0)
+		world->cache = NULL;
+	else
+		ashmem_cache_put(world->cache, "a", 1, "value", 5, 0);
 	world->watch = new_watch();
 	world->shrinker = new_shrinker();
 	world->subscription = ashmem_purge_subscribe(note_purge, NULL);

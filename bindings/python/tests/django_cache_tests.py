@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Django's own tests of cache backends, on ours. It runs within Django's test suite, as
+cache/test_ashmem.py there (tests/django_suite.sh).
+
+Left out are its three tests of culling by MAX_ENTRIES, as for memcached: a cache is limited in
+bytes. They skip themselves where no cache of that name is configured.
+"""
+
+import time
+
+from cache.tests import BaseCacheTests, RequestFactory, caches_setting_for_tests
+from django.core.cache import cache
+from django.test import TestCase, override_settings
+
+SETTINGS = caches_setting_for_tests(
+    BACKEND="ashmem.django.AshmemCache", exclude={"cull", "zero_cull"},
+    OPTIONS={"most_bytes": 16 << 20})
+
+
+@override_settings(CACHES=SETTINGS)
+class AshmemCacheTests(BaseCacheTests, TestCase):
+    factory = RequestFactory()
+
+    def test_large_value_replaces_nothing(self):
+        cache.set("key", "old")
+        cache.set("key", b"x" * (8 << 20))
+        self.assertIsNone(cache.get("key"))
+
+    def test_incr_keeps_the_time(self):
+        cache.set("number", 1, 1000)
+        self.assertEqual(cache.incr("number"), 2)
+        self.assertTrue(cache.touch("number", 0.2))
+        self.assertEqual(cache.incr("number", 5), 7)
+        time.sleep(0.3)
+        self.assertIsNone(cache.get("number"))
