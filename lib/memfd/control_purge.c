@@ -190,6 +190,7 @@ static int take_hole(struct control_map *map, struct batch *batch, uint32_t at)
 		!(range->flags & RANGE_PURGED) && batch->kind == CONTROL_FREE_MEMORY;
 	count_settled(batch, range->live);
 	batch->iter.progress->work_done++;
+	batch->iter.progress->cursor_done = 0;
 	return is_empty ? set_empty(batch) : set_live(batch, 0);
 }
 
@@ -233,7 +234,7 @@ static int take(struct control_map *map, struct batch *batch)
 	batch->range[batch->ranges].live = range->live;
 	batch->ranges++;
 	note(map->shared, batch, from, pages);
-	move_cursor(batch->iter.progress, range, from + pages - range->start);
+	move_cursor(batch->iter.progress, range, left ? from + pages - range->start : 0);
 	count_settled(batch, range->live - live);
 	r = set_live(batch, live);
 	batch->pages += pages;
@@ -504,7 +505,7 @@ static int take_at(struct control_map *map, struct batch *batch, uint32_t *first
 	if (r == 0)
 		r = take(map, batch);
 	/* If it is not done with this piece, it is found again. */
-	if (r > 0 && pages_done(batch->iter.progress, range) == 0)
+	if (r > 0 && batch->iter.progress->cursor_done == 0)
 		*first = to;
 	return r;
 }

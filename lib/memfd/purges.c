@@ -141,6 +141,12 @@ static int revive(struct memfd_area *area)
 	return r;
 }
 
+/* Whether a long range is begun, and there is room to tell what another hold frees. */
+static int is_going_on(const struct memfd_area *area)
+{
+	return area->purge.cursor_done > 0 && context_room_for_notes() > CONTROL_PURGE_SLOTS;
+}
+
 /* memfd_purge() of an area that can be purged. */
 static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, uint64_t *freed)
 {
@@ -158,7 +164,11 @@ static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, ui
 		r = control_lock(control);
 		if (r < 0)
 			return r;
-		r = control_purge(control, &area->purge, newest, nr_pages - settled, kind, freed);
+		/* A range that is begun goes on here, so that its pieces are told as one. */
+		int is_begun = area->purge.cursor_done > 0 && area->purge.cursor_stamp < newest;
+		r = control_purge(control, &area->purge,
+			is_begun ? area->purge.cursor_stamp : newest, nr_pages - settled, kind,
+			freed);
 		uint64_t left = range_peek_evictable(&control->list);
 		settled = left < evictable ? evictable - left : 0;
 		if (control_unlock(control, r))
@@ -167,8 +177,8 @@ static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, ui
 		 * Nothing freed, but not at the end: what was passed over, since it is held or holds
 		 * no memory, was too much for one go.
 		 */
-	} while (r > 0 && *freed == 0 && settled < nr_pages && !has_done_enough(area) &&
-		sys_now_ns() < deadline_ns);
+	} while (r > 0 && settled < nr_pages && !has_done_enough(area) &&
+		(is_going_on(area) || (*freed == 0 && sys_now_ns() < deadline_ns)));
 	return r;
 }
 
