@@ -164,17 +164,17 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	return around_release(area, offset, length, flags);
 }
 
-int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset, uint64_t length)
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes)
 {
 	CANCEL_OFF;
 	if (!area)
 		return -EINVAL;
 	if (!area->backend->purge_range)
 		return -ENOTSUP;
-	int r = check_range(area, offset, &length);
+	int r = check_range(area, offset_bytes, &length_bytes);
 	if (r <= 0)
 		return r;
-	int64_t freed = areas_purge_range(area, offset, offset + length);
+	int64_t freed = areas_purge_range(area, offset_bytes, offset_bytes + length_bytes);
 	around_settle(area, 0);
 	return freed;
 }

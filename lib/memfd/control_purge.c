@@ -65,6 +65,7 @@ struct batch {
 	enum control_purge_kind kind;
 	uint32_t holes;      /* that were punched */
 	uint64_t pages;      /* to free */
+	uint64_t data_pages; /* of them, as far as the file tells: no hole before the first */
 	uint64_t wanted;     /* pages that may still be settled: */
 	uint64_t settled;    /* that counted as live, and do so no longer */
 	uint64_t file_pages; /* that the file took when this was looked at last */
@@ -172,10 +173,13 @@ static int set_empty(struct batch *batch)
 			       : purge_iter_set_empty(&batch->iter);
 }
 
-static void count_settled(struct batch *batch, uint64_t pages)
+/* So many pages count as live no longer, and so many with data go. */
+static void count_settled(struct batch *batch, uint64_t pages, uint64_t data_pages)
 {
+	uint64_t most = pages > data_pages ? pages : data_pages;
+
 	batch->settled += pages;
-	batch->wanted -= pages < batch->wanted ? pages : batch->wanted;
+	batch->wanted -= most < batch->wanted ? most : batch->wanted;
 }
 
 /* What is left of the range, from `at` on, has no data. */
@@ -188,25 +192,31 @@ static int take_hole(struct control_map *map, struct batch *batch, uint32_t at)
 		return r;
 	int is_empty = !punch_hole(map, batch, at, range->start + range->pages) &&
 		!(range->flags & RANGE_PURGED) && batch->kind == CONTROL_FREE_MEMORY;
-	count_settled(batch, range->live);
+	count_settled(batch, range->live, 0);
 	batch->iter.progress->work_done++;
 	batch->iter.progress->cursor_done = 0;
 	return is_empty ? set_empty(batch) : set_live(batch, 0);
 }
 
-/* How many pages to free of a range that has `rest` left, the first of them a hole. */
-static uint32_t piece_of(const struct batch *batch, uint32_t hole, uint32_t rest, uint32_t room)
+/*
+ * How many pages to free of a range that has `rest` left, the first of them a hole; 0: there is not
+ * enough room.
+ */
+static uint32_t piece_of(const struct batch *batch, uint32_t hole, uint32_t rest)
 {
-	uint32_t most = room - hole;
+	uint32_t room = PIECE_PAGES - (uint32_t)batch->pages;
 
 	if (rest <= PIECE_PAGES)
-		return rest;
-	return hole + (batch->wanted < most ? (uint32_t)batch->wanted : most);
+		return rest <= room ? rest : 0;
+	if (hole >= room)
+		return 0;
+	room -= hole;
+	return hole + (batch->wanted < room ? (uint32_t)batch->wanted : room);
 }
 
 /*
  * Take the oldest range, or a piece of it, into the batch. Each range of a purge costs this and the
- * freeing. 1, 0 if it goes whole and is too long for this batch, or a negative errno.
+ * freeing. 1, 0 if it is too long for this batch, or a negative errno.
  */
 static int take(struct control_map *map, struct batch *batch)
 {
@@ -219,11 +229,10 @@ static int take(struct control_map *map, struct batch *batch)
 		return r < 0 ? r : 1;
 	}
 	/* A short hole goes with the data after it: cheaper, and a note is no longer for it. */
-	uint32_t room = PIECE_PAGES - (uint32_t)batch->pages;
-	uint32_t from = data - at < room ? at : data, rest = end - from;
-	if (rest > room && rest <= PIECE_PAGES)
+	uint32_t from = data - at < PIECE_PAGES ? at : data, rest = end - from;
+	uint32_t pages = piece_of(batch, data - from, rest), left = rest - pages;
+	if (pages == 0)
 		return 0;
-	uint32_t pages = piece_of(batch, data - from, rest, room), left = rest - pages;
 	uint32_t live = range->live < left ? range->live : left;
 	int r = mark(batch);
 	if (r < 0)
@@ -235,9 +244,10 @@ static int take(struct control_map *map, struct batch *batch)
 	batch->ranges++;
 	note(map->shared, batch, from, pages);
 	move_cursor(batch->iter.progress, range, left ? from + pages - range->start : 0);
-	count_settled(batch, range->live - live);
+	count_settled(batch, range->live - live, left ? pages - (data - from) : 0);
 	r = set_live(batch, live);
 	batch->pages += pages;
+	batch->data_pages += pages - (data - from);
 	batch->iter.progress->work_done += pages;
 	return r < 0 ? r : 1;
 }
@@ -342,7 +352,7 @@ static int finish(struct control_map *map, struct batch *batch)
 	}
 	SHARED_STORE(map->shared->purge_count, 0);
 	r = control_file_pages(map, &after);
-	uint64_t freed = r == 0 && after < before ? before - after : batch->pages;
+	uint64_t freed = r == 0 && after < before ? before - after : batch->data_pages;
 	batch->freed += freed < batch->pages ? freed : batch->pages;
 	return 1;
 }
@@ -393,7 +403,7 @@ static int begin(struct control_map *map, struct batch *batch, struct purge_prog
 	if (r < 0)
 		return r;
 	batch->extents = batch->ranges = batch->holes = 0;
-	batch->pages = batch->settled = batch->freed = 0;
+	batch->pages = batch->data_pages = batch->settled = batch->freed = 0;
 	batch->wanted = nr_pages;
 	batch->iter.list = control_list(map);
 	batch->iter.progress = progress;

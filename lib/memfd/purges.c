@@ -156,7 +156,7 @@ static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, ui
 	const uint64_t *left_ns = context_patience();
 	uint64_t deadline_ns = sys_now_ns() + (left_ns ? *left_ns : LOCK_TIMEOUT_NS);
 	int r = is_to_revive(area) ? revive(area) : 0;
-	uint64_t evictable = range_peek_evictable(&control->list), settled = 0;
+	uint64_t evictable = range_peek_evictable(&control->list), done = 0;
 
 	if (r < 0)
 		return r;
@@ -167,17 +167,14 @@ static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, ui
 		/* A range that is begun goes on here, so that its pieces are told as one. */
 		int is_begun = area->purge.cursor_done > 0 && area->purge.cursor_stamp < newest;
 		r = control_purge(control, &area->purge,
-			is_begun ? area->purge.cursor_stamp : newest, nr_pages - settled, kind,
-			freed);
+			is_begun ? area->purge.cursor_stamp : newest, nr_pages - done, kind, freed);
 		uint64_t left = range_peek_evictable(&control->list);
-		settled = left < evictable ? evictable - left : 0;
+		done = left < evictable ? evictable - left : 0; /* ranges without memory too */
+		done = *freed > done ? *freed : done;
 		if (control_unlock(control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
-				       /*
-		 * Nothing freed, but not at the end: what was passed over, since it is held or holds
-		 * no memory, was too much for one go.
-		 */
-	} while (r > 0 && settled < nr_pages && !has_done_enough(area) &&
+		/* Nothing freed, but not at the end: what was passed over was too much for one go. */
+	} while (r > 0 && done < nr_pages && !has_done_enough(area) &&
 		(is_going_on(area) || (*freed == 0 && sys_now_ns() < deadline_ns)));
 	return r;
 }

@@ -93,6 +93,7 @@ struct ashmem_backend {
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
 		uint32_t capacity,
 		uint32_t *count);
+	int64_t (*purge_range)(void *state, uint64_t *offset, uint64_t end);
 };
 
 typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
@@ -159,6 +160,7 @@ int ashmem_seal(struct ashmem_area *area);
 int ashmem_import(int fd, struct ashmem_area **area);
 int ashmem_send(int socket_fd, struct ashmem_area *area);
 int ashmem_recv(int socket_fd, struct ashmem_area **area);
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);

@@ -129,6 +129,7 @@ class Backend(SizedStructure):
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
         ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32,
             POINTER(c_uint32))),
+        ("purge_range", CFUNCTYPE(c_int64, STATE, POINTER(c_uint64), c_uint64)),
     ]
 
 
@@ -215,6 +216,7 @@ FUNCTIONS = {
     "import": (c_int, c_int, AREA_OUT),
     "send": (c_int, c_int, AREA),
     "recv": (c_int, c_int, AREA_OUT),
+    "purge": (c_int64, AREA, c_uint64, c_uint64),
     "purge_all": (c_int64,),
     "shrink": (c_int64, c_uint64),
     "shrink_count": (c_uint64,),
