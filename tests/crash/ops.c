@@ -47,7 +47,7 @@ void op_prepare(const struct crash_case *c, struct world *world)
 	/* Who releases has rebuilt what was lost. */
 	for (uint32_t page = c->op.first;
 		c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)
-		if (*page_word(&world->area[0], page) == 0)
+		if (word_of(&world->area[0], page) == 0)
 			*page_word(&world->area[0], page) = pattern(0, page);
 }
 
@@ -193,6 +193,8 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_unpin(area, offset, length);
 	case OP_SHRINK:
 		return ashmem_shrink(op->pages);
+	case OP_PURGE:
+		return ashmem_purge(area, offset, length);
 	case OP_PURGE_ALL:
 		return ashmem_purge_all();
 	case OP_SET_LIMIT:
@@ -242,6 +244,8 @@ int64_t op_naive(const struct op *op, struct list *lists, int areas)
 		return naive_look(list, op->first, op->pages);
 	case OP_SHRINK:
 		return (int64_t)naive_shrink(lists, areas, op->pages);
+	case OP_PURGE:
+		return (int64_t)naive_purge(list, op->first, op->pages);
 	case OP_PURGE_ALL:
 		naive_shrink(lists, areas, UINT64_MAX);
 		return (int64_t)before;

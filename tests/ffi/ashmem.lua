@@ -98,6 +98,7 @@ struct ashmem_backend {
 	int (*fd_kind)(void *userdata, int fd);
 	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
 	int (*export_early)(void *state);
+	int64_t (*purge_range)(void *state, uint64_t *offset, uint64_t end);
 };
 
 typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
@@ -219,6 +220,7 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area);
 int ashmem_publish(struct ashmem_area *area, const char *name);
 int ashmem_open_named(const char *name, struct ashmem_area **area);
 int ashmem_unpublish(const char *name);
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);

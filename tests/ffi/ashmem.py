@@ -138,6 +138,7 @@ class Backend(SizedStructure):
         ("fd_kind", CFUNCTYPE(c_int, c_void_p, c_int)),
         ("get_id", CFUNCTYPE(c_int, STATE, POINTER(c_uint64), POINTER(c_uint64))),
         ("export_early", CFUNCTYPE(c_int, STATE)),
+        ("purge_range", CFUNCTYPE(c_int64, STATE, POINTER(c_uint64), c_uint64)),
     ]
 
 
@@ -254,6 +255,7 @@ FUNCTIONS = {
     "import": (c_int, c_int, AREA_OUT),
     "send": (c_int, c_int, AREA),
     "recv": (c_int, c_int, AREA_OUT),
+    "purge": (c_int64, AREA, c_uint64, c_uint64),
     "purge_all": (c_int64,),
     "shrink": (c_int64, c_uint64),
     "shrink_count": (c_uint64,),

@@ -382,6 +382,13 @@ CALL(ashmem_shrink_count)
 	ashmem_shrink_count();
 }
 
+CALL(ashmem_purge)
+{
+	unpin_some(world);
+	ashmem_purge(world->view.area, 0, page_bytes());
+	ashmem_purge(world->reader, 0, page_bytes());
+}
+
 CALL(ashmem_purge_all)
 {
 	unpin_some(world);
