@@ -7,13 +7,12 @@
  * is purged. Reading a hole through a mapping would allocate it; so a search over many of its pages
  * asks the file first which of them exist, and whole ones are cleared by freeing them.
  *
- * Order that makes a crash harmless: bits are set when pages are freed, before the note of that is
- * cleared, and recovery sets those of all notes; bits are cleared when the range that carried the
+ * Order that makes a crash harmless: bits are set before pages are freed, after a note of that, and
+ * recovery sets those of all notes; bits are cleared when the range that carried the
  * mark has left the list, and recovery clears all bits outside of marked ranges. The lock is held,
  * except for control_next_lost(), which only reads.
  */
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/sys.h"
 #include "memfd/control.h"
@@ -66,14 +65,12 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
  */
 static uint64_t skip_holes(const struct control_map *map, uint64_t page)
 {
-	off_t at = (off_t)(map->data_bytes + page / 8), data;
+	uint64_t at = map->data_bytes + page / 8;
 
 	if (control_check_fd(map) < 0)
 		return page;
-	data = lseek(map->fd, at, SEEK_DATA);
-	if (data < 0)
-		return errno == ENXIO ? UINT64_MAX : page;
-	return data > at ? (uint64_t)(data - (off_t)map->data_bytes) * 8 : page;
+	uint64_t data = sys_find_data(map->fd, at);
+	return data == UINT64_MAX ? data : data > at ? (data - map->data_bytes) * 8 : page;
 }
 
 int control_next_lost(const struct control_map *map, uint32_t first, uint32_t last, uint32_t *start,

@@ -19,16 +19,16 @@
 #include "memfd/control.h"
 
 /*
- * The kernel refused to free pages that the dead process had noted: what was marked for it counts
- * as live again, up to all of its range, and is purged another time. To give up the recovery
- * instead would leave the note to a later one, when the pages may be pinned.
+ * Pages that the dead process had noted are not freed: the kernel refuses, or a reader holds them.
+ * What was marked for it counts as live again, up to all of its range, and is purged another time.
+ * To give up the recovery instead would leave the note to a later one, when the pages may be
+ * pinned.
  */
 static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 {
 	struct range range;
 	int r;
 
-	SHARED_STORE(map->shared->cursor_done, 0);
 	while (start < end && (r = range_find(control_list(map), (uint32_t)start, &range)) != 0) {
 		uint64_t range_end = (uint64_t)range.start + range.pages;
 		if (r < 0 || range_end <= start)
@@ -48,15 +48,21 @@ static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 	return 0;
 }
 
-/* Free pages of the area, which are lost then; `start` and `pages` may be nonsense. */
+/*
+ * Free pages of the area, which are lost then; `start` and `pages` may be nonsense. Pages that a
+ * reader holds stay: it may have come when the process was dead, and have found them not lost yet.
+ */
 static int punch(struct control_map *map, uint64_t start, uint64_t pages)
 {
 	if (start + pages > map->list.pages || pages == 0)
 		return -EUCLEAN;
+	int r = control_check_fd(map);
+	if (r == 0 && control_is_held(map, start, pages))
+		return put_back(map, start, start + pages);
 	/* If neither the dead process nor we can free them, they are called lost and are not. */
 	control_set_lost(map, (uint32_t)start, (uint32_t)(start + pages - 1));
-	if (control_check_fd(map) == 0 &&
-		sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
+	FENCE(__ATOMIC_SEQ_CST); /* as in a purge: the bits come before the holes */
+	if (r == 0 && sys_punch(map->fd, start << map->page_shift, pages << map->page_shift) == 0)
 		return 0;
 	return put_back(map, start, start + pages);
 }

@@ -120,6 +120,16 @@ struct purge {
 	struct ashmem_area *ended; /* no reference is left: to be closed, by heap_sibling */
 };
 
+/* Twice what the area can give. */
+static uint64_t most_pages(const struct purge *purge, struct ashmem_area *area)
+{
+	uint64_t pages;
+
+	if ((purge->frame.flags & CONTEXT_LAST_LOOK) && area_size_pages(area, &pages) == 0)
+		return 2 * pages;
+	return 2 * area->backend->evictable(area->state);
+}
+
 static void collect_area(struct ashmem_area *area, void *context)
 {
 	struct purge *purge = context;
@@ -131,7 +141,7 @@ static void collect_area(struct ashmem_area *area, void *context)
 	if (area->backend->oldest(area->state, &stamp) <= 0)
 		return;
 	area_ref(area);
-	area->heap_pages = 2 * area->backend->evictable(area->state);
+	area->heap_pages = most_pages(purge, area);
 	area->heap_idle = 0;
 	area->heap_waited = 0;
 	purge->heap = heap_add(purge->heap, area, stamp);
@@ -267,15 +277,19 @@ static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 {
 	struct ashmem_area *area = purge->heap;
 	uint64_t stamp, was = area->heap_stamp;
+	uint64_t evictable = area->backend->evictable(area->state);
 
 	purge->heap = heap_without_top(area);
 	int64_t freed = purge_area(purge, area, purge->heap ? purge->heap->heap_stamp : UINT64_MAX,
 		nr_pages);
 	if (freed == -ETIMEDOUT && put_aside(purge, area))
 		return 0;
-	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
+	uint64_t left = area->backend->evictable(area->state);
+	uint64_t took = left < evictable ? evictable - left : 0; /* ranges without memory too */
+	if (freed > 0 && (uint64_t)freed > took)
+		took = (uint64_t)freed;
 	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
-	area->heap_idle += freed == 0;
+	area->heap_idle += took == 0;
 	/*
 	 * If nothing was freed, its oldest range was pinned meanwhile, and now another is the
 	 * oldest. A peer can make it so for ever.
@@ -314,6 +328,14 @@ static int64_t purge_whole(struct purge *purge, uint64_t *left)
 	return freed;
 }
 
+/* How many of so many pages are still wanted: of a budget no more than are over. */
+static uint64_t still_wanted(const struct purge *purge, uint64_t nr_pages)
+{
+	uint64_t excess = purge->budget ? budget_excess(purge->budget) : UINT64_MAX;
+
+	return nr_pages < excess ? nr_pages : excess;
+}
+
 /*
  * Purge until so many pages are freed, or there are as many notices as can be remembered: then 1,
  * and more may be left.
@@ -323,13 +345,28 @@ static int purge_pages(struct purge *purge, uint64_t nr_pages, uint64_t *freed, 
 	table_visit(collect_area, purge);
 	while (*freed < nr_pages && !notices_full(&purge->notices) &&
 		(purge->heap || take_locked(purge))) {
-		int64_t got = purge_oldest(purge, nr_pages - *freed);
+		uint64_t wanted = still_wanted(purge, nr_pages - *freed);
+		if (wanted == 0)
+			return 0;
+		int64_t got = purge_oldest(purge, wanted);
 		if (got < 0)
 			*error = got;
 		else
 			*freed += (uint64_t)got;
 	}
 	return (purge->heap || purge->locked) && *freed < nr_pages;
+}
+
+/*
+ * All else is gone. Ranges that were purged or held no memory can do so again, if somebody wrote to
+ * unpinned pages or read a hole.
+ */
+static void purge_what_was_passed(struct purge *purge, uint64_t nr_pages, uint64_t *freed,
+	int64_t *error)
+{
+	purge->frame.flags |= CONTEXT_LAST_LOOK;
+	purge_pages(purge, nr_pages, freed, error);
+	purge->frame.flags &= ~CONTEXT_LAST_LOOK;
 }
 
 int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
@@ -345,6 +382,8 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 		begin(&purge, NULL, patience_ns);
 		uint64_t before = freed;
 		unfinished = purge_pages(&purge, nr_pages, &freed, &error) && freed > before;
+		if (!unfinished && freed < nr_pages)
+			purge_what_was_passed(&purge, nr_pages, &freed, &error);
 		end(&purge);
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
 		if (left == UINT64_MAX)
@@ -448,6 +487,17 @@ static int64_t purge_systems(void)
 	return pages;
 }
 
+/* With ranges that a purge of less than all has found to hold no memory. */
+static uint64_t evictable_for_all(void)
+{
+	struct context frame = {.flags = CONTEXT_MARK_ALL};
+
+	context_push(&frame);
+	uint64_t pages = areas_evictable();
+	context_pop(&frame);
+	return pages;
+}
+
 int64_t ashmem_purge_all(void)
 {
 	CANCEL_OFF;
@@ -458,7 +508,7 @@ int64_t ashmem_purge_all(void)
 
 	if (!context_may_purge())
 		return -EDEADLK;
-	uint64_t before = areas_evictable(), left = 2 * before;
+	uint64_t before = evictable_for_all(), left = 2 * before;
 	int64_t elsewhere = purge_systems();
 	if (elsewhere < 0)
 		return elsewhere;
@@ -466,6 +516,7 @@ int64_t ashmem_purge_all(void)
 	do {
 		uint64_t left_before = left;
 		begin(&purge, NULL, &patience_ns);
+		purge.frame.flags |= CONTEXT_MARK_ALL;
 		table_visit(collect_area, &purge);
 		while (!notices_full(&purge.notices) && (purge.heap || take_locked(&purge))) {
 			int64_t got = purge_whole(&purge, &left);
@@ -473,9 +524,38 @@ int64_t ashmem_purge_all(void)
 				error = got;
 		}
 		unfinished = notices_full(&purge.notices) && left > 0 && left < left_before;
+		purge.frame.flags &= ~CONTEXT_MARK_ALL;
 		end(&purge);
 	} while (unfinished);
 	return error < 0 ? error : (int64_t)before;
+}
+
+/* -- purging exactly some pages -- */
+
+int64_t areas_purge_range(struct ashmem_area *area, uint64_t offset, uint64_t end_offset)
+{
+	uint64_t patience_ns = LOCK_TIMEOUT_NS, freed = 0;
+	struct purge purge;
+	int64_t got = 0;
+
+	if (!context_may_purge())
+		return -EDEADLK;
+	while (offset < end_offset && got >= 0) {
+		uint64_t before = offset;
+		begin(&purge, NULL, &patience_ns);
+		purge.frame.wait_ns = patience_ns;
+		do {
+			notices_begin_area(&purge.notices, area);
+			got = area->backend->purge_range(area->state, &offset, end_offset);
+			notices_end_area(&purge.notices, got);
+			freed += got > 0 ? (uint64_t)got : 0;
+		} while (got > 0 && offset < end_offset && !notices_full(&purge.notices));
+		end(&purge);
+		if (got == 0 && offset == before) /* a peer changes the area all the time */
+			break;
+	}
+	__atomic_fetch_add(&purged_pages, freed, __ATOMIC_RELAXED);
+	return freed == 0 && got < 0 ? got : (int64_t)freed;
 }
 
 uint64_t areas_purged_pages(void)

@@ -12,11 +12,13 @@
  * Shown: pages that are pinned, held, or pinned by a reader, are not freed; who is told NOT_PURGED
  * has its data, whatever died before (rule 16); a purge that was begun ends, or is begun anew; an
  * exported descriptor can be pinned through at once. A purge only looks for locks on the file,
- * under the area's lock, and takes none: who locks after its look finds its mark.
+ * under the area's lock, and takes none: who locks after its look finds its mark. A viewer, who
+ * locks on the file and then sees no owner of the area's lock, or a dead one, goes by the lost bits
+ * alone: they are set before pages go, and recovery frees nothing that is locked on the file.
  *
  * Planted faults, each of which must be found: MARK_AFTER, NO_NOTE, NO_READER_TEST, TEST_EARLY,
  * LOOK_FIRST, LOOK_AT_ONCE, ANNOUNCE_AFTER, ANNOUNCE_LAST, NO_CHANGES, NO_RECOVERY, GIVE_UP,
- * PUNCH_LATE.
+ * PUNCH_LATE, BITS_AFTER, NO_RECOVERY_TEST, VIEW_AT_ONCE.
  */
 
 #ifndef KILLS
@@ -47,6 +49,7 @@ bit has_readers;
 /* The file: its data, a reader's read lock. */
 bit data = 1;
 bit read_locked;
+bit bits;       /* the pages are called lost */
 
 /* What nobody sees: somebody counts on the data; they are lost and nobody was told so. */
 bit pinned, kept, lost;
@@ -60,6 +63,7 @@ inline punch() {
 	atomic {
 		assert(!pinned);
 		assert(!kept);
+		assert(bits);
 		lost = lost | data;
 		data = 0
 	}
@@ -81,7 +85,12 @@ inline take(me) {
 		if
 		:: noted ->
 			if
-			:: punch()
+#ifndef NO_RECOVERY_TEST
+			:: has_readers && read_locked -> live = 1
+			:: !(has_readers && read_locked) -> bits = 1; punch()
+#else
+			:: bits = 1; punch()
+#endif
 #ifdef GIVE_UP
 			:: lock = 0; goto given_up
 #else
@@ -131,6 +140,7 @@ again:
 #endif
 #ifdef PUNCH_LATE
 		lock = 0;
+		bits = 1;
 		punch();
 		atomic { lock == 0 || lock == DEAD -> lock = PURGER };
 #endif
@@ -143,15 +153,21 @@ again:
 		noted = 1;
 #endif
 		live = 0;
-		/* 4. free, or the kernel refuses: put_back() */
+		/* 4. the lost bits, 5. free, or the kernel refuses: put_back() */
+#ifndef BITS_AFTER
+		bits = 1;
+#endif
 		if
 		:: punch()
 		:: live = 1
 		fi;
+#ifdef BITS_AFTER
+		bits = 1;
+#endif
 #ifdef MARK_AFTER
 		atomic { place[0] = (place[0] -> MARKED : 0); place[1] = (place[1] -> MARKED : 0) };
 #endif
-		/* 5. forget the note */
+		/* 6. forget the note */
 		noted = 0;
 done:		held = 0;
 		release();
@@ -199,7 +215,8 @@ again:		if
 				pinned = 1;
 				place[0] = 0;
 				place[1] = 0;
-				live = 0
+				live = 0;
+				bits = 0
 			};
 			release();
 			data = 1 /* rebuilt, if it was told to */
@@ -312,6 +329,26 @@ given_up:	ended[HOLDER] = 1
 	} unless { gone[HOLDER] }
 }
 
+/* A cache's view: the read lock, then the area's lock seen free or its owner dead, then the bits. */
+proctype viewer()
+{
+end:	has_readers;
+	read_locked = 1;
+#ifndef VIEW_AT_ONCE
+	(lock == 0 || lock == DEAD);
+#endif
+	atomic {
+		if
+		:: !bits ->
+			assert(data || pinned);
+			kept = 1
+		:: else -> skip
+		fi
+	};
+	kept = 0;
+	read_locked = 0
+}
+
 /* A dead process's pins stay, its own locks on the file go. */
 inline kill(who) {
 	atomic {
@@ -346,6 +383,7 @@ init {
 		if
 		:: run reader(); looked_at = 1; gone[HOLDER] = 1
 		:: run holder()
+		:: run viewer(); gone[HOLDER] = 1
 		fi
 	}
 }
