@@ -26,6 +26,7 @@
  * - @ref ashmem_pressure : purging when memory is short
  * - @ref ashmem_notice : being called when something was purged
  * - @ref ashmem_stats : counts of an area and of the process
+ * - @ref ashmem_peek : looking at, and purging in, areas of other processes
  * - @ref ashmem_debug : finding the use of unpinned memory in tests
  * - @ref ashmem_backend : where areas come from, and how to add another source
  * - @ref ashmem_version : which library is running
@@ -39,6 +40,7 @@
  * - Share it read-only: ashmem_export_read_only() for one peer, ashmem_set_prot() for all later
  *   ones, ashmem_seal() for good.
  * - Purge now: ashmem_shrink() some pages, ashmem_purge_all() everything.
+ * - Purge in an area of another process: ashmem_peek(), ashmem_purge_fd().
  * - Purge when memory is short: ashmem_pressure_open(), ashmem_pressure_run().
  * - Keep within a limit: ashmem_budget_set_limits() on ashmem_budget_process().
  * - Learn what was purged: ashmem_purge_queue_open() for purges by this process,
@@ -163,6 +165,7 @@
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>
+#include <ashmem/peek.h>
 #include <ashmem/stats.h>
 #include <ashmem/version.h>
 
