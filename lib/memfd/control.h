@@ -182,6 +182,19 @@ static inline int control_check_fd(const struct control_map *map)
 	return descriptor_check(map->fd, &map->file);
 }
 
+/*
+ * The same without the look at all of the range list, and without taking the lock: for one who uses
+ * little of it, since what is used is checked.
+ */
+int control_attach_unchecked(struct control_map *map, int fd, const struct stat *status);
+
+/*
+ * Read struct control as bytes: what of it the trailer says is checked, the rest is as a peer wrote
+ * it. 0, or as control_attach().
+ */
+int control_read_end(struct control *control, int fd, const struct stat *status,
+	uint64_t *data_bytes);
+
 /* Whether the descriptor is of the area that is attached; `status` is the file's. */
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 

@@ -72,6 +72,8 @@ enum op_kind {
 	OP_SET_LIMIT, /* of unpinned pages: `pages` of them may stay */
 	OP_FIND,
 	OP_STATS,
+	OP_PEEK,
+	OP_PURGE_FD,
 	OP_READ,
 	OP_PREAD,
 	OP_SEEK,

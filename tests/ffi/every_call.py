@@ -125,6 +125,14 @@ def pinning():
     short.struct_size = AreaStats.size_pages.offset + 8
     equal("of an old binding", lib.area_get_stats(area, byref(short)), 0)
     equal("no byte behind what it knows", (short.size_pages, short.purged_pages), (16, 77))
+    peek = PeekResult()
+    equal("peek", lib.peek(lib.fd(area), byref(peek)), 0)
+    equal("what it sees", (peek.purged_pages, peek.evictable_pages),
+        (stats.purged_pages, 0))
+    wishes = PurgeFdOptions(serial=peek.serial, wait_ms=10)
+    equal("purge_fd", lib.purge_fd(lib.fd(area), byref(wishes)), 0)
+    wishes.serial[0] += 1
+    equal("purge_fd of another area", lib.purge_fd(lib.fd(area), byref(wishes)), -errno.ESTALE)
     process = ProcessStats()
     equal("process_get_stats", lib.process_get_stats(byref(process)), 0)
     equal("process's counts", (process.areas, process.purged_pages), (1, 6))
