@@ -79,12 +79,6 @@ void caches_after_fork(void)
 
 void caches_after_fork_in_child(void)
 {
-	for (struct ashmem_cache *cache = handles; cache; cache = cache->next) {
+	for (struct ashmem_cache *cache = handles; cache; cache = cache->next)
 		cache_forget_parents(cache);
-		if (cache->child_view_fd >= 0) {
-			descriptor_close(cache->view_fd, &cache->memfd->file);
-			cache->view_fd = cache->child_view_fd;
-			cache->child_view_fd = -1;
-		}
-	}
 }
