@@ -153,7 +153,8 @@ struct ashmem_cache_stats {
  * @retval -EFBIG   More than 512 GiB, more than 2^32 entries, or a largest value of more than an
  *   eighth of the cache.
  * @retval -ENOTSUP `/proc` is not mounted or forbids what writing needs.
- * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As ashmem_fd().
+ * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT, -ETIMEDOUT, -EUCLEAN, -EBADF  As
+ *   ashmem_fd().
  *
  * Threads: any thread.
  * @since 1.0
@@ -285,6 +286,7 @@ int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t ke
  * @return 0 on success.
  * @retval -ENOENT  There is no such value, or no more.
  * @retval -ENOMEM  No memory.
+ * @retval -ENOTSUP The kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EINVAL, -EFBIG, -ETIMEDOUT, -EUCLEAN, -EBADF  See @ref ashmem_cache_errors.
  *
  * Threads: any thread. A child of `fork` has a copy of the entry, with a hold of its own.

@@ -12,7 +12,8 @@ void cache_forget(struct ashmem_cache *cache)
 	cache->room_fd = -1;
 	cache->ticket = 0;
 	cache->has_lease = 0;
-	cache->log = (struct cache_log){.segment = CACHE_NO_SEGMENT};
+	for (int i = 0; i < CACHE_CLASSES; i++)
+		cache->log[i] = (struct cache_log){.segment = CACHE_NO_SEGMENT};
 	memset(cache->writers, 0, cache->layout.segments * sizeof(*cache->writers));
 }
 

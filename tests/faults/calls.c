@@ -747,6 +747,8 @@ static enum call syscall_kind(long number)
 		return CALL_WRITE;
 	case SYS_kcmp:
 		return CALL_KCMP;
+	case SYS_getrandom:
+		return CALL_GETRANDOM;
 	default:
 		return CALLS;
 	}

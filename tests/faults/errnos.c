@@ -90,6 +90,7 @@ static const struct {
 	[CALL_GET_ROBUST_LIST] = {"get_robust_list", {EPERM, NOT_THERE(ENOSYS)}},
 	[CALL_SET_ROBUST_LIST] = {"set_robust_list", {NOT_THERE(ENOSYS)}},
 	[CALL_KCMP] = {"kcmp", {EPERM, NOT_THERE(ENOSYS)}},
+	[CALL_GETRANDOM] = {"getrandom", {EINTR, NOT_THERE(ENOSYS)}},
 };
 
 const char *call_name(enum call kind)
