@@ -182,8 +182,8 @@ static inline int control_check_fd(const struct control_map *map)
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
 /*
- * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if it
- * has no control block. Needs no lock.
+ * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if
+ * it has no control block. Needs no lock.
  */
 int control_read_serial(int fd, uint64_t serial[2]);
 
