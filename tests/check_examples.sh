@@ -80,7 +80,7 @@ run() {
         skip "systemd-analyze verify: no systemd here"
       fi
       ;;
-    filecache) says "filecache" "" ./filecache ;;
+    filecache) says "filecache" "OK: 0 mismatches" ./filecache ;;
     glib_loop) watched glib_loop ./glib_loop 20 ;;
     heap_cache)
       says "heap_cache" "1024 pages could go" ./heap_cache
@@ -95,6 +95,10 @@ run() {
       says "tiles" "16 tiles drawn" ./tiles
       says "tiles draws what was lost again, and what failed" \
         "20 tiles drawn, the picture is the same" ./tiles
+      ;;
+    workers)
+      says "workers share a cache" "0 wrong bytes, 0 workers killed, 0 clients failed" \
+        ./workers 1000
       ;;
     pressure_loop) says "pressure_loop" "20 entries made" ./pressure_loop 20 ;;
     *) fail "tests/check_examples.sh does not run the example $1" ;;
@@ -143,7 +147,8 @@ for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
       file = "recipe-" name "-" count suffix; print file, name >>"program-titles" }
   ' "$header"
 done
-for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c ashmem.hpp-1.cpp; do
+for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c cache.h-1.c \
+  ashmem.hpp-1.cpp; do
   check "${name%-*} has a program" test -s "recipe-$name"
 done
 while read -r file title; do

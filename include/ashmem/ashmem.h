@@ -21,6 +21,7 @@
  * read-only pins end (area.h, @ref ashmem_pins).
  *
  * - @ref ashmem_area : areas, mappings, pins, sharing; begins with a complete program
+ * - @ref ashmem_names : processes of one user meet by a name
  * - @ref ashmem_cache : keys and values that processes share, and that are purged
  * - @ref ashmem_shrinker : giving memory back, and caches of the program's own
  * - @ref ashmem_budget : hard limits on the memory of areas
@@ -36,7 +37,8 @@
  * - Use unpinned pages again: ashmem_pin(). To get the list of lost pages: ashmem_pin_lost().
  * - Allow purging: ashmem_unpin(). To choose what is purged first: ashmem_unpin_with().
  * - Use pages safely when several threads or processes do, or when one may crash: ashmem_hold().
- * - Share an area: ashmem_send() and ashmem_recv(), or ashmem_fd() and ashmem_import(), or fork.
+ * - Share an area: ashmem_send() and ashmem_recv(), or ashmem_fd() and ashmem_import(), or fork;
+ *   without a socket: ashmem_publish() and ashmem_open_named().
  * - Share it read-only: ashmem_export_read_only() for one peer, ashmem_set_prot() for all later
  *   ones, ashmem_seal() for good.
  * - Cache keys and values, for all processes: ashmem_cache_create(), ashmem_cache_read(),
@@ -164,6 +166,7 @@
 #include <ashmem/budget.h>
 #include <ashmem/cache.h>
 #include <ashmem/debug.h>
+#include <ashmem/names.h>
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>

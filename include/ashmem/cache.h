@@ -165,19 +165,30 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
 /**
  * @brief Open the calling user's cache of that name; make it if there is none.
  *
- * Unrelated processes of one user meet by name. The cache lives as long as one process has it. The
- * options count for who makes it: a cache that is there keeps its own.
+ * Unrelated processes of one user meet by name, as @ref ashmem_names says; of several that open at
+ * once, one makes it. The cache lives as long as one process has it. The options count for who
+ * makes it: a cache that is there keeps its own.
  *
- * @param[in]  name     1 to 255 bytes, without `/`.
+ * A child of `fork` has the cache too, and is not found by its name: if its parent ends first, the
+ * next one to open the name makes another cache. So let a process that lasts open it, or each
+ * worker for itself.
+ *
+ * @param[in]  name     1 to 200 bytes, without `/`.
  * @param[in]  options  NULL: all defaults.
  * @param[out] cache    The cache; the caller ends it with ashmem_cache_close().
  * @return 0 on success.
- * @retval -EINVAL  @p name or @p cache is NULL, or the name is empty or has a `/`.
- * @retval -ENAMETOOLONG  @p name has more than 255 bytes.
+ * @retval -EINVAL  @p name or @p cache is NULL, the name is empty, longer than 200 bytes or has a
+ *   `/`; or an option is not valid, and the cache had to be made.
  * @retval -EPROTO  The area of that name is no cache, or one of another version.
+ * @retval -EPERM   Another user made or can change the directory or the file of the name.
+ * @retval -EACCES  A process has a cache of this name, and this one may not look into it; or the
+ *   directory cannot be made.
+ * @retval -ENOSPC, -EROFS, -EIO, -ENOENT  The directory or the file of the name cannot be written.
  * @retval -E2BIG, -EFBIG, -ENOTSUP, -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As
  *   ashmem_cache_create().
- * @retval -EPERM, -ETIMEDOUT  As ashmem_open_named().
+ * @retval -EBADF, -EAGAIN, -EUCLEAN  As ashmem_cache_import().
+ * @retval -ETIMEDOUT  Another process works on the name for more than five seconds, or has the
+ *   cache's lock.
  *
  * Threads: any thread.
  * @since 1.0

@@ -24,7 +24,7 @@ struct fork_lock {
 	void (*after_in_child)(void); /* NULL, or called while all are still locked */
 };
 
-/* In the order in which a thread may take them; the last three are leaves. */
+/* In the order in which a thread may take them; the last four are leaves. */
 static const struct fork_lock locks[] = {
 	{caches_before_fork, caches_after_fork, caches_after_fork_in_child},
 	{relief_before_fork, relief_after_fork, NULL},
@@ -38,6 +38,7 @@ static const struct fork_lock locks[] = {
 	{notices_before_fork, notices_after_fork, notices_after_fork_in_child},
 	{queues_before_fork, queues_after_fork, queues_after_fork_in_child},
 	{registry_before_fork, registry_after_fork, registry_after_fork_in_child},
+	{names_before_fork, names_after_fork, names_after_fork_in_child},
 };
 #define LOCKS (sizeof(locks) / sizeof(locks[0]))
 

@@ -33,6 +33,9 @@ void kernel_after_fork(void);
 void notices_before_fork(void); /* purge/notices.c */
 void notices_after_fork(void);
 void notices_after_fork_in_child(void);
+void names_before_fork(void); /* area/names_places.c */
+void names_after_fork(void);
+void names_after_fork_in_child(void);
 void queues_before_fork(void); /* purge/queue.c */
 void queues_after_fork(void);
 void queues_after_fork_in_child(void);

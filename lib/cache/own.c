@@ -19,24 +19,30 @@ void cache_forget(struct ashmem_cache *cache)
 
 static int has_views(const struct ashmem_cache *cache)
 {
-	for (uint32_t i = 0; i < cache->layout.segments; i++)
-		if (cache->views[i])
-			return 1;
-	return 0;
+	uint32_t i = 0;
+
+	while (i < cache->layout.segments && cache->views[i] == 0)
+		i++;
+	return i < cache->layout.segments;
+}
+
+/*
+ * A description that is shared would let go in one process what another one holds. Only views that
+ * were inherited, and could not be given one of their own, keep it.
+ */
+static void forget_view_fd(struct ashmem_cache *cache)
+{
+	if (cache->child_view_fd < 0 && has_views(cache))
+		return;
+	descriptor_close(cache->view_fd, &cache->memfd->file);
+	cache->view_fd = cache->child_view_fd;
+	cache->child_view_fd = -1;
 }
 
 void cache_forget_parents(struct ashmem_cache *cache)
 {
+	forget_view_fd(cache);
 	cache_forget(cache);
-	/*
-	 * The description that both have keeps what the child locks by it for as long as the parent
-	 * lives. Views that were inherited need it, where the child has none of its own.
-	 */
-	if (cache->child_view_fd >= 0 || !has_views(cache)) {
-		descriptor_close(cache->view_fd, &cache->memfd->file);
-		cache->view_fd = cache->child_view_fd;
-		cache->child_view_fd = -1;
-	}
 	memset(cache->counts, 0, sizeof(cache->counts));
 	cache->generation = lock_fork_generation();
 	cache->forks++;

@@ -174,6 +174,24 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	return sealed.st_size == status->st_size ? 0 : -EUCLEAN;
 }
 
+int control_read_serial(int fd, uint64_t serial[2])
+{
+	struct control_id id;
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode) || status.st_size < CONTROL_BYTES)
+		return -ENOTSUP;
+	int64_t got = sys_read_at(fd, &id, sizeof(id), (uint64_t)status.st_size - sizeof(id));
+	if (got < 0)
+		return (int)got;
+	if (got != (int64_t)sizeof(id) || memcmp(id.magic, magic, sizeof(magic)) != 0)
+		return -ENOTSUP;
+	memcpy(serial, id.serial, sizeof(id.serial));
+	return 0;
+}
+
 int control_is_same(const struct control_map *map, int fd, const struct stat *status)
 {
 	struct control_id id;

@@ -181,6 +181,12 @@ static inline int control_check_fd(const struct control_map *map)
 /* Whether the descriptor is of the area that is attached; `status` is the file's. */
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
+/*
+ * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if
+ * it has no control block. Needs no lock.
+ */
+int control_read_serial(int fd, uint64_t serial[2]);
+
 void control_detach(struct control_map *map);
 
 /* What range_wants_care() asks for: control_view.c. The lock is not held. */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -79,6 +80,8 @@ static int is_cancellation_point(enum call kind)
 	case CALL_POLL:
 	case CALL_FALLOCATE:
 	case CALL_OPEN:
+	case CALL_OPENAT:
+	case CALL_PWRITE:
 	case CALL_READ:
 	case CALL_PREAD:
 	case CALL_WRITE:
@@ -375,6 +378,14 @@ DIR *faulty_opendir(const char *path)
 	return directory;
 }
 
+DIR *faulty_fdopendir(int fd)
+{
+	DIR *directory = fails(CALL_FDOPENDIR) ? NULL : fdopendir(fd);
+
+	hold(files, directory);
+	return directory;
+}
+
 struct dirent *faulty_readdir(DIR *directory)
 {
 	return fails(CALL_READDIR) ? NULL : readdir(directory);
@@ -398,6 +409,31 @@ int faulty_open(const char *path, int flags, ...)
 		return -1;
 	int fd = driver_open(path);
 	return fd != -2 ? fd : open(path, flags, 0600);
+}
+
+int faulty_openat(int directory, const char *path, int flags, ...)
+{
+	return fails(CALL_OPENAT) ? -1 : openat(directory, path, flags, 0600);
+}
+
+int faulty_mkdirat(int directory, const char *path, mode_t mode)
+{
+	return fails(CALL_MKDIRAT) ? -1 : mkdirat(directory, path, mode);
+}
+
+int faulty_unlinkat(int directory, const char *path, int flags)
+{
+	return fails(CALL_UNLINKAT) ? -1 : unlinkat(directory, path, flags);
+}
+
+int faulty_flock(int fd, int operation)
+{
+	return fails(CALL_FLOCK) ? -1 : flock(fd, operation);
+}
+
+ssize_t faulty_readlink(const char *path, char *text, size_t size)
+{
+	return fails(CALL_READLINK) ? -1 : readlink(path, text, size);
 }
 
 /* A descriptor is gone whatever close(2) says. */
@@ -503,6 +539,13 @@ ssize_t faulty_write(int fd, const void *bytes, size_t length)
 	int error = fails(length == 8 ? CALL_WAKE : CALL_WRITE);
 
 	return cut(error, &length) ? -1 : write(fd, bytes, length);
+}
+
+ssize_t faulty_pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+	int error = fails(CALL_PWRITE);
+
+	return cut(error, &length) ? -1 : pwrite(fd, bytes, length, offset);
 }
 
 int faulty_pipe2(int ends[2], int flags)

@@ -37,6 +37,7 @@ enum call {
 	CALL_GETLINE,
 	CALL_FOPEN,
 	CALL_OPENDIR,
+	CALL_FDOPENDIR,
 	CALL_READDIR,
 	CALL_ACCESS,
 	CALL_CLOCK_GETTIME,
@@ -65,6 +66,12 @@ enum call {
 	CALL_FTRUNCATE,
 	CALL_LSEEK,
 	CALL_OPEN,
+	CALL_OPENAT,
+	CALL_MKDIRAT,
+	CALL_UNLINKAT,
+	CALL_FLOCK,
+	CALL_READLINK,
+	CALL_PWRITE,
 	CALL_READ,
 	CALL_PREAD,
 	CALL_WRITE,
@@ -242,7 +249,7 @@ int64_t do_unpin(struct world *world);
 int64_t do_status(struct world *world);
 int64_t do_purge_all(struct world *world);
 
-/* -- cases.c, cases_sharing.c, cases_pressure.c, cases_budget.c, cases_kernel.c, cases_cache.c -- */
+/* -- cases.c, and those of each part: cases_*.c -- */
 
 enum {
 	/* pages that could not be freed keep the purge mark: a false alarm, no more */
@@ -266,8 +273,8 @@ struct fault_case {
 	int flags;
 };
 
-extern const struct fault_case area_cases[], sharing_cases[], pressure_cases[], budget_cases[],
-	kernel_cases[], cache_cases[];
+extern const struct fault_case area_cases[], sharing_cases[], names_cases[], pressure_cases[],
+	budget_cases[], kernel_cases[], cache_cases[];
 
 /* What an operation found wrong by itself; "" for nothing. */
 extern char notes[400];

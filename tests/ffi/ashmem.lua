@@ -139,6 +139,8 @@ struct ashmem_cache_stats {
 };
 int ashmem_cache_create(const char *name, const struct ashmem_cache_options *options,
 	struct ashmem_cache **cache);
+int ashmem_cache_open(const char *name, const struct ashmem_cache_options *options,
+	struct ashmem_cache **cache);
 int ashmem_cache_import(int fd, struct ashmem_cache **cache);
 int ashmem_cache_fd(struct ashmem_cache *cache);
 struct ashmem_area *ashmem_cache_area(struct ashmem_cache *cache);
@@ -202,6 +204,9 @@ int ashmem_seal(struct ashmem_area *area);
 int ashmem_import(int fd, struct ashmem_area **area);
 int ashmem_send(int socket_fd, struct ashmem_area *area);
 int ashmem_recv(int socket_fd, struct ashmem_area **area);
+int ashmem_publish(struct ashmem_area *area, const char *name);
+int ashmem_open_named(const char *name, struct ashmem_area **area);
+int ashmem_unpublish(const char *name);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);

@@ -217,6 +217,14 @@ def sharing():
     equal("recv from nobody", lib.recv(theirs.fileno(), byref(other)), -errno.ECONNRESET)
     equal("output untouched", other.value, area.value)
     theirs.close()
+    name, named = b"ashmem-ffi.%d" % os.getpid(), c_void_p()
+    equal("open_named of nothing", lib.open_named(name, byref(named)), -errno.ENOENT)
+    equal("publish", lib.publish(area, name), 0)
+    equal("open_named", lib.open_named(name, byref(named)), 0)
+    equal("opened the same", named.value, area.value)
+    equal("unpublish", lib.unpublish(name), 0)
+    equal("unpublish of nothing", lib.unpublish(name), -errno.ENOENT)
+    lib.close(named)
 
     read_only = lib.export_read_only(area)
     true("export_read_only", read_only >= 0)
@@ -568,6 +576,11 @@ def caches():
     stats = CacheStats()
     equal("cache_get_stats", lib.cache_get_stats(cache, byref(stats)), 0)
     equal("puts", stats.puts, 2)
+    equal("publish a cache", lib.publish(lib.cache_area(cache), b"ashmem-ffi.python"), 0)
+    equal("cache_open", lib.cache_open(b"ashmem-ffi.python", None, byref(again)), 0)
+    equal("put through it", lib.cache_put(again, b"key", 3, b"named", 5, 0), 0)
+    equal("read through the other", lib.cache_read(cache, b"key", 3, buffer, 8), 5)
+    lib.cache_close(again)
     lib.cache_close(cache)
 
 

@@ -218,6 +218,28 @@ CALL(ashmem_recv)
 	send_and_receive(world);
 }
 
+CALL(ashmem_publish)
+{
+	struct ashmem_area *area = fresh(0);
+
+	TRY(ashmem_publish(area, "every"));
+	ashmem_close(area);
+}
+
+CALL(ashmem_open_named)
+{
+	struct ashmem_area *area;
+
+	TRY(ashmem_publish(world->view.area, "every"));
+	if (ashmem_open_named("every", &area) == 0)
+		ashmem_close(area);
+}
+
+CALL(ashmem_unpublish)
+{
+	ashmem_unpublish("every");
+}
+
 /* -- pins: of an area at work, of one whose state is yet to be made, of a reader -- */
 
 CALL(ashmem_pin)
@@ -648,6 +670,14 @@ CALL(ashmem_cache_create)
 CALL(ashmem_cache_close)
 {
 	run_ashmem_cache_create(world);
+}
+
+CALL(ashmem_cache_open)
+{
+	struct ashmem_cache *cache;
+
+	if (ashmem_cache_open("every cache", NULL, &cache) == 0)
+		ashmem_cache_close(cache);
 }
 
 CALL(ashmem_cache_import)
