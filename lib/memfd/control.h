@@ -199,8 +199,8 @@ int control_read_end(struct control *control, int fd, const struct stat *status,
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
 /*
- * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if it
- * has no control block. Needs no lock.
+ * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if
+ * it has no control block. Needs no lock.
  */
 int control_read_serial(int fd, uint64_t serial[2]);
 
