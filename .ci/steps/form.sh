@@ -14,3 +14,4 @@ step check-style 8 make "$jobs" check-style WERROR=1
 step docs 3 make docs
 step demo 5 make demo WERROR=1
 step tools 2 make check-tools WERROR=1
+step compat 2 make check-compat WERROR=1
