@@ -122,7 +122,8 @@ if have meson && have ninja; then
   needs_shared "meson" meson/build/consumer
 
   mkdir -p meson/subprojects/libashmem
-  (cd "$top" && cp -r meson.build include lib compat "$scratch/projects/meson/subprojects/libashmem/")
+  (cd "$top" &&
+    cp -r meson.build include lib compat "$scratch/projects/meson/subprojects/libashmem/")
   check "meson with a subproject configures" meson setup -Dwrap_mode=forcefallback meson/sub meson
   check "meson with a subproject builds" ninja -C meson/sub
   check "meson with a subproject runs" timeout -k 5 60 meson/sub/consumer

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/, in docs/guide.md and porting.md, and in the headers' comments: built with the
-# installed library through pkg-config alone, as its reader would, and run. An example that nothing
-# here runs is a failure. Run by `make check-examples`.
+# Every program in examples/, in docs/guide.md and porting.md, and in the headers' comments: built
+# with the installed library through pkg-config alone, as its reader would, and run. An example that
+# nothing here runs is a failure. Run by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
