@@ -214,8 +214,6 @@ void control_care(struct control_map *map);
  * and the control block says so from now on; or 0.
  */
 int control_notice_seals(struct control_map *map);
-/* The same without the lock, if the block can be written to. */
-void control_look_for_seals(struct control_map *map);
 /* The file was just sealed: write that down. */
 void control_say_sealed(struct control_map *map);
 
@@ -224,6 +222,9 @@ void control_say_sealed(struct control_map *map);
  * block is damaged.
  */
 int control_lock_slowly(struct control_map *map, int held);
+
+/* control_notice_seals() without the lock, if the block can be written to. Also of recover.c. */
+void control_look_for_seals(struct control_map *map);
 
 /*
  * A reader without the lock learns from `changes` that it was taken meanwhile. Release: a reader
