@@ -121,10 +121,14 @@ static void make_named(struct run_file *file, const char *name)
 	}
 	libc_fcntl(fd, F_SETFL, file->flags);
 	files_replace(file, fd);
-	file->former = former;
-	__atomic_store_n(&file->area, area, __ATOMIC_RELEASE);
+	__atomic_store_n(&file->area, area, __ATOMIC_SEQ_CST);
 	files_show(fd);
 	libc_close(fd);
+	/* A call of another thread that is under way may use it; one that begins now does not. */
+	if (__atomic_load_n(&file->refs, __ATOMIC_SEQ_CST) == file->slots + 1)
+		ashmem_close(former);
+	else
+		file->former = former;
 }
 
 static int set_name(struct run_file *file, const char *from)
