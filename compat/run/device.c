@@ -13,6 +13,7 @@
 #include "device.h"
 #include "maps.h"
 #include "reach.h"
+#include "watch.h"
 
 #define RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -186,6 +187,8 @@ static int use_range(struct run_file *file, unsigned long number, const struct r
 	case PIN:
 		return ashmem_pin(file->area, range.offset, range.length);
 	case UNPIN:
+		if (watch_is_due)
+			watch_begin();
 		return ashmem_unpin(file->area, range.offset, range.length);
 	default:
 		return ashmem_get_pin_status(file->area, range.offset, range.length);

@@ -15,6 +15,7 @@
 #include "maps.h"
 #include "reach.h"
 #include "start.h"
+#include "watch.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int active, started;
@@ -33,6 +34,7 @@ static void begin(void)
 	maps_start();
 	active = 1;
 	files_start();
+	watch_start();
 }
 
 int run_is_active(void)
