@@ -34,6 +34,7 @@ RUN_HOOK int fclose(FILE *stream)
 	return NEXT(fclose)(stream);
 }
 
+#ifdef __GLIBC__
 typedef int close_some(unsigned first, unsigned last, int flags);
 
 /* Leave out hidden numbers. */
@@ -50,7 +51,6 @@ static int close_between(unsigned first, unsigned last, int flags, close_some *r
 	return first <= last ? really(first, last, flags) : 0;
 }
 
-#ifdef __GLIBC__
 RUN_HOOK int close_range(unsigned first, unsigned last, int flags);
 int close_range(unsigned first, unsigned last, int flags)
 {

@@ -4,58 +4,58 @@
 # libc must not depend on where a program's libraries lie. In that copy the names of redefine.syms
 # are replaced, so that it calls libc and not the hooks.
 
-RUN_TOP := $(TOP)/compat/run
-RUN_SO := $(BUILD)/compat/run/ashmem-run.so
-RUN := $(BUILD)/compat/run/ashmem-run
-RUN_SRC := $(sort $(filter-out %/ashmem-run.c,$(wildcard $(RUN_TOP)/*.c)))
-RUN_OBJ := $(call object,obj,$(RUN_SRC))
-RUN_WITHIN := $(BUILD)/compat/run/within.o
-RUN_INSTALLED = $(LIBDIR)/ashmem
+PRELOAD_TOP := $(TOP)/compat/run
+PRELOAD_SO := $(BUILD)/compat/run/ashmem-run.so
+PRELOAD := $(BUILD)/compat/run/ashmem-run
+PRELOAD_SRC := $(sort $(filter-out %/ashmem-run.c,$(wildcard $(PRELOAD_TOP)/*.c)))
+PRELOAD_OBJ := $(call object,obj,$(PRELOAD_SRC))
+PRELOAD_WITHIN := $(BUILD)/compat/run/within.o
+PRELOAD_INSTALLED = $(LIBDIR)/ashmem
 
-SECTIONS += RUN RUN_SO RUN_MAN
-RUN_DIR = $(BINDIR)
-RUN_FILES = $(RUN)
-RUN_MODE = 755
-RUN_SO_DIR = $(RUN_INSTALLED)
-RUN_SO_FILES = $(RUN_SO)
-RUN_SO_MODE = 755
-RUN_MAN_DIR = $(MANDIR)/man1
-RUN_MAN_FILES = $(RUN_TOP)/ashmem-run.1
+SECTIONS += PRELOAD PRELOAD_SO PRELOAD_MAN
+PRELOAD_DIR = $(BINDIR)
+PRELOAD_FILES = $(PRELOAD)
+PRELOAD_MODE = 755
+PRELOAD_SO_DIR = $(PRELOAD_INSTALLED)
+PRELOAD_SO_FILES = $(PRELOAD_SO)
+PRELOAD_SO_MODE = 755
+PRELOAD_MAN_DIR = $(MANDIR)/man1
+PRELOAD_MAN_FILES = $(PRELOAD_TOP)/ashmem-run.1
 
-all: $(RUN) $(RUN_SO)
+all: $(PRELOAD) $(PRELOAD_SO)
 
 # The hooks have libc's types as they are, and define what headers may define inline.
-RUN_CPPFLAGS := -I$(TOP)/include -D_GNU_SOURCE
-RUN_CFLAGS = $(LIB_CFLAGS) -fPIC -fno-lto -fno-builtin -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
+PRELOAD_CPPFLAGS := -I$(TOP)/include -D_GNU_SOURCE
+PRELOAD_CFLAGS = $(LIB_CFLAGS) -fPIC -fno-lto -fno-builtin -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
 
-$(BUILD)/obj/compat/run/%.o: $(RUN_TOP)/%.c $(FLAGS_FILE)
+$(BUILD)/obj/compat/run/%.o: $(PRELOAD_TOP)/%.c $(FLAGS_FILE)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call compile,$(RUN_CPPFLAGS),$(RUN_CFLAGS),$(RUN_MORE))
+	$(Q)$(call compile,$(PRELOAD_CPPFLAGS),$(PRELOAD_CFLAGS),$(PRELOAD_MORE))
 
-$(BUILD)/obj/compat/run/hooks_time64.o: RUN_MORE := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
+$(BUILD)/obj/compat/run/hooks_time64.o: PRELOAD_MORE := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 
-$(RUN_WITHIN): $(BUILD)/static/libashmem.o $(RUN_TOP)/redefine.syms
+$(PRELOAD_WITHIN): $(BUILD)/static/libashmem.o $(PRELOAD_TOP)/redefine.syms
 	@mkdir -p $(@D)
-	$(Q)$(OBJCOPY) --redefine-syms=$(RUN_TOP)/redefine.syms $< $@
+	$(Q)$(OBJCOPY) --redefine-syms=$(PRELOAD_TOP)/redefine.syms $< $@
 
 # Only the hooks are seen by others: the library's own functions would stand in front of a
 # program's libashmem.
-$(RUN_SO): $(RUN_OBJ) $(RUN_WITHIN) $(RUN_TOP)/ashmem-run.map
+$(PRELOAD_SO): $(PRELOAD_OBJ) $(PRELOAD_WITHIN) $(PRELOAD_TOP)/ashmem-run.map
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) -fno-lto -shared -pthread $(call try_ld,-Wl$(comma)-z$(comma)defs) \
 		$(call try_ld,-Wl$(comma)-z$(comma)relro) $(call try_ld,-Wl$(comma)-z$(comma)now) \
 		$(call try_ld,-Wl$(comma)-z$(comma)nodelete) \
-		-Wl,-soname,ashmem-run.so -Wl,--version-script=$(RUN_TOP)/ashmem-run.map \
-		$(LDFLAGS) -o $@ $(RUN_OBJ) $(RUN_WITHIN) $(LDLIBS) -ldl
+		-Wl,-soname,ashmem-run.so -Wl,--version-script=$(PRELOAD_TOP)/ashmem-run.map \
+		$(LDFLAGS) -o $@ $(PRELOAD_OBJ) $(PRELOAD_WITHIN) $(LDLIBS) -ldl
 
 # Where the launcher looks: it changes with PREFIX and LIBDIR, and with nothing else.
 $(BUILD)/compat/run/installed.h: FORCE
 	@mkdir -p $(@D)
-	@printf '#define INSTALLED "%s"\n' '$(RUN_INSTALLED)' | cmp -s - $@ || \
-		printf '#define INSTALLED "%s"\n' '$(RUN_INSTALLED)' >$@
+	@printf '#define INSTALLED "%s"\n' '$(PRELOAD_INSTALLED)' | cmp -s - $@ || \
+		printf '#define INSTALLED "%s"\n' '$(PRELOAD_INSTALLED)' >$@
 
-$(RUN): $(RUN_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_FILE)
+$(PRELOAD): $(PRELOAD_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_FILE)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(USER_CFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) -D_FILE_OFFSET_BITS=64 \
 		-include $(BUILD)/compat/run/installed.h $(LDFLAGS) -o $@ $< $(LDLIBS)
@@ -66,26 +66,26 @@ $(RUN): $(RUN_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_FILE)
 
 # Programs that know nothing of the library, and the differential test of tests/vm, which the
 # library of ashmem-run is loaded into. With other options they call libc by other names.
-RUN_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,$(wildcard $(TOP)/tests/run/*.c))
-RUN_TESTS_LARGE := $(addsuffix -large,$(RUN_TESTS))
-RUN_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-stringop-overflow \
+PRELOAD_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,$(wildcard $(TOP)/tests/run/*.c))
+PRELOAD_TESTS_LARGE := $(addsuffix -large,$(PRELOAD_TESTS))
+PRELOAD_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-stringop-overflow \
 	-I$(TOP)/tests/run $(CFLAGS)
 
-$(RUN_TESTS): $(BUILD)/tests/run/%: $(TOP)/tests/run/%.c $(wildcard $(TOP)/tests/run/*.h) \
+$(PRELOAD_TESTS): $(BUILD)/tests/run/%: $(TOP)/tests/run/%.c $(wildcard $(TOP)/tests/run/*.h) \
 		$(FLAGS_FILE)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(RUN_TEST_FLAGS) -U_FORTIFY_SOURCE $(LDFLAGS) -o $@ $<
+	$(Q)$(CC) $(PRELOAD_TEST_FLAGS) -U_FORTIFY_SOURCE $(LDFLAGS) -o $@ $<
 
-$(RUN_TESTS_LARGE): $(BUILD)/tests/run/%-large: $(TOP)/tests/run/%.c \
+$(PRELOAD_TESTS_LARGE): $(BUILD)/tests/run/%-large: $(TOP)/tests/run/%.c \
 		$(wildcard $(TOP)/tests/run/*.h) $(FLAGS_FILE)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(RUN_TEST_FLAGS) -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
+	$(Q)$(CC) $(PRELOAD_TEST_FLAGS) -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 \
 		-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(LDFLAGS) -o $@ $<
 
-RUN_DIFFERENTIAL := $(BUILD)/tests/run/differential
-$(RUN_DIFFERENTIAL): $(wildcard $(TOP)/tests/vm/programs/differential*) \
+PRELOAD_DIFFERENTIAL := $(BUILD)/tests/run/differential
+$(PRELOAD_DIFFERENTIAL): $(wildcard $(TOP)/tests/vm/programs/differential*) \
 		$(TOP)/tests/support/model.c $(STATIC)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
@@ -93,7 +93,7 @@ $(RUN_DIFFERENTIAL): $(wildcard $(TOP)/tests/vm/programs/differential*) \
 		$(LDFLAGS) -o $@ $(filter %.c,$^) $(STATIC)
 
 .PHONY: run-tests
-run-tests: $(RUN) $(RUN_SO) $(RUN_TESTS) $(RUN_TESTS_LARGE) $(RUN_DIFFERENTIAL)
+run-tests: $(PRELOAD) $(PRELOAD_SO) $(PRELOAD_TESTS) $(PRELOAD_TESTS_LARGE) $(PRELOAD_DIFFERENTIAL)
 
 .PHONY: check-run
 check-run: run-tests ## Run programs that were written for the driver under ashmem-run, and \
