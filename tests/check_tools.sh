@@ -15,6 +15,7 @@ trap 'rm -rf "$scratch"' EXIT
 cat >"$scratch/holder.c" <<'EOF2'
 #include <ashmem/ashmem.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ int main(void)
 	    ashmem_create("cache", 16 * page - 1, 0, &cache) < 0 ||
 		ashmem_map(cache, 0, 16 * page, PROT_READ | PROT_WRITE, MAP_SHARED, &addr) < 0)
 		return 1;
+	memset(addr, 1, 16 * page);
 	if (ashmem_unpin(cache, 2 * page, 2 * page) < 0 || ashmem_shrink(1) != 2 ||
 	    ashmem_unpin(cache, 8 * page, page) < 0)
 		return 1;

@@ -196,7 +196,7 @@ struct ashmem_area;
  * @param[out] area        The new area; the caller owns it and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL or @p flags has a reserved bit.
- * @retval -EFBIG   @p size_bytes is more than 2^32 - 3 pages.
+ * @retval -EFBIG   @p size_bytes is more than 2^32 - 4 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ENOMEM  No memory for the handle.
  * @retval -EMFILE, -ENFILE  (kernel backend) No descriptor left.
@@ -295,7 +295,7 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
  * @param[in] size_bytes  Size in bytes, any number; 0 is allowed (rule 5, docs/architecture.md).
  * @return 0 on success.
  * @retval -EINVAL  @p area is NULL, or the area is materialised.
- * @retval -EFBIG   More than 2^32 - 3 pages.
+ * @retval -EFBIG   More than 2^32 - 4 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
  * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
  * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.

@@ -28,6 +28,7 @@
  * - @ref ashmem_pressure : purging when memory is short
  * - @ref ashmem_notice : being called when something was purged
  * - @ref ashmem_stats : counts of an area and of the process
+ * - @ref ashmem_peek : looking at, and purging in, areas of other processes
  * - @ref ashmem_debug : finding the use of unpinned memory in tests
  * - @ref ashmem_backend : where areas come from, and how to add another source
  * - @ref ashmem_version : which library is running
@@ -44,6 +45,7 @@
  * - Cache keys and values, for all processes: ashmem_cache_create(), ashmem_cache_read(),
  *   ashmem_cache_put().
  * - Purge now: ashmem_shrink() some pages, ashmem_purge_all() everything.
+ * - Purge in an area of another process: ashmem_peek(), ashmem_purge_fd().
  * - Purge when memory is short: ashmem_pressure_open(), ashmem_pressure_run().
  * - Keep within a limit: ashmem_budget_set_limits() on ashmem_budget_process().
  * - Learn what was purged: ashmem_purge_queue_open() for purges by this process,
@@ -170,6 +172,7 @@
 #include <ashmem/notice.h>
 #include <ashmem/pressure.h>
 #include <ashmem/shrinker.h>
+#include <ashmem/peek.h>
 #include <ashmem/stats.h>
 #include <ashmem/version.h>
 

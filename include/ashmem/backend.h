@@ -158,7 +158,8 @@ struct ashmem_backend {
 	/**
 	 * CAP_LRU: purge ranges (noting each by ashmem_backend_note_purged()) in the order of their
 	 * keys, none with a key above `newest`, until `nr_pages` are freed or a bounded piece of
-	 * work is done; returns the pages freed, 0 if there was nothing.
+	 * work is done; returns the pages freed. 0 if there was nothing, or if what there was held
+	 * no memory, and `evictable` has become less.
 	 */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/**
@@ -217,6 +218,12 @@ struct ashmem_backend {
 	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
 	/** As ashmem_export_early(). NULL: -ENOTSUP. */
 	int (*export_early)(void *state);
+	/**
+	 * NULL: none can be purged by itself (-ENOTSUP). As ashmem_purge(), of the bytes from
+	 * `*offset` to `end` of a materialised area, or of the first of them: `*offset` grows by
+	 * what is done. Returns the pages freed.
+	 */
+	int64_t (*purge_range)(void *state, uint64_t *offset, uint64_t end);
 };
 
 /**

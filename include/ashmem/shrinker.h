@@ -83,8 +83,8 @@
  *   counts and results in the same order of calls lead to the same shares. Without registered
  *   shrinkers the areas have it all.
  * - Each share is requested in pieces of at most `batch_pages`, and never more than is still
- *   missing. The areas get theirs in one piece. They purge whole ranges, which can be more than
- *   their share; the others are then called for less.
+ *   missing. The areas get theirs in one piece. They purge short ranges whole, which can be more
+ *   than their share; the others are then called for less.
  *
  * **Threads.** The functions are called with no lock of the library held, on the thread that calls
  * ashmem_shrink(), ashmem_shrink_count() or ashmem_pressure_dispatch(), on that of
@@ -104,6 +104,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include <ashmem/area.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -261,7 +263,8 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
 /**
  * @brief Purge every unpinned range of every area that the process holds.
  *
- * Registered shrinkers take no part. On the kernel backend the driver is asked to purge, and it
+ * Ranges that hold no memory are marked and counted as well, as the driver does it. Registered
+ * shrinkers take no part. On the kernel backend the driver is asked to purge, and it
  * purges the areas of the whole system.
  *
  * @return The number of pages that were evictable before the call (rule 15, docs/architecture.md).
@@ -284,12 +287,60 @@ int ashmem_shrinker_get_stats(uint32_t index, struct ashmem_shrinker_stats *stat
 int64_t ashmem_purge_all(void);
 
 /**
+ * @brief Free exactly these pages of an area now, as far as they are unpinned.
+ *
+ * For a cache that knows what is of no use any more, because an entry was removed or replaced: it
+ * need not wait until the range is the oldest.
+ *
+ * @code{.c}
+ * ashmem_unpin(area, offset, bytes);
+ * ashmem_purge(area, offset, bytes); // the entry was removed
+ * @endcode
+ *
+ * Pinned and held pages are passed over (ashmem_hold(), read-only pins), and so are pages that hold
+ * no memory. The next pin of what was freed returns #ASHMEM_WAS_PURGED. Of a range that lies only
+ * partly within these bytes a part is purged, and the rest stays as it is, with its mark, age and
+ * priority: from then on they are ranges of their own. So where entries are purged one by one,
+ * unpin them one by one. Other processes and subscribers see it as any other purge.
+ *
+ * @param[in] area          A materialised area.
+ * @param[in] offset_bytes  First byte, a multiple of the page size.
+ * @param[in] length_bytes  A multiple of the page size, within the area's size rounded up to whole
+ *   pages; 0 means to the end.
+ * @return The number of pages freed, as ashmem_shrink() counts them; 0 if there was nothing.
+ * @retval -EINVAL     @p area is NULL, not materialised, or the bytes are not whole pages of it.
+ * @retval -ENOTSUP    The kernel backend: the driver purges what is oldest or everything, and a
+ *   purge from outside would leave no mark, so that a pin would not tell. Also a plain area.
+ * @retval -EACCES     The handle is read-only, or the area is sealed.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors; nothing was freed.
+ * @retval -EIO        The kernel refused to free pages, and nothing was freed.
+ * @retval -EDEADLK    Called from an operation of a registered backend, within a purge (@ref
+ *   ashmem_backend).
+ *
+ * Threads: any thread. Calls purge subscribers on this thread: hold no lock that they wait for.
+ * Waits for another purge of the same process to end.
+ * @since 1.0
+ */
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes);
+
+/**
  * @brief Free a number of pages: purge the least recently unpinned ranges, and call the shrinkers.
  *
  * Without registered shrinkers the areas free it all; with them it is shared out by count and cost
- * (@ref ashmem_shrinkers). In areas whole ranges are purged, so more pages than wanted can be
- * freed, but never more ranges than needed. Areas of the kernel backend take no part: only the
- * kernel decides when the driver purges. Areas that another process keeps locked are passed over
+ * (@ref ashmem_shrinkers). Areas of the kernel backend take no part: only the kernel decides when
+ * the driver purges.
+ *
+ * Only memory counts. Pages of unpinned ranges that hold none (never written, or purged and not
+ * filled since) are passed over and get no mark, and a range that is found to hold none is not
+ * looked at again until it is pinned. If nothing else is left, memory is looked for where there
+ * should be none: a process that writes to unpinned pages, or only reads purged ones through a
+ * mapping, gives them memory again. What is freed is measured by the file's blocks. While others
+ * write to the same area, that can be less than what went, and then more goes.
+ *
+ * Ranges of up to 512 pages go whole, so more pages than wanted can be freed. A longer range goes
+ * in part: what is left of it stays purgeable, and a pin of any of it returns #ASHMEM_WAS_PURGED.
+ *
+ * Areas that another process keeps locked are passed over
  * while others have something to give, and then waited for: at most five seconds, for all of them
  * together.
  *
@@ -312,9 +363,10 @@ int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 
 /**
- * @brief Count the pages that a shrink could free now.
+ * @brief Count the pages that a shrink could free now: an upper bound.
  *
- * Pages that are held (ashmem_hold()), or that read-only peers have pinned, are counted too, though
+ * Pages that hold no memory are counted until a shrink has looked at their range. Pages that are
+ * held (ashmem_hold()), or that read-only peers have pinned, are counted too, though
  * a shrink skips their ranges. Other threads and processes pin and unpin meanwhile, so the number
  * is a snapshot.
  *

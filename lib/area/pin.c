@@ -15,6 +15,7 @@
 #include "handle/backends.h"
 #include "handle/handle.h"
 #include "handle/switches.h"
+#include "purge/areas.h"
 
 /* Contract rule 9 and D2: 1 and the length made explicit; 0 if there is nothing to do; -EINVAL. */
 static inline int check_range(struct ashmem_area *area, uint64_t offset, uint64_t *length)
@@ -161,6 +162,21 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 	if (r <= 0)
 		return r;
 	return around_release(area, offset, length, flags);
+}
+
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes)
+{
+	CANCEL_OFF;
+	if (!area)
+		return -EINVAL;
+	if (!area->backend->purge_range)
+		return -ENOTSUP;
+	int r = check_range(area, offset_bytes, &length_bytes);
+	if (r <= 0)
+		return r;
+	int64_t freed = areas_purge_range(area, offset_bytes, offset_bytes + length_bytes);
+	around_settle(area, 0);
+	return freed;
 }
 
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,

@@ -25,6 +25,7 @@
  *     wait for each lock besides.           context_patience(), context_longest_wait()
  *  8. What a backend says it freed belongs to the purge that called it.
  *                                     context_note_purged(), context_room_for_notes()
+ *     Also what kind of purge it is.  context_is_within(CONTEXT_MARK_ALL, CONTEXT_LAST_LOOK)
  *  9. Within the trap's lock, the trap does not take it again.
  *                                                          context_is_within(CONTEXT_TRAP)
  * 10. A child of fork has the frames of the thread that forked, and no others: what other threads
@@ -49,6 +50,9 @@
 /* No lock is held: */
 #define CONTEXT_DEBUG 8u   /* a debug mode purges */
 #define CONTEXT_RELIEF 16u /* memory pressure is relieved */
+/* What kind of purge it is, beside CONTEXT_PURGE: */
+#define CONTEXT_MARK_ALL 32u  /* ranges without memory are marked and counted too */
+#define CONTEXT_LAST_LOOK 64u /* all else is gone: ranges without live pages are looked at again */
 
 /* Of a frame only that is set which applies. */
 struct context {

@@ -135,7 +135,7 @@ int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t l
 	return errno == EACCES ? -EAGAIN : errno == ENOLCK ? -ENOMEM : -errno;
 }
 
-int sys_is_range_locked(int fd, uint64_t offset, uint64_t length)
+int sys_find_lock(int fd, uint64_t offset, uint64_t length, uint64_t *start, uint64_t *end)
 {
 	struct flock lock = {
 		.l_type = F_WRLCK, /* which every lock is in the way of */
@@ -144,9 +144,20 @@ int sys_is_range_locked(int fd, uint64_t offset, uint64_t length)
 		.l_len = (off_t)length,
 	};
 
-	if (fcntl(fd, F_OFD_GETLK, &lock) == 0)
-		return lock.l_type != F_UNLCK;
-	return errno == EINVAL ? -ENOTSUP : -errno;
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0)
+		return errno == EINVAL ? -ENOTSUP : -errno;
+	if (lock.l_type == F_UNLCK)
+		return 0;
+	*start = (uint64_t)lock.l_start;
+	*end = lock.l_len ? *start + (uint64_t)lock.l_len : UINT64_MAX; /* 0: to the end */
+	return 1;
+}
+
+int sys_is_range_locked(int fd, uint64_t offset, uint64_t length)
+{
+	uint64_t start, end;
+
+	return sys_find_lock(fd, offset, length, &start, &end);
 }
 
 int sys_read_implies_exec(void)
@@ -270,6 +281,15 @@ int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
 		done += put < 0 ? 0 : (size_t)put;
 	}
 	return 0;
+}
+
+uint64_t sys_find_data(int fd, uint64_t from)
+{
+	off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+
+	if (data < 0)
+		return errno == ENXIO ? UINT64_MAX : from;
+	return (uint64_t)data;
 }
 
 uint64_t sys_data_bytes(int fd, uint64_t from)

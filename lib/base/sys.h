@@ -94,6 +94,9 @@ int sys_lock_range(int fd, enum sys_range_lock kind, uint64_t offset, uint64_t l
  */
 int sys_is_range_locked(int fd, uint64_t offset, uint64_t length);
 
+/* One such lock, not always the first: the bytes *start..*end-1 and 1, or 0 if there is none. */
+int sys_find_lock(int fd, uint64_t offset, uint64_t length, uint64_t *start, uint64_t *end);
+
 /*
  * Set a file's size; -EFBIG if it is too large for the file system or the process (RLIMIT_FSIZE).
  * No SIGXFSZ, unless another thread lowers the limit at this moment.
@@ -105,6 +108,13 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
 /* Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). */
 int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
+
+/*
+ * The first byte from an offset on that a file has, as far as the kernel tells holes; UINT64_MAX:
+ * there is none. Memory that was allocated and never written does not show. Moves the file's
+ * position.
+ */
+uint64_t sys_find_data(int fd, uint64_t from);
 
 /*
  * Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes.

@@ -38,6 +38,10 @@ struct memfd_area {
 	int read_only_fd;
 	struct control_map control;
 	struct purge_progress purge; /* of the purge under way over all areas */
+	/* Of the same purge: how far it has put ranges back on the LRU, and in which way. */
+	uint64_t revived_pages;
+	/* Pages that the file took when ranges without live pages were looked at last. */
+	uint64_t last_look_pages;
 
 	pthread_mutex_t file_locks_mutex; /* guards the next three: readers.c */
 	int lock_fd; /* the description that has the locks; -1: none; can be `fd` */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The memfd backend: its table, and the operations that need no file of their own: name and size,
- * mapping, reading, purging, inspection.
+ * mapping, reading, inspection.
  *
  * The area layer has checked the arguments. An operation takes the control lock (control.h) for a
  * few instructions around the range list. An area that came through a read-only descriptor has its
@@ -10,14 +10,12 @@
  * No lock is held when an operation is called.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/context.h"
 #include "base/pages.h"
 #include "base/shared.h"
 #include "base/sys.h"
@@ -27,6 +25,7 @@
 #include "memfd/file.h"
 #include "memfd/find.h"
 #include "memfd/pins.h"
+#include "memfd/purges.h"
 #include "memfd/readers.h"
 #include "memfd/stats.h"
 #include "range/purge_key.h"
@@ -271,112 +270,6 @@ static int64_t memfd_seek(void *state, int64_t offset, int whence)
 	return position;
 }
 
-/* -- purging -- */
-
-/* Whether the area has a range list that this process can purge from. */
-static int is_purgeable(struct memfd_area *area)
-{
-	return memfd_look_again(area) && !area->plain && area->control.writable &&
-		!SHARED_LOAD(area->control.shared->sealed);
-}
-
-static int has_done_enough(const struct memfd_area *area)
-{
-	return purge_has_done_enough(&area->purge, &area->control.list);
-}
-
-static uint64_t memfd_evictable(void *state)
-{
-	struct memfd_area *area = state;
-
-	if (!is_purgeable(area))
-		return 0;
-	uint64_t pages = range_peek_evictable(&area->control.list);
-	return pages < area->control.list.pages ? pages : area->control.list.pages;
-}
-
-/* Pages that are not purged, of a materialised area whose state can be changed here. */
-static uint64_t memfd_present(void *state)
-{
-	struct memfd_area *area = state;
-	uint64_t pages = pages_for(area->size_bytes);
-
-	if (!memfd_look_again(area))
-		return memfd_is_materialised(area) ? pages : 0;
-	if (area->plain || !area->control.writable)
-		return 0;
-	return area->control.list.pages - range_peek_purged(&area->control.list);
-}
-
-/* With the control block's few, as long as nobody asks the file which those are. */
-static uint64_t memfd_resident(void *state)
-{
-	struct memfd_area *area = state;
-	struct stat status;
-
-	if (!memfd_is_materialised(area))
-		return 0;
-	if (fstat(area->fd, &status) < 0)
-		return UINT64_MAX;
-	return (uint64_t)status.st_blocks * 512 / sys_page_size();
-}
-
-static int memfd_oldest(void *state, uint64_t *key)
-{
-	struct memfd_area *area = state;
-
-	if (!is_purgeable(area) || has_done_enough(area))
-		return 0;
-	uint64_t oldest = purge_peek_oldest(&area->purge, &area->control.list);
-	if (oldest == RANGE_NO_STAMP)
-		return 0;
-	*key = oldest;
-	return 1;
-}
-
-static void memfd_begin_purge(void *state)
-{
-	struct memfd_area *area = state;
-
-	if (is_purgeable(area))
-		area->purge = (struct purge_progress){.work_done = 0};
-}
-
-static int64_t memfd_purge(void *state, uint64_t newest, uint64_t nr_pages)
-{
-	struct memfd_area *area = state;
-	uint64_t freed = 0, unfinished = RANGE_NO_STAMP;
-	const uint64_t *left_ns = context_patience();
-	uint64_t begun_ns = stamp_now(&stamp_clock);
-	uint64_t deadline_ns = begun_ns + (left_ns ? *left_ns : LOCK_TIMEOUT_NS);
-	int r = 0;
-
-	if (!is_purgeable(area))
-		return 0;
-	do {
-		r = control_lock(&area->control);
-		if (r < 0)
-			break;
-		/*
-		 * A range that was begun is finished, also when enough is free; no other is begun
-		 * then. So each hold after the first adds one notice at most.
-		 */
-		int is_begun = unfinished != RANGE_NO_STAMP;
-		r = control_purge(&area->control, &area->purge, is_begun ? unfinished : newest,
-			is_begun ? 1 : nr_pages, &freed, &unfinished);
-		if (control_unlock(&area->control, r))
-			sched_yield(); /* whoever waits comes before the next piece */
-				       /*
-		 * Nothing freed, but not at the end: the ranges that were passed over were too many
-		 * for one go.
-		 */
-	} while (r > 0 && !has_done_enough(area) && context_room_for_notes() > 0 &&
-		(unfinished != RANGE_NO_STAMP || (freed == 0 && sys_now_ns() < deadline_ns)));
-	if (freed == 0)
-		lock_use_patience(begun_ns);
-	return r < 0 && freed == 0 ? r : (int64_t)freed;
-}
-
 /* -- inspection -- */
 
 static int memfd_find_unpinned(void *state, uint64_t from, uint64_t *offset, uint64_t *length,
@@ -447,4 +340,5 @@ const struct ashmem_backend backend_memfd = {
 	.export_early = memfd_export_early,
 	.present = memfd_present,
 	.resident = memfd_resident,
+	.purge_range = memfd_purge_range,
 };

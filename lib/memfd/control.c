@@ -243,7 +243,24 @@ int control_is_there(int fd, const struct stat *status)
 	return r == CONTROL_NONE ? 0 : r == 0 ? 1 : r;
 }
 
-int control_attach(struct control_map *map, int fd, const struct stat *status)
+int control_read_end(struct control *control, int fd, const struct stat *status,
+	uint64_t *data_bytes)
+{
+	struct control_id id;
+	int r = read_id(&id, fd, status);
+
+	if (r != 0)
+		return r;
+	int64_t got = sys_read_at(fd, control, sizeof(*control),
+		(uint64_t)status->st_size - sizeof(*control));
+	if (got < 0)
+		return (int)got;
+	control->id = id;
+	*data_bytes = pages_round_up(id.size_bytes);
+	return got == (int64_t)sizeof(*control) ? 0 : -EUCLEAN;
+}
+
+int control_attach_unchecked(struct control_map *map, int fd, const struct stat *status)
 {
 	struct control_id id = {.version = 0};
 	int flags = fcntl(fd, F_GETFL);
@@ -259,15 +276,24 @@ int control_attach(struct control_map *map, int fd, const struct stat *status)
 	memcpy(map->serial, id.serial, sizeof(map->serial));
 	if (SHARED_LOAD(map->shared->prot) > (PROT_READ | PROT_WRITE | PROT_EXEC))
 		r = -EUCLEAN;
-	if (r == 0 && writable) {
+	if (r < 0)
+		control_detach(map);
+	return r;
+}
+
+int control_attach(struct control_map *map, int fd, const struct stat *status)
+{
+	int r = control_attach_unchecked(map, fd, status);
+
+	if (r == 0 && map->writable) {
 		r = control_lock(map);
 		if (r == 0) {
 			r = range_validate(control_list(map));
 			control_unlock(map, 0);
 		}
+		if (r < 0)
+			control_detach(map);
 	}
-	if (r < 0)
-		control_detach(map);
 	return r;
 }
 

@@ -87,19 +87,12 @@ struct control {
 	 */
 	struct range_root ranges;
 	uint64_t pins_found_purged;
-	/*
-	 * A range too long to purge at one go: of the range with this start and stamp, the first
-	 * `done` pages are freed.
-	 */
-	uint64_t cursor_stamp;
-	uint32_t cursor_start;
-	uint32_t cursor_done;
 	uint64_t lock_waits;                     /* acquisitions that found it taken */
 	uint64_t lock_timeouts;                  /* atomic: counted without the lock */
 	uint64_t lost[CONTROL_LOST_INLINE / 64]; /* of small areas: control_lost.c */
 	char name[ASHMEM_NAME_LEN];
 	struct control_extent purge[CONTROL_PURGE_SLOTS];
-	unsigned char unused[CONTROL_BYTES - 104 - CONTROL_LOST_INLINE / 8 -
+	unsigned char unused[CONTROL_BYTES - 88 - CONTROL_LOST_INLINE / 8 -
 		sizeof(struct range_root) - ASHMEM_NAME_LEN -
 		CONTROL_PURGE_SLOTS * sizeof(struct control_extent) - sizeof(struct control_id)];
 	struct control_id id;
@@ -189,6 +182,19 @@ static inline int control_check_fd(const struct control_map *map)
 	return descriptor_check(map->fd, &map->file);
 }
 
+/*
+ * The same without the look at all of the range list, and without taking the lock: for one who uses
+ * little of it, since what is used is checked.
+ */
+int control_attach_unchecked(struct control_map *map, int fd, const struct stat *status);
+
+/*
+ * Read struct control as bytes: what of it the trailer says is checked, the rest is as a peer wrote
+ * it. 0, or as control_attach().
+ */
+int control_read_end(struct control *control, int fd, const struct stat *status,
+	uint64_t *data_bytes);
+
 /* Whether the descriptor is of the area that is attached; `status` is the file's. */
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
@@ -259,18 +265,43 @@ static inline int control_unlock(struct control_map *map, int result)
 	return lock_release(&map->shared->lock);
 }
 
+/* What a purge does with a range that holds no memory. */
+enum control_purge_kind {
+	/* pass over it: it gets no mark, and does not count as freed (D8) */
+	CONTROL_FREE_MEMORY,
+	CONTROL_MARK_ALL, /* mark it and count all its pages, as if it were full */
+};
+
 /*
- * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed or the
- * bounded work of one hold of the lock is done. The lock is held. `*freed` grows by the pages
- * freed; `*unfinished` is the stamp of a range that was begun and not finished, or RANGE_NO_STAMP.
- * 0 if there was nothing to do, 1 if there was, or a negative errno.
+ * Purge ranges in order of age, none with a stamp above `newest`, until `nr_pages` are freed, so
+ * many were found to hold no memory, or the bounded work of one hold of the lock is done. The lock
+ * is held. `*freed` grows by the pages freed. 0 if there was nothing to do, 1 if there was, or a
+ * negative errno.
  *
  * Ranges that somebody holds by a lock on the file are passed over, also by the calls that follow
  * with the same `progress`, which is all zeroes when a purge begins. -EBADF if the descriptor is no
  * longer the file's: nothing is changed then.
  */
 int control_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
-	uint64_t nr_pages, uint64_t *freed, uint64_t *unfinished);
+	uint64_t nr_pages, enum control_purge_kind kind, uint64_t *freed);
+
+/*
+ * The same for exactly first..last, whatever their age; parts of ranges are split off. `*first`
+ * grows by what is done. Pages that somebody holds are passed over, and pages that hold no memory.
+ */
+int control_purge_pages(struct control_map *map, struct purge_progress *progress, uint32_t *first,
+	uint32_t last, uint64_t *freed);
+
+/*
+ * Ranges without live pages count as live again: those that were found empty, or with `kind`
+ * CONTROL_FREE_MEMORY all that hold memory now, because somebody wrote to unpinned pages or looked
+ * at a hole. From the page `*at` on, which grows; the lock is held. 1 if there is more to do under
+ * another hold, 0 if not, or a negative errno.
+ */
+int control_revive(struct control_map *map, enum control_purge_kind kind, uint64_t *at);
+
+/* Pages of memory that the file takes; -EBADF if the descriptor is no longer the file's. */
+int control_file_pages(const struct control_map *map, uint64_t *pages);
 
 /*
  * Whether a reader holds any of these pages, or may: a process with a lock on the file. Readers

@@ -13,7 +13,6 @@
  * except for control_next_lost(), which only reads.
  */
 #include <errno.h>
-#include <unistd.h>
 
 #include "base/sys.h"
 #include "memfd/control.h"
@@ -66,14 +65,12 @@ void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last)
  */
 static uint64_t skip_holes(const struct control_map *map, uint64_t page)
 {
-	off_t at = (off_t)(map->data_bytes + page / 8), data;
+	uint64_t at = map->data_bytes + page / 8;
 
 	if (control_check_fd(map) < 0)
 		return page;
-	data = lseek(map->fd, at, SEEK_DATA);
-	if (data < 0)
-		return errno == ENXIO ? UINT64_MAX : page;
-	return data > at ? (uint64_t)(data - (off_t)map->data_bytes) * 8 : page;
+	uint64_t data = sys_find_data(map->fd, at);
+	return data == UINT64_MAX ? data : data > at ? (data - map->data_bytes) * 8 : page;
 }
 
 int control_next_lost(const struct control_map *map, uint32_t first, uint32_t last, uint32_t *start,

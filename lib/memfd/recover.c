@@ -29,7 +29,6 @@ static int put_back(struct control_map *map, uint64_t start, uint64_t end)
 	struct range range;
 	int r;
 
-	SHARED_STORE(map->shared->cursor_done, 0);
 	while (start < end && (r = range_find(control_list(map), (uint32_t)start, &range)) != 0) {
 		uint64_t range_end = (uint64_t)range.start + range.pages;
 		if (r < 0 || range_end <= start)

@@ -133,13 +133,26 @@ static void look_at(struct ashmem_area *area, void *context)
 	budget_rekey(area);
 }
 
-/* Have all areas in the heap by keys that are not too large. */
+/*
+ * Have all areas in the heap by keys that are not too large. In a purge of a kind of its own more
+ * areas have something to purge than is known of them.
+ */
 static void look_at_all(void)
 {
-	if (budgets_any())
+	if (budgets_any() && !context_is_within(CONTEXT_MARK_ALL | CONTEXT_LAST_LOOK))
 		budget_look(&budget_process);
 	else
 		table_visit(look_at, NULL);
+}
+
+/* Twice what the area can give. */
+static uint64_t most_pages(const struct purge *purge, struct ashmem_area *area)
+{
+	uint64_t pages;
+
+	if ((purge->frame.flags & CONTEXT_LAST_LOOK) && area_size_pages(area, &pages) == 0)
+		return 2 * pages;
+	return 2 * area->backend->evictable(area->state);
 }
 
 static void touch(struct purge *purge, struct ashmem_area *area)
@@ -147,7 +160,7 @@ static void touch(struct purge *purge, struct ashmem_area *area)
 	area_ref(area);
 	area->is_touched = 1;
 	area->backend->begin_purge(area->state);
-	area->purge_pages = 2 * area->backend->evictable(area->state);
+	area->purge_pages = most_pages(purge, area);
 	area->purge_idle = area->purge_looks = 0;
 	area->purge_waited = 0;
 	area->touched_next = purge->touched;
@@ -272,14 +285,17 @@ static int64_t purge_area(struct purge *purge, struct ashmem_area *area, uint64_
 static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 {
 	struct ashmem_area *area = purge->taken;
-	uint64_t key;
+	uint64_t key, evictable = area->backend->evictable(area->state);
 
 	int64_t freed = purge_area(purge, area, purge->next_key, nr_pages);
 	if (freed == -ETIMEDOUT && put_aside(purge, area))
 		return 0;
-	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
+	uint64_t left = area->backend->evictable(area->state);
+	uint64_t took = left < evictable ? evictable - left : 0; /* ranges without memory too */
+	if (freed > 0 && (uint64_t)freed > took)
+		took = (uint64_t)freed;
 	area->purge_pages -= took < area->purge_pages ? took : area->purge_pages;
-	area->purge_idle += freed == 0;
+	area->purge_idle += took == 0;
 	/*
 	 * If nothing was freed, its oldest range was pinned meanwhile, and now another is the
 	 * oldest. A peer can make it so for ever.
@@ -287,7 +303,7 @@ static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 	uint32_t idle_max = patience_left() > 0 ? IDLE_MAX : 1;
 	if (freed >= 0 && area->purge_pages > 0 && area->purge_idle < idle_max &&
 		area->backend->oldest(area->state, &key) > 0 &&
-		(freed > 0 || key != area->purge_key))
+		(took > 0 || key != area->purge_key))
 		put_back(purge, area, key);
 	return freed;
 }
@@ -342,6 +358,21 @@ static int purge_pages(struct purge *purge, uint64_t nr_pages, uint64_t *freed, 
 	return *freed < nr_pages;
 }
 
+/*
+ * All else is gone. Ranges that were purged or held no memory can do so again, if somebody wrote to
+ * unpinned pages or read a hole.
+ */
+static void purge_what_was_passed(struct purge *purge, uint64_t nr_pages, uint64_t *patience_ns,
+	uint64_t *freed, int64_t *error)
+{
+	begin(purge, NULL, patience_ns);
+	purge->frame.flags |= CONTEXT_LAST_LOOK;
+	look_at_all();
+	purge_pages(purge, nr_pages, freed, error);
+	purge->frame.flags &= ~CONTEXT_LAST_LOOK;
+	end(purge);
+}
+
 int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 {
 	uint64_t freed = 0, left = UINT64_MAX;
@@ -363,6 +394,8 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 		else
 			left -= freed - before < left ? freed - before : left;
 	} while (unfinished && left > 0);
+	if (!unfinished && freed < nr_pages)
+		purge_what_was_passed(&purge, nr_pages, patience_ns, &freed, &error);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }
 
@@ -460,6 +493,17 @@ static int64_t purge_systems(void)
 	return pages;
 }
 
+/* With ranges that a purge of less than all has found to hold no memory. */
+static uint64_t evictable_for_all(void)
+{
+	struct context frame = {.flags = CONTEXT_MARK_ALL};
+
+	context_push(&frame);
+	uint64_t pages = areas_evictable();
+	context_pop(&frame);
+	return pages;
+}
+
 int64_t ashmem_purge_all(void)
 {
 	CANCEL_OFF;
@@ -470,7 +514,7 @@ int64_t ashmem_purge_all(void)
 
 	if (!context_may_purge())
 		return -EDEADLK;
-	uint64_t before = areas_evictable(), left = 2 * before;
+	uint64_t before = evictable_for_all(), left = 2 * before;
 	int64_t elsewhere = purge_systems();
 	if (elsewhere < 0)
 		return elsewhere;
@@ -478,6 +522,7 @@ int64_t ashmem_purge_all(void)
 	do {
 		uint64_t left_before = left;
 		begin(&purge, NULL, &patience_ns);
+		purge.frame.flags |= CONTEXT_MARK_ALL;
 		look_at_all();
 		while (!notices_full(&purge.notices) && take_area(&purge)) {
 			int64_t got = purge_whole(&purge, &left);
@@ -485,9 +530,38 @@ int64_t ashmem_purge_all(void)
 				error = got;
 		}
 		unfinished = notices_full(&purge.notices) && left > 0 && left < left_before;
+		purge.frame.flags &= ~CONTEXT_MARK_ALL;
 		end(&purge);
 	} while (unfinished);
 	return error < 0 ? error : (int64_t)before;
+}
+
+/* -- purging exactly some pages -- */
+
+int64_t areas_purge_range(struct ashmem_area *area, uint64_t offset, uint64_t end_offset)
+{
+	uint64_t patience_ns = LOCK_TIMEOUT_NS, freed = 0;
+	struct purge purge;
+	int64_t got = 0;
+
+	if (!context_may_purge())
+		return -EDEADLK;
+	while (offset < end_offset && got >= 0) {
+		uint64_t before = offset;
+		begin(&purge, NULL, &patience_ns);
+		purge.frame.wait_ns = patience_ns;
+		do {
+			notices_begin_area(&purge.notices, area);
+			got = area->backend->purge_range(area->state, &offset, end_offset);
+			notices_end_area(&purge.notices, got);
+			freed += got > 0 ? (uint64_t)got : 0;
+		} while (got > 0 && offset < end_offset && !notices_full(&purge.notices));
+		end(&purge);
+		if (got == 0 && offset == before) /* a peer changes the area all the time */
+			break;
+	}
+	__atomic_fetch_add(&purged_pages, freed, __ATOMIC_RELAXED);
+	return freed == 0 && got < 0 ? got : (int64_t)freed;
 }
 
 uint64_t areas_purged_pages(void)

@@ -16,6 +16,11 @@ struct ashmem_budget;
  */
 void areas_count(uint64_t *areas, uint64_t *evictable_pages);
 uint64_t areas_evictable(void);
+/*
+ * Purge the unpinned pages of these bytes of an area, to which the caller has a reference. Pages
+ * freed, or a negative errno: -EDEADLK where no purge may begin, else the backend's.
+ */
+int64_t areas_purge_range(struct ashmem_area *area, uint64_t offset, uint64_t end_offset);
 /* Pages that this process has purged since it began. */
 uint64_t areas_purged_pages(void);
 

@@ -18,7 +18,7 @@ struct walk {
 	struct range_list *list;
 	int repair;
 	uint64_t from; /* the first page that the next range may hold */
-	uint64_t nodes, entries, ranges, unpinned_pages, evictable_pages;
+	uint64_t nodes, entries, ranges, unpinned_pages, evictable_pages, empty_pages;
 };
 
 /* Mark used while rebuilding: the sweep turns the rest into the free list. */
@@ -49,6 +49,7 @@ static int walk_leaf(struct walk *walk, struct range_node *node, uint32_t count,
 		walk->ranges++;
 		walk->unpinned_pages += range.pages;
 		walk->evictable_pages += range.live;
+		walk->empty_pages += range_is_empty(&range) ? range.pages : 0;
 		*age = older_of(*age, range_age(&range));
 	}
 	return 0;
@@ -133,6 +134,7 @@ int range_validate(struct range_list *list)
 	if (SHARED_LOAD(root->age) != age || SHARED_LOAD(root->ranges) != walk.ranges ||
 		SHARED_LOAD(root->unpinned_pages) != walk.unpinned_pages ||
 		SHARED_LOAD(root->evictable_pages) != walk.evictable_pages ||
+		SHARED_LOAD(root->empty_pages) != walk.empty_pages ||
 		SHARED_LOAD(root->journal_count) || SHARED_LOAD(root->intent.active))
 		return -EUCLEAN;
 
@@ -183,5 +185,6 @@ int tree_rebuild(struct range_list *list, uint64_t *entries)
 	SHARED_STORE(root->ranges, walk.ranges);
 	SHARED_STORE(root->unpinned_pages, walk.unpinned_pages);
 	SHARED_STORE(root->evictable_pages, walk.evictable_pages);
+	SHARED_STORE(root->empty_pages, (uint32_t)walk.empty_pages);
 	return 0;
 }

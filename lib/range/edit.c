@@ -72,6 +72,7 @@ static void account(struct range_root *root, const struct gone *gone, const stru
 {
 	uint64_t evictable = root->evictable_pages, unpinned = root->unpinned_pages;
 	uint64_t ranges = root->ranges + add;
+	uint32_t empty = root->empty_pages;
 
 	for (uint32_t i = 0; i < gone->count; i++) {
 		struct range range = range_load(gone->leaf, gone->slot + i);
@@ -79,14 +80,17 @@ static void account(struct range_root *root, const struct gone *gone, const stru
 			continue;
 		evictable -= range.live;
 		unpinned -= range.pages;
+		empty -= range_is_empty(&range) ? range.pages : 0;
 		ranges--;
 	}
 	for (uint32_t i = 0; i < add; i++) {
 		evictable += with[i].live;
 		unpinned += with[i].pages;
+		empty += range_is_empty(&with[i]) ? with[i].pages : 0;
 	}
 	SHARED_STORE(root->evictable_pages, evictable);
 	SHARED_STORE(root->unpinned_pages, unpinned);
+	SHARED_STORE(root->empty_pages, empty);
 	SHARED_STORE(root->ranges, ranges);
 }
 

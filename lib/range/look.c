@@ -111,6 +111,13 @@ uint64_t range_peek_evictable(const struct range_list *list)
 	return SHARED_LOAD(list->root->evictable_pages);
 }
 
+uint64_t range_peek_empty(const struct range_list *list)
+{
+	uint64_t pages = SHARED_LOAD(list->root->empty_pages);
+
+	return pages < list->pages ? pages : list->pages;
+}
+
 uint64_t range_peek_purged(const struct range_list *list)
 {
 	uint64_t unpinned = SHARED_LOAD(list->root->unpinned_pages);

@@ -117,15 +117,29 @@ void range_sweep_mark(struct range_list *list)
 	mark_entry(entry_at(&list->path));
 }
 
-void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
-	const struct range *found, uint32_t live)
+/* `live` as in an entry, and the pages that it means. */
+static void end_turn(struct range_list *list, struct range_sweep *sweep, const struct range *found,
+	uint32_t live, uint32_t live_pages)
 {
 	SHARED_STORE(entry_at(&list->path)->live, live);
 	CRASH_BARRIER();
 	sweep->next++;
 	sweep->changed = 1;
-	sweep->evicted += (uint64_t)found->live - live;
+	sweep->evicted += (uint64_t)found->live - live_pages;
 	sweep->rest_age = older_of(sweep->rest_age, age_of(live, found->stamp));
+}
+
+void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
+	const struct range *found, uint32_t live)
+{
+	end_turn(list, sweep, found, live, live);
+}
+
+void range_sweep_set_empty(struct range_list *list, struct range_sweep *sweep,
+	const struct range *found)
+{
+	end_turn(list, sweep, found, LIVE_EMPTY, 0);
+	change_empty(list->root, found->pages);
 }
 
 void range_sweep_end(struct range_list *list, struct range_sweep *sweep)

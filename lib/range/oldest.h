@@ -45,6 +45,9 @@ int range_sweep_next(struct range_list *list, struct range_sweep *sweep, struct 
 void range_sweep_mark(struct range_list *list);
 void range_sweep_set_live(struct range_list *list, struct range_sweep *sweep,
 	const struct range *found, uint32_t live);
+/* The same, and it holds no memory: range_set_empty(). */
+void range_sweep_set_empty(struct range_list *list, struct range_sweep *sweep,
+	const struct range *found);
 void range_sweep_end(struct range_list *list, struct range_sweep *sweep);
 
 /*

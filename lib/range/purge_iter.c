@@ -65,6 +65,38 @@ int range_set_live(struct range_list *list, uint32_t start, uint32_t live)
 	return 0;
 }
 
+int range_set_empty(struct range_list *list, uint32_t start)
+{
+	struct range was;
+	int r = find_start(list, start, &was);
+
+	if (r < 0 || range_is_empty(&was))
+		return r;
+	SHARED_STORE(entry_at(&list->path)->live, LIVE_EMPTY);
+	CRASH_BARRIER();
+	change_totals(list->root, -(uint64_t)was.live, 0, 0);
+	change_empty(list->root, was.pages);
+	tree_age_changed(list, &list->path, range_age(&was), AGE_PURGED);
+	return 0;
+}
+
+int range_revive(struct range_list *list, uint32_t start)
+{
+	struct range was;
+	int r = find_start(list, start, &was);
+
+	if (r < 0)
+		return r;
+	uint32_t live = was.flags & RANGE_PURGED ? was.pages : LIVE_FRESH;
+	SHARED_STORE(entry_at(&list->path)->live, live);
+	CRASH_BARRIER();
+	change_totals(list->root, (uint64_t)was.pages - was.live, 0, 0);
+	if (range_is_empty(&was))
+		change_empty(list->root, -was.pages);
+	tree_age_changed(list, &list->path, range_age(&was), age_of(live, was.stamp));
+	return 0;
+}
+
 /* -- ranges in order of age -- */
 
 uint64_t purge_peek_oldest(const struct purge_progress *progress, const struct range_list *list)
@@ -111,6 +143,14 @@ int purge_iter_set_live(struct purge_iter *iter, uint32_t live)
 	if (iter->progress->has_passed_over)
 		return range_set_live(iter->list, iter->range.start, live);
 	range_sweep_set_live(iter->list, &iter->sweep, &iter->range, live);
+	return 0;
+}
+
+int purge_iter_set_empty(struct purge_iter *iter)
+{
+	if (iter->progress->has_passed_over)
+		return range_set_empty(iter->list, iter->range.start);
+	range_sweep_set_empty(iter->list, &iter->sweep, &iter->range);
 	return 0;
 }
 

@@ -37,6 +37,12 @@ struct purge_progress {
 	uint64_t passed_stamp;
 	uint64_t next_stamp; /* of the oldest range after it, or RANGE_NO_STAMP */
 	uint64_t work_done;  /* pages freed and ranges passed over; the caller adds the pages */
+	/*
+	 * The caller's: how far it has come in a range too long for one hold. Of the range with this
+	 * start and stamp, so many pages are done; 0: none is begun.
+	 */
+	uint32_t cursor_start, cursor_done;
+	uint64_t cursor_stamp;
 };
 
 /*
@@ -69,6 +75,8 @@ int purge_iter_next(struct purge_iter *iter);
 int purge_iter_mark(struct purge_iter *iter);
 /* Say how many of its pages are still live. This ends its turn. */
 int purge_iter_set_live(struct purge_iter *iter, uint32_t live);
+/* Say that it holds no memory, as range_set_empty(): the mark goes. This ends its turn. */
+int purge_iter_set_empty(struct purge_iter *iter);
 /* Leave it as it is. This ends its turn in the whole purge. */
 void purge_iter_pass_over(struct purge_iter *iter);
 /* All but begin and pass_over: -EUCLEAN for damage; else 0 where nothing else is said. */

@@ -51,22 +51,36 @@ static struct range part_of(const struct range_list *list, const struct range *r
 	};
 }
 
+/* pin_whole() of a range that is not fresh. */
+static __attribute__((noinline, cold)) int pin_purged_or_empty(struct range_list *list,
+	struct tree_path *path)
+{
+	struct range range = range_load(path->at[0].node, path->at[0].slot);
+
+	SHARED_STORE(entry_at(path)->live, LIVE_PINNED);
+	CRASH_BARRIER();
+	change_totals(list->root, -(uint64_t)range.live, -(uint64_t)range.pages, -(uint64_t)1);
+	if (range_is_empty(&range))
+		change_empty(list->root, -range.pages);
+	tree_age_changed(list, path, range_age(&range), AGE_NONE);
+	return (range.flags & RANGE_PURGED) != 0;
+}
+
 /*
  * The range at the path's slot is pinned as a whole: it stays as a pinned entry. One store does it.
  */
 static int pin_whole(struct range_list *list, struct tree_path *path)
 {
 	struct range_entry *entry = entry_at(path);
-	uint32_t pages = SHARED_LOAD(entry->pages), live = SHARED_LOAD(entry->live);
-	uint64_t age = age_of(live, SHARED_LOAD(entry->stamp));
-	int was_fresh = live == LIVE_FRESH;
+	uint64_t pages = SHARED_LOAD(entry->pages), age = SHARED_LOAD(entry->stamp) + 1;
 
+	if (__builtin_expect(SHARED_LOAD(entry->live) != LIVE_FRESH, 0))
+		return pin_purged_or_empty(list, path);
 	SHARED_STORE(entry->live, LIVE_PINNED);
 	CRASH_BARRIER();
-	change_totals(list->root, -(uint64_t)(was_fresh ? pages : live), -(uint64_t)pages,
-		-(uint64_t)1);
+	change_totals(list->root, -pages, -pages, -(uint64_t)1);
 	tree_age_changed(list, path, age, AGE_NONE);
-	return !was_fresh;
+	return 0;
 }
 
 /* A pin that is not of one whole range: parts stay, or there are several. */
@@ -175,7 +189,9 @@ static int unpin_merge(struct range_list *list, uint32_t first, uint32_t last, u
 			last = range_last(&span.right);
 	}
 	merged.pages = last - merged.start + 1;
-	merged.live = (uint32_t)(span.live + (merged.pages - span.pages));
+	merged.live = merged.pages; /* also of those that held no memory */
+	if (merged.flags & RANGE_PURGED)
+		merged.live = (uint32_t)(span.live + (merged.pages - span.pages));
 	return intent_replace(list, &span, merged.start, last, &merged, 1);
 }
 
@@ -215,6 +231,26 @@ static int release_part(struct range_list *list, const struct range *range, uint
 	if (end > last)
 		with[count++] = part_of(list, range, last + 1, end - last);
 	return intent_replace(list, &span, range->start, end, with, count);
+}
+
+int range_cut(struct range_list *list, uint32_t page)
+{
+	struct tree_path path;
+	struct range range, with[2];
+	struct span span;
+	int r = look_first(list, page, page, &path, &range);
+
+	if (r <= 0 || range.start >= page)
+		return r < 0 ? r : 0;
+	uint32_t end = range_last(&range);
+	r = span_find(list, range.start, end, &span);
+	if (r < 0)
+		return r;
+	if (span.entries != 1 || span.left.start != range.start || range_last(&span.left) != end)
+		return -EUCLEAN; /* not as it was a moment ago */
+	with[0] = part_of(list, &range, range.start, page - range.start);
+	with[1] = part_of(list, &range, page, end - page + 1);
+	return intent_replace(list, &span, range.start, end, with, 2);
 }
 
 int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp)

@@ -27,10 +27,10 @@
 /* A transaction changes at most two nodes a level. */
 #define RANGE_JOURNAL_SLOTS (2 * RANGE_MAX_HEIGHT)
 /*
- * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and two
+ * Most pages of an area, so that a page number and a count of pages each fit 32 bits, and three
  * values mean something else.
  */
-#define RANGE_MAX_PAGES (UINT32_MAX - 2)
+#define RANGE_MAX_PAGES (UINT32_MAX - 3)
 
 /*
  * A stamp, here and above, is what ranges are ordered by: the key of purge_key.h, made of the time
@@ -52,7 +52,8 @@
 
 /*
  * One unpinned range. `live` is an upper bound of its pages that were not purged; 0 means that the
- * range is not evictable.
+ * range is not evictable: all of it was purged, or, without the mark, it was found to hold no
+ * memory.
  */
 struct range {
 	uint32_t start;
@@ -89,7 +90,7 @@ struct range_root {
 	uint32_t journal_root;  /* `root` and `height` before it */
 	uint32_t journal_height;
 	uint32_t journal_node[RANGE_JOURNAL_SLOTS];
-	uint32_t unused;
+	uint32_t empty_pages; /* of ranges without the mark that hold no memory */
 	struct range_intent intent;
 } __attribute__((aligned(8)));
 
@@ -147,6 +148,8 @@ int range_unpin(struct range_list *list, uint32_t first, uint32_t last, uint64_t
  * crash, those that were not reached still have their marks.
  */
 int range_release(struct range_list *list, uint32_t first, uint32_t last, uint64_t stamp);
+/* Split the range that holds page - 1 and `page`, if there is one: mark and age of both stay. */
+int range_cut(struct range_list *list, uint32_t page);
 /* 1 if any page of first..last is unpinned, else 0. */
 int range_overlaps(struct range_list *list, uint32_t first, uint32_t last);
 
@@ -165,6 +168,13 @@ int range_find(struct range_list *list, uint32_t page, struct range *found);
 int range_mark_purged(struct range_list *list, uint32_t start);
 /* Say how many pages of the range that starts at `start` are still live. */
 int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
+/*
+ * Say that it holds no memory, and was not purged: no mark, and no live pages. What its purge
+ * changed meanwhile is forgotten. Merged with another range, or released, it is as if fresh.
+ */
+int range_set_empty(struct range_list *list, uint32_t start);
+/* It may hold memory again: all its pages count as live. The mark, or that there is none, stays. */
+int range_revive(struct range_list *list, uint32_t start);
 
 /*
  * Without the lock: the stamp of the oldest evictable range, or RANGE_NO_STAMP; the pages that a
@@ -172,6 +182,8 @@ int range_set_live(struct range_list *list, uint32_t start, uint32_t live);
  */
 uint64_t range_peek_oldest(const struct range_list *list);
 uint64_t range_peek_evictable(const struct range_list *list);
+/* Pages of ranges without the mark that hold no memory, as far as that is known. */
+uint64_t range_peek_empty(const struct range_list *list);
 /*
  * Unpinned pages that are not evictable. At most the list's pages; a guess while others change it.
  */

@@ -12,8 +12,9 @@
  *   1. Entries, pinned ones too, are disjoint, not empty, in ascending order and within the area.
  *      They may touch.
  *   2. An entry's `live` is LIVE_PINNED for a pinned one, whose stamp means nothing; LIVE_FRESH for
- *      a range without the purge mark, all of whose pages are live; else the range carries the
- *      mark, and it is the count of its live pages, at most `pages`.
+ *      a range without the purge mark, all of whose pages are live; LIVE_EMPTY for one without the
+ *      mark that was found to hold no memory; else the range carries the mark, and it is the count
+ *      of its live pages, at most `pages`.
  *   3. All leaves are at level 0, the root at level `height`.
  *   4. Every child's keys lie between its lower bound and the next child's.
  *   5. Every node but the root and the right spine has at least MIN entries; only a root leaf is
@@ -61,8 +62,9 @@ struct range_entry {
 } __attribute__((aligned(8)));
 
 /* No counts of pages: RANGE_MAX_PAGES is less. */
-#define LIVE_FRESH UINT32_MAX
-#define LIVE_PINNED (UINT32_MAX - 1)
+#define LIVE_EMPTY UINT32_MAX
+#define LIVE_FRESH (UINT32_MAX - 1)
+#define LIVE_PINNED (UINT32_MAX - 2)
 
 struct range_child {
 	uint32_t start;
@@ -102,12 +104,24 @@ static inline uint32_t range_last(const struct range *range)
 #define AGE_NONE UINT64_C(0)
 #define AGE_PURGED UINT64_MAX
 
+/* Whether a range with this `live` in its entry has no live pages: 0 or LIVE_EMPTY, in one step. */
+static inline int is_none_live(uint32_t live)
+{
+	return live + 1 <= 1;
+}
+
 /* `live` as in an entry. */
 static inline uint64_t age_of(uint32_t live, uint64_t stamp)
 {
 	if (live == LIVE_PINNED)
 		return AGE_NONE;
-	return live ? stamp + 1 : AGE_PURGED;
+	return is_none_live(live) ? AGE_PURGED : stamp + 1;
+}
+
+/* Whether a range is one that was found to hold no memory. */
+static inline int range_is_empty(const struct range *range)
+{
+	return range->flags == 0 && range->live == 0;
 }
 
 static inline uint64_t range_age(const struct range *range)
@@ -260,11 +274,11 @@ static inline struct range range_load(const struct range_node *leaf, uint32_t sl
 		.start = SHARED_LOAD(leaf->key[slot]),
 		.pages = pages,
 		.live = live == LIVE_FRESH    ? pages
-			: live == LIVE_PINNED ? 0
+			: live >= LIVE_PINNED ? 0
 					      : live,
-		.flags = live == LIVE_FRESH   ? 0
-			: live == LIVE_PINNED ? RANGE_PINNED
-					      : RANGE_PURGED,
+		.flags = live == LIVE_PINNED ? RANGE_PINNED
+			: live >= LIVE_FRESH ? 0
+					     : RANGE_PURGED,
 		.stamp = SHARED_LOAD(entry->stamp),
 	};
 }
@@ -272,12 +286,13 @@ static inline struct range range_load(const struct range_node *leaf, uint32_t sl
 /* Write an entry. Not at one go: within a transaction, or where nothing points to yet. */
 static inline void range_store(struct range_node *leaf, uint32_t slot, const struct range *range)
 {
-	uint32_t fresh_or_count = range->flags & RANGE_PURGED ? range->live : LIVE_FRESH;
+	uint32_t unmarked = range->live ? LIVE_FRESH : LIVE_EMPTY;
+	uint32_t live = range->flags & RANGE_PURGED ? range->live : unmarked;
 
 	leaf->key[slot] = range->start;
 	leaf->entry[slot] = (struct range_entry){
 		.pages = range->pages,
-		.live = range->flags & RANGE_PINNED ? LIVE_PINNED : fresh_or_count,
+		.live = range->flags & RANGE_PINNED ? LIVE_PINNED : live,
 		.stamp = range->stamp,
 	};
 }
@@ -294,6 +309,11 @@ static inline void change_totals(struct range_root *root, uint64_t live, uint64_
 	SHARED_STORE(root->ranges, SHARED_LOAD(root->ranges) + ranges);
 }
 
+static inline void change_empty(struct range_root *root, uint32_t pages)
+{
+	SHARED_STORE(root->empty_pages, SHARED_LOAD(root->empty_pages) + pages);
+}
+
 /*
  * An entry's age - 1: in the order of age, and AGE_NONE comes last. Without branches, whose ways
  * could not be predicted.
@@ -303,7 +323,7 @@ static inline uint64_t entry_rank(const struct range_entry *entry)
 	uint32_t live = SHARED_LOAD(entry->live);
 	uint64_t rank = SHARED_LOAD(entry->stamp);
 
-	rank = live == 0 ? AGE_PURGED - 1 : rank;
+	rank = is_none_live(live) ? AGE_PURGED - 1 : rank;
 	return live == LIVE_PINNED ? AGE_NONE - 1 : rank;
 }
 
@@ -330,8 +350,8 @@ static inline uint32_t start_at(const struct tree_path *path)
 }
 
 /*
- * Give a range the purge mark, if it has none yet. One store, after which it is marked with all its
- * pages live.
+ * Give a range with live pages the purge mark, if it has none yet. One store, after which it is
+ * marked with all its pages live.
  */
 static inline void mark_entry(struct range_entry *entry)
 {
@@ -351,7 +371,7 @@ static inline int range_is_sane(const struct range_list *list, const struct rang
 		return 1;
 	return range->live <= range->pages &&
 		(range->flags == RANGE_PURGED ||
-			(range->flags == 0 && range->live == range->pages));
+			(range->flags == 0 && (range->live == range->pages || range->live == 0)));
 }
 
 /*

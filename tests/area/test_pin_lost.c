@@ -291,10 +291,10 @@ CONTRACT_TEST(lost, bitmap_takes_memory_only_where_pages_were_lost)
 	before = file_pages(area);
 	for (page = 5; page < pages; page += 13 * bits)
 		unpin_pages(area, page, 2);
-	expect(file_pages(area) <= before + 1);
+	expect(file_pages(area) <= before + 1 + 8); /* with the pages themselves */
 	purge_everything();
 	expect(file_pages(area) <= before + 1 + 4); /* bits 5, 13 * bits + 5, ... */
-	unpin_pages(area, 0, pages);
+	expect_eq(ashmem_unpin(area, 0, 0), 0);
 	expect_str(lost_text(area, 0, pages, CAPACITY),
 		"W 5-6 425989-425990 851973-851974 1277957-1277958");
 	expect(file_pages(area) <= before + 1 + 1);

@@ -356,7 +356,7 @@ CONTRACT_TEST(life, create_refuses_null_and_reserved_flags)
 CONTRACT_TEST(life, create_refuses_more_pages_than_can_be_counted)
 {
 	struct ashmem_area *area = NULL;
-	uint64_t limit_bytes = (uint64_t)(UINT32_MAX - 2) * page_bytes();
+	uint64_t limit_bytes = (uint64_t)(UINT32_MAX - 3) * page_bytes();
 
 	expect_eq(ashmem_create("x", limit_bytes + 1, 0, &area), -EFBIG);
 	expect_eq(ashmem_create("x", UINT64_MAX, 0, &area), -EFBIG);

@@ -78,6 +78,10 @@ static int64_t look(const struct view *view, uint64_t page)
 
 	if (ashmem_pread(view->area, &byte, 1, page * page_bytes()) != 1)
 		return -2;
+	/* A look through the mapping would give memory to a page that was purged. */
+	if (ashmem_get_pin_status(view->area, page * page_bytes(), page_bytes()) !=
+		ASHMEM_IS_PINNED)
+		return byte;
 	return pages_hold(view, page, 1, byte) ? byte : -1;
 }
 
@@ -119,9 +123,11 @@ static void perform(struct turn *turn, struct view *views)
 		turn->result = pin_lost(view, turn);
 		break;
 	case UNPIN:
+		give_memory(view->area, 0, view->pages);
 		turn->result = ashmem_unpin(view->area, turn->offset, turn->length);
 		break;
 	case UNPIN_WITH:
+		give_memory(view->area, 0, view->pages);
 		turn->result = ashmem_unpin_with(view->area, turn->offset, turn->length,
 			turn->priority, turn->order);
 		break;
@@ -246,6 +252,9 @@ static struct turn draw_turn(struct trace *trace)
 	case FILL:
 		turn.length = random_below(&trace->random, 256);
 		turn.offset = random_below(&trace->random, pages);
+		/* Who writes to unpinned pages gives memory to what was purged. */
+		if (trace->model.area[turn.area].range_of[turn.offset] != MODEL_PINNED)
+			turn.operation = LOOK;
 		break;
 	case LOOK:
 		turn.offset = random_below(&trace->random, pages);

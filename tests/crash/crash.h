@@ -44,8 +44,7 @@ struct list {
 #define NEW_KEY(key) (((key) | ((UINT64_C(1) << PURGE_KEY_CLASS_SHIFT) - 1)) - 1)
 
 /*
- * Rules 10 to 12 and 14; pages. Answers as the calls; `freed` grows by the live pages of what was
- * purged.
+ * Rules 10 to 12, 14 and D8; pages. Answers as the calls.
  */
 int naive_unpin(struct list *list, uint32_t first, uint32_t pages, uint64_t key);
 int naive_pin(struct list *list, uint32_t first, uint32_t pages);
@@ -54,6 +53,7 @@ int naive_look(const struct list *list, uint32_t first, uint32_t pages);
 int naive_status(const struct list *list, uint32_t first, uint32_t pages);
 const struct range *naive_find(const struct list *list, uint32_t page);
 uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages);
+uint64_t naive_purge(struct list *list, uint32_t first, uint32_t pages);
 uint64_t naive_evictable(const struct list *lists, int areas);
 int lists_equal(const struct list *a, const struct list *b);
 
@@ -67,10 +67,13 @@ enum op_kind {
 	OP_STATUS,
 	OP_UNPIN_WITHIN, /* a budget of the process, whose limit is `limit` pages */
 	OP_SHRINK,
+	OP_PURGE,
 	OP_PURGE_ALL,
 	OP_SET_LIMIT, /* of unpinned pages: `pages` of them may stay */
 	OP_FIND,
 	OP_STATS,
+	OP_PEEK,
+	OP_PURGE_FD,
 	OP_READ,
 	OP_PREAD,
 	OP_SEEK,
@@ -165,6 +168,10 @@ void world_drop(struct world *world);
 void world_import(struct world *world);
 void world_close(struct world *world);
 uint64_t *page_word(const struct area *area, uint32_t page);
+/* What it says, without giving memory to a hole, as a look through the mapping would. */
+uint64_t word_of(const struct area *area, uint32_t page);
+/* Have it say that; 0: the page was purged, and is a hole. */
+void put_word(const struct area *area, uint32_t page, uint64_t word);
 /* What a page that was never purged says. */
 uint64_t pattern(int area, uint32_t page);
 struct control_map *control_of(const struct area *area);

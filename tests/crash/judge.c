@@ -205,8 +205,8 @@ static void lose_again(struct world *world, const struct op *op, const struct li
 {
 	for (uint32_t page = op->first; page < op->first + op->pages; page++)
 		if (list->lost[page] &&
-			*page_word(&world->area[op->area], page) == pattern(op->area, page))
-			*page_word(&world->area[op->area], page) = 0;
+			word_of(&world->area[op->area], page) == pattern(op->area, page))
+			put_word(&world->area[op->area], page, 0);
 }
 
 /* -- half a purge -- */
@@ -270,9 +270,9 @@ static int check_rest_can_go(struct world *world, struct list *lists)
 		return complain("shrink_count says %" PRIu64 ", not %" PRIu64,
 			ashmem_shrink_count(), count);
 	got = ashmem_shrink(UINT64_MAX);
+	count = naive_shrink(lists, world->areas, UINT64_MAX);
 	if (got != (int64_t)count)
 		return complain("a shrink frees %" PRId64 " pages, not %" PRIu64, got, count);
-	naive_shrink(lists, world->areas, UINT64_MAX);
 	return 0;
 }
 
@@ -292,6 +292,32 @@ static int check_unpin_within(struct verdict_rules *rules, const struct world *w
 	return check_purge_order(&purge, world);
 }
 
+/*
+ * Ranges may be split, so page by page: all stay unpinned and keep their age; marks come, and only
+ * within the pages asked for, and with them what is lost.
+ */
+static int check_purge_of_pages(struct verdict_rules *rules, const struct world *world)
+{
+	const struct op *op = &rules->c->op;
+
+	rules->seen_after |= !lists_equal(&now[op->area], &rules->before[op->area]);
+	for (int a = 0; a < world->areas; a++)
+		for (uint32_t page = 0; page < world->area[a].pages; page++) {
+			const struct range *was = naive_find(&rules->before[a], page);
+			const struct range *is = naive_find(&now[a], page);
+			int may =
+				a == op->area && page >= op->first && page - op->first < op->pages;
+			if (!was != !is || (was && was->stamp != is->stamp))
+				return complain("area %d: page %u is in another range", a, page);
+			if (was && is->flags != was->flags && (!may || was->flags))
+				return complain("area %d: page %u has another mark", a, page);
+			if (now[a].lost[page] != rules->before[a].lost[page] &&
+				(!may || !now[a].lost[page]))
+				return complain("area %d: page %u is lost, or no longer", a, page);
+		}
+	return 0;
+}
+
 static int check_lists(struct verdict_rules *rules, const struct world *world)
 {
 	const struct op *op = &rules->c->op;
@@ -300,6 +326,8 @@ static int check_lists(struct verdict_rules *rules, const struct world *world)
 		return check_unpin_within(rules, world);
 	if (op->kind == OP_RELEASE)
 		return check_release(rules, world);
+	if (op->kind == OP_PURGE)
+		return check_purge_of_pages(rules, world);
 	return op_is_purge(op) ? check_purge_order(rules, world)
 			       : check_whole_or_nothing(rules, world);
 }

@@ -158,6 +158,62 @@ const struct range *naive_find(const struct list *list, uint32_t page)
 	return NULL;
 }
 
+/* The first page of a range that is not lost, or its last one. */
+static uint32_t first_live(const struct list *list, const struct range *range)
+{
+	uint32_t page = range->start;
+
+	while (page + 1 < end_of(range) && list->lost[page])
+		page++;
+	return page;
+}
+
+/* D8: a range of more than so many pages goes in part. */
+enum { WHOLE_PAGES = 512 };
+
+/* Purge a range, or what is wanted of it; the pages freed. */
+static uint64_t purge_range(struct list *list, struct range *range, uint64_t wanted)
+{
+	uint32_t from = range->start, end = (uint32_t)end_of(range), live = range->live, freed = 0;
+
+	uint32_t data = first_live(list, range);
+
+	if (data - from >= WHOLE_PAGES)
+		from = data;
+	if (end - from > WHOLE_PAGES && end - data > wanted)
+		end = data + (uint32_t)wanted;
+	/* What is lost holds no memory: live pages can be, if a purge died after their note. */
+	for (uint32_t page = from; page < end; page++)
+		freed += !list->lost[page];
+	memset(list->lost + from, 1, end - from);
+	range->flags = RANGE_PURGED;
+	range->live = (uint32_t)end_of(range) - end;
+	range->live = range->live < live ? range->live : live;
+	return freed;
+}
+
+uint64_t naive_purge(struct list *list, uint32_t first, uint32_t pages)
+{
+	uint64_t end = (uint64_t)first + pages, freed = 0;
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct range range = list->range[i], part = range;
+		if (!overlaps(&range, first, pages) || range.live == 0)
+			continue;
+		part.start = range.start > first ? range.start : first;
+		part.pages = (uint32_t)((end_of(&range) < end ? end_of(&range) : end) - part.start);
+		erase(list, i);
+		insert_part(list, &range, range.start, part.start);
+		insert_part(list, &range, (uint32_t)end_of(&part), end_of(&range));
+		insert_part(list, &range, part.start, end_of(&part));
+		while (list->range[i].start < part.start)
+			i++;
+		if (list->range[i].live > 0)
+			freed += purge_range(list, &list->range[i], UINT64_MAX);
+	}
+	return freed;
+}
+
 uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages)
 {
 	uint64_t freed = 0;
@@ -175,10 +231,7 @@ uint64_t naive_shrink(struct list *lists, int areas, uint64_t nr_pages)
 			}
 		if (!oldest)
 			break;
-		freed += oldest->live;
-		oldest->live = 0;
-		memset(its_list->lost + oldest->start, 1, oldest->pages);
-		oldest->flags = RANGE_PURGED;
+		freed += purge_range(its_list, oldest, nr_pages - freed);
 	}
 	return freed;
 }

@@ -9,13 +9,25 @@
 
 int op_is_purge(const struct op *op)
 {
-	return op->kind == OP_SHRINK || op->kind == OP_PURGE_ALL || op->kind == OP_SET_LIMIT;
+	return op->kind == OP_SHRINK || op->kind == OP_PURGE_ALL || op->kind == OP_SET_LIMIT ||
+		op->kind == OP_PURGE_FD;
 }
 
 int op_is_reader(const struct op *op)
 {
 	return op->kind == OP_READER_PIN || op->kind == OP_READER_PIN_LOST ||
 		op->kind == OP_READER_UNPIN;
+}
+
+static int64_t purge_by_descriptor(struct ashmem_area *area, uint32_t pages)
+{
+	struct ashmem_purge_fd_options options = {
+		.struct_size = sizeof(options),
+		.most_pages = pages,
+		.wait_ms = 5000,
+	};
+
+	return ashmem_purge_fd(ashmem_fd(area), &options);
 }
 
 /* The program's budget: so many pages may be unpinned. */
@@ -47,7 +59,7 @@ void op_prepare(const struct crash_case *c, struct world *world)
 	/* Who releases has rebuilt what was lost. */
 	for (uint32_t page = c->op.first;
 		c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)
-		if (*page_word(&world->area[0], page) == 0)
+		if (word_of(&world->area[0], page) == 0)
 			*page_word(&world->area[0], page) = pattern(0, page);
 }
 
@@ -116,6 +128,7 @@ static int64_t run_other(const struct op *op, struct world *world)
 {
 	struct ashmem_area *area = world->area[op->area].handle, *other = NULL;
 	struct ashmem_area_stats stats = {.struct_size = sizeof(stats)};
+	struct ashmem_peek_result peek = {.struct_size = sizeof(peek)};
 	static char bytes[65536];
 	int64_t r;
 
@@ -125,6 +138,8 @@ static int64_t run_other(const struct op *op, struct world *world)
 			NULL);
 	case OP_STATS:
 		return ashmem_area_get_stats(area, &stats);
+	case OP_PEEK:
+		return ashmem_peek(ashmem_fd(area), &peek);
 	case OP_READ:
 		return ashmem_read(area, bytes, op->pages);
 	case OP_PREAD:
@@ -193,6 +208,10 @@ int64_t op_run(const struct op *op, struct world *world)
 		return ashmem_unpin(area, offset, length);
 	case OP_SHRINK:
 		return ashmem_shrink(op->pages);
+	case OP_PURGE:
+		return ashmem_purge(area, offset, length);
+	case OP_PURGE_FD:
+		return purge_by_descriptor(area, op->pages);
 	case OP_PURGE_ALL:
 		return ashmem_purge_all();
 	case OP_SET_LIMIT:
@@ -241,7 +260,10 @@ int64_t op_naive(const struct op *op, struct list *lists, int areas)
 	case OP_READER_PIN_LOST:
 		return naive_look(list, op->first, op->pages);
 	case OP_SHRINK:
+	case OP_PURGE_FD:
 		return (int64_t)naive_shrink(lists, areas, op->pages);
+	case OP_PURGE:
+		return (int64_t)naive_purge(list, op->first, op->pages);
 	case OP_PURGE_ALL:
 		naive_shrink(lists, areas, UINT64_MAX);
 		return (int64_t)before;

@@ -20,7 +20,7 @@ static int check_range(const struct world *world, int a, const struct range *ran
 	uint32_t there = 0;
 
 	for (uint32_t i = 0; i < range->pages; i++) {
-		uint64_t word = *page_word(&world->area[a], range->start + i);
+		uint64_t word = word_of(&world->area[a], range->start + i);
 		if (word != 0 && word != pattern(a, range->start + i))
 			return complain("area %d page %u: data are nonsense", a, range->start + i);
 		if ((word == 0) != lost[range->start + i])
@@ -58,7 +58,7 @@ int check_data(const struct world *world, const struct list *lists, const struct
 				page - exempt->first < exempt->pages;
 			if (is_exempt)
 				*page_word(area, page) = pattern(a, page);
-			else if (*page_word(area, page) != pattern(a, page))
+			else if (word_of(area, page) != pattern(a, page))
 				return complain("area %d page %u: pinned, and its data are gone", a,
 					page);
 			page++;

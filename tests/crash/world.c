@@ -30,6 +30,28 @@ uint64_t *page_word(const struct area *area, uint32_t page)
 	return (uint64_t *)(void *)(area->base + (size_t)page * sys_page_size());
 }
 
+uint64_t word_of(const struct area *area, uint32_t page)
+{
+	uint64_t word = 0;
+
+	if (pread(area->fd, &word, sizeof(word), (off_t)page * (off_t)sys_page_size()) !=
+		(ssize_t)sizeof(word))
+		die("pread");
+	return word;
+}
+
+void put_word(const struct area *area, uint32_t page, uint64_t word)
+{
+	uint64_t bytes = sys_page_size();
+
+	if (word_of(area, page) == word)
+		return;
+	if (word != 0)
+		*page_word(area, page) = word;
+	else if (sys_punch(area->fd, page * bytes, bytes) < 0)
+		die("punch");
+}
+
 struct control_map *control_of(const struct area *area)
 {
 	return &((struct memfd_area *)area->handle->state)->control;
@@ -146,7 +168,7 @@ int image_update(struct image *image, const struct world *world, int with_data)
 			changed = 1;
 		}
 		for (uint32_t page = 0; with_data && page < area->pages; page++) {
-			uint64_t word = *page_word(area, page);
+			uint64_t word = word_of(area, page);
 			changed |= image->words[a][page] != word;
 			image->words[a][page] = word;
 		}
@@ -160,8 +182,7 @@ void image_put(struct world *world, const struct image *image)
 		struct area *area = &world->area[a];
 		memcpy(area->base + area->data_bytes, image->control[a], state_bytes(area));
 		for (uint32_t page = 0; page < area->pages; page++)
-			if (*page_word(area, page) != image->words[a][page])
-				*page_word(area, page) = image->words[a][page];
+			put_word(area, page, image->words[a][page]);
 		if (area->handle)
 			control_of(area)->list.path_low = control_of(area)->list.path_high = 0;
 	}

@@ -279,6 +279,20 @@ static int64_t do_stats(struct world *world)
 	return r < 0 ? r : (int64_t)stats.purged_pages;
 }
 
+static int64_t do_peek(struct world *world)
+{
+	struct ashmem_peek_result peek = {.struct_size = sizeof(peek), .purged_pages = 99};
+	int r = ashmem_peek(world->fd, &peek);
+
+	world->touched = r < 0 && peek.purged_pages != 99;
+	return r;
+}
+
+static int64_t do_purge_fd(struct world *world)
+{
+	return ashmem_purge_fd(world->fd, NULL);
+}
+
 static int64_t do_process_stats(struct world *world)
 {
 	struct ashmem_process_stats stats = {.struct_size = sizeof(stats)};
@@ -403,6 +417,9 @@ const struct fault_case area_cases[] = {
 	{"find_unpinned", "ashmem_find_unpinned", shared, do_find, 0},
 	{"first find_unpinned", "ashmem_find_unpinned", mapped, do_find, 0},
 	{"statistics of an area", "ashmem_area_get_stats", shared, do_stats, 0},
+	{"look at an area by its descriptor", "ashmem_peek", shared, do_peek, 0},
+	{"purge in an area by its descriptor", "ashmem_purge_fd", with_ranges, do_purge_fd,
+		MARKS_MAY_STAY},
 	{"statistics of the process", "ashmem_process_get_stats", shared, do_process_stats, 0},
 	{"shrink", "ashmem_shrink", with_ranges, do_shrink, MARKS_MAY_STAY},
 	{"shrink over several areas", "ashmem_shrink", several, do_shrink,
@@ -414,6 +431,9 @@ const struct fault_case area_cases[] = {
 	{"shrink after a death", "ashmem_shrink", dead_in_purge, do_shrink,
 		MARKS_MAY_STAY | AFTER_DEATH},
 	{"shrink_count", "ashmem_shrink_count", several, do_shrink_count, 0},
+	{"purge of pages", "ashmem_purge", with_ranges, do_purge, MARKS_MAY_STAY | ANY_SUCCESS},
+	{"purge of pages with readers", "ashmem_purge", with_readers, do_purge,
+		MARKS_MAY_STAY | ANY_SUCCESS},
 	{"purge_all", "ashmem_purge_all", several, do_purge_all, MARKS_MAY_STAY | PART_MAY_BE_DONE},
 	{"purge_all with readers", "ashmem_purge_all", with_readers, do_purge_all, MARKS_MAY_STAY},
 	{"select", "ashmem_backend_select", NULL, select_memfd, 0},

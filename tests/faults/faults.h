@@ -248,6 +248,7 @@ int64_t do_seek(struct world *world);
 int64_t do_pin(struct world *world);
 int64_t do_unpin(struct world *world);
 int64_t do_status(struct world *world);
+int64_t do_purge(struct world *world);
 int64_t do_purge_all(struct world *world);
 
 /* -- cases.c, and those of each part: cases_*.c -- */

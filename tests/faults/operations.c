@@ -214,6 +214,11 @@ int64_t do_status(struct world *world)
 	return ashmem_get_pin_status(world->area[0], BYTES(5), BYTES(6));
 }
 
+int64_t do_purge(struct world *world)
+{
+	return ashmem_purge(world->area[0], BYTES(2), BYTES(9));
+}
+
 int64_t do_purge_all(struct world *world)
 {
 	(void)world;

@@ -19,6 +19,18 @@ struct ashmem_area_stats {
 		pinned_pages, resident_pages, held_pages, lock_waits, lock_timeouts;
 	uint32_t readers, sealed;
 };
+struct ashmem_peek_result {
+	size_t struct_size;
+	uint64_t size_bytes, serial[2], unpinned_ranges, unpinned_pages, evictable_pages,
+		resident_pages, purged_pages, oldest_key;
+	uint32_t prot, busy, readers, sealed, damaged, reserved;
+	char name[256];
+};
+struct ashmem_purge_fd_options {
+	size_t struct_size;
+	uint64_t most_pages, newest_key, serial[2];
+	uint32_t wait_ms, reserved;
+};
 struct ashmem_extent {
 	uint64_t offset, length;
 };
@@ -98,6 +110,7 @@ struct ashmem_backend {
 	int (*fd_kind)(void *userdata, int fd);
 	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
 	int (*export_early)(void *state);
+	int64_t (*purge_range)(void *state, uint64_t *offset, uint64_t end);
 };
 
 typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
@@ -219,6 +232,7 @@ int ashmem_recv(int socket_fd, struct ashmem_area **area);
 int ashmem_publish(struct ashmem_area *area, const char *name);
 int ashmem_open_named(const char *name, struct ashmem_area **area);
 int ashmem_unpublish(const char *name);
+int64_t ashmem_purge(struct ashmem_area *area, uint64_t offset_bytes, uint64_t length_bytes);
 int64_t ashmem_purge_all(void);
 int64_t ashmem_shrink(uint64_t nr_pages);
 uint64_t ashmem_shrink_count(void);
@@ -256,6 +270,8 @@ int ashmem_budget_add(struct ashmem_budget *budget, struct ashmem_area *area);
 int ashmem_budget_remove(struct ashmem_budget *budget, struct ashmem_area *area);
 int ashmem_budget_get_usage(struct ashmem_budget *budget, struct ashmem_budget_usage *usage);
 int ashmem_area_get_stats(struct ashmem_area *area, struct ashmem_area_stats *stats);
+int ashmem_peek(int fd, struct ashmem_peek_result *peek);
+int64_t ashmem_purge_fd(int fd, const struct ashmem_purge_fd_options *options);
 int ashmem_process_get_stats(struct ashmem_process_stats *stats);
 int ashmem_backend_select(const char *name);
 const char *ashmem_backend_name(const struct ashmem_area *area);

@@ -49,6 +49,28 @@ class AreaStats(SizedStructure):
     ] + [("readers", c_uint32), ("sealed", c_uint32)]
 
 
+class PeekResult(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("size_bytes", c_uint64), ("serial", c_uint64 * 2),
+    ] + [
+        (name, c_uint64)
+        for name in (
+            "unpinned_ranges", "unpinned_pages", "evictable_pages", "resident_pages",
+            "purged_pages", "oldest_key",
+        )
+    ] + [
+        (name, c_uint32)
+        for name in ("prot", "busy", "readers", "sealed", "damaged", "reserved")
+    ] + [("name", c_char * 256)]
+
+
+class PurgeFdOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("most_pages", c_uint64), ("newest_key", c_uint64),
+        ("serial", c_uint64 * 2), ("wait_ms", c_uint32), ("reserved", c_uint32),
+    ]
+
+
 class ProcessStats(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("areas", c_uint64), ("evictable_pages", c_uint64),
@@ -138,6 +160,7 @@ class Backend(SizedStructure):
         ("fd_kind", CFUNCTYPE(c_int, c_void_p, c_int)),
         ("get_id", CFUNCTYPE(c_int, STATE, POINTER(c_uint64), POINTER(c_uint64))),
         ("export_early", CFUNCTYPE(c_int, STATE)),
+        ("purge_range", CFUNCTYPE(c_int64, STATE, POINTER(c_uint64), c_uint64)),
     ]
 
 
@@ -254,6 +277,7 @@ FUNCTIONS = {
     "import": (c_int, c_int, AREA_OUT),
     "send": (c_int, c_int, AREA),
     "recv": (c_int, c_int, AREA_OUT),
+    "purge": (c_int64, AREA, c_uint64, c_uint64),
     "purge_all": (c_int64,),
     "shrink": (c_int64, c_uint64),
     "shrink_count": (c_uint64,),
@@ -277,6 +301,8 @@ FUNCTIONS = {
     "budget_remove": (c_int, BUDGET, AREA),
     "budget_get_usage": (c_int, BUDGET, POINTER(BudgetUsage)),
     "area_get_stats": (c_int, AREA, POINTER(AreaStats)),
+    "peek": (c_int, c_int, POINTER(PeekResult)),
+    "purge_fd": (c_int64, c_int, POINTER(PurgeFdOptions)),
     "process_get_stats": (c_int, POINTER(ProcessStats)),
     "backend_select": (c_int, c_char_p),
     "backend_name": (c_char_p, AREA),

@@ -90,7 +90,7 @@ def memory():
 def pinning():
     area = new_area()
     address, view = new_mapping(area)
-    view[0] = b"x"
+    view[0:4 * PAGE] = b"x" * (4 * PAGE)
     equal("misaligned", lib.pin(area, 1, PAGE), -errno.EINVAL)
     equal("unpin", lib.unpin(area, 0, 4 * PAGE), 0)
     equal("status", lib.get_pin_status(area, 0, 0), IS_UNPINNED)
@@ -111,18 +111,31 @@ def pinning():
     equal("lost", (lib.pin(area, 0, 0), view[0]), (WAS_PURGED, b"\0"))
     lib.unpin(area, PAGE, PAGE)
     equal("purge_all", lib.purge_all(), 1)
+    lib.pin(area, PAGE, PAGE)
+    view[PAGE:3 * PAGE] = b"x" * (2 * PAGE)
+    lib.unpin(area, PAGE, 2 * PAGE)
+    equal("purge of a part", lib.purge(area, 2 * PAGE, 4 * PAGE), 1)
+    equal("kept beside it", (lib.pin(area, PAGE, PAGE), view[PAGE]), (NOT_PURGED, b"x"))
 
     stats = AreaStats()
     equal("area_get_stats", lib.area_get_stats(area, byref(stats)), 0)
     equal("area's counts", (stats.size_pages, stats.purged_pages, stats.unpinned_ranges),
-        (16, 5, 1))
+        (16, 6, 1))
     short = AreaStats(purged_pages=77)
     short.struct_size = AreaStats.size_pages.offset + 8
     equal("of an old binding", lib.area_get_stats(area, byref(short)), 0)
     equal("no byte behind what it knows", (short.size_pages, short.purged_pages), (16, 77))
+    peek = PeekResult()
+    equal("peek", lib.peek(lib.fd(area), byref(peek)), 0)
+    equal("what it sees", (peek.purged_pages, peek.evictable_pages),
+        (stats.purged_pages, 0))
+    wishes = PurgeFdOptions(serial=peek.serial, wait_ms=10)
+    equal("purge_fd", lib.purge_fd(lib.fd(area), byref(wishes)), 0)
+    wishes.serial[0] += 1
+    equal("purge_fd of another area", lib.purge_fd(lib.fd(area), byref(wishes)), -errno.ESTALE)
     process = ProcessStats()
     equal("process_get_stats", lib.process_get_stats(byref(process)), 0)
-    equal("process's counts", (process.areas, process.purged_pages), (1, 5))
+    equal("process's counts", (process.areas, process.purged_pages), (1, 6))
     lib.unmap(address, BYTES)
     lib.close(area)
 

@@ -349,16 +349,6 @@ static void notes_of_everything(struct enemy *e)
 	owner_dies(e);
 }
 
-static void cursor_anywhere(struct enemy *e)
-{
-	uint32_t *key;
-	const struct range_entry *entry = an_entry(e, &key);
-
-	PUT(e, e->control->cursor_start, roll(&e->dice, 4) ? *key : edge(e));
-	PUT(e, e->control->cursor_stamp, roll(&e->dice, 4) ? entry->stamp : long_edge(e));
-	PUT(e, e->control->cursor_done, roll(&e->dice, 2) ? entry->pages - 1 : edge(e));
-}
-
 /* -- the root -- */
 
 static void root_elsewhere(struct enemy *e)
@@ -593,8 +583,8 @@ static void range_marks(struct enemy *e)
 {
 	uint32_t *key;
 	struct range_entry *entry = an_entry(e, &key);
-	const uint32_t marks[] = {
-		LIVE_FRESH, LIVE_PINNED, LIVE_PINNED - 1, 0, entry->pages, entry->pages + 1};
+	const uint32_t marks[] = {LIVE_EMPTY, LIVE_FRESH, LIVE_PINNED, LIVE_PINNED - 1, 0,
+		entry->pages, entry->pages + 1};
 
 	PUT(e, entry->live, marks[roll(&e->dice, sizeof(marks) / sizeof(marks[0]))]);
 }
@@ -687,7 +677,7 @@ static void lost_between_two_reads(struct enemy *e)
 static void lost_against_counts(struct enemy *e)
 {
 	for (int i = 0; i < 6; i++) {
-		uint32_t *key, live[] = {0, LIVE_FRESH, LIVE_PINNED, edge(e), 0};
+		uint32_t *key, live[] = {LIVE_EMPTY, LIVE_FRESH, LIVE_PINNED, edge(e), 0};
 		struct range_entry *entry = an_entry(e, &key);
 		uint32_t start = *key;
 		if (start >= e->list.pages)
@@ -877,7 +867,6 @@ const struct attack attacks[] = {
 	{"purge notes: too many", notes_too_many, DEAD, -EUCLEAN},
 	{"purge notes: beyond the area", notes_beyond_the_area, DEAD, -EUCLEAN},
 	{"purge notes: everything", notes_of_everything, DEAD, 0},
-	{"purge cursor anywhere", cursor_anywhere, 0, 0},
 	{"root: another node", root_elsewhere, 0, 0},
 	{"root: height", root_height, 0, 0},
 	{"root: nodes used", root_nodes_used, 0, 0},

@@ -454,7 +454,6 @@ static void renew_once(void *argument)
 			leaf->entry[k].live = leaf->entry[k].pages; /* marked as purged */
 		}
 		enemy->root->age = stamp - LEAF_MAX;
-		enemy->control->cursor_done = 0;
 		enemy->control->damaged = 0;
 	}
 }

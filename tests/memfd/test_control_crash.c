@@ -115,10 +115,11 @@ static void check_honesty(const struct state *state)
 /* However far purges had come: in the end every unpinned page is free, and none else. */
 static void expect_purge_to_end(void)
 {
-	uint64_t freed = 0, unfinished;
+	struct purge_progress progress = {.work_done = 0};
+	uint64_t freed = 0;
 	struct state now;
 
-	while (block_purge(&crashed.map, UINT64_MAX, ALL, &freed, &unfinished) == 1)
+	while (block_purge(&crashed.map, &progress, UINT64_MAX, ALL, &freed) == 1)
 		expect(freed <= crashed.pages);
 	read_state(&crashed, &now);
 	check_honesty(&now);
@@ -198,15 +199,16 @@ static struct block prepare(uint32_t pages)
 
 static void prepare_ranges(void)
 {
-	uint64_t freed = 0, unfinished;
+	struct purge_progress progress = {.work_done = 0};
+	uint64_t freed = 0;
 
 	running = prepare(48);
 	block_unpin_at(&running.map, 2, 4, 5);
-	expect_eq(block_purge(&running.map, UINT64_MAX, ALL, &freed, &unfinished), 1);
+	expect_eq(block_purge(&running.map, &progress, UINT64_MAX, ALL, &freed), 1);
 	block_unpin_at(&running.map, 8, 11, 6);
 	block_unpin_at(&running.map, 12, 15, 7);
 	block_unpin_at(&running.map, 20, 20, 8);
-	expect_eq(block_purge(&running.map, 6, ALL, &freed, &unfinished), 1);
+	expect_eq(block_purge(&running.map, &progress, 6, ALL, &freed), 1);
 	block_unpin_at(&running.map, 10, 10, 9);
 	block_unpin_at(&running.map, 3, 6, 10); /* partly purged */
 	block_unpin_at(&running.map, 30, 39, 11);
@@ -275,10 +277,10 @@ CONTRACT_TEST(control_crash, while_unpinning)
 static void purge_up_to_10(struct control_map *map)
 {
 	struct purge_progress progress = {.work_done = 0};
-	uint64_t freed = 0, unfinished;
+	uint64_t freed = 0;
 
 	expect_eq(control_lock(map), 0);
-	int r = control_purge(map, &progress, 10, ALL, &freed, &unfinished);
+	int r = control_purge(map, &progress, 10, ALL, CONTROL_FREE_MEMORY, &freed);
 	expect(r >= 0);
 	control_unlock(map, r);
 }
@@ -293,12 +295,12 @@ CONTRACT_TEST(control_crash, while_purging)
 static void purge_all(struct control_map *map)
 {
 	struct purge_progress progress = {.work_done = 0};
-	uint64_t freed = 0, unfinished;
+	uint64_t freed = 0;
 	int r;
 
 	do {
 		expect_eq(control_lock(map), 0);
-		r = control_purge(map, &progress, UINT64_MAX, ALL, &freed, &unfinished);
+		r = control_purge(map, &progress, UINT64_MAX, ALL, CONTROL_FREE_MEMORY, &freed);
 		expect(r >= 0);
 		control_unlock(map, r);
 	} while (r > 0);
@@ -314,10 +316,10 @@ CONTRACT_TEST(control_crash, while_purging_everything)
 static void purge_one_piece(struct control_map *map)
 {
 	struct purge_progress progress = {.work_done = 0};
-	uint64_t freed = 0, unfinished;
+	uint64_t freed = 0;
 
 	expect_eq(control_lock(map), 0);
-	int r = control_purge(map, &progress, UINT64_MAX, 1, &freed, &unfinished);
+	int r = control_purge(map, &progress, UINT64_MAX, 1, CONTROL_FREE_MEMORY, &freed);
 	expect(r >= 0);
 	control_unlock(map, r);
 }

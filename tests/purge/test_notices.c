@@ -195,7 +195,7 @@ CONTRACT_TEST(notices, range_of_many_pieces_is_told_once)
 	struct view view = view_make(PAGES);
 	subscribe(&heard, view.area, NULL);
 	unpin_pages(view.area, 1, PAGES - 2);
-	expect_eq(ashmem_shrink(1), PAGES - 2);
+	expect_eq(ashmem_shrink(PAGES - 2), PAGES - 2);
 	expect_eq(heard.notices, 1);
 	expect(told_exactly(&heard, 1, PAGES - 2, 1));
 	expect_eq(ashmem_purge_unsubscribe(heard.id), 0);

@@ -156,6 +156,8 @@ static void model_unpin(struct model *model, uint32_t first, uint32_t last, uint
 		page = part.start + part.pages - 1;
 		model->unused[model->unused_count++] = model->range_of[page];
 	}
+	if (!merged.purged)
+		merged.live = end - start; /* what held no memory is as if fresh */
 	number = new_range(model);
 	assign(model, start, end, number);
 	model->ranges[number] = merged;
@@ -313,6 +315,26 @@ static void do_purge(struct trace *trace, struct range_list *list)
 	expect_in_trace(trace, range_set_live(list, got.start, live), 0);
 }
 
+/* A range was found to hold no memory; or some again. */
+static void do_empty(struct trace *trace, struct range_list *list)
+{
+	uint32_t page = (uint32_t)random_below(&trace->random, trace->model.pages);
+	uint32_t next = next_unpinned(&trace->model, page);
+
+	if (next == trace->model.pages)
+		return;
+	struct range was = describe(&trace->model, next);
+	struct model_range *range = &trace->model.ranges[trace->model.range_of[next]];
+	if (random_below(&trace->random, 2)) {
+		range->live = was.pages;
+		expect_in_trace(trace, range_revive(list, was.start), 0);
+		return;
+	}
+	range->purged = 0;
+	range->live = 0;
+	expect_in_trace(trace, range_set_empty(list, was.start), 0);
+}
+
 /* The same for some ranges on end, as a purge of many does it. */
 static void do_sweep(struct trace *trace, struct range_list *list)
 {
@@ -331,10 +353,15 @@ static void do_sweep(struct trace *trace, struct range_list *list)
 		expect_same_range(trace, &got, &want);
 		expect_in_trace(trace, got.stamp, oldest);
 		struct model_range *range = &trace->model.ranges[trace->model.range_of[got.start]];
-		range->purged = 1;
 		range->live = 0;
 		range_sweep_mark(list);
-		range_sweep_set_live(list, &sweep, &got, 0);
+		if (random_below(&trace->random, 4) == 0) {
+			range->purged = 0;
+			range_sweep_set_empty(list, &sweep, &got);
+		} else {
+			range->purged = 1;
+			range_sweep_set_live(list, &sweep, &got, 0);
+		}
 	}
 	range_sweep_end(list, &sweep);
 	expect_same_list(trace, list);
@@ -363,6 +390,8 @@ static void take_step(struct trace *trace, struct range_list *list)
 		do_status(trace, list);
 	else if (draw % 3 == 1)
 		do_find(trace, list);
+	else if (random_below(&trace->random, 4) == 0)
+		do_empty(trace, list);
 	else if (random_below(&trace->random, 8))
 		do_purge(trace, list);
 	else

@@ -235,13 +235,13 @@ CONTRACT_TEST(range_order, area_of_the_most_pages)
 	begin(64);
 	list->pages = RANGE_MAX_PAGES;
 	unpin(0, end, 1);
-	expect_list("0-4294967292@1");
+	expect_list("0-4294967291@1");
 	expect_eq(range_peek_evictable(list), RANGE_MAX_PAGES);
 	expect_eq(pin(1, end - 1), 0);
-	expect_list("0-0@1 4294967292-4294967292@1");
+	expect_list("0-0@1 4294967291-4294967291@1");
 	unpin(2000000000, 3000000000, 2);
 	unpin(3000000000, end, 3);
-	expect_list("0-0@1 2000000000-4294967292@3");
+	expect_list("0-0@1 2000000000-4294967291@3");
 	expect_eq(range_overlaps(list, 1, 1999999999), 0);
 	expect_eq(pin(0, end), 0);
 	expect_list("");

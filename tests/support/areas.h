@@ -50,12 +50,21 @@ void expect_name(struct ashmem_area *area, const char *want);
 /* Shared mapping of a whole area; expects success. */
 unsigned char *map_whole(struct ashmem_area *area, int prot);
 
+/* The first byte of a page, not through the mapping: looking at a hole would give it memory. */
+int first_byte(const struct view *view, uint64_t page);
+
 void fill_pages(const struct view *view, uint64_t first, uint64_t count, int byte);
 
 /* Whether every byte of these pages is so. */
 int pages_hold(const struct view *view, uint64_t first, uint64_t count, int byte);
 
-/* The calls on pins, counted in pages. unpin_pages() expects success. */
+/*
+ * Write to the pinned ones of these pages, as far as they hold no memory: a purge frees nothing else
+ * (D8). What they read as stays. Nothing where the descriptor cannot be written to.
+ */
+void give_memory(struct ashmem_area *area, uint64_t first, uint64_t count);
+
+/* The calls on pins, counted in pages. unpin_pages() gives memory first, and expects success. */
 void unpin_pages(struct ashmem_area *area, uint64_t first, uint64_t count);
 int pin_pages(struct ashmem_area *area, uint64_t first, uint64_t count);
 int status_pages(struct ashmem_area *area, uint64_t first, uint64_t count);

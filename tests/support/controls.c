@@ -128,13 +128,11 @@ void block_unpin_at(struct control_map *map, uint32_t first, uint32_t last, uint
 	control_unlock(map, 0);
 }
 
-int block_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
-	uint64_t *unfinished)
+int block_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
+	uint64_t nr_pages, uint64_t *freed)
 {
-	struct purge_progress progress = {.work_done = 0};
-
 	expect_eq(control_lock(map), 0);
-	int r = control_purge(map, &progress, newest, nr_pages, freed, unfinished);
+	int r = control_purge(map, progress, newest, nr_pages, CONTROL_FREE_MEMORY, freed);
 	expect_eq(range_validate(&map->list), 0);
 	expect_eq(map->shared->purge_count, 0);
 	control_unlock(map, r);

@@ -38,8 +38,8 @@ uint32_t filled_pages(const struct block *block, uint32_t first, uint32_t last);
 /* The calls as a backend makes them: under the lock, which they expect to get. */
 int block_pin(struct control_map *map, uint32_t first, uint32_t last);
 int block_unpin(struct control_map *map, uint32_t first, uint32_t last);
-int block_purge(struct control_map *map, uint64_t newest, uint64_t nr_pages, uint64_t *freed,
-	uint64_t *unfinished);
+int block_purge(struct control_map *map, struct purge_progress *progress, uint64_t newest,
+	uint64_t nr_pages, uint64_t *freed);
 
 /* Unpin with a stamp of the test's choice. */
 void block_unpin_at(struct control_map *map, uint32_t first, uint32_t last, uint64_t stamp);

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { MOST = 128 };
+enum { MOST = 256 };
 
 /* What the call returns is of no interest. */
 #define TRY(call) ((void)!(call))
@@ -382,6 +382,13 @@ CALL(ashmem_shrink_count)
 	ashmem_shrink_count();
 }
 
+CALL(ashmem_purge)
+{
+	unpin_some(world);
+	ashmem_purge(world->view.area, 0, page_bytes());
+	ashmem_purge(world->reader, 0, page_bytes());
+}
+
 CALL(ashmem_purge_all)
 {
 	unpin_some(world);
@@ -650,6 +657,24 @@ CALL(ashmem_area_get_stats)
 
 	ashmem_area_get_stats(world->view.area, &stats);
 	ashmem_area_get_stats(world->reader, &stats);
+}
+
+CALL(ashmem_peek)
+{
+	struct ashmem_peek_result peek = {.struct_size = sizeof(peek)};
+
+	TRY(ashmem_peek(ashmem_fd(world->view.area), &peek));
+	TRY(ashmem_peek(-1, &peek));
+}
+
+CALL(ashmem_purge_fd)
+{
+	struct ashmem_purge_fd_options options = {
+		.struct_size = sizeof(options), .most_pages = 1, .wait_ms = 1};
+
+	unpin_some(world);
+	TRY(ashmem_purge_fd(ashmem_fd(world->view.area), &options));
+	TRY(ashmem_purge_fd(ashmem_fd(world->view.area), NULL));
 }
 
 CALL(ashmem_process_get_stats)

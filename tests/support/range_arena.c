@@ -182,6 +182,8 @@ const char *list_text(struct range_list *list)
 			range.stamp % (UINT64_C(1) << PURGE_KEY_CLASS_SHIFT));
 		if (range.flags & RANGE_PURGED)
 			append(text, "p%" PRIu32, range.live);
+		else if (range.live == 0)
+			append(text, "empty");
 		page = (uint64_t)range.start + range.pages;
 	}
 	return text;
@@ -238,24 +240,26 @@ static void expect_oldest(struct range_list *list, uint64_t oldest)
 
 void expect_sound(struct range_list *list)
 {
-	uint64_t page = 0, ranges = 0, pages = 0, live = 0, oldest = RANGE_NO_STAMP;
+	uint64_t page = 0, ranges = 0, pages = 0, live = 0, empty = 0, oldest = RANGE_NO_STAMP;
 	struct range range;
 
 	expect_eq(range_validate(list), 0);
 	while (page < list->pages && range_find(list, (uint32_t)page, &range) == 1) {
 		expect(range.start >= page && range.pages > 0 && range.live <= range.pages);
 		expect(range.flags == (range.flags & RANGE_PURGED));
-		expect(range.live == range.pages || range.flags == RANGE_PURGED);
+		expect(range.live == range.pages || range.live == 0 || range.flags == RANGE_PURGED);
 		page = (uint64_t)range.start + range.pages;
 		ranges++;
 		pages += range.pages;
 		live += range.live;
+		empty += range.live || range.flags ? 0 : range.pages;
 		if (range.live && range.stamp < oldest)
 			oldest = range.stamp;
 	}
 	expect_eq(list->root->ranges, ranges);
 	expect_eq(list->root->unpinned_pages, pages);
 	expect_eq(range_peek_evictable(list), live);
+	expect_eq(range_peek_empty(list), empty);
 	expect_oldest(list, oldest);
 }
 

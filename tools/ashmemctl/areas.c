@@ -2,10 +2,10 @@
 /*
  * ashmemctl: find areas through /proc/PID/fd and read what they are like.
  *
- * A descriptor of another process is opened anew, as an open file description of its own, so that
- * process is not disturbed. Reading takes the area's lock for a moment, as in any peer. Each area
- * is closed at once: nothing lives longer because somebody looked. Areas of the kernel's driver
- * cannot be seen: opening their descriptor again makes a new area.
+ * A descriptor of another process is opened anew, as an open file description of its own, looked at
+ * without a lock, and closed at once: nobody is disturbed or waited for, and nothing lives longer
+ * because somebody looked. Areas of the kernel's driver cannot be seen: opening their descriptor
+ * again makes a new area.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +36,7 @@ pid_t ctl_pid(const char *text)
 	return (pid_t)strtol(text, NULL, 10);
 }
 
-int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
+int ctl_open(const char *path, int *read_only)
 {
 	/* Another kind of file could make open() wait: a FIFO, a lease. */
 	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -47,21 +47,28 @@ int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
 		*read_only = 1;
 		fd = open(path, O_RDONLY | flags);
 	}
+	return fd < 0 ? -errno : fd;
+}
+
+int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
+{
+	int fd = ctl_open(path, read_only);
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int r = ashmem_import(fd, area);
 	close(fd);
 	return r;
 }
 
-void ctl_read(struct ashmem_area *area, struct ctl_area *into)
+void ctl_look(struct ctl_area *area)
 {
-	if (ashmem_get_name(area, into->name, sizeof(into->name)) < 0)
-		strcpy(into->name, "?");
-	into->size_bytes = ashmem_get_size(area);
-	into->prot = ashmem_get_prot(area);
-	into->stats = (struct ashmem_area_stats){.struct_size = sizeof(into->stats)};
-	into->stats_error = ashmem_area_get_stats(area, &into->stats);
+	int fd = ctl_open(ctl_path(area), &area->read_only);
+
+	area->seen = (struct ashmem_peek_result){.struct_size = sizeof(area->seen)};
+	area->error = fd < 0 ? fd : ashmem_peek(fd, &area->seen);
+	if (fd >= 0)
+		close(fd);
 }
 
 static struct ctl_area *lookup(struct ctl_areas *areas, const struct stat *status)
@@ -101,7 +108,6 @@ static void add_holder(struct ctl_area *area, pid_t pid)
 /* Look at one descriptor. 0, or -ENOMEM. */
 static int add(struct ctl_areas *areas, pid_t pid, const char *path)
 {
-	struct ashmem_area *handle = NULL;
 	struct stat status;
 
 	if (stat(path, &status) < 0)
@@ -115,11 +121,7 @@ static int add(struct ctl_areas *areas, pid_t pid, const char *path)
 		area->inode = status.st_ino;
 		area->owner = status.st_uid;
 		snprintf(area->path, sizeof(area->path), "%s", path);
-		area->error = ctl_import(path, &handle, &area->read_only);
-		if (area->error == 0) {
-			ctl_read(handle, area);
-			ashmem_close(handle);
-		}
+		ctl_look(area);
 	}
 	add_holder(area, pid);
 	return 0;
@@ -202,16 +204,17 @@ static int by_number(uint64_t a, uint64_t b)
 		return by_number(((const struct ctl_area *)a)->member, \
 			((const struct ctl_area *)b)->member);         \
 	}
-BY(size, size_bytes)
-BY(resident, stats.resident_pages)
-BY(unpinned, stats.unpinned_pages)
-BY(evictable, stats.evictable_pages)
-BY(purged, stats.purged_pages)
+BY(size, seen.size_bytes)
+BY(resident, seen.resident_pages)
+BY(unpinned, seen.unpinned_pages)
+BY(evictable, seen.evictable_pages)
+BY(purged, seen.purged_pages)
 BY(users, holders)
 
 static int by_name(const void *a, const void *b)
 {
-	return strcmp(((const struct ctl_area *)a)->name, ((const struct ctl_area *)b)->name);
+	return strcmp(((const struct ctl_area *)a)->seen.name,
+		((const struct ctl_area *)b)->seen.name);
 }
 
 static int by_pid(const void *a, const void *b)
@@ -258,23 +261,15 @@ static void json_pages(const char *key, uint64_t pages)
 	printf(",\"%s_bytes\":%" PRIu64, key, pages * ctl_page());
 }
 
-static void json_stats(const struct ashmem_area_stats *stats)
+static void json_flag(const char *key, int flag)
 {
-	json_pages("resident", stats->resident_pages);
-	json_pages("pinned", stats->pinned_pages);
-	json_pages("unpinned", stats->unpinned_pages);
-	json_pages("evictable", stats->evictable_pages);
-	json_pages("purged", stats->purged_pages);
-	printf(",\"unpinned_ranges\":%" PRIu64 ",\"pins_found_purged\":%" PRIu64
-	       ",\"recoveries\":%" PRIu64 ",\"lock_waits\":%" PRIu64 ",\"lock_timeouts\":%" PRIu64,
-		stats->unpinned_ranges, stats->pins_found_purged, stats->recoveries,
-		stats->lock_waits, stats->lock_timeouts);
-	printf(",\"has_readers\":%s,\"sealed\":%s", stats->readers ? "true" : "false",
-		stats->sealed ? "true" : "false");
+	printf(",\"%s\":%s", key, flag ? "true" : "false");
 }
 
 void ctl_json_area(const struct ctl_area *area)
 {
+	const struct ashmem_peek_result *seen = &area->seen;
+
 	printf("\"path\":");
 	ctl_json_string(ctl_path(area));
 	printf(",\"device\":%" PRIu64 ",\"inode\":%" PRIu64 ",\"owner\":%u,\"holders\":%u,"
@@ -290,16 +285,18 @@ void ctl_json_area(const struct ctl_area *area)
 		return;
 	}
 	printf(",\"name\":");
-	ctl_json_string(area->name);
-	printf(",\"size_bytes\":%" PRIu64 ",\"read_only\":%s", area->size_bytes,
-		area->read_only ? "true" : "false");
-	if (area->prot >= 0)
-		printf(",\"mask\":\"%c%c%c\"", area->prot & PROT_READ ? 'r' : '-',
-			area->prot & PROT_WRITE ? 'w' : '-', area->prot & PROT_EXEC ? 'x' : '-');
-	if (area->stats_error == 0) {
-		json_stats(&area->stats);
-	} else {
-		printf(",\"state_error\":");
-		ctl_json_string(strerror(-area->stats_error));
-	}
+	ctl_json_string(seen->name);
+	printf(",\"size_bytes\":%" PRIu64 ",\"mask\":\"%c%c%c\"", seen->size_bytes,
+		seen->prot & PROT_READ ? 'r' : '-', seen->prot & PROT_WRITE ? 'w' : '-',
+		seen->prot & PROT_EXEC ? 'x' : '-');
+	json_pages("resident", seen->resident_pages);
+	json_pages("unpinned", seen->unpinned_pages);
+	json_pages("evictable", seen->evictable_pages);
+	json_pages("purged", seen->purged_pages);
+	printf(",\"unpinned_ranges\":%" PRIu64, seen->unpinned_ranges);
+	json_flag("read_only", area->read_only);
+	json_flag("busy", (int)seen->busy);
+	json_flag("has_readers", (int)seen->readers);
+	json_flag("sealed", (int)seen->sealed);
+	json_flag("damaged", (int)seen->damaged);
 }

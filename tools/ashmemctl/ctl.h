@@ -74,14 +74,10 @@ struct ctl_area {
 	ino_t inode;
 	const char *given; /* the path from the command line, or NULL: `path` */
 	char path[64];     /* of the first descriptor found */
-	char name[ASHMEM_NAME_LEN];
 	uid_t owner;
-	int error; /* 0, or why it could not be read; then nothing below is known */
+	int error; /* 0, or why it could not be read; then `seen` is not known */
 	int read_only;
-	int prot; /* or a negative errno */
-	int stats_error;
-	struct ashmem_area_stats stats; /* if stats_error is 0 */
-	uint64_t size_bytes;
+	struct ashmem_peek_result seen;
 	uint32_t holders; /* processes */
 	pid_t pids[16];   /* the first of them */
 };
@@ -98,14 +94,14 @@ static inline const char *ctl_path(const struct ctl_area *area)
 	return area->given ? area->given : area->path;
 }
 
-/*
- * Import the area behind a path. 0 and a handle, or a negative errno. *read_only tells that it
- * could only be opened for reading.
- */
+/* A descriptor, or a negative errno. *read_only tells that it could only be opened for reading. */
+int ctl_open(const char *path, int *read_only);
+
+/* Import the area behind a path. 0 and a handle, or a negative errno. */
 int ctl_import(const char *path, struct ashmem_area **area, int *read_only);
 
-/* Fill in what the area is like. */
-void ctl_read(struct ashmem_area *area, struct ctl_area *into);
+/* Look at an area by its path: `error` says whether it went well. */
+void ctl_look(struct ctl_area *area);
 
 /*
  * The areas of one process, or with pid 0 of all that may be looked at, each once. 0, or a negative

@@ -163,11 +163,8 @@ static void try_memfd(void)
 static void try_sealing(void)
 {
 	struct ashmem_area *area = NULL;
-	int r = ashmem_create("doctor", ctl_page(), 0, &area);
+	int r = ashmem_create("doctor", ctl_page(), ASHMEM_CREATE_ALLOW_SEAL, &area);
 
-	/* Only what nobody may write any more is sealed. */
-	if (r == 0)
-		r = ashmem_set_prot(area, PROT_READ);
 	if (r == 0)
 		r = ashmem_seal(area);
 	if (r == 0)

@@ -48,25 +48,23 @@ void ctl_list_line(const struct ctl_area *area)
 		putchar('\n');
 		return;
 	}
-	printf(" %6s", ctl_size(area->size_bytes, buf));
-	if (area->stats_error) {
-		printf(" %6s %6s %6s %6s", "?", "?", "?", "?");
-	} else {
-		print_pages(area->stats.resident_pages);
-		print_pages(area->stats.unpinned_pages);
-		if (area->stats.evictable_pages)
-			ctl_color_on(CTL_GREEN);
-		print_pages(area->stats.evictable_pages);
-		if (area->stats.evictable_pages)
-			ctl_color_off();
-		print_pages(area->stats.purged_pages);
-	}
+	const struct ashmem_peek_result *seen = &area->seen;
+	printf(" %6s", ctl_size(seen->size_bytes, buf));
+	print_pages(seen->resident_pages);
+	print_pages(seen->unpinned_pages);
+	if (seen->evictable_pages)
+		ctl_color_on(CTL_GREEN);
+	print_pages(seen->evictable_pages);
+	if (seen->evictable_pages)
+		ctl_color_off();
+	print_pages(seen->purged_pages);
 	putchar(' ');
-	ctl_print_text(stdout, area->name, 0);
-	if (area->stats_error == 0 && area->stats.sealed)
-		fputs(" (sealed)", stdout);
-	if (area->read_only)
-		fputs(" (read-only)", stdout);
+	ctl_print_text(stdout, seen->name, 0);
+	fputs(seen->damaged               ? " (damaged)"
+			: seen->sealed    ? " (sealed)"
+			: area->read_only ? " (read-only)"
+					  : "",
+		stdout);
 	putchar('\n');
 }
 

@@ -113,47 +113,52 @@ static void print_ranges(struct ashmem_area *area)
 		printf("    ranges cannot be read: %s\n", strerror(-r));
 }
 
-static void print_state(struct ashmem_area *area, const struct ctl_area *seen)
+static void print_state(struct ashmem_area *area)
 {
-	const struct ashmem_area_stats *stats = &seen->stats;
+	struct ashmem_area_stats stats = {.struct_size = sizeof(stats)};
+	int r = ashmem_area_get_stats(area, &stats);
 
-	if (seen->stats_error) {
-		printf("  pin state cannot be read: %s\n", strerror(-seen->stats_error));
+	if (r < 0) {
+		printf("  pin state cannot be read: %s\n", strerror(-r));
 		return;
 	}
 	printf("  unpinned: %" PRIu64 " pages in %" PRIu64 " ranges, of which %" PRIu64
 	       " pages can be purged\n",
-		stats->unpinned_pages, stats->unpinned_ranges, stats->evictable_pages);
+		stats.unpinned_pages, stats.unpinned_ranges, stats.evictable_pages);
 	printf("  so far: %" PRIu64 " pages purged, %" PRIu64 " pins found that, %" PRIu64
 	       " recoveries\n",
-		stats->purged_pages, stats->pins_found_purged, stats->recoveries);
+		stats.purged_pages, stats.pins_found_purged, stats.recoveries);
 	printf("  memory: %" PRIu64 " pages resident, %" PRIu64 " pinned%s%s\n",
-		stats->resident_pages, stats->pinned_pages,
-		stats->readers ? "; may have read-only pins or holds" : "",
-		stats->sealed ? "; sealed" : "");
-	print_picture(area, stats->size_pages);
+		stats.resident_pages, stats.pinned_pages,
+		stats.readers ? "; may have read-only pins or holds" : "",
+		stats.sealed ? "; sealed" : "");
+	print_picture(area, stats.size_pages);
 	if (ctl.ranges)
 		print_ranges(area);
 }
 
-static void print_area(struct ashmem_area *area, const struct ctl_area *seen)
+static void print_area(struct ashmem_area *area, const struct ctl_area *found)
 {
-	uint64_t page = ctl_page();
+	uint64_t size = ashmem_get_size(area), page = ctl_page();
+	char name[ASHMEM_NAME_LEN];
+	int prot = ashmem_get_prot(area);
 
+	if (ashmem_get_name(area, name, sizeof(name)) < 0)
+		strcpy(name, "?");
 	ctl_color_on(CTL_BOLD);
-	ctl_print_text(stdout, ctl_path(seen), 0);
+	ctl_print_text(stdout, ctl_path(found), 0);
 	fputs(": ", stdout);
-	ctl_print_text(stdout, seen->name, 0);
+	ctl_print_text(stdout, name, 0);
 	ctl_color_off();
-	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", seen->size_bytes,
-		seen->size_bytes / page + (seen->size_bytes % page != 0));
-	if (seen->prot < 0)
-		printf("mask unknown (%s)", strerror(-seen->prot));
+	printf("\n  size: %" PRIu64 " bytes, %" PRIu64 " pages; ", size,
+		size / page + (size % page != 0));
+	if (prot < 0)
+		printf("mask unknown (%s)", strerror(-prot));
 	else
-		printf("mask %c%c%c", seen->prot & PROT_READ ? 'r' : '-',
-			seen->prot & PROT_WRITE ? 'w' : '-', seen->prot & PROT_EXEC ? 'x' : '-');
-	puts(seen->read_only ? "; read-only descriptor" : "");
-	print_state(area, seen);
+		printf("mask %c%c%c", prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-',
+			prot & PROT_EXEC ? 'x' : '-');
+	puts(found->read_only ? "; read-only descriptor" : "");
+	print_state(area);
 }
 
 /* ---------------------------------------------------------------- JSON */
@@ -174,31 +179,39 @@ static void json_ranges(struct ashmem_area *area)
 	printf("]");
 }
 
-static void print_json(struct ashmem_area *area, const struct ctl_area *seen)
+static void print_json(struct ashmem_area *area, const struct ctl_area *found)
 {
+	struct ashmem_area_stats stats = {.struct_size = sizeof(stats)};
+
 	printf("%s {", shown ? ",\n" : "");
-	ctl_json_area(seen);
-	if (seen->stats_error == 0)
+	ctl_json_area(found);
+	if (ashmem_area_get_stats(area, &stats) == 0) {
+		printf(",\"pinned_bytes\":%" PRIu64 ",\"pins_found_purged\":%" PRIu64
+		       ",\"recoveries\":%" PRIu64 ",\"lock_waits\":%" PRIu64
+		       ",\"lock_timeouts\":%" PRIu64,
+			stats.pinned_pages * ctl_page(), stats.pins_found_purged, stats.recoveries,
+			stats.lock_waits, stats.lock_timeouts);
 		json_ranges(area);
+	}
 	printf("}");
 }
 
 /* ---------------------------------------------------------------- the command */
 
-/* The area is opened once more: looking for areas keeps none. */
-static int show(const struct ctl_area *found)
+/* The area is opened once more, as a peer: its ranges are read under its lock. */
+static int show(struct ctl_area *found)
 {
-	struct ctl_area seen = *found;
 	struct ashmem_area *area;
-	int r = ctl_import(ctl_path(found), &area, &seen.read_only);
+	int r = ctl_import(ctl_path(found), &area, &found->read_only);
 
 	if (r < 0)
 		return ctl_complain(ctl_path(found), strerror(-r));
-	ctl_read(area, &seen);
-	if (ctl.json)
-		print_json(area, &seen);
-	else
-		print_area(area, &seen);
+	if (ctl.json) {
+		ctl_look(found);
+		print_json(area, found);
+	} else {
+		print_area(area, found);
+	}
 	shown++;
 	ashmem_close(area);
 	return CTL_OK;

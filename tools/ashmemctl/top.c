@@ -65,11 +65,11 @@ static void print_sums(const struct ctl_areas *areas)
 	for (size_t i = 0; i < areas->count; i++) {
 		const struct ctl_area *area = &areas->area[i];
 
-		if (area->error || area->stats_error)
+		if (area->error)
 			continue;
-		resident += area->stats.resident_pages;
-		evictable += area->stats.evictable_pages;
-		purged += area->stats.purged_pages;
+		resident += area->seen.resident_pages;
+		evictable += area->seen.evictable_pages;
+		purged += area->seen.purged_pages;
 	}
 	printf("%zu areas, %s resident, ", areas->count, ctl_size(resident * ctl_page(), buf[0]));
 	ctl_color_on(CTL_GREEN);
