@@ -17,8 +17,7 @@ suppress_warnings = ["myst.header"]
 
 primary_domain = "c"
 highlight_language = "text"
-# Of a parameter and its description.
-smartquotes_action = "D"
+smartquotes = False
 
 html_theme_path = [os.path.join(os.path.dirname(os.path.abspath(__file__)), "theme")]
 html_theme = "plain"

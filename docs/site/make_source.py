@@ -305,14 +305,13 @@ class Reference:
         out += self.blocks(it.brief, inner) + self.blocks(it.text, inner)
         if it.kind == "define" and it.initializer:
             out += [inner + "Value: ``%s``" % it.initializer, ""]
-        fields = []
+        if it.params:
+            out.append(inner + ":parameters:")
         for names, blocks in it.params:
             name = ", ".join(n for n, _ in names)
-            fields.append((":param %s:" % name, blocks))
+            out.append(inner + "   - **%s**: %s" % (escape(name), self.short(blocks)))
         if it.returns:
-            fields.append((":returns:", it.returns))
-        for name, blocks in fields:
-            out.append(inner + name + " " + self.short(blocks))
+            out.append(inner + ":returns: " + self.short(it.returns))
         if it.errors:
             out.append(inner + ":errors:")
         for blocks, same in itertools.groupby(it.errors, key=lambda error: error[1]):

@@ -330,7 +330,7 @@ int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
 /**
  * @brief Purge before a large allocation, so that it fits.
  *
- * @code{.c}
+ * @code{.unparsed}
  * if (ashmem_pressure_make_room(pressure, 64 << 20) < 0)
  *     return use_less_memory();
  * char *table = malloc(64 << 20);
