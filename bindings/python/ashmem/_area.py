@@ -180,7 +180,10 @@ class _Peers:
 
 
 _peers: "weakref.WeakValueDictionary[int, _Peers]" = weakref.WeakValueDictionary()
-_peers_lock = threading.Lock()
+# Taken again by the same thread where a collection of garbage within it unpins, and so purges.
+_peers_lock = threading.RLock()
+os.register_at_fork(before=_peers_lock.acquire, after_in_parent=_peers_lock.release,
+                    after_in_child=_peers_lock.release)
 
 
 def area_of(handle: int) -> "Optional[Area]":

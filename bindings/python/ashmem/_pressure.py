@@ -2,13 +2,14 @@
 """Watching memory pressure, and purging when memory is short."""
 
 import ctypes
+import threading
 from ctypes import byref, c_void_p
 from enum import IntEnum
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from . import _native
+from ._callbacks import Closable, callback, register
 from ._native import check, lib
-from ._purging import _Handle
 
 PURGE_NOTHING = _native.PURGE_NOTHING
 
@@ -41,7 +42,30 @@ class PressureStatus(NamedTuple):
     bursts: int
 
 
-class Pressure(_Handle):
+# Whether this thread is in a subscriber.
+_now = threading.local()
+
+
+@callback(_native.PRESSURE_FN, "subscriber of memory pressure", None)
+def _call_changed(
+    called: Callable[[Level, Level, int], object], level: int, before: int, purged_pages: int
+) -> None:
+    _now.called = True
+    try:
+        called(Level(level), Level(before), purged_pages)
+    finally:
+        _now.called = False
+
+
+def _close(handle: c_void_p) -> None:
+    # A subscriber, or the collection of garbage in one, cannot end the thread that it runs on.
+    if getattr(_now, "called", False):
+        threading.Thread(target=lib.pressure_close, args=(handle,)).start()
+    else:
+        lib.pressure_close(handle)
+
+
+class Pressure(Closable):
     """Purges unpinned memory when memory is short: the program's, its container's, the system's.
 
     Without an event loop, a thread does it:
@@ -73,19 +97,11 @@ class Pressure(_Handle):
             flags=0 if in_unpin else _native.NOT_IN_UNPIN, reserve_percent=reserve_percent,
             reserve_most_bytes=reserve_most_bytes)
 
-        def call(userdata: Any, level: int, before: int, purged_pages: int) -> None:
-            try:
-                if on_change is not None:
-                    on_change(Level(level), Level(before), purged_pages)
-            except Exception:
-                _native.log.exception("subscriber %r", on_change)
-
+        key = register(on_change)
         out = c_void_p()
-        check(lib.pressure_open(byref(options), byref(out)))
-        called = _native.PRESSURE_FN(call)
-        self._begin(out, lib.pressure_close, called)
+        self._begin(lib.pressure_open(byref(options), byref(out)), out, _close, key)
         if on_change is not None:
-            check(lib.pressure_subscribe(out, called, None))
+            check(lib.pressure_subscribe(out, _call_changed, key))
 
     def fileno(self) -> int:
         """The descriptor to wait for; the watch owns it."""

@@ -19,6 +19,7 @@ and thread at a time, while others wait for it.
 """
 
 import hashlib
+import os
 import pickle
 import threading
 import time
@@ -34,7 +35,9 @@ WAIT_SECONDS = 10
 OPTIONS = ("most_bytes", "entries", "value_most_bytes")
 
 _caches: Dict[str, Cache] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release,
+                    after_in_child=_lock.release)
 
 
 def opened(location: str, options: Dict[str, Any]) -> Cache:

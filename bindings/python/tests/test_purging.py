@@ -232,6 +232,46 @@ def test_pressure_on_a_thread(pressed):
         watch.dispatch()
 
 
+def test_pressure_closed_by_its_subscriber(pressed):
+    ended = threading.Event()
+
+    def changed(*change):
+        watch.close()
+        ended.set()
+
+    watch = ashmem.Pressure(changed, source="service")
+    watch.run()
+    fd = pressed()
+    assert ended.wait(30) and watch.closed
+    os.close(fd)
+
+
+def test_subscription_ended_by_its_function():
+    got = []
+
+    def purged(*notice):
+        subscription.close()
+        got.append(notice)
+
+    with unpinned_area() as area:
+        subscription = ashmem.PurgeSubscription(purged)
+        ashmem.purge_all()
+        with area.pinned() as view:
+            view[0] = 1
+        ashmem.purge_all()
+    assert len(got) == 1
+
+
+def test_shrinker_ended_by_its_function():
+    def scan(pages):
+        shrinker.close()
+        return 1
+
+    shrinker = ashmem.Shrinker(lambda: 9, scan)
+    assert ashmem.shrink(5) == 1 and shrinker.closed
+    assert len(ashmem.shrinker_stats()) == 1
+
+
 def test_bad_source():
     with pytest.raises(OSError) as caught:
         ashmem.Pressure(source="nonsense")
