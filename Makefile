@@ -134,7 +134,7 @@ $(FLAGS_FILE): FORCE
 	@printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || \
 		printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@
 
-RULES := $(sort $(wildcard $(TOP)/*/rules.mk))
+RULES := $(sort $(wildcard $(TOP)/*/rules.mk $(TOP)/compat/*/rules.mk))
 include $(RULES)
 
 # ---------------------------------------------------------------- installing
@@ -152,7 +152,8 @@ install: all ## Install below PREFIX (/usr/local); also DESTDIR LIBDIR INCLUDEDI
 uninstall: ## Take away what install put there (give the same variables)
 	$(writable)
 	$(foreach s,$(SECTIONS),$(call uninstall_section,$(s)))
-	-$(Q)rmdir '$(DESTDIR)$(HEADERS_DIR)' '$(DESTDIR)$(CMAKE_DIR)' 2>/dev/null || :
+	-$(Q)rmdir '$(DESTDIR)$(HEADERS_DIR)' '$(DESTDIR)$(CMAKE_DIR)' \
+		'$(DESTDIR)$(CUTILS_HEADERS_DIR)' '$(DESTDIR)$(CUTILS_NDK_HEADERS_DIR)' 2>/dev/null || :
 
 # Before anything is changed: each place, or the nearest directory that exists, can be written to.
 define writable

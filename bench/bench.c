@@ -169,6 +169,7 @@ static int run_rows(void)
 	rows_shrink();
 	rows_purge();
 	rows_life();
+	rows_cutils();
 	rows_memory();
 	return 0;
 }

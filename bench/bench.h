@@ -270,6 +270,7 @@ void rows_shared(void);
 void rows_shrink(void);
 void rows_purge(void);
 void rows_life(void);
+void rows_cutils(void);
 void rows_memory(void);
 /* 0, or 77 if there is no driver here. */
 int rows_kernel(void);

@@ -263,8 +263,10 @@ static void draw(FILE *out, struct frame *ranges, struct frame *size)
 		"font-family=\"system-ui, sans-serif\" fill=\"#222\">\n"
 		"<title>libashmem: cost of pin and unpin</title>\n"
 		"<style>.heading{font-size:14px;font-weight:600}"
-		".note{font-size:11px;fill:#555}</style>\n"
-		"<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
+		".note{font-size:11px;fill:#555}\n"
+		"@media (prefers-color-scheme:dark){svg{fill:#e3e6ea}.note{fill:#a3adb9}\n"
+		".page{fill:#14171c}[stroke=\"#ddd\"]{stroke:#363c46}}</style>\n"
+		"<rect class=\"page\" width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n",
 		WIDTH, HEIGHT, WIDTH, HEIGHT);
 	if (x_range(ranges)) {
 		draw_panel(out, ranges, "ns a call, by number of ranges",

@@ -11,6 +11,9 @@
  * subtracted is the library's bookkeeping. "Growth" rows are the cost with 1,000,000 ranges beside
  * that with 1,000, each taken in units of an empty system call of the same round, since the two
  * cannot exist at the same time (a purge goes over all areas of the process).
+ *
+ * The row of budgets pins and unpins areas of one range at random. The budget lets half of them
+ * stay, so that every second unpin purges one. The reference does that with few areas.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,6 +28,7 @@
 #define STRIDE 2
 #define FEW 1000
 #define MANY 1000000
+#define FEW_AREAS 10
 #define MOST_AREAS 1000
 #define SECTION "Purge of the oldest 500 of RANGES/AREAS, per range (own: less the punching)"
 /* The name of the row that compares 1,000,000 ranges in 1,000 areas with 1,000 ranges in one. */
@@ -298,6 +302,81 @@ static void growth_rows(uint64_t areas, const struct cost *many, const struct co
 		growth_row(row_begin(ACROSS), many, few_in_one, 0, 1);
 }
 
+/* Areas of one page in a budget for half of them. */
+struct crowd {
+	uint64_t areas;
+	struct ashmem_area **area;
+	struct ashmem_budget *budget;
+};
+
+static void crowd_open(struct crowd *crowd, uint64_t areas)
+{
+	struct ashmem_budget_options limits = {
+		.struct_size = sizeof(limits), .unpinned_bytes = areas / 2 * page_bytes()};
+	int r = ashmem_budget_create(&limits, &crowd->budget);
+
+	crowd->areas = areas;
+	crowd->area = allocate(areas, sizeof(*crowd->area));
+	for (uint64_t i = 0; r >= 0 && i < areas; i++) {
+		r = area_open(page_bytes(), &crowd->area[i]);
+		if (r >= 0)
+			r = ashmem_budget_add(crowd->budget, crowd->area[i]);
+		if (r >= 0)
+			r = ashmem_unpin(crowd->area[i], 0, 0);
+	}
+	if (r < 0)
+		die("areas in a budget", r);
+}
+
+static void crowd_close(struct crowd *crowd)
+{
+	for (uint64_t i = 0; i < crowd->areas; i++)
+		ashmem_close(crowd->area[i]);
+	ashmem_budget_close(crowd->budget);
+	free(crowd->area);
+}
+
+static double run_pairs(void *context, uint64_t count)
+{
+	struct crowd *crowd = context;
+	double begin = busy_ns();
+
+	while (count--) {
+		struct ashmem_area *area = crowd->area[random_next() % crowd->areas];
+		int pin = ashmem_pin(area, 0, 0);
+		int unpin = ashmem_unpin(area, 0, 0);
+		if ((pin | unpin) < 0)
+			die("pin and unpin", pin < 0 ? pin : unpin);
+	}
+	return busy_since(begin);
+}
+
+static void budget_row(void)
+{
+	struct result *row = row_begin("budget pair %s areas", with_commas(MOST_AREAS));
+	struct crowd few, many;
+	struct series series;
+
+	if (!row)
+		return;
+	crowd_open(&few, FEW_AREAS);
+	crowd_open(&many, MOST_AREAS);
+	struct timed things[] = {
+		{.run = run_pairs, .context = &few, .units = 1},
+		{.run = run_pairs, .context = &many, .units = 1},
+	};
+	measure(things, 2, &series);
+	row->ours = median_of(series.ns[1], series.rounds);
+	row->reference = "10 areas";
+	row->reference_value = median_of(series.ns[0], series.rounds);
+	row->ratio = stats_of_ratio(series.ns[1], series.ns[0], series.rounds);
+	row->target = TARGET_AT_MOST;
+	row->target_ratio = 10;
+	row_end(row);
+	crowd_close(&few);
+	crowd_close(&many);
+}
+
 void rows_shrink(void)
 {
 	static const uint64_t AREAS[] = {1, 10, MOST_AREAS};
@@ -322,4 +401,5 @@ void rows_shrink(void)
 		forest_rows(areas, MANY, growth, &many);
 		growth_rows(areas, &many, &few, &few_in_one);
 	}
+	budget_row();
 }

@@ -10,12 +10,12 @@ BENCH_ARGS ?=
 $(BUILD)/obj/bench/%.o: $(TOP)/bench/%.c $(FLAGS_FILE)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call compile,$(LIB_CPPFLAGS),$(USER_CFLAGS))
+	$(Q)$(call compile,$(LIB_CPPFLAGS) -I$(TOP)/compat/cutils/include,$(USER_CFLAGS))
 
-$(BENCH): $(BENCH_OBJ) $(STATIC)
+$(BENCH): $(BENCH_OBJ) $(CUTILS_STATIC) $(STATIC)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(BENCH_OBJ) $(STATIC) -lm)
+	$(Q)$(call link,$(BENCH_OBJ) $(CUTILS_STATIC) $(STATIC) -lm)
 
 .PHONY: bench
 bench: $(BENCH) ## Measure, as ratios to system calls (BENCH_ARGS=--help)

@@ -11,7 +11,7 @@ PIC_OBJ := $(call object,pic,$(LIB_SRC))
 # -Bsymbolic-functions: a program may export a copy of the library; ours must not call into that.
 try_ld = $(shell printf 'int x;' | $(CC) $(CFLAGS) $(LDFLAGS) -shared -nostdlib -fPIC -xc - \
 	-o /dev/null -Wl,--fatal-warnings $(1) >/dev/null 2>&1 && printf '%s' '$(1)')
-SHARED_LDFLAGS = -shared -pthread -Wl,-soname,$(SONAME) -Wl,--version-script=$(MAP) \
+shared_ldflags = -shared -pthread -Wl,-soname,$(1) -Wl,--version-script=$(2) \
 	$(call try_ld,-Wl$(comma)-z$(comma)defs) $(call try_ld,-Wl$(comma)-z$(comma)now) \
 	$(call try_ld,-Wl$(comma)-z$(comma)relro) $(call try_ld,-Wl$(comma)--no-undefined-version) \
 	$(call try_ld,-Wl$(comma)-Bsymbolic-functions) $(call try_ld,-Wl$(comma)-z$(comma)nodelete)
@@ -37,7 +37,7 @@ $(BUILD)/static/%.o: $(TOP)/%.c $(FLAGS_FILE) $(EXPORTS_H)
 
 $(SHARED): $(PIC_OBJ) $(MAP)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(SHARED_LDFLAGS) $(LDFLAGS) -o $@ $(PIC_OBJ) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(call shared_ldflags,$(SONAME),$(MAP)) $(LDFLAGS) -o $@ $(PIC_OBJ) $(LDLIBS)
 
 $(BUILD)/$(SONAME): $(SHARED)
 	$(Q)ln -sf $(REALNAME) $@
@@ -65,7 +65,7 @@ space := $() $()
 joined = $(subst $(space),?,$(1))
 below = $(subst ?,$(space),$(patsubst $(call joined,$(PREFIX))/%,$(2)%,$(call joined,$(1))))
 
-$(PC): $(TOP)/pkgconfig/libashmem.pc.in $(VERSION_H) FORCE
+$(BUILD)/%.pc: $(TOP)/pkgconfig/%.pc.in $(VERSION_H) FORCE
 	@mkdir -p $(@D)
 	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
 		-e 's|@LIBDIR@|$(call below,$(LIBDIR),$${prefix}/)|' \
@@ -84,6 +84,8 @@ $(BUILD)/cmake/%: $(TOP)/cmake/%.in $(VERSION_H) FORCE
 	@mkdir -p $(@D)
 	@sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@MAJOR@|$(call version_part,MAJOR)|' \
 		-e 's|@SONAME@|$(SONAME)|' -e 's|@REALNAME@|$(REALNAME)|' \
+		-e 's|@CUTILS_SONAME@|$(CUTILS_SONAME)|' \
+		-e 's|@CUTILS_REALNAME@|$(CUTILS_REALNAME)|' \
 		-e 's|@POINTER_BYTES@|$(pointer_bytes)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 		-e 's|@INCLUDE_FROM_LIB@|$(include_from_lib)|' $< >$@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv -f $@.new $@

@@ -54,7 +54,9 @@ else
   check "tests ran" grep -q '^[1-9][0-9]* passed, 0 failed, ' "$scratch/check.log"
   step package
   for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
-    include/ashmem/ashmem.h include/ashmem/ashmem.hpp bin/ashmem-inspect; do
+    include/ashmem/ashmem.h include/ashmem/ashmem.hpp bin/ashmemctl bin/ashmem-inspect \
+    bin/ashmem-run lib/ashmem/ashmem-run.so \
+    lib/libashmem-cutils.so.1 include/cutils/ashmem.h include/android/sharedmem.h; do
     check "has $file" test -f "$scratch/pkg/usr/$file"
   done
   needed=$(readelf -dW "$scratch/pkg/usr/lib/$SONAME" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')

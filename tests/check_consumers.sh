@@ -88,7 +88,7 @@ if have cmake; then
 
   # A copy of what CMake may need and no more, at a place with a space in its name.
   mkdir "source tree"
-  (cd "$top" && cp -r CMakeLists.txt include lib "$scratch/projects/source tree/")
+  (cd "$top" && cp -r CMakeLists.txt include lib compat "$scratch/projects/source tree/")
   within() {
     local build=cmake-subdirectory/$1
     check "cmake, $1, configures" cmake -S cmake-subdirectory -B "$build" \
@@ -119,7 +119,7 @@ if have meson && have ninja; then
   needs_shared "meson" meson/build/consumer
 
   mkdir -p meson/subprojects/libashmem
-  (cd "$top" && cp -r meson.build include lib "$scratch/projects/meson/subprojects/libashmem/")
+  (cd "$top" && cp -r meson.build include lib compat "$scratch/projects/meson/subprojects/libashmem/")
   check "meson with a subproject configures" meson setup -Dwrap_mode=forcefallback meson/sub meson
   check "meson with a subproject builds" ninja -C meson/sub
   check "meson with a subproject runs" timeout -k 5 60 meson/sub/consumer

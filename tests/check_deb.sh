@@ -41,7 +41,8 @@ if grep -q '^[0-9]* passed, 0 failed, ' "$first/build.log"; then
 else
   fail "no test ran"
 fi
-for package in libashmem1 libashmem-dev libashmem-doc libashmem-tools python3-ashmem; do
+for package in libashmem1 libashmem-dev libashmem-doc libashmem-tools libashmem-cutils1 \
+  libashmem-cutils-dev python3-ashmem; do
   grep -q "^Package: $package\$" packaging/debian/control || continue
   check "there is $package" test -n "$(find "$first" -maxdepth 1 -name \
     "${package}_${VERSION}-*.deb")"
@@ -53,12 +54,23 @@ contents() {
 contents libashmem1 >"$work/libashmem1"
 contents libashmem-dev >"$work/libashmem-dev"
 contents libashmem-tools >"$work/libashmem-tools"
+contents libashmem-cutils1 >"$work/libashmem-cutils1"
+contents libashmem-cutils-dev >"$work/libashmem-cutils-dev"
 for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.so" \
   "libashmem-dev:./usr/lib/$multiarch/libashmem.a" \
   "libashmem-dev:./usr/lib/$multiarch/pkgconfig/libashmem.pc" \
   libashmem-dev:./usr/include/ashmem/ashmem.h libashmem-dev:./usr/include/ashmem/ashmem.hpp \
-  libashmem-tools:./usr/bin/ashmem-inspect; do
+  libashmem-tools:./usr/bin/ashmemctl libashmem-tools:./usr/bin/ashmem-inspect \
+  libashmem-tools:./usr/bin/ashmem-run \
+  "libashmem-tools:./usr/lib/$multiarch/ashmem/ashmem-run.so" \
+  libashmem-tools:./usr/share/bash-completion/completions/ashmemctl \
+  libashmem-tools:./usr/share/zsh/vendor-completions/_ashmemctl \
+  "libashmem-cutils1:./usr/lib/$multiarch/libashmem-cutils.so.1" \
+  "libashmem-cutils-dev:./usr/lib/$multiarch/libashmem-cutils.a" \
+  "libashmem-cutils-dev:./usr/lib/$multiarch/pkgconfig/libashmem-cutils.pc" \
+  libashmem-cutils-dev:./usr/include/cutils/ashmem.h \
+  libashmem-cutils-dev:./usr/include/android/sharedmem.h; do
   check "${file%%:*} has ${file#*:}" grep -qxF "${file#*:}" "$work/${file%%:*}"
 done
 depends=$(dpkg-deb -f "$first"/libashmem1_*.deb Depends)
@@ -150,14 +162,15 @@ else
     'apt-get -q -y --no-install-recommends install /packages/*.deb'
   added=$(inside dpkg-query -W -f '${Package}\n' | sort | comm -13 "$work/installed.before" - |
     tr '\n' ' ')
-  if [ -z "${added//libashmem@(1|-dev|-doc|-tools) /}" ]; then
+  if [ -z "${added//libashmem@(1|-dev|-doc|-tools|-cutils1|-cutils-dev) /}" ]; then
     pass "nothing else comes with them"
   else
     fail "with them comes: $added"
   fi
   check "pkg-config knows version $VERSION" \
     test "$(inside pkg-config --modversion libashmem)" = "$VERSION"
-  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools
+  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools \
+    libashmem-cutils1 libashmem-cutils-dev
   if have autopkgtest; then
     check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries \
       "$first"/{libashmem*,python3*}_"$VERSION"-*.deb "$first"/*.dsc \
@@ -177,7 +190,7 @@ else
     done
   fi
   check "the packages go" inside apt-get -q -y purge libashmem1 libashmem-dev libashmem-doc \
-    libashmem-tools
+    libashmem-tools libashmem-cutils1 libashmem-cutils-dev
   left=$(find "$root/usr" "$root/etc" -name '*ashmem*')
   if [ -z "$left" ]; then pass "nothing is left"; else fail "left: $left"; fi
 fi

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# Every program in examples/, in docs/guide.md and in the headers' comments: built with the
-# installed library through pkg-config alone, as its reader would, and run. An example that nothing
-# here runs is a failure (bindings/python/check runs those in Python). Run by `make check-examples`.
+# Every program in examples/, README.md, the guide, the tutorial, porting.md and the headers'
+# comments: built with the installed library through pkg-config alone, as its reader would, and run.
+# An example that nothing here runs is a failure (bindings/python/check runs those in Python). Run
+# by `make check-examples`.
 set -u
 
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
@@ -96,6 +97,10 @@ run() {
       says "tiles draws what was lost again, and what failed" \
         "20 tiles drawn, the picture is the same" ./tiles
       ;;
+    workers)
+      says "workers share a cache" "0 wrong bytes, 0 workers killed, 0 clients failed" \
+        ./workers 1000
+      ;;
     pressure_loop) says "pressure_loop" "20 entries made" ./pressure_loop 20 ;;
     *) fail "tests/check_examples.sh does not run the example $1" ;;
   esac
@@ -123,18 +128,23 @@ for path in "$top"/examples/*; do
   if [ -x "$name" ]; then run "$name"; fi
 done
 
-# ---- the guide and the headers: programs in C, C++ and Python, each as its reader copies it
+# ---- the pages and the headers: programs in C, C++ and Python, each as its reader copies it
 
-awk -v count=0 '
-  /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
-    file = "guide-" count "." suffix; next }
-  /^```/ && file != "" { close(file); file = "" }
-  /^##* / { title = $0; sub(/^#* /, "", title) }
-  file != "" {
-    print >file
-    if (!(file in titles)) { titles[file] = title; print file, "guide, " title >"program-titles" }
-  }
-' "$top/docs/guide.md"
+for page in docs/guide docs/tutorial docs/cache docs/porting README; do
+  awk -v count=0 -v page="${page##*/}" '
+    /^```(c|cpp|python)$/ { count++; suffix = substr($0, 4); if (suffix == "python") suffix = "py"
+      file = page "-" count "." suffix; next }
+    /^```/ && file != "" { close(file); file = "" }
+    /^##* / { title = $0; sub(/^#* /, "", title) }
+    file != "" {
+      print >file
+      if (!(file in titles)) {
+        titles[file] = title
+        print file, page ", " title >>"program-titles"
+      }
+    }
+  ' "$top/$page.md"
+done
 for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
   awk -v name="$(basename "$header")" '
     /@endcode/ { if (file != "") close(file); file = "" }
@@ -143,7 +153,8 @@ for header in "$top"/include/ashmem/*.h "$top"/include/ashmem/*.hpp; do
       file = "recipe-" name "-" count suffix; print file, name >>"program-titles" }
   ' "$header"
 done
-for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c ashmem.hpp-1.cpp; do
+for name in area.h-1.c budget.h-1.c notice.h-1.c pressure.h-1.c shrinker.h-1.c cache.h-1.c \
+  ashmem.hpp-1.cpp; do
   check "${name%-*} has a program" test -s "recipe-$name"
 done
 while read -r file title; do
@@ -160,10 +171,12 @@ while read -r file title; do
       ;;
     *) compiler=("$CC") ;;
   esac
-  # As the guide says: no option but pkg-config's. Warnings count.
+  # As the pages say: no option but pkg-config's. Warnings count.
+  package=libashmem
+  if grep -qE '^#include <(cutils|android)/' "$file"; then package=libashmem-cutils; fi
   # shellcheck disable=SC2046
   check "$title compiles" "${compiler[@]}" -Wall -Wextra -Werror "$file" -o "${file%.*}" \
-    $("$PKG_CONFIG" --cflags --libs libashmem)
+    $("$PKG_CONFIG" --cflags --libs $package)
   check "$title runs" timeout -k 5 120 "./${file%.*}"
 done <program-titles
 

@@ -69,7 +69,9 @@ done
 # What must not be dropped is not dropped without a word, in C as in C++.
 dropped='create(0, 0, 0, &a) set_prot(a, 1) map(a, 0, 1, 1, 1, &p) read(a, p, 1) pread(a, p, 1, 0)
   pin(a, 0, 0) pin_lost(a, 0, 0, &e, 1, &n) hold(a, 0, 0) find_unpinned(a, 0, &o, &l, &n) fd(a)
-  export_read_only(a) seal(a) import(0, &a) recv(0, &a) budget_create(0, &b)'
+  export(a) export_early(a)
+  export_read_only(a) seal(a) find(0, &a) fd_kind(0) is_materialised(a)
+  import(0, &a) recv(0, &a) budget_create(0, &b)'
 kept='unpin(a, 0, 0) release(a, 0, 0, 0) populate(p, 1) purge_all() shrink(1)'
 
 # calls COMPILER LANGUAGE CALL: compile it with its result dropped.

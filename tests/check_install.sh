@@ -45,7 +45,8 @@ check "the library is in ./build" test -f build/libashmem.so
 check "make help" make_there help
 check "installs" make_there install "PREFIX=$prefix"
 for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
-  lib/cmake/ashmem/ashmem-config.cmake; do
+  lib/cmake/ashmem/ashmem-config.cmake include/cutils/ashmem.h include/android/sharedmem.h \
+  lib/libashmem-cutils.so lib/libashmem-cutils.a lib/pkgconfig/libashmem-cutils.pc; do
   check "installs $file" test -f "$prefix/$file"
 done
 missing=$(for header in "$tree"/include/ashmem/*; do
@@ -124,6 +125,25 @@ if have "$CXX"; then
 else
   skip "no C++ compiler $CXX"
 fi
+cat >region.c <<'EOF'
+/* What knows nothing of libashmem. */
+#include <android/sharedmem.h>
+#include <cutils/ashmem.h>
+
+int main(void)
+{
+	int fd = ashmem_create_region("region", 1 << 20);
+
+	if (fd < 0 || ashmem_unpin_region(fd, 0, 0) != 0 || ashmem_pin_region(fd, 0, 0) < 0)
+		return 10;
+	return ASharedMemory_getSize(fd) == 1 << 20 ? 0 : 11;
+}
+EOF
+cutils_dynamic=$("$PKG_CONFIG" --cflags --libs libashmem-cutils)
+cutils_static=$("$PKG_CONFIG" --static --cflags --libs libashmem-cutils)
+builds_and_runs cutils-shared "$CC" region.c "$cutils_dynamic"
+builds_and_runs cutils-static "$CC" region.c "-static $cutils_static"
+
 soname=$(readelf -dW c-shared 2>/dev/null | grep -c 'NEEDED.*\[libashmem\.so\.[0-9]*\]')
 check "the shared program needs libashmem by its soname" test "$soname" = 1
 check "the archive program does not" sh -c '! readelf -dW c-archive | grep -q libashmem'
@@ -161,7 +181,8 @@ check "uninstall with DESTDIR" make_there uninstall "DESTDIR=$root" PREFIX=/usr 
 
 spaced="$scratch/my programs/ashmem"
 check "a prefix with a space" make_there install "PREFIX=$spaced"
-for file in include/ashmem/ashmem.h lib/libashmem.so bin/ashmem-inspect; do
+for file in include/ashmem/ashmem.h lib/libashmem.so bin/ashmemctl bin/ashmem-inspect \
+  bin/ashmem-run lib/ashmem/ashmem-run.so; do
   check "a prefix with a space has $file" test -f "$spaced/$file"
 done
 # shellcheck disable=SC2016 # for pkg-config to expand
@@ -204,18 +225,18 @@ else
   skip "-O3 -flto: the compiler has no LTO"
 fi
 
-# ---- manuals, where doxygen is
+# ---- man pages, where doxygen is
 
-if have doxygen; then
-  check "docs" make_there docs
+if have doxygen && have python3; then
+  check "man pages" make_there man
   check "installs with man pages" make_there install "PREFIX=$prefix"
   check "installs ashmem_pin(3)" test -f "$prefix/share/man/man3/ashmem_pin.3"
-  lost=$(cd build/docs/man/man3 && for page in ashmem_*.3; do
-    [ -f "$prefix/share/man/man3/$page" ] || echo "$page"
+  lost=$(cd build/docs/man && for page in man3/ashmem_*.3 man7/*.7; do
+    [ -f "$prefix/share/man/$page" ] || echo "$page"
   done)
   if [ -z "$lost" ]; then pass "installs every page"; else fail "pages not installed: $lost"; fi
 else
-  skip "man pages: no doxygen (make deps)"
+  skip "man pages: no doxygen or python3 (make deps)"
 fi
 
 # ---- and away again
@@ -226,6 +247,8 @@ for where in "$prefix" "$root"; do
   if [ -z "$left" ]; then pass "uninstall leaves no file"; else fail "left in $where: $left"; fi
 done
 check "uninstall leaves no header directory" test ! -e "$prefix/include/ashmem"
+check "uninstall leaves no directory of Android's headers" test ! -e "$prefix/include/cutils" -a \
+  ! -e "$prefix/include/android"
 check "uninstall leaves no CMake directory" test ! -e "$prefix/lib/cmake/ashmem"
 
 check "make BUILD=dir" make_there "BUILD=$scratch/other"

@@ -25,7 +25,7 @@ else
 fi
 
 packages=("$BUILD"/rpm/RPMS/*/*.rpm)
-check "four packages" test ${#packages[@]} = 4
+check "six packages" test ${#packages[@]} = 6
 check "a source package" test -f "$(echo "$BUILD"/rpm/SRPMS/*.src.rpm)"
 if have rpm2cpio && have cpio; then
   for package in "${packages[@]}"; do
@@ -33,8 +33,10 @@ if have rpm2cpio && have cpio; then
   done
   libdir=$(cd "$scratch" && dirname usr/lib*/"$SONAME")
   for file in "$libdir/libashmem.so" "$libdir/libashmem.a" usr/include/ashmem/ashmem.h \
+    "$libdir/libashmem-cutils.so" usr/include/cutils/ashmem.h usr/include/android/sharedmem.h \
     usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
-    usr/bin/ashmem-inspect usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
+    usr/bin/ashmemctl usr/bin/ashmem-inspect usr/bin/ashmem-run \
+    "$libdir/ashmem/ashmem-run.so" usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done
   check "has manual pages" test -n "$(find "$scratch/usr/share/man" -name 'ashmem_pin.3*')"

@@ -16,7 +16,7 @@ flags+=(${CPPFLAGS-})
 shopt -s nullglob globstar
 # What is installed or shown to users; bench/ and tests/ are for developers, and abound in what
 # analysers dislike.
-sources=(lib/*/*.c examples/**/*.c tools/*.c)
+sources=(lib/*/*.c examples/**/*.c tools/**/*.c)
 # An example that needs more than libc: its headers are the system's, or it cannot be looked at.
 if glib=$(pkg-config --cflags glib-2.0 2>/dev/null); then
   # shellcheck disable=SC2206

@@ -123,23 +123,142 @@ fails 1 "$tool" 0
 fails 1 "$tool" /dev/null
 fails 2 "$tool"
 fails 2 "$tool" -x
+
+# ---------------------------------------------------------------- ashmemctl
+
+ctl=$BUILD/tools/ashmemctl
+"$ctl" list >"$scratch/list"
+check "list: a heading" grep -qE '^ +PID OWNER ' "$scratch/list"
+check "list: the area once, with its holder" \
+  test "$(grep -cE "^ *$pid [^ ]+ +1 .* cache$" "$scratch/list")" = 1
+check "list: names are cleaned" grep -qF 'odd \033[31m' "$scratch/list"
+check "list -s name is sorted" sh -c "LC_ALL=C '$ctl' list -s name | sed 1d |
+  sed -E 's/^ *[0-9]+ .{8} +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ //' | grep -E '^cache$|^odd' |
+  paste -sd, | grep -q '^cache,odd'"
+check "no colours where no terminal is" sh -c "! grep -q '$(printf '\033')\[' '$scratch/list'"
+check "--color=always" sh -c "'$ctl' list --color=always | grep -qF '$(printf '\033')[1m'"
+"$ctl" show -r "$pid" >"$scratch/shown"
+shows "  unpinned: 3 pages in 2 ranges, of which 1 pages can be purged"
+shows "    $(printf '%12s + %-12s' $((8 * page)) "$page") unpinned"
+shows "    ##__####.#######"
+shows "    # pinned  . unpinned  _ purged  % mixed; 1 page each"
+
+# Each command's JSON can be read, and says the same.
+json() {
+  local what=$1 program=$2
+  shift 2
+  if ! have python3; then
+    skip "$what: no python3 (make deps-dist)"
+    return
+  fi
+  check "$what" python3 -c "import json, sys
+got = json.loads(sys.stdin.buffer.read().decode())
+assert $program, got" <<<"$("$@")"
+}
+mine="[a for a in got if $pid in a['pids']]"
+json "list --json" "len([a for a in $mine if a['name'] == 'cache']) == 1" "$ctl" list --json
+json "list --json: any name" "all('name' in a for a in $mine)" "$ctl" list --json
+json "show --json" "[(r['offset'], r['state']) for a in got if a['name'] == 'cache'
+  for r in a['ranges']] == [($((2 * page)), 'purged'), ($((8 * page)), 'unpinned')]" \
+  "$ctl" show --json "$pid"
+json "show --json: bytes" \
+  "got[0]['evictable_bytes'] == $page and got[0]['purged_bytes'] == $((2 * page))" \
+  "$ctl" show --json "/proc/$pid/fd/$fd"
+json "watch --json" "got['level'] in range(4) and got['source']" "$ctl" watch -n 1 --json
+json "doctor --json" "{'memfd', 'kernel', 'proc', 'version'} <= {c['check'] for c in got}" \
+  "$ctl" doctor --json
+if "$ctl" doctor >"$scratch/doctor"; then
+  check "doctor: no problem, status 0" grep -qx '0 problems' "$scratch/doctor"
+else
+  check "doctor: problems, status 1" grep -qE '^[1-9][0-9]* problems?$' "$scratch/doctor"
+fi
+check "doctor tries areas" grep -qE '^ok +areas can be made, purged and pinned again$' \
+  "$scratch/doctor"
+
+# Without a byte for files no area can be made: a problem, in words, and no crash.
+check "doctor finds what is missing" sh -c "ulimit -f 0; '$ctl' doctor | grep -q '^problem'"
+fails 1 sh -c "ulimit -f 0; exec '$ctl' doctor"
+
+check "top -n 2" test "$("$ctl" top -n 2 -d 10 | grep -c ' areas, .* evictable')" = 2
+if have script; then
+  # A terminal: keys, colours, the screen put back at the end.
+  { sleep 1; printf 'n'; sleep 1; printf 'q'; } |
+    TERM=xterm timeout 60 script -qec "'$ctl' top" "$scratch/typescript" >/dev/null
+  check "top on a terminal ends with q" test $? = 0
+  check "top on a terminal: a key changes the order" grep -aq 'order: name' "$scratch/typescript"
+  check "top on a terminal: leaves the screen as it was" \
+    sh -c "tail -c 200 '$scratch/typescript' | grep -aqF '$(printf '\033')[?1049l'"
+else
+  skip "top on a terminal: no script (bsdutils)"
+fi
+
+# What can be purged is, and nothing else.
+check "purge /proc/PID/fd/N" \
+  sh -c "'$ctl' purge '/proc/$pid/fd/$fd' | grep -qx 'purged $page bytes in 1 areas'"
+json "purge --json" "got['purged_bytes'] == 0" "$ctl" purge --json "$pid"
+json "purged pages are counted" "got[0]['purged_bytes'] == $((3 * page))" \
+  "$ctl" show --json "/proc/$pid/fd/$fd"
+fails 2 "$ctl"
+fails 2 "$ctl" nothing
+fails 2 "$ctl" list --bytes=1
+fails 2 "$ctl" list --sort=colour
+fails 2 "$ctl" list --color=sometimes
+fails 2 "$ctl" top --delay=soon
+fails 2 "$ctl" show
+fails 2 "$ctl" purge
+fails 2 "$ctl" purge --all "$pid"
+fails 2 "$ctl" purge --bytes=1X "$pid"
+fails 2 "$ctl" doctor now
+fails 1 "$ctl" show 0
+fails 1 "$ctl" show /dev/null
+fails 1 "$ctl" purge /dev/null
+fails 1 "$ctl" watch nothing
+fails 1 sh -c "'$ctl' list >/dev/full"
+if [ "$(id -u)" = 0 ] && have setpriv; then
+  check "another user sees why not" sh -c "setpriv --reuid=65534 --clear-groups '$ctl' list 2>&1 |
+    grep -q 'no right to look at [0-9]* processes'"
+  fails 1 setpriv --reuid=65534 --clear-groups "$ctl" purge "$pid"
+else
+  skip "another user: only root can be one"
+fi
+
+# Completion, as bash asks for it.
+complete_words() {
+  bash -c '. tools/completion/ashmemctl
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    compopt() { :; }
+    _ashmemctl
+    printf "%s\n" "${COMPREPLY[@]}"' bash "$@" | paste -sd ' '
+}
+check "completes commands" test "$(complete_words ashmemctl wa)" = watch
+check "completes options" test "$(complete_words ashmemctl purge --)" = \
+  '--json --color= --help --bytes= --all'
+check "completes values" test "$(complete_words ashmemctl list --sort = na)" = name
+check "completes process ids" sh -c "echo ' $(complete_words ashmemctl show "$pid") ' |
+  grep -q ' $pid '"
+while read -r command _; do
+  check "completion has $command" grep -qw -- "$command" tools/completion/ashmemctl
+  check "zsh completion has $command" grep -qw -- "$command" tools/completion/_ashmemctl
+  check "the manual page has $command" grep -qE "^\.B ashmemctl $command" tools/ashmemctl.1
+done < <("$ctl" --help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p')
+
+# ---------------------------------------------------------------- both
+
 version=$(sed -n 's/^#define ASHMEM_VERSION_[A-Z]* \([0-9]*\)$/\1/p' include/ashmem/version.h |
   paste -sd.)
-check "-V" test "$("$tool" -V)" = "ashmem-inspect, libashmem $version"
-while read -r option _; do
-  check "the manual page has $option" grep -qxF ".B \\$option" tools/ashmem-inspect.1
-done < <("$tool" -h | grep '^  -')
-if have man; then
-  warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 \
-    man --warnings -E UTF-8 -l tools/ashmem-inspect.1 2>&1 >/dev/null)
-  if [ -z "$warnings" ]; then
-    pass "the manual page is clean"
+for name in ashmem-inspect ashmemctl; do
+  check "$name -V" test "$("$BUILD/tools/$name" -V)" = "$name, libashmem $version"
+  while read -r option _; do
+    check "the manual page has $option" grep -qF -- "\\${option%,}" "tools/$name.1"
+  done < <("$BUILD/tools/$name" -h | grep '^  -')
+  if have man; then
+    warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 \
+      man --warnings -E UTF-8 -l "tools/$name.1" 2>&1 >/dev/null)
+    check "$name: the manual page is clean" test -z "$warnings"
   else
-    fail "manual page: $warnings"
+    skip "$name: manual page: no man (make deps)"
   fi
-else
-  skip "manual page: no man (make deps)"
-fi
+done
 
 # Looking changed nothing: the holder still runs, and ends well.
 exec 3>&-

@@ -202,10 +202,18 @@ check-install: ## Install into a scratch prefix, build programs against it, unin
 check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
+.PHONY: check-compat
+check-compat: check-cutils ## Run what checks the doors for Android code
+
 .PHONY: check-examples
 check-examples: ## Build each example, and each program of the guide, against an installed \
 	tree through pkg-config, and run it
 	@$(SCRIPT_ENV) $(TOP)/tests/check_examples.sh
+
+.PHONY: check-docs
+check-docs: ## Build site and man pages with warnings as errors; lint them; check links, contents, \
+	search, figures that stand twice, and that two builds are the same
+	@$(SCRIPT_ENV) $(TOP)/tests/check_docs.sh
 
 .PHONY: check-layers
 check-layers: $(STATIC_OBJ) ## See that includes and calls go down through the rooms of lib/

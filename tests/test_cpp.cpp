@@ -81,6 +81,8 @@ static_assert(owner_like<ashmem::mapping>::value, "mapping");
 static_assert(owner_like<ashmem::descriptor>::value, "descriptor");
 static_assert(owner_like<ashmem::pinned>::value, "pinned");
 static_assert(owner_like<ashmem::held>::value, "held");
+static_assert(owner_like<ashmem::cache>::value, "cache");
+static_assert(owner_like<ashmem::entry>::value, "entry");
 static_assert(owner_like<ashmem::watch>::value, "watch");
 static_assert(owner_like<ashmem::shrinker>::value, "shrinker");
 static_assert(owner_like<ashmem::budget>::value, "budget");
@@ -598,4 +600,113 @@ CONTRACT_TEST(cpp, purge_notice_is_called_until_its_owner_ends)
 	area.unpin();
 	ashmem::purge_all();
 	expect_eq(bytes, 4 * page());
+}
+
+/* Caches */
+
+static ashmem::cache new_cache()
+{
+	ashmem_cache_options options = ashmem::sized<ashmem_cache_options>();
+
+	options.most_bytes = 2 << 20;
+	return ashmem::cache::create("c++", &options);
+}
+
+CONTRACT_TEST(cpp, cache_and_entries_are_given_back_with_their_owners)
+{
+	int descriptors = open_descriptors();
+	{
+		ashmem::cache cache = new_cache();
+		ashmem::cache same = ashmem::cache::from_fd(cache.fd());
+		cache.put("key", std::string(20000, 'v'));
+		ashmem::entry found = same.find("key");
+		ashmem::entry moved(std::move(found));
+		expect(!found && moved);
+		expect_eq(moved.size(), 20000);
+		expect_eq(static_cast<const char *>(moved.data())[19999], 'v');
+		expect(cache.area() != nullptr);
+	}
+	expect_eq(areas_held(), 0);
+	expect_eq(open_descriptors(), descriptors);
+}
+
+CONTRACT_TEST(cpp, cache_values_come_as_strings_whatever_their_length)
+{
+	ashmem::cache cache = new_cache();
+	std::string value = "before";
+
+	expect(!cache.read("key", value));
+	expect_str(value.c_str(), "before");
+	cache.put("key", "short");
+	cache.put(std::string("zero\0key", 8), "");
+	expect(cache.read("key", value));
+	expect_str(value.c_str(), "short");
+	cache.put("key", std::string(5000, 'x'));
+	expect(cache.read("key", value));
+	expect(value == std::string(5000, 'x'));
+	expect(cache.read(std::string("zero\0key", 8), value));
+	expect(value.empty());
+	expect(cache.remove("key"));
+	expect(!cache.remove("key"));
+	expect(!cache.find("key"));
+}
+
+CONTRACT_TEST(cpp, cache_tells_what_is_no_error_from_what_is)
+{
+	ashmem::cache cache = new_cache(), none;
+	std::error_code code;
+	std::string value;
+
+	expect(!cache.replace("key", "1"));
+	expect(cache.add("key", "2"));
+	expect(!cache.add("key", "3", 0, code));
+	expect(!code);
+	expect(cache.replace("key", "4"));
+	expect(cache.touch("key", 100000));
+	expect(!cache.touch("other", 100000));
+	expect_eq(thrown_by([&] { cache.put("", "v"); }, "ashmem_cache_put"), EINVAL);
+	expect_eq(thrown_by([&] { cache.put(std::string(2000, 'k'), "v"); }, "ashmem_cache_put"),
+		EFBIG);
+	expect_eq(thrown_by([&] { (void)none.read("key", value); }, "ashmem_cache_read"), EINVAL);
+	expect(!none.find("key", code));
+	expect_eq(code.value(), EINVAL);
+	expect_eq(thrown_by([] { (void)ashmem::cache::open("a/b"); }, "ashmem_cache_open"), EINVAL);
+}
+
+CONTRACT_TEST(cpp, cache_values_are_built_in_place_by_one_builder)
+{
+	ashmem::cache cache = new_cache();
+	ashmem::entry entry, other;
+
+	expect(cache.claim("key", 0, entry) == ashmem::claimed::build);
+	expect(entry && entry.data() == nullptr);
+	expect(cache.claim("key", 0, other) == ashmem::claimed::busy);
+	expect(!other);
+	{
+		ashmem::entry room = cache.reserve("key", 5);
+		expect_eq(room.size(), 5);
+		std::memcpy(room.room(), "built", 5);
+		expect(!cache.find("key"));
+		room.commit();
+		expect_eq(thrown_by([&] { room.commit(); }, "ashmem_entry_commit"), EINVAL);
+	}
+	entry.reset();
+	expect(cache.claim("key", 0, entry) == ashmem::claimed::found);
+	expect(std::memcmp(entry.data(), "built", 5) == 0);
+	cache.clear();
+	expect(!cache.find("key"));
+}
+
+CONTRACT_TEST(cpp, cache_is_walked_over)
+{
+	ashmem::cache cache = new_cache();
+	std::string key, all;
+	std::uint64_t position = 0;
+
+	cache.put("a", "1");
+	cache.put("b", "2");
+	while (cache.next(position, key))
+		all += key;
+	expect(all == "ab" || all == "ba");
+	expect(cache.stats().puts >= 2);
 }

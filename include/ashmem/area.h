@@ -52,10 +52,10 @@
  *   unpinned ranges with their purge marks, and one file position. The state belongs to the area
  *   and not to a process: everybody with the descriptor, by `fork`, ashmem_send() or otherwise,
  *   sees and changes the same (rule 3, docs/architecture.md). It ends with the last reference.
- * - The first ashmem_map(), ashmem_fd(), ashmem_send(), ashmem_export_read_only() or ashmem_seal()
- *   *materialises* a new area, which means that its memory comes into being. Before that, name and
- *   size can change and calls on data or pins fail; afterwards both are fixed (rule 2,
- *   docs/architecture.md).
+ * - The first ashmem_map(), ashmem_fd(), ashmem_send(), ashmem_export(), ashmem_export_read_only()
+ *   or ashmem_seal() *materialises* a new area, which means that its memory comes into being.
+ *   Before that, name and size can change and calls on data or pins fail; afterwards both are fixed
+ *   (rule 2, docs/architecture.md). ashmem_export_early() makes a descriptor without it.
  * - A *purge* frees the pages of unpinned ranges and leaves a *purge mark* on each range. A page is
  *   *lost* if it was purged and not pinned since.
  *
@@ -159,6 +159,15 @@ extern "C" {
 /** ashmem_create(): allow ashmem_seal(), to everybody who has a writable descriptor. */
 #define ASHMEM_CREATE_ALLOW_SEAL 1u
 
+/** ashmem_fd_kind(): neither an area nor a memfd. */
+#define ASHMEM_FD_NONE 0
+/** ashmem_fd_kind(): an area's descriptor, which allows writing. */
+#define ASHMEM_FD_AREA 1
+/** ashmem_fd_kind(): an area's descriptor, read-only or sealed against writing. */
+#define ASHMEM_FD_READ_ONLY 2
+/** ashmem_fd_kind(): a memfd that no libashmem made; ashmem_import() makes it a plain area. */
+#define ASHMEM_FD_FOREIGN 3
+
 /** Some bytes of an area. */
 struct ashmem_extent {
 	uint64_t offset; /**< First byte, page aligned. */
@@ -216,6 +225,21 @@ int ashmem_create(const char *name, uint64_t size_bytes, uint32_t flags,
  */
 void ashmem_close(struct ashmem_area *area);
 
+/**
+ * @brief Take one more reference to an area.
+ *
+ * For code that keeps an area which its caller may close: each reference needs its own
+ * ashmem_close(). The pointer is the same for all of them.
+ *
+ * @param[in] area  An area that the caller has a reference to.
+ * @return 0 on success.
+ * @retval -EINVAL  @p area is NULL.
+ *
+ * Threads: any thread, while the caller's reference lasts.
+ * @since 1.0
+ */
+int ashmem_ref(struct ashmem_area *area);
+
 /** @} */
 
 /**
@@ -235,7 +259,8 @@ void ashmem_close(struct ashmem_area *area);
  * @return 0 on success.
  * @retval -EINVAL  @p area or @p name is NULL, or the area is materialised (rule 4,
  *   docs/architecture.md).
- * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -255,7 +280,8 @@ int ashmem_set_name(struct ashmem_area *area, const char *name);
  * @return 0 on success.
  * @retval -EINVAL  @p area or @p buf is NULL.
  * @retval -ERANGE  The name with its NUL does not fit into @p buf_size bytes.
- * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -271,7 +297,8 @@ int ashmem_get_name(const struct ashmem_area *area, char *buf, size_t buf_size);
  * @retval -EINVAL  @p area is NULL, or the area is materialised.
  * @retval -EFBIG   More than 2^32 - 3 pages.
  * @retval -EOVERFLOW  (kernel backend) 4 GiB or more when rounded up to pages.
- * @retval -EBADF, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -288,6 +315,45 @@ int ashmem_set_size(struct ashmem_area *area, uint64_t size_bytes);
  * @since 0.9
  */
 uint64_t ashmem_get_size(const struct ashmem_area *area);
+
+/**
+ * @brief Ask whether an area is materialised.
+ *
+ * Once it is, it stays so. While it is not, name and size can change, and another thread or process
+ * can materialise it at any time.
+ *
+ * @param[in] area  An area.
+ * @return 1 if it is, 0 if not.
+ * @retval -EINVAL  @p area is NULL.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_is_materialised(struct ashmem_area *area) ASHMEM_MUST_CHECK;
+
+/**
+ * @brief Read the numbers that tell an area's file apart: `st_dev` and `st_ino` of fstat(2).
+ *
+ * For a program that keeps a table of its own by descriptor: as long as the process holds the area,
+ * a descriptor is the area's exactly if fstat(2) shows the same two numbers. (Inode numbers of
+ * memfds come again after 2^32 files at the earliest.) They stay the same for the life of the area,
+ * in every process.
+ *
+ * @param[in]  area    An area that is materialised or has an early descriptor.
+ * @param[out] device  `st_dev`.
+ * @param[out] inode   `st_ino`.
+ * @return 0 on success.
+ * @retval -EINVAL  A pointer is NULL, or the area has no descriptor yet.
+ * @retval -ENOTSUP The kernel backend, where all descriptors show the numbers of the driver's node.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_get_id(struct ashmem_area *area, uint64_t *device, uint64_t *inode) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Remove bits from an area's protection mask.
@@ -330,7 +396,8 @@ int ashmem_set_prot(struct ashmem_area *area, int prot) ASHMEM_MUST_CHECK;
  * @param[in] area  An area.
  * @return The mask, of PROT_READ, PROT_WRITE and PROT_EXEC (0 or positive).
  * @retval -EINVAL  @p area is NULL.
- * @retval -EBADF, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ * @retval -ENOMEM  No memory, of an area with an early descriptor (ashmem_export_early()).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
  *
  * Threads: any thread.
  * @since 0.9
@@ -355,7 +422,8 @@ int ashmem_get_prot(const struct ashmem_area *area);
  * @param[in]     map_flags  MAP_SHARED, MAP_SHARED_VALIDATE or MAP_PRIVATE (copy-on-write: the
  *   mapping's own copies are never purged; under a mask without PROT_WRITE there can be none, and
  *   mprotect(2) cannot make the mapping writable), with other flags of mmap(2) that suit a file
- *   mapping.
+ *   mapping. With the kernel backend the first map of an area charges its whole size at once, or
+ *   with MAP_NORESERVE page by page (D11, docs/architecture.md).
  * @param[in,out] addr       Receives the address. Read only with MAP_FIXED or MAP_FIXED_NOREPLACE
  *   in @p map_flags: the address wanted. The caller ends the mapping with ashmem_unmap(); it
  *   outlives the handle.
@@ -367,7 +435,8 @@ int ashmem_get_prot(const struct ashmem_area *area);
  *   `READ_IMPLIES_EXEC` personality PROT_READ asks for PROT_EXEC as well. Also if the mask lacks
  *   PROT_WRITE and the file's mode cannot be changed (ashmem_set_prot()).
  * @retval -EACCES  PROT_WRITE and the area was imported through a read-only descriptor.
- * @retval -ENOMEM  No address space or memory.
+ * @retval -ENOMEM  No address space or memory; with the kernel backend also if the system does not
+ *   commit so much.
  * @retval -EMFILE, -ENFILE  No descriptor left to materialise the area, or for the read-only
  *   descriptor.
  * @retval -ENOTSUP The mask lacks PROT_WRITE, and `/proc` is not mounted or forbids the read-only
@@ -832,6 +901,67 @@ int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offs
 int ashmem_fd(struct ashmem_area *area) ASHMEM_MUST_CHECK;
 
 /**
+ * @brief Make a descriptor that the caller owns; materialises the area.
+ *
+ * A duplicate of what ashmem_fd() lends: it shares its open file description, and stays open when
+ * the area is closed. ashmem_find() and ashmem_import() take it.
+ *
+ * If it fails, the area may already be materialised and stays so.
+ *
+ * @param[in] area  An area whose size is not 0.
+ * @return The descriptor, close-on-exec; the caller owns and closes it.
+ * @retval -EINVAL  @p area is NULL, or the size is 0.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  The area could not be materialised, or no descriptor be made.
+ * @retval -ENOTSUP The mask lacks PROT_WRITE, and `/proc` is not mounted or forbids the read-only
+ *   descriptor.
+ * @retval -EPERM   The mask lacks PROT_WRITE, and the file's mode cannot be changed
+ *   (ashmem_set_prot()).
+ * @retval -ENODEV  No memory can be made: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG   Area and control block together are larger than files of this process may be
+ *   (`RLIMIT_FSIZE`).
+ * @retval -EDQUOT  It does not fit into a budget that refuses (#ASHMEM_BUDGET_REFUSE).
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_export(struct ashmem_area *area) ASHMEM_MUST_CHECK;
+
+/**
+ * @brief Make a descriptor without materialising the area, so that name and size can still change.
+ *
+ * For programs that send a descriptor first and set the size later, as with `/dev/ashmem`. Every
+ * process that imports it shares the area: each sees name, size and mask as they were set
+ * last, and the first that materialises the area makes both final for all.
+ *
+ * - Do not map it by hand before the area is materialised, and do not write to it: until then it is
+ *   a file of some bytes that describe the area. ashmem_map() is what makes it one.
+ * - `/proc/PID/maps` shows the name that the area has at this call.
+ * - The descriptor allows writing, whatever ashmem_set_prot() says later (limit L2).
+ * - From this call on, calls that read or set name, size and mask of the area take some system
+ *   calls each, until it is materialised. A call that materialises it and fails may leave it
+ *   materialised.
+ *
+ * Of an area that is materialised it returns what ashmem_export() returns.
+ *
+ * @param[in] area  An area; its size may be 0.
+ * @return The descriptor, close-on-exec; the caller owns and closes it.
+ * @retval -EINVAL  @p area is NULL.
+ * @retval -EBUSY   The process has forked since it made the area, which has no descriptor yet: make
+ *   the descriptor before the fork.
+ * @retval -EMFILE, -ENFILE, -ENOMEM  No descriptor or memory left.
+ * @retval -ENODEV  No memory can be made: a sandbox forbids memfd_create(2).
+ * @retval -EFBIG   Files of this process may be no larger than a few hundred bytes
+ *   (`RLIMIT_FSIZE`).
+ * @retval -ENOTSUP, -EPERM  As ashmem_export(), of an area that is materialised.
+ * @retval -EBADF, -ETIMEDOUT, -EUCLEAN, -ESTALE  See @ref ashmem_common_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_export_early(struct ashmem_area *area) ASHMEM_MUST_CHECK;
+
+/**
  * @brief Make a read-only descriptor, for a peer that reads and pins but must not write;
  *   materialises the area.
  *
@@ -912,11 +1042,15 @@ int ashmem_seal(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * ashmem_close(), and the area counts once. A memfd that no libashmem made becomes a *plain* area:
  * its name is unknown, its size is the file's, it is always pinned and cannot be unpinned.
  *
+ * An area whose file somebody sealed against writing (ashmem_seal(), or `F_SEAL_FUTURE_WRITE` of
+ * fcntl(2)) has no PROT_WRITE in its mask after the import, and is never purged.
+ *
  * @param[in]  fd    The descriptor; the library duplicates it (close-on-exec), the caller keeps it.
  * @param[out] area  The area; the caller owns one reference and ends it with ashmem_close().
  * @return 0 on success.
  * @retval -EINVAL   @p area is NULL, or @p fd is neither an ashmem descriptor nor a memfd.
  * @retval -EBADF    @p fd is not open, or was opened write-only or with O_PATH.
+ * @retval -EACCES   @p fd is read-only, and the area not materialised yet (ashmem_export_early()).
  * @retval -EPERM    The memfd carries an area's state but lacks the seals against resizing: not
  *   made by libashmem.
  * @retval -EPROTO   The state was made by an incompatible version of libashmem, or with another
@@ -930,6 +1064,44 @@ int ashmem_seal(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * @since 0.9
  */
 int ashmem_import(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
+
+/**
+ * @brief Find the area of a descriptor if this process holds it already.
+ *
+ * Costs one fstat(2), where ashmem_import() maps and checks the state. If the process holds the
+ * area through a writable and through a read-only descriptor, the writable handle is found.
+ *
+ * @param[in]  fd    A descriptor: from ashmem_fd(), ashmem_export(), a peer, or a `dup`.
+ * @param[out] area  The area; the caller owns one more reference and ends it with ashmem_close().
+ * @return 0 on success.
+ * @retval -EINVAL  @p area is NULL.
+ * @retval -ENOENT  The process holds no area with this descriptor; ashmem_import() may make one.
+ *   Also for an area that was never shared, and on the kernel backend where the kernel does not say
+ *   which descriptors are the same (kcmp(2)).
+ * @retval -EBADF   @p fd is not open.
+ * @retval -ENOMEM  No memory.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_find(int fd, struct ashmem_area **area) ASHMEM_MUST_CHECK;
+
+/**
+ * @brief Ask what a descriptor is, without importing it.
+ *
+ * Looks at the file and maps nothing. ashmem_import() may still refuse an area, for instance one
+ * that is damaged or was made by another version.
+ *
+ * @param[in] fd  A descriptor.
+ * @return #ASHMEM_FD_AREA, #ASHMEM_FD_READ_ONLY or #ASHMEM_FD_FOREIGN; #ASHMEM_FD_NONE for every
+ *   other file, and for a descriptor that was opened write-only or with O_PATH.
+ * @retval -EBADF  @p fd is not open.
+ * @retval -ENOMEM  No memory.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int ashmem_fd_kind(int fd) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Send an area to another process over a socket; materialises the area.

@@ -34,6 +34,7 @@
  * - ashmem::area owns a reference to an area,
  * - ashmem::mapping mapped memory,
  * - ashmem::pinned, ashmem::held a pin or a hold of pages, for a scope,
+ * - ashmem::cache, ashmem::entry a reference to a cache, a value of it,
  * - ashmem::watch a watch on memory pressure,
  * - ashmem::shrinker the registration of a cache,
  * - ashmem::budget limits on a group of areas,
@@ -62,6 +63,7 @@
 
 #include <ashmem/area.hpp>
 #include <ashmem/ashmem.h>
+#include <ashmem/cache.hpp>
 #include <ashmem/handle.hpp>
 #include <ashmem/pinned.hpp>
 #include <ashmem/purging.hpp>

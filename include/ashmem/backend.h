@@ -162,9 +162,9 @@ struct ashmem_backend {
 	 */
 	int64_t (*purge)(void *state, uint64_t newest, uint64_t nr_pages);
 	/**
-	 * With CAP_LRU, NULL: nothing. A purge over all areas begins, and `oldest` and `purge`
-	 * follow: ranges that an earlier purge passed over, because another process held them, are
-	 * to be tried again. Not called by two threads at once.
+	 * With CAP_LRU, NULL: nothing. A purge over several areas begins or has ended: ranges that
+	 * it passed over, because another process held them, count for `oldest` and `purge` again.
+	 * Not called by two threads at once.
 	 */
 	void (*begin_purge)(void *state);
 	/**
@@ -205,6 +205,18 @@ struct ashmem_backend {
 	/** CAP_LOST: as ashmem_pin_lost(), of bytes of a materialised area; `capacity` is not 0. */
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
 		uint32_t capacity, uint32_t *count);
+
+	/**
+	 * Find the area whose descriptor this is among those that are not closed; success counts as
+	 * an `import`. -ENOENT or -ENOTTY: none of them. NULL: it finds none.
+	 */
+	int (*find)(void *userdata, int fd, void **state);
+	/** As ashmem_fd_kind(); -ENOTTY: not one of mine. NULL: it knows no descriptor. */
+	int (*fd_kind)(void *userdata, int fd);
+	/** As ashmem_get_id(). NULL: -ENOTSUP. */
+	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
+	/** As ashmem_export_early(). NULL: -ENOTSUP. */
+	int (*export_early)(void *state);
 };
 
 /**

@@ -81,15 +81,16 @@
  * - A budget belongs to one process, and only calls of this process purge for it. A page of a
  *   shared area counts in every process that holds the area.
  * - What other processes unpin, pin and purge is noticed by the next call of this process on the
- *   same area. All areas of the budget are counted anew before anything is purged, and by
- *   ashmem_budget_get_usage().
+ *   same area. Before anything is purged, the areas that other processes may have are counted
+ *   anew; by ashmem_budget_get_usage(), all of the budget.
  * - Purge subscribers (notice.h) may unpin: the purge goes on with that, until as much is purged as
  *   was unpinned when it began. What they unpin last may exceed the limit until the next call.
  * - Several threads may exceed a budget at once: one purges, the others wait and purge what still
  *   exceeds.
  * - A child of fork has copies of all budgets, for its own handles.
  * - Without budgets this costs nothing. With one, an unpin takes one more mutex, and a purge looks
- *   at all areas that the process holds.
+ *   at the areas that other processes may have and at those that it purges, however many more there
+ *   are. (With a limit on *all* also at those that were never filled.)
  * @{
  */
 

@@ -134,7 +134,7 @@ struct ashmem_cache_stats {
 	uint64_t segments;      /**< Pieces that the memory is divided into, purged one by one. */
 	uint64_t segment_bytes; /**< Bytes of each. */
 	uint64_t bytes;         /**< Bytes of all segments: most that entries can take. */
-	uint64_t bytes_unused;  /**< Of @ref bytes: never used, or purged and not used since. */
+	uint64_t bytes_unused;  /**< Of `bytes`: never used, or purged and not used since. */
 	uint64_t bytes_filled; /**< Of the rest: with entries, those that were replaced included. */
 	uint64_t bytes_index;  /**< Bytes of the index and what else is never purged. */
 	uint64_t entries_most; /**< Slots of the index. */
@@ -153,7 +153,8 @@ struct ashmem_cache_stats {
  * @retval -EFBIG   More than 512 GiB, more than 2^32 entries, or a largest value of more than an
  *   eighth of the cache.
  * @retval -ENOTSUP `/proc` is not mounted or forbids what writing needs.
- * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As ashmem_fd().
+ * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT, -ETIMEDOUT, -EUCLEAN, -EBADF  As
+ *   ashmem_fd().
  *
  * Threads: any thread.
  * @since 1.0
@@ -185,7 +186,7 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
  * @retval -ENOSPC, -EROFS, -EIO, -ENOENT  The directory or the file of the name cannot be written.
  * @retval -E2BIG, -EFBIG, -ENOTSUP, -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT  As
  *   ashmem_cache_create().
- * @retval -EBADF, -EAGAIN, -EUCLEAN  As ashmem_cache_import().
+ * @retval -EBADF, -EUCLEAN  As ashmem_cache_import().
  * @retval -ETIMEDOUT  Another process works on the name for more than five seconds, or has the
  *   cache's lock.
  *
@@ -285,6 +286,7 @@ int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t ke
  * @return 0 on success.
  * @retval -ENOENT  There is no such value, or no more.
  * @retval -ENOMEM  No memory.
+ * @retval -ENOTSUP The kernel has no locks on open file descriptions (some sandboxes).
  * @retval -EINVAL, -EFBIG, -ETIMEDOUT, -EUCLEAN, -EBADF  See @ref ashmem_cache_errors.
  *
  * Threads: any thread. A child of `fork` has a copy of the entry, with a hold of its own.

@@ -11,7 +11,7 @@
  *
  * One process publishes an area, and any process of the same user opens it:
  *
- * @code{.c}
+ * @code{.unparsed}
  * ashmem_publish(area, "org.example.tiles");          // in one process
  *
  * struct ashmem_area *area;                           // in another
@@ -71,7 +71,7 @@ extern "C" {
  *   the directory cannot be made.
  * @retval -ENOSPC, -EDQUOT, -EROFS, -EIO  The directory or the file cannot be written.
  * @retval -ENOENT  There is neither `/run/user/UID` nor `/tmp`.
- * @retval -EBADF, -ENODEV, -EFBIG, -EAGAIN, -ESTALE, -EUCLEAN  As ashmem_fd().
+ * @retval -EBADF, -ENODEV, -EFBIG, -ESTALE, -EUCLEAN  As ashmem_fd().
  * @retval -ENOMEM, -EMFILE, -ENFILE  Out of memory or descriptors.
  * @retval -ETIMEDOUT  Another process works on the name for more than five seconds.
  *
@@ -96,7 +96,7 @@ int ashmem_publish(struct ashmem_area *area, const char *name) ASHMEM_MUST_CHECK
  *   the directory cannot be made.
  * @retval -ENOSPC, -EDQUOT, -EROFS, -EIO  The directory or the file cannot be written.
  * @retval -EPROTO  Another version of the library made the area.
- * @retval -EBADF, -EAGAIN, -EUCLEAN  As ashmem_import().
+ * @retval -EBADF, -EUCLEAN  As ashmem_import().
  * @retval -ENOMEM, -EMFILE, -ENFILE  Out of memory or descriptors.
  * @retval -ETIMEDOUT  Another process works on the name for more than five seconds, or holds the
  *   area's lock.

@@ -101,9 +101,17 @@
  * - For two seconds after a *burst* it is a quarter, at most 512 MiB. A burst took more than half
  *   of the twelfth between two looks. (A quarter that is less than 4 MiB is the reserve in any
  *   case.)
- * - Where nothing reports that free bytes become few, they are only looked at ten times a second,
- *   and the reserve is always a quarter: with "available", with cgroup version 2, and with version
- *   1 while the cgroup has file pages.
+ * - It yields to a cache that just fits: while nothing touches it, half of the twelfth is the
+ *   reserve, at least 4 MiB. It is whole for ten seconds if that half is touched or if more than a
+ *   quarter of the twelfth was taken between two looks, and after a burst.
+ * - Below `memory.high`, which slows a process down and kills none, it is a quarter of the twelfth,
+ *   at least 1 MiB.
+ * - With "available" it is always a quarter.
+ *
+ * Where nothing reports that free bytes become few (cgroup version 2, "available", and version 1
+ * while the cgroup has file pages), they are looked at so often that a burst of 2 GB/s is seen
+ * three times before it has taken all: each millisecond with 8 MiB free, each second with 8 GiB. If
+ * nothing can be purged, ten times a second.
  *
  * `reserve_percent` of struct ashmem_pressure_options fixes it, `reserve_most_bytes` limits it;
  * `reserve_bytes` of struct ashmem_pressure_status has its value.
@@ -120,7 +128,7 @@
  * Levels change, and the subscriber is called, in ashmem_pressure_dispatch() alone. Of several
  * handles, the one opened first does this. #ASHMEM_PRESSURE_NOT_IN_UNPIN turns it off.
  *
- * What is allocated in between by other means is not noticed: call ashmem_pressure_dispatch()
+ * What is allocated in between by other means is not noticed: call ashmem_pressure_make_room()
  * before a large allocation.
  *
  * @section ashmem_pressure_fork Fork
@@ -156,6 +164,12 @@ extern "C" {
  */
 #define ASHMEM_PRESSURE_NOT_IN_UNPIN 1u
 
+/**
+ * struct ashmem_pressure_options, flags: levels are reported, and nothing is purged because of them
+ * on any source, in ashmem_unpin() neither. ashmem_pressure_make_room() still purges.
+ */
+#define ASHMEM_PRESSURE_ONLY_TELL 2u
+
 /** A watch on memory pressure. Opaque; made by ashmem_pressure_open(). */
 struct ashmem_pressure;
 
@@ -175,11 +189,18 @@ struct ashmem_pressure_options {
 	 * hour.
 	 */
 	uint32_t hold_ms;
-	uint32_t flags; /**< 0 or #ASHMEM_PRESSURE_NOT_IN_UNPIN. */
+	uint32_t flags; /**< ASHMEM_PRESSURE_NOT_IN_UNPIN, ASHMEM_PRESSURE_ONLY_TELL, or 0. */
 	/** @ref ashmem_pressure_reserve : in percent of the limit, 1 to 50; 0: it adapts. */
 	uint32_t reserve_percent;
 	/** Upper limit of the reserve in bytes, however large the limit is; 0: 512 MiB. */
 	uint64_t reserve_most_bytes;
+	/**
+	 * How urgent the thread of ashmem_pressure_run() is: a SCHED_FIFO priority, 1 to 99. Where
+	 * that is not allowed (CAP_SYS_NICE, `RLIMIT_RTPRIO`), it gets the best nice value that is
+	 * (`RLIMIT_NICE`); ashmem_pressure_explain() says which. Purge subscribers and shrinkers
+	 * are called on that thread: keep them short. 0: as the thread that starts it.
+	 */
+	uint32_t priority;
 };
 
 /** What a watch has observed and done so far. */
@@ -228,8 +249,9 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @param[out] pressure  The handle; the caller ends it with ashmem_pressure_close().
  * @return 0 on success; also when the service manager turned watching off.
  * @retval -EINVAL     @p pressure is NULL, `struct_size` is too small (@ref ashmem_structs), a
- *   percentage is above 100, `reserve_percent` above 50, `hold_ms` above 3600000, a flag is
- *   unknown, no source has this name; or "service" was named and its path is not absolute.
+ *   percentage is above 100, `reserve_percent` above 50, `hold_ms` above 3600000, `priority` above
+ *   99, a flag is unknown, no source has this name; or "service" was named and its path is not
+ *   absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all
  *   zero; or "service" was named and what `MEMORY_PRESSURE_WRITE` encodes is longer than 4096
  *   bytes.
@@ -288,8 +310,8 @@ int ashmem_pressure_fd(struct ashmem_pressure *pressure);
 /**
  * @brief Look at the pressure, purge by the policy, call the subscriber.
  *
- * Never waits for an event. May also be called when the descriptor is not readable, for instance
- * before a large allocation: it always looks at free bytes, which takes a few microseconds. If
+ * Never waits for an event. May also be called when the descriptor is not readable: it always looks
+ * at free bytes, which takes a few microseconds. If
  * another thread is already in this call, or the subscriber calls it, it only returns the level.
  *
  * @param[in] pressure  From ashmem_pressure_open().
@@ -304,6 +326,36 @@ int ashmem_pressure_fd(struct ashmem_pressure *pressure);
  * @since 0.9
  */
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
+
+/**
+ * @brief Purge before a large allocation, so that it fits.
+ *
+ * @code{.c}
+ * if (ashmem_pressure_make_room(pressure, 64 << 20) < 0)
+ *     return use_less_memory();
+ * char *table = malloc(64 << 20);
+ * @endcode
+ *
+ * Purges until so many bytes are free below the nearest limit, and the reserve besides, so that the
+ * allocation itself is no pressure. Does nothing if they are. Others may take the memory before the
+ * caller does.
+ *
+ * @param[in] pressure  From ashmem_pressure_open().
+ * @param[in] bytes     Bytes that are going to be used.
+ * @return The pages that were purged, 0 or positive, and there is room now.
+ * @retval -EINVAL   @p pressure is NULL.
+ * @retval -ESTALE   The handle belongs to the parent.
+ * @retval -ENOMEM   The limit is lower than @p bytes, and nothing was purged; or all was purged
+ *   that can be, and it is not enough.
+ * @retval -ENODATA  Free bytes are not known: the source is "off" or has vanished, or one was named
+ *   that does not report them.
+ * @retval -EDEADLK  Called by a backend's operation (@ref ashmem_backend).
+ *
+ * Threads: any thread. It calls purge subscribers and shrinkers on this thread: hold no lock that
+ * they wait for (@ref ashmem_who_purges).
+ * @since 1.0
+ */
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes);
 
 /**
  * @brief Have a function called when the level changes.

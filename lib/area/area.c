@@ -11,6 +11,8 @@
 #include "area/around.h"
 #include "area/debug.h"
 #include "base/cancel.h"
+#include "base/descriptor.h"
+#include "base/fork.h"
 #include "base/pages.h"
 #include "base/sys.h"
 #include "handle/backends.h"
@@ -34,8 +36,7 @@ static void cut_name(char cut[ASHMEM_NAME_LEN], const char *name)
 /* What the library knows of an area beside its handle: its last reference is gone. */
 static void forget(struct ashmem_area *area)
 {
-	if (area->budget || area->counted_unpinned || area->counted_all)
-		budget_forget(area);
+	budget_forget(area);
 	if (debug_has(DEBUG_TRAP))
 		trap_forget_area(area);
 	queues_forget(area);
@@ -89,6 +90,15 @@ void ashmem_close(struct ashmem_area *area)
 		area_put(area);
 }
 
+int ashmem_ref(struct ashmem_area *area)
+{
+	CANCEL_OFF;
+	if (!area)
+		return -EINVAL;
+	area_take(area);
+	return 0;
+}
+
 /* -- name, size, protection -- */
 
 int ashmem_set_name(struct ashmem_area *area, const char *name)
@@ -135,6 +145,22 @@ uint64_t ashmem_get_size(const struct ashmem_area *area)
 	if (!area || area_learn_size((struct ashmem_area *)(uintptr_t)area, &size_bytes) < 0)
 		return 0;
 	return size_bytes;
+}
+
+int ashmem_is_materialised(struct ashmem_area *area)
+{
+	CANCEL_OFF;
+	uint64_t size_bytes;
+
+	return area ? area_learn_size(area, &size_bytes) : -EINVAL;
+}
+
+int ashmem_get_id(struct ashmem_area *area, uint64_t *device, uint64_t *inode)
+{
+	CANCEL_OFF;
+	if (!area || !device || !inode)
+		return -EINVAL;
+	return area->backend->get_id(area->state, device, inode);
 }
 
 int ashmem_set_prot(struct ashmem_area *area, int prot)
@@ -304,7 +330,27 @@ int ashmem_fd(struct ashmem_area *area)
 
 	if (r == 0)
 		r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->get_fd(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->get_fd(area->state));
+}
+
+int ashmem_export(struct ashmem_area *area)
+{
+	CANCEL_OFF;
+	int fd = ashmem_fd(area);
+
+	if (fd < 0)
+		return fd;
+	int copy = descriptor_duplicate(fd);
+	return copy < 0 ? -errno : copy;
+}
+
+int ashmem_export_early(struct ashmem_area *area)
+{
+	CANCEL_OFF;
+	return area ? area->backend->export_early(area->state) : -EINVAL;
 }
 
 int ashmem_export_read_only(struct ashmem_area *area)
@@ -317,7 +363,10 @@ int ashmem_export_read_only(struct ashmem_area *area)
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_EXPORT))
 		return -ENOTSUP;
 	r = around_admit(area);
-	return r < 0 ? r : around_settle(area, area->backend->export_read_only(area->state));
+	if (r < 0)
+		return r;
+	budget_share(area);
+	return around_settle(area, area->backend->export_read_only(area->state));
 }
 
 int ashmem_seal(struct ashmem_area *area)
@@ -344,5 +393,36 @@ int ashmem_import(int fd, struct ashmem_area **area)
 	int r = backend_import(fd, &backend, &state);
 	if (r == 0)
 		r = adopt(backend, state, area);
-	return r < 0 ? r : around_settle(*area, 0);
+	if (r < 0)
+		return r;
+	budget_share(*area);
+	return around_settle(*area, 0);
+}
+
+int ashmem_find(int fd, struct ashmem_area **area)
+{
+	CANCEL_OFF;
+	const struct ashmem_backend *backend;
+	void *state;
+
+	if (!area)
+		return -EINVAL;
+	int r = process_start(); /* a fork in another thread must find no mutex locked */
+	if (r < 0)
+		return r;
+	r = backend_find(fd, &backend, &state);
+	if (r < 0)
+		return r;
+	struct ashmem_area *found = area_find(backend, state);
+	backend->close(state);
+	if (!found)
+		return -ENOENT;
+	*area = found;
+	return 0;
+}
+
+int ashmem_fd_kind(int fd)
+{
+	CANCEL_OFF;
+	return backend_fd_kind(fd);
 }

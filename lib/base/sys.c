@@ -256,6 +256,22 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
 	return (int64_t)done;
 }
 
+int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+
+	if (is_over_file_limit(offset + size))
+		return -EFBIG;
+	while (done < size) {
+		ssize_t put =
+			pwrite(fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+		if (put < 0 && errno != EINTR)
+			return -errno;
+		done += put < 0 ? 0 : (size_t)put;
+	}
+	return 0;
+}
+
 uint64_t sys_data_bytes(int fd, uint64_t from)
 {
 	uint64_t bytes = 0;
@@ -449,6 +465,23 @@ struct sys_robust_head *sys_robust_head(struct sys_robust_head *inherited)
 	 */
 	syscall(SYS_set_robust_list, found, sizeof(*found));
 	return found;
+}
+
+int sys_become_urgent(int priority, int *nice_value)
+{
+	const int fifo = 1, reset_on_fork = 0x40000000; /* of <sched.h>, where libc may hide them */
+	struct rlimit limit;
+
+	/* Not through libc: musl does not do it. */
+	if (syscall(SYS_sched_setscheduler, 0, fifo | reset_on_fork, &priority) == 0)
+		return 0;
+	int r = -errno;
+	/* The limit counts from 1, for a nice value of 19, to 40. */
+	if (setpriority(PRIO_PROCESS, sys_gettid(), -20) < 0 &&
+		getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur > 0 && limit.rlim_cur < 40)
+		setpriority(PRIO_PROCESS, sys_gettid(), 20 - (int)limit.rlim_cur);
+	*nice_value = getpriority(PRIO_PROCESS, sys_gettid());
+	return r;
 }
 
 uint32_t *sys_wiped_on_fork(void)

@@ -103,6 +103,9 @@ int sys_truncate(int fd, uint64_t size_bytes);
 /* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
+/* Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). */
+int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
+
 /*
  * Bytes of a file from an offset on that take memory or space, as far as the kernel tells holes.
  * Moves the file's position.
@@ -155,6 +158,13 @@ void sys_futex_wait(uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void sys_futex_wake(uint32_t *word, int count);
 
 uint32_t sys_gettid(void);
+
+/*
+ * Give the calling thread this real-time priority (SCHED_FIFO; its children begin as usual). If
+ * that is not allowed, the best nice value that is, which `*nice_value` then has, and a negative
+ * errno. sched_setscheduler(2), setpriority(2).
+ */
+int sys_become_urgent(int priority, int *nice_value);
 
 /*
  * The calling thread's robust list head as libc registered it, or NULL. If the kernel knows none,

@@ -12,6 +12,7 @@
 #include "base/cancel.h"
 #include "base/lock.h"
 #include "cache/handles.h"
+#include "cache/owner.h"
 #include "cache/segment.h"
 #include "cache/stats.h"
 #include "memfd/backend.h"
@@ -49,7 +50,7 @@ static int map(struct ashmem_cache *cache, int prot)
 		MAP_SHARED, &base);
 
 	if (r < 0)
-		return r;
+		return r == -EAGAIN ? -ENOMEM : r; /* locked memory */
 	cache->base = base;
 	cache->shared = base;
 	cache->table = (struct cache_segment *)(cache->base + cache->layout.table_at);
@@ -68,7 +69,8 @@ static int begin(struct ashmem_area *area, struct ashmem_cache **cache)
 	(*cache)->area = area;
 	(*cache)->memfd = area->state;
 	(*cache)->room_fd = (*cache)->view_fd = (*cache)->child_view_fd = -1;
-	(*cache)->log.segment = CACHE_NO_SEGMENT;
+	for (int i = 0; i < CACHE_CLASSES; i++)
+		(*cache)->log[i].segment = CACHE_NO_SEGMENT;
 	(*cache)->generation = lock_fork_generation();
 	pthread_mutex_init(&(*cache)->mutex, NULL);
 	return 0;
@@ -95,13 +97,14 @@ static int finish(struct ashmem_cache *cache)
 	if (r < 0)
 		return r;
 	cache->view_fd = r;
-	return 0;
+	return owner_begin(cache);
 }
 
 static int settle(struct ashmem_cache *cache, int r, struct ashmem_cache **made)
 {
 	if (r < 0) {
 		descriptor_close(cache->view_fd, &cache->memfd->file);
+		descriptor_close(cache->room_fd, &cache->memfd->file);
 		dispose(cache);
 		return r;
 	}
@@ -157,7 +160,7 @@ static int read_layout(struct ashmem_cache *cache)
 		r = cache->area->backend->map(cache->area->state, 0, sys_page_size(), PROT_READ,
 			MAP_SHARED, &page);
 	if (r < 0)
-		return r;
+		return r == -EAGAIN ? -ENOMEM : r;
 	shared = page;
 	r = cache_layout_read(&cache->layout, shared, size);
 	munmap(page, sys_page_size());

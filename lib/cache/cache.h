@@ -28,6 +28,9 @@ struct cache_log {
 };
 #define CACHE_NO_SEGMENT UINT32_MAX
 
+/* New entries, and those that were kept because they are used: age.h. */
+enum cache_class { CACHE_PROBATION, CACHE_MAIN, CACHE_CLASSES };
+
 struct ashmem_cache {
 	struct ashmem_area *area;
 	struct memfd_area *memfd;
@@ -52,11 +55,11 @@ struct ashmem_cache {
 	 * liveness of its ticket), and for what it looks at. -1: none yet.
 	 */
 	int room_fd, view_fd;
-	int child_view_fd;    /* while a fork is under way: the child's */
-	uint64_t ticket;      /* 0: none yet */
-	uint32_t *writers;    /* of each segment: puts and reservations under way */
-	uint32_t *views;      /* of each segment: entries that look at it */
-	struct cache_log log; /* what is appended to */
+	int child_view_fd;                   /* while a fork is under way: the child's */
+	uint64_t ticket;                     /* 0: none yet */
+	uint32_t *writers;                   /* of each segment: puts and reservations under way */
+	uint32_t *views;                     /* of each segment: entries that look at it */
+	struct cache_log log[CACHE_CLASSES]; /* what is appended to */
 	int has_lease;
 	struct ashmem_cache *prev, *next; /* the table's */
 };
@@ -69,6 +72,13 @@ int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t
 /* The handle's mutex; a child that was made without fork handlers is put in order. */
 void cache_lock(struct ashmem_cache *cache);
 void cache_unlock(struct ashmem_cache *cache);
+
+/*
+ * With the mutex, or no other thread: give up what the handle has of its own for writing; the same
+ * in a child, where it is the parent's.
+ */
+void cache_forget(struct ashmem_cache *cache);
+void cache_forget_parents(struct ashmem_cache *cache);
 
 static inline unsigned char *cache_segment_at(const struct ashmem_cache *cache, uint32_t segment)
 {

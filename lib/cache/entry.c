@@ -14,6 +14,7 @@
 #include "area/around.h"
 #include "base/cancel.h"
 #include "cache/entry.h"
+#include "cache/index.h"
 #include "cache/owner.h"
 #include "cache/read.h"
 #include "cache/stats.h"
@@ -122,6 +123,26 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
 	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }
 
+/*
+ * The entry gets its time under the bucket's lock, so that a copy that takes its place has it too:
+ * 1, or 0 if it has no slot any more. Its segment is held.
+ */
+static int set_times(struct ashmem_cache *cache, const struct cache_found *found, uint64_t ttl_ms)
+{
+	struct cache_bucket *bucket = &cache->buckets[found->bucket];
+	struct entry_head *head =
+		(struct entry_head *)(cache_segment_at(cache, found->segment) + found->offset);
+	int r = index_lock(bucket);
+
+	if (r < 0)
+		return r;
+	r = !cache_has_moved(cache, found);
+	if (r)
+		SHARED_STORE(head->times, entry_times(cache_expiry(ttl_ms), found->key_bytes));
+	index_unlock(bucket);
+	return r;
+}
+
 int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_bytes,
 	uint64_t ttl_ms)
 {
@@ -138,16 +159,14 @@ int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_b
 			return -ENOENT;
 		/* Without a hold, the entry could be another one by the time of the store. */
 		r = hold(cache, &its_key, &found, &miss);
+		if (r > 0) {
+			r = set_times(cache, &found, ttl_ms);
+			segment_leave(cache, found.segment);
+		}
 		if (r == 0 && !cache_has_moved(cache, &found))
 			return -ENOENT;
 	}
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	struct entry_head *head =
-		(struct entry_head *)(cache_segment_at(cache, found.segment) + found.offset);
-	SHARED_STORE(head->times, entry_times(cache_expiry(ttl_ms), key_bytes));
-	segment_leave(cache, found.segment);
-	return 0;
+	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }
 
 /* -- room -- */
@@ -240,7 +259,7 @@ void ashmem_entry_release(struct ashmem_entry *entry)
 		break;
 	case ENTRY_ROOM:
 	case ENTRY_COMMITTED:
-		publish_end(entry->cache, &entry->writing);
+		writing_end(entry->cache, &entry->writing);
 		break;
 	case ENTRY_CLAIM:
 		if (is_ours(entry))

@@ -90,6 +90,7 @@ int cache_open_slot(const struct ashmem_cache *cache, uint64_t slot, uint64_t ep
 		return 0;
 	}
 	found->slot = slot;
+	found->hash = hash;
 	*miss = CACHE_NEVER;
 	return !key ||
 		(key->count == found->key_bytes &&

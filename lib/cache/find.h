@@ -18,6 +18,7 @@ struct cache_found {
 	uint32_t bucket, index;
 	uint32_t segment, offset;
 	uint64_t generation;
+	uint64_t hash; /* of its key */
 	uint64_t times;
 	uint32_t key_bytes, value_bytes;
 };

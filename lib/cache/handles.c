@@ -8,10 +8,9 @@
  * that one, and the child closes what it inherited. What its parent was writing is nothing to the
  * child: it has no segment to append to, no ticket, no lease, and its reservations are stale.
  *
- * A child of a bare clone runs no handlers; cache_lock() finds out.
+ * A child of a bare clone runs no handlers; cache_lock() finds out (own.c).
  */
 #include "base/fork.h"
-#include "base/lock.h"
 #include "cache/handles.h"
 #include "cache/segment.h"
 #include "memfd/take.h"
@@ -41,49 +40,6 @@ void handles_remove(struct ashmem_cache *cache)
 	else
 		handles = cache->next;
 	pthread_mutex_unlock(&handles_mutex);
-}
-
-static int has_views(const struct ashmem_cache *cache)
-{
-	uint32_t i = 0;
-
-	while (i < cache->layout.segments && cache->views[i] == 0)
-		i++;
-	return i < cache->layout.segments;
-}
-
-/*
- * A description that is shared would let go in one process what another one holds. Only views that
- * were inherited, and could not be given one of their own, keep it.
- */
-static void forget_view_fd(struct ashmem_cache *cache)
-{
-	if (cache->child_view_fd < 0 && has_views(cache))
-		return;
-	descriptor_close(cache->view_fd, &cache->memfd->file);
-	cache->view_fd = cache->child_view_fd;
-	cache->child_view_fd = -1;
-}
-
-static void forget_parents(struct ashmem_cache *cache)
-{
-	forget_view_fd(cache);
-	segment_forget(cache);
-	memset(cache->counts, 0, sizeof(cache->counts));
-	cache->generation = lock_fork_generation();
-	cache->forks++;
-}
-
-void cache_lock(struct ashmem_cache *cache)
-{
-	pthread_mutex_lock(&cache->mutex);
-	if (__builtin_expect(cache->generation != lock_fork_generation(), 0))
-		forget_parents(cache);
-}
-
-void cache_unlock(struct ashmem_cache *cache)
-{
-	pthread_mutex_unlock(&cache->mutex);
 }
 
 /* Without a description of its own, a child shares the parent's. */
@@ -124,5 +80,5 @@ void caches_after_fork(void)
 void caches_after_fork_in_child(void)
 {
 	for (struct ashmem_cache *cache = handles; cache; cache = cache->next)
-		forget_parents(cache);
+		cache_forget_parents(cache);
 }

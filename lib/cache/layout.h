@@ -40,11 +40,14 @@ struct cache_stripe {
 	uint64_t hits, misses[CACHE_MISSES], puts, removes, carried;
 };
 
-/* The lock guards changes of the slots (base/lock.h); two bits a slot count its reads, to 3. */
+/*
+ * The lock guards changes of the slots (base/lock.h); two bits a slot count its reads, to 3. They
+ * come first: most reads then need one cache line of it.
+ */
 struct cache_bucket {
-	uint64_t slot[CACHE_SLOTS];
 	uint32_t lock;
 	uint32_t reads;
+	uint64_t slot[CACHE_SLOTS];
 } __attribute__((aligned(8)));
 
 /* Changed under the area's lock, but for `epoch` and `used`, which are the writer's. */

@@ -7,14 +7,30 @@
  */
 #include <errno.h>
 
-#include "area/around.h"
+#include "cache/age.h"
 #include "cache/index.h"
 #include "cache/publish.h"
 #include "cache/stats.h"
 
-static struct entry_head *head_at(const struct ashmem_cache *cache, const struct cache_room *room)
+#define EVICTIONS 4u
+
+/*
+ * Room for a new entry. Where all segments have entries, those of one give way, but for the ones
+ * that are used; if that makes no room, all of one give way.
+ */
+static int find_room(struct ashmem_cache *cache, uint32_t bytes, struct cache_writing *writing)
 {
-	return (struct entry_head *)(cache_segment_at(cache, room->segment) + room->offset);
+	enum cache_class class = age_class_for(cache, writing->hash);
+	int r = -EBUSY;
+
+	for (unsigned tries = 0; tries < EVICTIONS && r == -EBUSY; tries++) {
+		r = segment_room(cache, bytes, writing->epoch, class, TAKE_FREE, &writing->room);
+		if (r == -EBUSY && !age_evict(cache))
+			break;
+	}
+	if (r == -EBUSY)
+		r = segment_room(cache, bytes, writing->epoch, class, TAKE_ANY, &writing->room);
+	return r;
 }
 
 int publish_begin(struct ashmem_cache *cache, const struct cache_key *key, size_t value_bytes,
@@ -28,33 +44,24 @@ int publish_begin(struct ashmem_cache *cache, const struct cache_key *key, size_
 		.value_bytes = (uint32_t)value_bytes,
 		.hash = key->hash,
 	};
-	int r = segment_room(cache, (uint32_t)entry_bytes(key->count, value_bytes), writing->epoch,
-		&writing->room);
+	int r = find_room(cache, (uint32_t)entry_bytes(key->count, value_bytes), writing);
 	if (r < 0)
 		return r;
-	const struct cache_room *room = &writing->room;
-	struct entry_head *head = head_at(cache, room);
-	SHARED_STORE(head->times, entry_times(cache_expiry(ttl_ms), key->count));
-	SHARED_STORE(head->value_bytes, writing->value_bytes);
-	SHARED_STORE(head->check,
-		entry_check(cache->secret, writing->epoch, room->generation,
-			(uint64_t)room->segment << 32 | room->offset, key->hash,
-			(uint64_t)writing->value_bytes << 32 | key->count));
-	copy_to_shared((unsigned char *)head + ENTRY_HEAD, key->bytes, key->count);
+	writing_head(cache, writing, entry_times(cache_expiry(ttl_ms), key->count));
+	copy_to_shared(writing_at(cache, writing) + ENTRY_HEAD, key->bytes, key->count);
 	return 0;
 }
 
 unsigned char *publish_value_at(const struct ashmem_cache *cache,
 	const struct cache_writing *writing)
 {
-	return (unsigned char *)head_at(cache, &writing->room) + entry_value_at(writing->key_bytes);
+	return writing_at(cache, writing) + entry_value_at(writing->key_bytes);
 }
 
 /* With the bucket locked. */
 static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 	const struct cache_writing *writing, const struct cache_key *key, uint32_t flags)
 {
-	const struct cache_room *room = &writing->room;
 	struct cache_found old;
 	uint64_t epoch = cache_epoch(cache);
 	int found = index_find(cache, key, epoch, &old);
@@ -68,8 +75,7 @@ static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 	uint32_t index = found ? old.index : index_spare(cache, key, epoch);
 	if (!found)
 		index_set_reads(bucket, index, 0);
-	index_set(bucket, index,
-		slot_make(key->hash, room->generation, room->segment, room->offset));
+	index_set(bucket, index, writing_slot(writing));
 	return 0;
 }
 
@@ -86,11 +92,4 @@ int publish(struct ashmem_cache *cache, const struct cache_writing *writing,
 	if (r == 0)
 		stats_put(cache);
 	return r;
-}
-
-void publish_end(struct ashmem_cache *cache, const struct cache_writing *writing)
-{
-	segment_done(cache, &writing->room);
-	if (writing->room.taken)
-		around_made_purgeable(cache->area, cache->layout.segment_bytes);
 }

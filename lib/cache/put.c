@@ -27,7 +27,7 @@ static int put(struct ashmem_cache *cache, const struct cache_key *key, const vo
 	if (value_bytes)
 		copy_to_shared(publish_value_at(cache, &writing), value, value_bytes);
 	r = publish(cache, &writing, key, flags);
-	publish_end(cache, &writing);
+	writing_end(cache, &writing);
 	return r;
 }
 

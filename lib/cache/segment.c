@@ -2,13 +2,14 @@
 /*
  * Segments; see segment.h.
  *
- * Each handle has one segment to append to. Between two puts it stays held only if the handle has
- * one of the leases, of which there is one for eight segments: so idle writers keep at most an
+ * Each handle has a segment of each class to append to. Between two puts it stays held only if the handle has
+ * one of the leases, of which there is one for sixteen segments: so idle writers keep at most an
  * eighth of the cache from being purged. Who has none holds its segment anew for each put, and
  * looks whether it is still the same.
  *
- * Which segment is taken: one that is not in use or was purged, then one that was cleared, then the
- * one that was taken longest ago. Those that somebody holds are passed over.
+ * Which segment is taken: one that was purged, or never used, or whose entries are not needed any
+ * more; else the oldest of the class that gives way (age.c). Those that somebody holds are passed
+ * over.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -45,10 +46,17 @@ static void let_go(struct ashmem_cache *cache, int fd, uint32_t segment)
 /* -- choosing -- */
 
 /* What is taken first has the smallest. */
-enum kind { PURGED, NEVER_USED, CLEARED, IN_USE };
+enum kind { PURGED, NEVER_USED, CLEARED, OLDEST, OTHERS };
 struct rank {
 	enum kind kind;
 	uint64_t sequence;
+};
+
+/* Which class gives way: probation, while it has more than a tenth of what is in use. */
+struct choosing {
+	uint64_t epoch;
+	int main_gives_way;
+	uint32_t free; /* segments without entries */
 };
 
 static int comes_before(struct rank a, struct rank b)
@@ -56,7 +64,8 @@ static int comes_before(struct rank a, struct rank b)
 	return a.kind != b.kind ? a.kind < b.kind : a.sequence < b.sequence;
 }
 
-static struct rank rank_of(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch)
+static struct rank rank_of(const struct ashmem_cache *cache, const struct choosing *choosing,
+	uint32_t segment)
 {
 	const struct cache_segment *at = &cache->table[segment];
 	uint64_t sequence = SHARED_LOAD(at->sequence);
@@ -65,17 +74,35 @@ static struct rank rank_of(const struct ashmem_cache *cache, uint32_t segment, u
 		return (struct rank){NEVER_USED, segment};
 	if (cache_is_lost(cache, segment, 0, 1))
 		return (struct rank){PURGED, sequence};
-	return (struct rank){SHARED_LOAD(at->epoch) < epoch ? CLEARED : IN_USE, sequence};
+	if (SHARED_LOAD(at->epoch) < choosing->epoch)
+		return (struct rank){CLEARED, sequence};
+	return (struct rank){
+		!SHARED_LOAD(at->is_main) == !choosing->main_gives_way ? OLDEST : OTHERS, sequence};
+}
+
+static struct choosing begin_choosing(const struct ashmem_cache *cache, uint64_t epoch)
+{
+	struct choosing choosing = {.epoch = epoch};
+	uint32_t in_use = 0, probation = 0;
+
+	for (uint32_t i = 0; i < cache->layout.segments; i++) {
+		int is_in_use = rank_of(cache, &choosing, i).kind >= OLDEST;
+		in_use += is_in_use;
+		probation += is_in_use && !SHARED_LOAD(cache->table[i].is_main);
+	}
+	choosing.main_gives_way = probation * 10 <= in_use;
+	choosing.free = cache->layout.segments - in_use;
+	return choosing;
 }
 
 /* The next one after `*after` in the order of taking: 1, or 0 if there is none. */
-static int choose(const struct ashmem_cache *cache, uint64_t epoch, const struct rank *after,
-	uint32_t *chosen, struct rank *its_rank)
+static int choose(const struct ashmem_cache *cache, const struct choosing *choosing,
+	const struct rank *after, uint32_t *chosen, struct rank *its_rank)
 {
 	int found = 0;
 
 	for (uint32_t i = 0; i < cache->layout.segments; i++) {
-		struct rank rank = rank_of(cache, i, epoch);
+		struct rank rank = rank_of(cache, choosing, i);
 		if (after && !comes_before(*after, rank))
 			continue;
 		if (found && !comes_before(rank, *its_rank))
@@ -87,6 +114,30 @@ static int choose(const struct ashmem_cache *cache, uint64_t epoch, const struct
 	return found;
 }
 
+int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment)
+{
+	struct choosing choosing = begin_choosing(cache, epoch);
+	/* After all that has no entries. */
+	struct rank rank = {OLDEST, 0};
+
+	for (uint32_t tries = 0; tries < TRIES; tries++) {
+		struct rank after = rank;
+		if (!choose(cache, &choosing, &after, segment, &rank))
+			return 0;
+		if (!memfd_is_held(cache->memfd, first_page(cache, *segment),
+			    last_page(cache, *segment)))
+			return 1;
+	}
+	return 0;
+}
+
+void segment_give_up(struct ashmem_cache *cache, uint32_t segment, uint64_t sequence)
+{
+	/* If it was taken meanwhile, its new owner's entries are forgotten at worst. */
+	if (SHARED_LOAD(cache->table[segment].sequence) == sequence)
+		SHARED_STORE(cache->table[segment].epoch, 0);
+}
+
 /* -- taking -- */
 
 struct taking {
@@ -94,6 +145,7 @@ struct taking {
 	uint32_t segment;
 	uint64_t sequence; /* as it was when it was chosen */
 	uint64_t epoch;
+	enum cache_class class;
 	uint64_t generation; /* the new one */
 };
 
@@ -113,7 +165,7 @@ static int begin_anew(void *context)
 	if (taking->sequence != 0)
 		__atomic_fetch_add(&cache->shared->evictions, 1, __ATOMIC_RELAXED);
 	SHARED_STORE(at->used, CACHE_FIRST_OFFSET);
-	SHARED_STORE(at->is_main, 0);
+	SHARED_STORE(at->is_main, taking->class == CACHE_MAIN);
 	SHARED_STORE(at->epoch, taking->epoch);
 	uint64_t sequence = SHARED_LOAD(cache->shared->sequence) + 1;
 	SHARED_STORE(cache->shared->sequence, sequence);
@@ -126,7 +178,7 @@ static int take(struct ashmem_cache *cache, struct taking *taking)
 	const struct memfd_taking pages = {
 		.first = first_page(cache, taking->segment),
 		.last = last_page(cache, taking->segment),
-		.priority = ASHMEM_PRIORITY_NORMAL,
+		.priority = ASHMEM_PRIORITY_NORMAL + (taking->class == CACHE_MAIN),
 		.lock_fd = cache->room_fd,
 		.invalidate = begin_anew,
 		.context = taking,
@@ -135,16 +187,26 @@ static int take(struct ashmem_cache *cache, struct taking *taking)
 	return memfd_take(cache->memfd, &pages);
 }
 
-/* Append to another segment from now on. */
-static int take_next(struct ashmem_cache *cache, uint64_t epoch)
+static int may_take(const struct choosing *choosing, const struct rank *rank, enum cache_take how)
 {
-	struct taking taking = {.cache = cache, .epoch = epoch};
+	if (how == TAKE_ANY)
+		return 1;
+	return rank->kind < OLDEST && (how == TAKE_LAST || choosing->free > 1);
+}
+
+/* Append to another segment from now on. */
+static int take_next(struct ashmem_cache *cache, uint64_t epoch, enum cache_class class,
+	enum cache_take how)
+{
+	struct taking taking = {.cache = cache, .epoch = epoch, .class = class};
+	struct choosing choosing = begin_choosing(cache, epoch);
 	struct rank rank;
 	int r = -EBUSY;
 
 	for (uint32_t tries = 0; tries < TRIES && r == -EBUSY; tries++) {
 		struct rank after = rank;
-		if (!choose(cache, epoch, tries ? &after : NULL, &taking.segment, &rank))
+		if (!choose(cache, &choosing, tries ? &after : NULL, &taking.segment, &rank) ||
+			!may_take(&choosing, &rank, how))
 			break;
 		if (cache->writers[taking.segment] || cache->views[taking.segment])
 			continue;
@@ -152,8 +214,8 @@ static int take_next(struct ashmem_cache *cache, uint64_t epoch)
 		r = take(cache, &taking);
 	}
 	if (r < 0)
-		return r == -EBUSY ? -EAGAIN : r;
-	cache->log = (struct cache_log){
+		return r == -EBUSY && how == TAKE_ANY ? -EAGAIN : r;
+	cache->log[class] = (struct cache_log){
 		.segment = taking.segment,
 		.used = CACHE_FIRST_OFFSET,
 		.generation = taking.generation,
@@ -166,7 +228,7 @@ static int take_next(struct ashmem_cache *cache, uint64_t epoch)
 
 static void try_lease(struct ashmem_cache *cache)
 {
-	uint32_t leases = cache->layout.segments / 8;
+	uint32_t leases = (cache->layout.segments + 15) / 16;
 
 	leases = leases < CACHE_LEASES ? leases : CACHE_LEASES;
 	for (uint32_t i = 0; i < leases && !cache->has_lease; i++)
@@ -176,21 +238,23 @@ static void try_lease(struct ashmem_cache *cache)
 /* Nobody of this handle writes there any more, or appends to it. */
 static void let_go_if_idle(struct ashmem_cache *cache, uint32_t segment)
 {
-	struct cache_log *log = &cache->log;
-
 	if (cache->writers[segment])
 		return;
-	if (log->segment != segment) {
-		let_go(cache, cache->room_fd, segment);
-	} else if (!cache->has_lease && log->is_held) {
-		let_go(cache, cache->room_fd, segment);
-		log->is_held = 0;
+	for (int i = 0; i < CACHE_CLASSES; i++) {
+		struct cache_log *log = &cache->log[i];
+		if (log->segment != segment)
+			continue;
+		if (!cache->has_lease && log->is_held) {
+			let_go(cache, cache->room_fd, segment);
+			log->is_held = 0;
+		}
+		return;
 	}
+	let_go(cache, cache->room_fd, segment);
 }
 
-static void end_log(struct ashmem_cache *cache)
+static void end_log(struct ashmem_cache *cache, struct cache_log *log)
 {
-	struct cache_log *log = &cache->log;
 	uint32_t segment = log->segment;
 	int is_held = log->is_held;
 
@@ -201,10 +265,8 @@ static void end_log(struct ashmem_cache *cache)
 }
 
 /* Hold the segment again that was let go after the last put: 1, or 0 if it is not the same. */
-static int hold_log_again(struct ashmem_cache *cache)
+static int hold_log_again(struct ashmem_cache *cache, struct cache_log *log)
 {
-	struct cache_log *log = &cache->log;
-
 	if (log->is_held)
 		return 1;
 	if (hold(cache, cache->room_fd, log->segment) < 0)
@@ -216,31 +278,32 @@ static int hold_log_again(struct ashmem_cache *cache)
 }
 
 /* Have a segment with so much room. */
-static int prepare_log(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, int *taken)
+static int prepare_log(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch,
+	enum cache_class class, enum cache_take how, int *taken)
 {
-	struct cache_log *log = &cache->log;
+	struct cache_log *log = &cache->log[class];
 
 	*taken = 0;
 	if (log->segment != CACHE_NO_SEGMENT && bytes <= cache->layout.segment_bytes - log->used &&
-		hold_log_again(cache))
+		hold_log_again(cache, log))
 		return 0;
-	end_log(cache);
+	end_log(cache, log);
 	if (!cache->has_lease)
 		try_lease(cache);
-	int r = take_next(cache, epoch);
+	int r = take_next(cache, epoch, class, how);
 	*taken = r == 0;
 	return r;
 }
 
-int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch,
-	struct cache_room *room)
+int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, enum cache_class class,
+	enum cache_take how, struct cache_room *room)
 {
 	cache_lock(cache);
 	int r = owner_begin(cache);
 	if (r == 0)
-		r = prepare_log(cache, bytes, epoch, &room->taken);
+		r = prepare_log(cache, bytes, epoch, class, how, &room->taken);
 	if (r == 0) {
-		struct cache_log *log = &cache->log;
+		struct cache_log *log = &cache->log[class];
 		struct cache_segment *at = &cache->table[log->segment];
 		room->segment = log->segment;
 		room->offset = log->used;
@@ -305,15 +368,5 @@ void segment_end(struct ashmem_cache *cache)
 {
 	for (uint32_t i = 0; i < CACHE_LEASES && cache->has_lease; i++)
 		owner_yield(&cache->shared->leases[i], cache->ticket);
-	segment_forget(cache);
-}
-
-void segment_forget(struct ashmem_cache *cache)
-{
-	descriptor_close(cache->room_fd, &cache->memfd->file);
-	cache->room_fd = -1;
-	cache->ticket = 0;
-	cache->has_lease = 0;
-	cache->log = (struct cache_log){.segment = CACHE_NO_SEGMENT};
-	memset(cache->writers, 0, cache->layout.segments * sizeof(*cache->writers));
+	cache_forget(cache);
 }

@@ -20,14 +20,29 @@ struct cache_room {
 	int taken;      /* 1: a segment was taken, so memory became purgeable */
 };
 
+/* Which segments may be taken for it: */
+enum cache_take {
+	TAKE_FREE, /* one that has no entries, unless it is the last of these */
+	TAKE_LAST, /* that one too */
+	TAKE_ANY,  /* or one that has some */
+};
+
 /*
- * Room for so many bytes, which fit a segment. 0; -EAGAIN if every segment is held by somebody; or
- * a negative errno. The mutex is not held.
+ * Room for so many bytes, which fit a segment. 0; -EBUSY if there is none but with more freedom to
+ * take; -EAGAIN if every segment is held by somebody; or a negative errno. The mutex is not held.
  */
-int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch,
-	struct cache_room *room);
+int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, enum cache_class class,
+	enum cache_take how, struct cache_room *room);
 /* What was to be written there is written, or never will be. */
 void segment_done(struct ashmem_cache *cache, const struct cache_room *room);
+
+/*
+ * The segment whose entries are to give way, after so many that were no good: 1, or 0: none. Nobody
+ * holds it at the moment.
+ */
+int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment);
+/* None of its entries is needed any more: it is taken before others. */
+void segment_give_up(struct ashmem_cache *cache, uint32_t segment, uint64_t sequence);
 
 /* Hold a segment for looking at it: its contents, once checked, stay. Counted. */
 int segment_view(struct ashmem_cache *cache, uint32_t segment);
@@ -35,11 +50,7 @@ void segment_leave(struct ashmem_cache *cache, uint32_t segment);
 /* A lock of another description, besides that of a view: nothing has to be waited for. */
 void segment_hold_for(struct ashmem_cache *cache, int fd, uint32_t segment);
 
-/*
- * With the mutex, or no other thread: a child gives up what it inherited and is its parent's; a
- * handle gives up what it has at its end.
- */
-void segment_forget(struct ashmem_cache *cache);
+/* With the mutex: the handle ends. */
 void segment_end(struct ashmem_cache *cache);
 
 #endif /* ASHMEM_LIB_CACHE_SEGMENT_H */

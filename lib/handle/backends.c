@@ -128,6 +128,33 @@ int backend_import(int fd, const struct ashmem_backend **chosen, void **state)
 	return -EINVAL;
 }
 
+int backend_find(int fd, const struct ashmem_backend **chosen, void **state)
+{
+	unsigned n = __atomic_load_n(&count, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = n; i-- > 0;) {
+		int r = backends[i]->find(backends[i]->userdata, fd, state);
+		if (r == -ENOTTY || r == -ENOENT)
+			continue;
+		if (r >= 0)
+			*chosen = backends[i];
+		return r < 0 ? r : 0;
+	}
+	return -ENOENT;
+}
+
+int backend_fd_kind(int fd)
+{
+	unsigned n = __atomic_load_n(&count, __ATOMIC_ACQUIRE);
+
+	for (unsigned i = n; i-- > 0;) {
+		int r = backends[i]->fd_kind(backends[i]->userdata, fd);
+		if (r != -ENOTTY)
+			return r;
+	}
+	return ASHMEM_FD_NONE;
+}
+
 int ashmem_backend_select(const char *name)
 {
 	CANCEL_OFF;

@@ -23,4 +23,10 @@ int backend_choose(const struct ashmem_backend **chosen);
  */
 int backend_import(int fd, const struct ashmem_backend **chosen, void **state);
 
+/* The same of an area that its backend has already: -ENOENT if none has, -EBADF. */
+int backend_find(int fd, const struct ashmem_backend **chosen, void **state);
+
+/* ashmem_fd_kind(). */
+int backend_fd_kind(int fd);
+
 #endif /* ASHMEM_LIB_HANDLE_BACKENDS_H */

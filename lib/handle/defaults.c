@@ -75,6 +75,16 @@ static int know_no_status(UNUSED void *state, UNUSED uint64_t offset, UNUSED uin
 	return -ENOTSUP;
 }
 
+static int know_no_kind(UNUSED void *userdata, UNUSED int fd)
+{
+	return -ENOTTY;
+}
+
+static int have_no_id(UNUSED void *state, UNUSED uint64_t *device, UNUSED uint64_t *inode)
+{
+	return -ENOTSUP;
+}
+
 static void begin_nothing(UNUSED void *state)
 {
 }
@@ -100,4 +110,8 @@ void defaults_fill(struct ashmem_backend *backend)
 	FILL(seek, seek_nowhere);
 	FILL(get_pin_status, know_no_status);
 	FILL(begin_purge, begin_nothing);
+	FILL(find, know_no_descriptor);
+	FILL(fd_kind, know_no_kind);
+	FILL(get_id, have_no_id);
+	FILL(export_early, not_supported);
 }

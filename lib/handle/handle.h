@@ -15,6 +15,14 @@
 #include <ashmem/backend.h>
 
 struct ashmem_budget;
+struct ashmem_area;
+
+/* A place in a heap of areas: purge/heap.h. All zeroes: it is in none. */
+struct area_node {
+	struct ashmem_area *area; /* NULL: in no heap */
+	uint64_t key;
+	struct area_node *child, *sibling, *back;
+};
 
 struct ashmem_area {
 	const struct ashmem_backend *backend;
@@ -29,16 +37,14 @@ struct ashmem_area {
 	struct ashmem_area *bucket_next;
 	void (*forget)(struct ashmem_area *area); /* called before the backend closes it */
 
-	/*
-	 * The purge's (purge/areas.c), guarded by its mutex: a heap of areas by the age of their
-	 * oldest range.
-	 */
-	uint64_t heap_stamp;
-	/* pages it may still give: twice what could be freed when the purge began */
-	uint64_t heap_pages;
-	uint32_t heap_idle; /* how often it gave nothing */
-	int heap_waited;    /* it was found locked, and its second turn came or comes */
-	struct ashmem_area *heap_child, *heap_sibling;
+	/* The purge's under way (purge/areas.c), guarded by its mutex. */
+	uint64_t purge_key; /* of its oldest range, when it was taken last */
+	/* pages it may still give: twice what could be freed when it was touched */
+	uint64_t purge_pages;
+	uint32_t purge_idle;  /* how often it gave nothing */
+	uint32_t purge_looks; /* how often its key in the heap was too small */
+	int purge_waited;     /* it was found locked, and its second turn came or comes */
+	struct ashmem_area *touched_next, *locked_next;
 
 	/* Guarded by the queues' mutex (purge/queue.c): areas that a queue tells as a whole. */
 	uint32_t whole_bits; /* one for each such queue */
@@ -51,6 +57,12 @@ struct ashmem_area {
 	struct ashmem_budget *budget; /* its group, or NULL; atomic */
 	uint64_t counted_unpinned, counted_all, counted_ahead;
 	uint64_t counted_absent; /* of counted_all, what takes no memory */
+	/* In the heaps of all areas and of its group; no key is above that of its oldest range. */
+	struct area_node node[2];
+	int is_touched; /* by the purge under way, which alone changes `node` meanwhile */
+	int is_shared;  /* atomic: other processes may have it */
+	/* the areas whose counts change without a call of this process */
+	struct ashmem_area *restless_prev, *restless_next;
 };
 
 /*
@@ -63,6 +75,8 @@ void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *c
  * come meanwhile are not visited.
  */
 void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context);
+/* Call `work` once, as table_visit() calls its function. */
+void table_run(void (*work)(void *context), void *context);
 /*
  * The handle of a backend's state, with a reference. If there is one already, the state's extra
  * reference is given back. NULL, and the state is closed, if there is no memory.
@@ -70,7 +84,10 @@ void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), vo
 struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
 	void (*forget)(struct ashmem_area *area));
 
-/* Take one more reference, from within a visit. */
+/* The handle of a state, with a reference, or NULL if it has none. */
+struct ashmem_area *area_find(const struct ashmem_backend *backend, const void *state);
+
+/* Take one more reference, from within a visit or table_run(). */
 void area_ref(struct ashmem_area *area);
 /* The same, of an area that the caller has a reference to. */
 void area_take(struct ashmem_area *area);

@@ -72,7 +72,7 @@ static struct ashmem_area *find_area(const struct ashmem_backend *backend, const
 	return area;
 }
 
-void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
+void table_run(void (*work)(void *context), void *context)
 {
 	struct context frame = {.flags = CONTEXT_VISIT};
 
@@ -83,10 +83,29 @@ void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *c
 	process_start();
 	pthread_mutex_lock(&table_mutex);
 	context_push(&frame);
-	for (struct ashmem_area *area = areas; area; area = area->next)
-		visit(area, context);
+	work(context);
 	context_pop(&frame);
 	pthread_mutex_unlock(&table_mutex);
+}
+
+struct visits {
+	void (*visit)(struct ashmem_area *area, void *context);
+	void *context;
+};
+
+static void visit_all(void *context)
+{
+	const struct visits *visits = context;
+
+	for (struct ashmem_area *area = areas; area; area = area->next)
+		visits->visit(area, visits->context);
+}
+
+void table_visit(void (*visit)(struct ashmem_area *area, void *context), void *context)
+{
+	struct visits visits = {visit, context};
+
+	table_run(visit_all, &visits);
 }
 
 void table_visit_each(void (*visit)(struct ashmem_area *area, void *context), void *context)
@@ -146,6 +165,16 @@ struct ashmem_area *area_of(const struct ashmem_backend *backend, void *state,
 	if (known)
 		free(fresh);
 	return known ? known : fresh;
+}
+
+struct ashmem_area *area_find(const struct ashmem_backend *backend, const void *state)
+{
+	pthread_mutex_lock(&table_mutex);
+	struct ashmem_area *area = find_area(backend, state);
+	if (area)
+		area->refs++;
+	pthread_mutex_unlock(&table_mutex);
+	return area;
 }
 
 int area_unref(struct ashmem_area *area)

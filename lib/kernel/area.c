@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -135,6 +136,18 @@ static int is_same_file(int a, int b)
 #endif
 }
 
+/* The area that this process has of an open file, with one more reference, or NULL. */
+static struct kernel_area *find(int fd)
+{
+	struct kernel_area *area = areas;
+
+	while (area && !is_same_file(area->fd, fd))
+		area = area->next;
+	if (area)
+		area->refs++;
+	return area;
+}
+
 /*
  * The area of a descriptor, with one more reference. If the kernel does not say that we have it
  * already, it gets a second state, which works: everything that is shared is in the driver.
@@ -142,13 +155,9 @@ static int is_same_file(int a, int b)
  */
 static int find_or_adopt(int fd, struct kernel_area **found)
 {
-	struct kernel_area *area = areas;
+	struct kernel_area *area = find(fd);
 
-	while (area && !is_same_file(area->fd, fd))
-		area = area->next;
-	if (area) {
-		area->refs++;
-	} else {
+	if (!area) {
 		int copy = descriptor_duplicate(fd);
 		if (copy < 0)
 			return -errno;
@@ -327,15 +336,69 @@ int kernel_area_get_prot(void *state)
 
 /* -- descriptor -- */
 
+int kernel_area_materialise(struct kernel_area *area, int charge)
+{
+	if (descriptor_check(area->fd, &area->file) < 0)
+		return -EBADF;
+	/* Relaxed: nothing else is read. */
+	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
+		return 0;
+	return kernel_driver_materialise(area->fd, charge);
+}
+
+/* Nobody has said how it is to be charged; page by page, it cannot fail for want of memory. */
 int kernel_area_get_fd(void *state)
+{
+	struct kernel_area *area = state;
+	int r = kernel_area_materialise(area, MAP_NORESERVE);
+
+	return r < 0 ? r : area->fd;
+}
+
+int kernel_area_export_early(void *state)
 {
 	const struct kernel_area *area = state;
 
 	if (descriptor_check(area->fd, &area->file) < 0)
 		return -EBADF;
-	/* Relaxed: nothing else is read. */
-	if (__atomic_load_n(&area->materialised, __ATOMIC_RELAXED))
-		return area->fd;
-	int r = kernel_driver_materialise(area->fd);
-	return r < 0 ? r : area->fd;
+	int copy = descriptor_duplicate(area->fd);
+	return copy < 0 ? -errno : copy;
+}
+
+/* -- descriptors of others -- */
+
+int kernel_area_find(void *userdata, int fd, void **state)
+{
+	struct stat status;
+	struct kernel_area *area = NULL;
+
+	(void)userdata;
+	pthread_mutex_lock(&kernel_areas_mutex);
+	/* No system call for programs that have no area of the driver. */
+	if (areas && fstat(fd, &status) == 0 && S_ISCHR(status.st_mode))
+		area = find(fd);
+	pthread_mutex_unlock(&kernel_areas_mutex);
+	if (!area)
+		return -ENOENT;
+	*state = area;
+	return 0;
+}
+
+int kernel_area_fd_kind(void *userdata, int fd)
+{
+	int mode = fcntl(fd, F_GETFL);
+
+	(void)userdata;
+	if (mode < 0)
+		return -EBADF;
+	if ((mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY || !kernel_driver_owns(fd))
+		return -ENOTTY;
+	return (mode & O_ACCMODE) == O_RDONLY ? ASHMEM_FD_READ_ONLY : ASHMEM_FD_AREA;
+}
+
+/* All its files are of one node. */
+int kernel_area_get_id(void *state, uint64_t *device, uint64_t *inode)
+{
+	(void)state, (void)device, (void)inode;
+	return -ENOTSUP;
 }

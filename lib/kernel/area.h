@@ -48,6 +48,12 @@ int kernel_area_get_size(void *state, uint64_t *size_bytes, int *materialised);
 int kernel_area_set_prot(void *state, int prot);
 int kernel_area_get_prot(void *state);
 int kernel_area_get_fd(void *state);
+int kernel_area_find(void *userdata, int fd, void **state);
+int kernel_area_fd_kind(void *userdata, int fd);
+int kernel_area_get_id(void *state, uint64_t *device, uint64_t *inode);
+int kernel_area_export_early(void *state);
+/* `charge`: kernel_driver_materialise(). */
+int kernel_area_materialise(struct kernel_area *area, int charge);
 
 /* map.c: */
 int kernel_map(void *state, uint64_t offset, size_t length, int prot, int map_flags, void **addr);

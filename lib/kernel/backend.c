@@ -77,4 +77,8 @@ const struct ashmem_backend backend_kernel = {
 	.unpin = kernel_unpin,
 	.get_pin_status = kernel_get_pin_status,
 	.purge_all = kernel_purge_all,
+	.find = kernel_area_find,
+	.fd_kind = kernel_area_fd_kind,
+	.get_id = kernel_area_get_id,
+	.export_early = kernel_area_export_early,
 };

@@ -52,14 +52,11 @@ int kernel_driver_ask_materialised(int fd)
 	return r < 0 ? r : 1;
 }
 
-/*
- * The first mapping decides for good how the memory is charged: all of it at once, or page by page
- * as it is used, which is MAP_NORESERVE. PROT_NONE is within every mask.
- */
-int kernel_driver_materialise(int fd)
+int kernel_driver_materialise(int fd, int charge)
 {
 	size_t page = sys_page_size();
-	void *first = mmap(NULL, page, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	/* PROT_NONE is within every mask. */
+	void *first = mmap(NULL, page, PROT_NONE, MAP_SHARED | charge, fd, 0);
 
 	if (first == MAP_FAILED) /* EAGAIN: too much locked memory */
 		return errno == EAGAIN ? -ENOMEM : -errno;
@@ -94,7 +91,7 @@ int kernel_driver_try(int fd)
 		kernel_driver_ask(fd, KERNEL_GET_SIZE, 0) != (int)page ||
 		kernel_driver_ask_materialised(fd) != 0)
 		return -ENODEV;
-	int r = kernel_driver_materialise(fd);
+	int r = kernel_driver_materialise(fd, MAP_NORESERVE);
 	if (r < 0)
 		return r;
 	r = kernel_driver_ask_range(fd, KERNEL_GET_PIN_STATUS, 0, page);

@@ -17,8 +17,12 @@ int kernel_driver_ask_range(int fd, unsigned long request, uint64_t offset, uint
 /* Whether the area is materialised, 1 or 0. Changes nothing. */
 int kernel_driver_ask_materialised(int fd);
 
-/* Materialise; does nothing if that was done. */
-int kernel_driver_materialise(int fd);
+/*
+ * Materialise; does nothing if that was done. The first mapping decides for good how the memory is
+ * charged: with `charge` 0 all of it at once, or -ENOMEM if the system does not commit so much;
+ * with MAP_NORESERVE page by page as it is used.
+ */
+int kernel_driver_materialise(int fd, int charge);
 
 /* Whether a file is the driver's, 1 or 0. Changes nothing in the driver. */
 int kernel_driver_owns(int fd);

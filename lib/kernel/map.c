@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mapping areas of the kernel backend. The driver checks the mask; the first mapping materialises
- * the area, with MAP_NORESERVE for the reason that kernel_driver_materialise() has.
+ * the area, and the caller's MAP_NORESERVE or its absence decides how that is charged (D11).
  *
  * The driver's private mappings show zeroes (D7). Under a mask with WRITE we make such a mapping
  * and fill it with what the area holds now. Later changes of the area do not show in it; mmap(2)
@@ -39,8 +39,7 @@ static void *map_file(const struct kernel_area *area, const struct request *requ
 static int map_shared(const struct kernel_area *area, const struct request *request, int kind,
 	void **addr)
 {
-	int flags = (request->flags & ~MAP_TYPE) | kind | MAP_NORESERVE;
-	void *mapped = map_file(area, request, flags);
+	void *mapped = map_file(area, request, (request->flags & ~MAP_TYPE) | kind);
 
 	if (mapped == MAP_FAILED)
 		return -errno;
@@ -191,6 +190,32 @@ static int reserve(struct request *request)
 	return 0;
 }
 
+/* Map the file in the place that was reserved; MAP_FAILED, with errno, and the place is free. */
+static void *map_reserved(struct kernel_area *area, const struct request *reserved,
+	const struct request *wanted)
+{
+	void *mapped = map_file(area, reserved, reserved->flags);
+
+	if (mapped != MAP_FAILED)
+		return mapped;
+	int error = errno;
+	munmap(reserved->place, reserved->length);
+	errno = error;
+	/*
+	 * With mlockall(MCL_FUTURE) the kernel counts the place as locked memory, and what is to
+	 * replace it once more. A kernel that ignores MAP_FIXED_NOREPLACE takes it for a wish.
+	 */
+	if (error != EAGAIN)
+		return MAP_FAILED;
+	mapped = map_file(area, wanted, wanted->flags);
+	if (mapped != MAP_FAILED && wanted->place && mapped != wanted->place) {
+		munmap(mapped, wanted->length);
+		errno = EEXIST;
+		return MAP_FAILED;
+	}
+	return mapped;
+}
+
 static int map_copied(struct kernel_area *area, const struct request *wanted, void **addr)
 {
 	struct request request = *wanted;
@@ -198,14 +223,15 @@ static int map_copied(struct kernel_area *area, const struct request *wanted, vo
 
 	if (r < 0)
 		return r;
-	/* First, or the private mapping would decide how the area is charged. */
-	r = kernel_area_get_fd(area);
-	void *mapped = r < 0 ? MAP_FAILED : map_file(area, &request, request.flags);
-	if (mapped == MAP_FAILED) {
-		r = r < 0 ? r : -errno;
+	/* First, or the private mapping, which is charged by itself, would decide for the area. */
+	r = kernel_area_materialise(area, wanted->flags & MAP_NORESERVE);
+	if (r < 0) {
 		munmap(request.place, request.length);
 		return r;
 	}
+	void *mapped = map_reserved(area, &request, wanted);
+	if (mapped == MAP_FAILED)
+		return -errno;
 	r = fill_private(area, mapped, &request);
 	if (r < 0) {
 		munmap(mapped, request.length);

@@ -25,10 +25,25 @@
 #include "base/wait.h"
 #include "memfd/area.h"
 #include "memfd/birth.h"
+#include "memfd/early.h"
 #include "memfd/file.h"
 #include "memfd/table.h"
 
 /* -- newborn -- */
+
+static struct memfd_area *new_area(void)
+{
+	struct memfd_area *area = calloc(1, sizeof(*area));
+
+	if (!area)
+		return NULL;
+	area->refs = 1;
+	area->fd = area->read_only_fd = area->control.fd = area->lock_fd = -1;
+	pthread_mutex_init(&area->file_locks_mutex, NULL);
+	area->prot = MEMFD_NEWBORN_PROT;
+	area->generation = lock_fork_generation();
+	return area;
+}
 
 int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uint32_t flags,
 	void **state)
@@ -39,16 +54,11 @@ int memfd_create_area(void *userdata, const char *name, uint64_t size_bytes, uin
 	int r = process_start();
 	if (r < 0)
 		return r;
-	struct memfd_area *area = calloc(1, sizeof(*area));
+	struct memfd_area *area = new_area();
 	if (!area)
 		return -ENOMEM;
-	area->refs = 1;
-	area->fd = area->read_only_fd = area->control.fd = area->lock_fd = -1;
-	pthread_mutex_init(&area->file_locks_mutex, NULL);
 	area->size_bytes = size_bytes;
-	area->prot = MEMFD_NEWBORN_PROT;
 	area->allow_seal = (flags & ASHMEM_CREATE_ALLOW_SEAL) != 0;
-	area->generation = lock_fork_generation();
 	strcpy(area->name, name);
 
 	memfd_table_lock();
@@ -90,13 +100,19 @@ static int establish(struct memfd_area *area)
 	return 0;
 }
 
-/* memfd_newborn_begin() of one that has a birth. */
+/* Whether other processes can have the newborn too. */
+static int is_shared(const struct memfd_area *area)
+{
+	return area->birth || area->early;
+}
+
+/* memfd_newborn_begin() of one that is shared. */
 static int begin_shared(struct memfd_area *area)
 {
 	int r = descriptor_check(area->fd, &area->file);
 
 	if (r == 0)
-		r = birth_begin_work(area);
+		r = area->early ? early_begin_work(area) : birth_begin_work(area);
 	if (r <= 0)
 		return r;
 	r = establish(area);
@@ -115,7 +131,7 @@ int memfd_newborn_begin(struct memfd_area *area)
 	memfd_table_lock();
 	if (memfd_is_materialised(area))
 		r = 1;
-	else if (area->birth)
+	else if (is_shared(area))
 		r = begin_shared(area);
 	else if (area->generation != lock_fork_generation())
 		r = -ESTALE;
@@ -128,7 +144,17 @@ void memfd_newborn_end(struct memfd_area *area)
 {
 	if (area->birth)
 		birth_end_work(area);
+	if (area->early && !area->materialised)
+		early_end_work(area);
 	memfd_table_unlock();
+}
+
+int memfd_newborn_keep(struct memfd_area *area)
+{
+	int r = area->early ? early_tell(area) : 0;
+
+	memfd_newborn_end(area);
+	return r;
 }
 
 /*
@@ -138,7 +164,7 @@ void memfd_newborn_end(struct memfd_area *area)
 static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 	struct memfd_mapping *mapping, int with_state)
 {
-	int r = control_reserve(fd, area->size_bytes);
+	int r = area->early ? early_lay_out(area) : control_reserve(fd, area->size_bytes);
 
 	if (r == 0 && with_state)
 		r = control_make(&area->control, fd, area->size_bytes, area->prot, area->name);
@@ -153,17 +179,19 @@ static int size_map_seal(struct memfd_area *area, int fd, int map_from,
 	}
 	if (r < 0)
 		control_detach(&area->control);
+	if (r < 0 && area->early)
+		early_take_back(area);
 	return r;
 }
 
 /*
  * Make a newborn's memory, and its state if `with_state`: all or nothing, except that the file of a
- * birth stays sealed. memfd_newborn_begin() has returned 0.
+ * shared one stays sealed. memfd_newborn_begin() has returned 0.
  */
 static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, int with_state)
 {
 	struct descriptor_file file = area->file;
-	int fd = area->birth ? area->fd : memfd_file_create(area->name, &file);
+	int fd = is_shared(area) ? area->fd : memfd_file_create(area->name, &file);
 	int read_only = -1, r = 0;
 
 	if (fd < 0)
@@ -177,28 +205,30 @@ static int make_memory(struct memfd_area *area, struct memfd_mapping *mapping, i
 		memfd_file_suit_mask(mapping, area->prot);
 	if (r >= 0)
 		r = size_map_seal(area, fd, read_only >= 0 ? read_only : fd, mapping,
-			with_state && !area->birth);
+			with_state && !is_shared(area));
 	if (r < 0) {
 		if (read_only >= 0)
 			close(read_only);
-		if (!area->birth)
+		if (!is_shared(area))
 			close(fd);
 		return r;
 	}
 	area->fd = fd;
 	area->file = file;
 	area->read_only_fd = read_only;
-	if (area->birth) {
+	if (is_shared(area)) {
 		/*
 		 * Not before it is sealed: until then a process that shares it could shrink it. If
 		 * this fails, the next call does it.
 		 */
 		r = establish(area);
-		if (r < 0 && mapping)
-			munmap(mapping->addr, mapping->length);
-		return r;
+		if (r == 0 || !area->early || !early_is_whole(area)) {
+			if (r < 0 && mapping)
+				munmap(mapping->addr, mapping->length);
+			return r;
+		}
 	}
-	if (with_state)
+	if (with_state && !area->early)
 		memfd_table_publish(area);
 	else
 		__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
@@ -215,6 +245,8 @@ static int materialise(struct memfd_area *area, struct memfd_mapping *mapping, i
 	r = make_memory(area, mapping, with_state);
 	if (birth)
 		birth_leave(birth, r == 0);
+	if (area->early)
+		early_end_work(area);
 	if (r == 0)
 		birth_drop(area);
 	memfd_table_unlock();
@@ -236,7 +268,9 @@ int memfd_make_ready(struct memfd_area *area)
 /* Attach to the area if another process that shares it has materialised it. The mutex is held. */
 static void notice_birth(struct memfd_area *area)
 {
-	if (area->birth && birth_is_over(area->birth) && establish(area) == 0)
+	int is_over = area->birth ? birth_is_over(area->birth) : area->early && early_is_over(area);
+
+	if (is_over && establish(area) == 0)
 		birth_drop(area);
 }
 
@@ -286,7 +320,7 @@ static void prepare_for_child(struct memfd_area *area)
 {
 	if (area->materialised) {
 		establish(area);
-	} else if (!area->birth && area->generation == lock_fork_generation()) {
+	} else if (!is_shared(area) && area->generation == lock_fork_generation()) {
 		int fd = memfd_file_create(area->name, &area->file);
 		if (fd >= 0)
 			birth_make(area, fd);
@@ -330,7 +364,7 @@ static void dispose(struct memfd_area *area)
 /* A new area from a descriptor, not published. It takes the descriptor over if it succeeds. */
 static int build(int fd, const struct stat *status, int writable, struct memfd_area **built)
 {
-	struct memfd_area *area = calloc(1, sizeof(*area));
+	struct memfd_area *area = new_area();
 
 	if (!area)
 		return -ENOMEM;
@@ -338,15 +372,14 @@ static int build(int fd, const struct stat *status, int writable, struct memfd_a
 	if (r == CONTROL_NONE && (uint64_t)status->st_size > control_max_size())
 		r = -EFBIG;
 	if (r < 0) {
+		pthread_mutex_destroy(&area->file_locks_mutex);
 		free(area);
 		return r;
 	}
-	area->refs = 1;
 	area->fd = fd;
 	area->file = descriptor_file_of(status);
-	area->read_only_fd = area->lock_fd = -1;
-	pthread_mutex_init(&area->file_locks_mutex, NULL);
 	area->plain = r == CONTROL_NONE;
+	area->sealed = sys_is_write_sealed(fd);
 	area->size_bytes = area->plain ? (uint64_t)status->st_size : area->control.size_bytes;
 	area->prot = writable ? MEMFD_NEWBORN_PROT : MEMFD_NEWBORN_PROT & ~PROT_WRITE;
 	*built = area;
@@ -386,6 +419,31 @@ static int adopt(int fd, const struct stat *status, int writable, struct memfd_a
 	return 0;
 }
 
+/* The same of an early descriptor whose area has no memory yet. */
+static int adopt_early(int fd, const struct stat *status, struct memfd_area **adopted)
+{
+	struct memfd_area *fresh = new_area();
+
+	if (!fresh)
+		return -ENOMEM;
+	memfd_table_lock();
+	struct memfd_area *area = memfd_table_find_held(status);
+	if (!area) {
+		area = fresh;
+		area->fd = fd;
+		area->file = descriptor_file_of(status);
+		memfd_table_add_newborn(area);
+		memfd_table_add_early(area);
+	}
+	memfd_table_unlock();
+	if (area != fresh) {
+		dispose(fresh);
+		close(fd);
+	}
+	*adopted = area;
+	return 0;
+}
+
 int memfd_import(void *userdata, int fd, void **state)
 {
 	struct memfd_area *area;
@@ -408,11 +466,19 @@ int memfd_import(void *userdata, int fd, void **state)
 		close(copy);
 		return r;
 	}
-	r = adopt(copy, &status, (mode & O_ACCMODE) == O_RDWR && !sys_is_write_sealed(copy), &area);
+	int allows_writing = (mode & O_ACCMODE) == O_RDWR, is_sealed = sys_is_write_sealed(copy);
+	r = early_is_record(copy);
+	if (r > 0)
+		r = allows_writing ? adopt_early(copy, &status, &area) : -EACCES;
+	else if (r == 0)
+		r = adopt(copy, &status, allows_writing && !is_sealed, &area);
 	if (r < 0) {
 		close(copy);
 		return r;
 	}
+	/* Perhaps without the library, after this process got the area. */
+	if (is_sealed && !area->plain)
+		control_look_for_seals(&area->control);
 	*state = area;
 	return 0;
 }

@@ -31,7 +31,9 @@ struct memfd_area {
 	uint32_t materialised; /* atomic; release when set, acquire when read */
 	uint32_t established;  /* likewise */
 	int plain;
-	int fd; /* -1: none */
+	int early;  /* its descriptor went out before it had memory: early.h */
+	int sealed; /* imported after the file was sealed against writing */
+	int fd;     /* -1: none */
 	/* atomic; -1: none; a description of its own, for a mask without PROT_WRITE */
 	int read_only_fd;
 	struct control_map control;
@@ -76,6 +78,8 @@ static inline int memfd_is_materialised(const struct memfd_area *area)
  */
 int memfd_newborn_begin(struct memfd_area *area);
 void memfd_newborn_end(struct memfd_area *area);
+/* The same after a change: 0, or a negative errno, and nothing has changed. */
+int memfd_newborn_keep(struct memfd_area *area);
 
 static inline int memfd_is_established(const struct memfd_area *area)
 {

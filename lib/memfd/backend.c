@@ -25,6 +25,7 @@
 #include "memfd/backend.h"
 #include "memfd/descriptors.h"
 #include "memfd/file.h"
+#include "memfd/find.h"
 #include "memfd/pins.h"
 #include "memfd/readers.h"
 #include "memfd/stats.h"
@@ -58,8 +59,7 @@ static int memfd_set_name(void *state, const char *name)
 	if (r != 0)
 		return r < 0 ? r : -EINVAL;
 	strcpy(area->name, name);
-	memfd_newborn_end(area);
-	return 0;
+	return memfd_newborn_keep(area);
 }
 
 static int memfd_get_name(void *state, char *name)
@@ -91,8 +91,7 @@ static int memfd_set_size(void *state, uint64_t size_bytes)
 	if (r != 0)
 		return r < 0 ? r : -EINVAL;
 	area->size_bytes = size_bytes;
-	memfd_newborn_end(area);
-	return 0;
+	return memfd_newborn_keep(area);
 }
 
 static int memfd_get_size(void *state, uint64_t *size_bytes, int *materialised)
@@ -442,6 +441,10 @@ const struct ashmem_backend backend_memfd = {
 	.release = memfd_release,
 	.unpin_with = memfd_unpin_with,
 	.pin_lost = memfd_pin_lost,
+	.find = memfd_find,
+	.fd_kind = memfd_fd_kind,
+	.get_id = memfd_get_id,
+	.export_early = memfd_export_early,
 	.present = memfd_present,
 	.resident = memfd_resident,
 };

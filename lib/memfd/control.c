@@ -110,17 +110,12 @@ int control_reserve(int fd, uint64_t size_bytes)
 	return sys_truncate(fd, control_file_bytes(size_bytes));
 }
 
-int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
+/* A new control block, all zeroes before, but for its magic. */
+static void fill(struct control *control, uint64_t size_bytes, int prot, const char *name)
 {
 	static uint32_t made;
-	struct descriptor_file file;
-	int r = descriptor_learn(fd, &file);
+	uint64_t bytes = control_bytes_for(pages_round_up(size_bytes));
 
-	if (r == 0)
-		r = map_block(map, fd, &file, size_bytes, 1);
-	if (r < 0)
-		return r;
-	struct control *control = map->shared;
 	strcpy(control->name, name);
 	control->prot = (uint32_t)prot;
 	control->has_readers = !(prot & PROT_WRITE); /* what is handed out can only read */
@@ -131,12 +126,52 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
 		.page_size = (uint32_t)sys_page_size(),
 		.version = CONTROL_VERSION,
 		.byte_order = BYTE_ORDER_MARK,
-		.control_pages = (uint32_t)(map->bytes >> map->page_shift),
+		.control_pages = (uint32_t)(bytes >> page_shift()),
 	};
+}
+
+int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name)
+{
+	struct descriptor_file file;
+	int r = descriptor_learn(fd, &file);
+
+	if (r == 0)
+		r = map_block(map, fd, &file, size_bytes, 1);
+	if (r < 0)
+		return r;
+	struct control *control = map->shared;
+	fill(control, size_bytes, prot, name);
 	CRASH_BARRIER(); /* what has the magic is complete */
 	memcpy(control->id.magic, magic, sizeof(magic));
 	memcpy(map->serial, control->id.serial, sizeof(map->serial));
 	return 0;
+}
+
+int control_write(int fd, uint64_t size_bytes, int prot, const char *name)
+{
+	struct control control = {.lock = 0};
+
+	fill(&control, size_bytes, prot, name);
+	memcpy(control.id.magic, magic, sizeof(magic));
+	return sys_write_at(fd, &control, sizeof(control),
+		control_file_bytes(size_bytes) - sizeof(control));
+}
+
+int control_peek(int fd, struct control *control)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (status.st_size < CONTROL_BYTES)
+		return -EUCLEAN;
+	int64_t got = sys_read_at(fd, control, sizeof(*control),
+		(uint64_t)status.st_size - sizeof(*control));
+	if (got < 0)
+		return (int)got;
+	return got == sizeof(*control) && memcmp(control->id.magic, magic, sizeof(magic)) == 0
+		? 0
+		: -EUCLEAN;
 }
 
 /* Read and check the trailer. */
@@ -198,6 +233,14 @@ int control_is_same(const struct control_map *map, int fd, const struct stat *st
 
 	return read_id(&id, fd, status) == 0 && id.serial[0] == map->serial[0] &&
 		id.serial[1] == map->serial[1];
+}
+
+int control_is_there(int fd, const struct stat *status)
+{
+	struct control_id id;
+	int r = read_id(&id, fd, status);
+
+	return r == CONTROL_NONE ? 0 : r == 0 ? 1 : r;
 }
 
 int control_attach(struct control_map *map, int fd, const struct stat *status)

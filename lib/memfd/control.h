@@ -165,6 +165,17 @@ int control_reserve(int fd, uint64_t size_bytes);
 /* Write a new control block into a memfd of the right size, and map it. */
 int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot, const char *name);
 
+/* The same into a memfd that is not sealed and that a peer has: without mapping it. */
+int control_write(int fd, uint64_t size_bytes, int prot, const char *name);
+
+/* Read what it wrote, with its name and size, unchecked otherwise. 0, -EUCLEAN or as pread(2). */
+int control_peek(int fd, struct control *control);
+
+/*
+ * Whether the file has a control block: 1, 0, or what control_attach() would return.
+ */
+int control_is_there(int fd, const struct stat *status);
+
 /*
  * Attach to a memfd's control block and check all of it. 0, CONTROL_NONE if there is none, -EPERM
  * without the seals, -EPROTO for another version, -EUCLEAN if damaged, or as mmap(2). `status` is
@@ -197,6 +208,8 @@ void control_care(struct control_map *map);
  * and the control block says so from now on; or 0.
  */
 int control_notice_seals(struct control_map *map);
+/* The same without the lock, if the block can be written to. */
+void control_look_for_seals(struct control_map *map);
 /* The file was just sealed: write that down. */
 void control_say_sealed(struct control_map *map);
 

@@ -18,6 +18,7 @@
 #include "base/sys.h"
 #include "memfd/area.h"
 #include "memfd/descriptors.h"
+#include "memfd/early.h"
 #include "memfd/file.h"
 #include "memfd/table.h"
 
@@ -107,10 +108,12 @@ int memfd_set_prot(void *state, int prot)
 	if (r >= 0 && (area->prot & PROT_WRITE) && !(r & PROT_WRITE) &&
 		access("/proc/self/fd", X_OK) < 0)
 		r = -ENOTSUP; /* the read-only descriptor could not be made */
-	if (r >= 0)
-		area->prot = r;
-	memfd_newborn_end(area);
-	return r < 0 ? r : 0;
+	if (r < 0) {
+		memfd_newborn_end(area);
+		return r;
+	}
+	area->prot = r;
+	return memfd_newborn_keep(area);
 }
 
 int memfd_get_prot(void *state)
@@ -125,10 +128,12 @@ int memfd_get_prot(void *state)
 		memfd_newborn_end(area);
 		return r;
 	}
-	if (area->plain || !memfd_is_established(area))
+	if (area->plain || !(area->early ? memfd_look_again(area) : memfd_is_established(area)))
 		return area->prot;
 	uint32_t prot = SHARED_LOAD(area->control.shared->prot);
-	return prot > (PROT_READ | PROT_WRITE | PROT_EXEC) ? -EUCLEAN : (int)prot;
+	if (prot > (PROT_READ | PROT_WRITE | PROT_EXEC))
+		return -EUCLEAN;
+	return area->sealed ? (int)prot & ~PROT_WRITE : (int)prot;
 }
 
 int memfd_allowed_fd(struct memfd_area *area)
@@ -209,4 +214,29 @@ int memfd_export_read_only(void *state)
 		return r;
 	}
 	return fd;
+}
+
+/* -- before there is memory -- */
+
+/* A duplicate for the caller; passes an errno on. */
+static int duplicate(int fd)
+{
+	int copy = fd < 0 ? fd : descriptor_duplicate(fd);
+
+	return copy < 0 && fd >= 0 ? -errno : copy;
+}
+
+int memfd_export_early(void *state)
+{
+	struct memfd_area *area = state;
+	int r = memfd_newborn_begin(area);
+
+	if (r != 0)
+		return r < 0 ? r : duplicate(memfd_get_fd(area));
+	if (area->birth)
+		r = -EBUSY; /* children know it by that alone */
+	else
+		r = area->early ? duplicate(area->fd) : early_make(area);
+	memfd_newborn_end(area);
+	return r;
 }

@@ -18,5 +18,6 @@ int memfd_get_prot(void *state);
 int memfd_get_fd(void *state);
 int memfd_seal(void *state);
 int memfd_export_read_only(void *state);
+int memfd_export_early(void *state);
 
 #endif /* ASHMEM_LIB_MEMFD_DESCRIPTORS_H */

@@ -2,7 +2,8 @@
 /*
  * The memfd areas of this process: the list of newborns, which a fork must make shareable, and the
  * table of established ones by inode, which finds an area again when its descriptor is imported. An
- * area that is materialised and not established is still in the list.
+ * area that is materialised and not established is still in the list. A newborn with an early
+ * descriptor (early.h) is in both.
  *
  * One mutex guards both, the areas' `refs`, and what area.h says. It comes before any control lock,
  * birth lock or file_locks_mutex. It is held in all functions but memfd_table_lock().
@@ -54,13 +55,25 @@ static struct memfd_area **bucket_of(ino_t inode)
 	return &buckets[(size_t)inode % BUCKETS];
 }
 
-void memfd_table_publish(struct memfd_area *area)
+static void add_to_bucket(struct memfd_area *area)
 {
 	struct memfd_area **bucket = bucket_of(area->file.inode);
 
-	unlink_newborn(area);
 	area->bucket_next = *bucket;
 	*bucket = area;
+}
+
+void memfd_table_add_early(struct memfd_area *area)
+{
+	area->early = 1;
+	add_to_bucket(area);
+}
+
+void memfd_table_publish(struct memfd_area *area)
+{
+	unlink_newborn(area);
+	if (!area->early)
+		add_to_bucket(area);
 	/* Release: pairs with the acquire in memfd_is_established() and memfd_is_materialised(). */
 	__atomic_store_n(&area->established, 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&area->materialised, 1, __ATOMIC_RELEASE);
@@ -70,10 +83,10 @@ void memfd_table_remove(struct memfd_area *area)
 {
 	struct memfd_area **link = bucket_of(area->file.inode);
 
-	if (!area->established) {
+	if (!area->established)
 		unlink_newborn(area);
+	if (!area->established && !area->early)
 		return;
-	}
 	while (*link && *link != area)
 		link = &(*link)->bucket_next;
 	if (*link)
@@ -83,7 +96,7 @@ void memfd_table_remove(struct memfd_area *area)
 struct memfd_area *memfd_table_find(int fd, const struct stat *status, int need_writable)
 {
 	for (struct memfd_area *area = *bucket_of(status->st_ino); area; area = area->bucket_next) {
-		if (!descriptor_is_file(status, &area->file))
+		if (!area->established || !descriptor_is_file(status, &area->file))
 			continue;
 		if (need_writable && !area->plain && !area->control.writable)
 			continue;
@@ -93,6 +106,26 @@ struct memfd_area *memfd_table_find(int fd, const struct stat *status, int need_
 		return area;
 	}
 	return NULL;
+}
+
+/* Inode numbers may come again after 2^32 files: the length tells most of those apart. */
+static int is_held(const struct memfd_area *area, const struct stat *status)
+{
+	return descriptor_is_file(status, &area->file) &&
+		(!area->established || area->plain ||
+			(uint64_t)status->st_size == control_file_bytes(area->size_bytes));
+}
+
+struct memfd_area *memfd_table_find_held(const struct stat *status)
+{
+	struct memfd_area *found = NULL;
+
+	for (struct memfd_area *area = *bucket_of(status->st_ino); area; area = area->bucket_next)
+		if (is_held(area, status) && (!found || area->control.writable))
+			found = area;
+	if (found)
+		found->refs++;
+	return found;
 }
 
 void memfd_table_each_newborn(void (*visit)(struct memfd_area *area))
@@ -109,5 +142,6 @@ void memfd_table_each_established(void (*visit)(struct memfd_area *area))
 {
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct memfd_area *area = buckets[i]; area; area = area->bucket_next)
-			visit(area);
+			if (area->established)
+				visit(area);
 }

@@ -124,6 +124,12 @@ int memfd_hold_by(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t
 	return 0;
 }
 
+int memfd_is_held(struct memfd_area *area, uint32_t first, uint32_t last)
+{
+	return control_check_fd(&area->control) == 0 &&
+		control_is_held(&area->control, first, (uint64_t)last - first + 1);
+}
+
 int memfd_lock_by(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t last)
 {
 	return lock_pages(area, lock_fd, SYS_LOCK_READ, first, last);

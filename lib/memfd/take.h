@@ -40,6 +40,8 @@ int memfd_begin_locks(struct memfd_area *area);
  * seen it: what is then found there stays. Waits are bounded: -ETIMEDOUT.
  */
 int memfd_hold_by(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t last);
+/* Whether anybody holds some of the pages, at this moment; without a lock. */
+int memfd_is_held(struct memfd_area *area, uint32_t first, uint32_t last);
 /* The lock alone, where another one of ours holds the pages already. */
 int memfd_lock_by(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t last);
 void memfd_let_go(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t last);

@@ -19,6 +19,7 @@
 
 #include "area/pressure_last.h"
 #include "base/cancel.h"
+#include "base/context.h"
 #include "base/sys.h"
 #include "pressure/watch.h"
 
@@ -26,6 +27,8 @@
 #define FASTEST_NS (2 * PRESSURE_MS)
 #define SLOW_NS (250 * PRESSURE_MS) /* there is pressure, but nothing to purge */
 #define BYTES_PER_NS 2              /* so fast a program may come nearer to the limit */
+#define LOOKS_IN_BURST 4            /* while one takes all that is free */
+#define POLL_LEAST_NS PRESSURE_MS
 
 /* -- the timer -- */
 
@@ -58,16 +61,18 @@ static uint64_t between(uint64_t least, uint64_t value, uint64_t most)
 	return value < least ? least : value > most ? most : value;
 }
 
-/* No pressure: seldom where the limit is far away; not at all if nothing has to be looked for. */
+/*
+ * No pressure: not at all if nothing has to be looked for; else in a part of the time in which a
+ * burst would take all that is free. If there is nothing to purge, in time for who is only told.
+ */
 static uint64_t calm_period(const struct ashmem_pressure *p, const struct pressure_observation *o)
 {
-	uint64_t idle = idle_period(p),
-		 threshold = policy_reserve(&p->relief->settings, o->limit_bytes, 1);
+	uint64_t idle = idle_period(p);
 
 	if (!o->headroom_known || !o->must_poll)
 		return idle;
-	return between(PRESSURE_POLL_NS,
-		o->free_bytes > threshold ? (o->free_bytes - threshold) / BYTES_PER_NS : 0, idle);
+	return between(o->evictable_pages > 0 ? POLL_LEAST_NS : PRESSURE_POLL_NS,
+		o->free_bytes / BYTES_PER_NS / LOOKS_IN_BURST, idle);
 }
 
 /* Pressure: what is free must not be used up before the next look. */
@@ -236,4 +241,14 @@ int ashmem_pressure_dispatch(struct ashmem_pressure *pressure)
 	r = dispatch(pressure);
 	__atomic_store_n(&pressure->busy, 0, __ATOMIC_RELEASE);
 	return r;
+}
+
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes)
+{
+	CANCEL_OFF;
+	int r = watch_check(pressure);
+
+	if (r < 0)
+		return r;
+	return context_may_purge() ? relief_make_room(pressure->relief, bytes) : -EDEADLK;
 }

@@ -10,7 +10,15 @@
 /* Of that: with a half, a cache that nearly fits was purged twice as much as needed. */
 #define CALM_PART 3
 #define CALM_LEAST ((uint64_t)4 << 20) /* bursts are no slower where the limit is small */
+/* Of the calm reserve, where exceeding the limit only slows down. */
+#define SOFT_PART 4
+#define SOFT_LEAST ((uint64_t)1 << 20)
 #define RESERVE_MOST ((uint64_t)512 << 20)
+
+static uint64_t at_most(uint64_t value, uint64_t most)
+{
+	return value < most ? value : most;
+}
 
 /*
  * A share of a small limit, a fixed amount below a large one: a quarter of 64 GiB is not pressure.
@@ -27,6 +35,16 @@ uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit
 	return reserve / CALM_PART > CALM_LEAST ? reserve / CALM_PART : CALM_LEAST;
 }
 
+uint64_t policy_soft_reserve(const struct pressure_settings *settings, uint64_t limit_bytes)
+{
+	uint64_t reserve = policy_reserve(settings, limit_bytes, 0);
+
+	if (settings->reserve_percent)
+		return reserve;
+	return reserve / SOFT_PART > SOFT_LEAST ? reserve / SOFT_PART
+						: at_most(reserve, SOFT_LEAST);
+}
+
 uint64_t policy_level_begins(uint64_t reserve_bytes, uint32_t level)
 {
 	return reserve_bytes >> (level - ASHMEM_PRESSURE_SOME);
@@ -39,24 +57,60 @@ uint64_t policy_level_ends(uint64_t reserve_bytes, uint32_t level)
 	return threshold + threshold / 4;
 }
 
-/* Rule 6: what is kept free now. */
-static uint64_t reserve_now(struct pressure_policy *policy,
-	const struct pressure_settings *settings, const struct pressure_observation *o)
+/* How much of the reserve was taken since the last look. */
+static uint64_t taken_since(const struct pressure_policy *policy, uint64_t free_bytes,
+	uint64_t reserve_bytes)
+{
+	uint64_t before = reserve_bytes;
+
+	if (policy->has_looked && policy->free_bytes < before)
+		before = policy->free_bytes;
+	return before > free_bytes ? before - free_bytes : 0;
+}
+
+/* Rule 7: a calm reserve, or half of it. */
+static uint64_t yielding(struct pressure_policy *policy, const struct pressure_observation *o,
+	uint64_t calm)
+{
+	uint64_t half = calm / 2 > CALM_LEAST ? calm / 2 : CALM_LEAST;
+
+	if (half >= calm)
+		return calm;
+	if (o->free_bytes < half || taken_since(policy, o->free_bytes, calm) > calm / 4)
+		policy->whole_until_ns = o->now_ns + PRESSURE_WHOLE_NS;
+	return o->now_ns < policy->whole_until_ns ? calm : half;
+}
+
+/* Rules 6 to 8: what is kept free now. */
+static uint64_t adapt(struct pressure_policy *policy, const struct pressure_settings *settings,
+	const struct pressure_observation *o)
 {
 	uint64_t calm = policy_reserve(settings, o->limit_bytes, 0);
 	uint64_t wary = policy_reserve(settings, o->limit_bytes, 1);
 	int is_wary = o->now_ns < policy->wary_until_ns;
 
-	if (!o->headroom_known)
-		return 0;
-	if (o->must_poll)
+	if (o->is_soft)
+		return policy_soft_reserve(settings, o->limit_bytes);
+	if (calm >= wary || o->is_system)
 		return wary;
-	if (calm < wary && o->free_bytes + calm / 2 < (is_wary ? wary : calm)) {
+	if (taken_since(policy, o->free_bytes, is_wary ? wary : calm) > calm / 2) {
 		policy->bursts += !is_wary;
 		policy->wary_until_ns = o->now_ns + PRESSURE_WARY_NS;
+		policy->whole_until_ns = policy->wary_until_ns + PRESSURE_WHOLE_NS;
 		is_wary = 1;
 	}
-	return is_wary ? wary : calm;
+	return is_wary ? wary : yielding(policy, o, calm);
+}
+
+static uint64_t reserve_now(struct pressure_policy *policy,
+	const struct pressure_settings *settings, const struct pressure_observation *o)
+{
+	if (!o->headroom_known)
+		return 0;
+	uint64_t reserve_bytes = adapt(policy, settings, o);
+	policy->has_looked = 1;
+	policy->free_bytes = o->free_bytes;
+	return reserve_bytes;
 }
 
 static uint32_t level_of_headroom(uint32_t before, const struct pressure_observation *o,
@@ -138,9 +192,16 @@ static void decide_by_headroom(struct pressure_policy *policy, uint32_t *before,
 		decision->purge_pages = pages_needed(o, reserve_bytes);
 }
 
-static uint64_t at_most(uint64_t pages, uint64_t most)
+int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes)
 {
-	return pages < most ? pages : most;
+	if (bytes > o->limit_bytes)
+		return -1;
+	/* Where both do not fit, what is asked for comes before the reserve. */
+	uint64_t room = o->limit_bytes - bytes;
+	uint64_t goal = bytes + (reserve_bytes < room ? reserve_bytes : room);
+	if (goal <= o->free_bytes)
+		return 0;
+	return (int64_t)((goal - o->free_bytes + o->page_bytes - 1) / o->page_bytes);
 }
 
 void policy_decide_by_headroom(struct pressure_policy *policy,

@@ -16,8 +16,14 @@
  *    `step_ns` or when the level rises, twice as much each time while the pressure lasts.
  * 6. The reserve, below which the first level begins, is what the program said, or else adapts: a
  *    twelfth of the limit, and a quarter for PRESSURE_WARY_NS after a burst, which took more than
- *    half of the twelfth before anybody looked; always a quarter where only polling shows that
- *    free bytes become few. Between 4 and 512 MiB, where a quarter is that much.
+ *    half of the twelfth between two looks. Between 4 and 512 MiB, where a quarter is that much.
+ * 7. It yields: of the twelfth only half is kept, 4 MiB at least, while nothing shows that it is
+ *    needed, so that a cache that just fits is left alone. The whole twelfth is kept for
+ *    PRESSURE_WHOLE_NS when even that half is touched, as by a cache that does not fit, or when
+ *    more than a quarter of it went between two looks.
+ * 8. Of the whole system's memory a quarter is kept in any case: what the kernel calls available is
+ *    a guess. A soft limit (memory.high), which slows down and kills nobody, has a quarter of the
+ *    twelfth, 1 MiB at least, and knows no bursts.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H
@@ -26,6 +32,7 @@
 
 #define PRESSURE_LEVELS 4
 #define PRESSURE_WARY_NS UINT64_C(2000000000)
+#define PRESSURE_WHOLE_NS UINT64_C(10000000000)
 
 struct pressure_settings {
 	/* Of the purgeable pages; 0: purge nothing at this level. */
@@ -42,6 +49,8 @@ struct pressure_observation {
 	int headroom_known;       /* the next two are known */
 	uint64_t free_bytes;      /* until the limit */
 	uint64_t limit_bytes;     /* bytes at the limit */
+	int is_soft;              /* exceeding that limit kills nobody */
+	int is_system;            /* the limit is all the memory that there is */
 	int must_poll;            /* no event comes when they become few */
 	uint64_t evictable_pages; /* what could be purged */
 	uint64_t page_bytes;
@@ -57,6 +66,9 @@ struct pressure_policy {
 	uint64_t seen_ns[PRESSURE_LEVELS]; /* when at least this level was last observed */
 	uint64_t step_ns;                  /* when the last share was given */
 	uint64_t wary_until_ns;            /* rule 6 */
+	uint64_t whole_until_ns;           /* rule 7 */
+	uint64_t free_bytes;               /* at the last look */
+	int has_looked;
 	uint64_t bursts;
 };
 
@@ -68,9 +80,15 @@ struct pressure_decision {
 	uint64_t reserve_bytes; /* 0: no headroom known */
 };
 
+/* Pages to purge so that `bytes` can be taken and the reserve stays; -1: the limit is too low. */
+int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes);
+
 /* What is kept free below a limit: rule 6. `is_wary`: as after a burst, the most that it can be. */
 uint64_t policy_reserve(const struct pressure_settings *settings, uint64_t limit_bytes,
 	int is_wary);
+
+/* The same for a soft limit: rule 8. */
+uint64_t policy_soft_reserve(const struct pressure_settings *settings, uint64_t limit_bytes);
 
 /* Free bytes below which a level begins. */
 uint64_t policy_level_begins(uint64_t reserve_bytes, uint32_t level);

@@ -21,6 +21,7 @@
 #include "area/around.h"
 #include "base/context.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "base/shared.h"
 #include "base/sys.h"
 #include "handle/switches.h"
@@ -36,6 +37,7 @@
 #define BLIND_SHARE 16
 #define WAIT_NS 500000
 #define WAITS 400
+#define ROUNDS 4 /* of looking and purging in one call */
 
 static pthread_mutex_t relief_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct relief *duty; /* looks in ashmem_unpin(); in a child it may be the parent's */
@@ -90,36 +92,54 @@ static void set_step(uint64_t free_bytes, uint64_t began_ns)
 
 /* -- looking and purging; with the lock -- */
 
-/* What to do now about free bytes: nothing where they are not known. */
-static struct pressure_decision look(struct relief *r)
+/* What is free, and what to do about it: nothing where that is not known. */
+static struct pressure_decision look_at(struct relief *r, struct pressure_observation *o)
 {
 	uint64_t began_ns = sys_now_ns();
-	struct pressure_observation o = {.now_ns = source_clock(),
+	struct pressure_decision decision = {.purge_pages = 0};
+
+	*o = (struct pressure_observation){.now_ns = source_clock(),
 		/* Counting them would cost more than asking for too many. */
 		.evictable_pages = UINT64_MAX,
 		.page_bytes = sys_page_size()};
-	struct pressure_decision decision = {.purge_pages = 0};
-
 	if (!r->source)
 		return decision;
-	if (r->source->kind->look(r->source, o.now_ns, &o) < 0) {
+	if (r->source->kind->look(r->source, o->now_ns, o) < 0) {
+		o->headroom_known = 0;
 		if (r == duty) /* the next dispatch takes it again, or finds the source gone */
 			end_duty();
 		return decision;
 	}
-	policy_decide_by_headroom(&r->policy, &r->settings, &o, &decision);
+	policy_decide_by_headroom(&r->policy, &r->settings, o, &decision);
 	if (r == duty) /* no limit any more: there may be one later */
-		set_step(o.headroom_known ? o.free_bytes : STEP_MAX * STEP_SHARE, began_ns);
+		set_step(o->headroom_known ? o->free_bytes : STEP_MAX * STEP_SHARE, began_ns);
 	return decision;
+}
+
+static struct pressure_decision look(struct relief *r)
+{
+	struct pressure_observation unused;
+
+	return look_at(r, &unused);
+}
+
+/* Shrinkers are called, so the lock is given up. */
+static uint64_t count_purgeable(void)
+{
+	pthread_mutex_unlock(&relief_lock);
+	uint64_t pages = ashmem_shrink_count();
+	pthread_mutex_lock(&relief_lock);
+	return pages;
 }
 
 /*
  * Shrink by some pages, not more than there are if `is_to_count`, and count that. The lock is given
- * up meanwhile.
+ * up meanwhile. `patience_ns` is for all of one call.
  */
-static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count)
+static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count, uint64_t *patience_ns)
 {
-	struct context frame = {.flags = CONTEXT_RELIEF}; /* shrinkers are called, and may unpin */
+	/* Shrinkers are called, and may unpin. */
+	struct context frame = {.flags = CONTEXT_RELIEF, .patience_ns = patience_ns};
 	uint64_t began_ns, purge_ns, evictable;
 	int64_t purged;
 
@@ -142,22 +162,33 @@ static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count)
 	return (uint64_t)purged;
 }
 
-/* Look, and purge what is needed. Nobody else purges with this relief. */
+/*
+ * Look, and purge what is needed, until a look finds that there is enough: others may take memory
+ * meanwhile. Unless memory is very short it goes on only if what was purged shows, for it may count
+ * elsewhere. Nobody else purges with this relief.
+ */
 static uint64_t relieve(struct relief *r, int in_unpin)
 {
-	uint64_t wanted = look(r).purge_pages, purged;
+	struct pressure_observation before, after;
+	struct pressure_decision decision = look_at(r, &before);
+	uint64_t all = 0, patience_ns = LOCK_TIMEOUT_NS;
 
-	if (wanted == 0)
-		return 0;
-	r->is_purging = 1;
-	purged = shrink(r, wanted, 1);
-	r->is_purging = 0;
-	if (purged == 0)
-		return 0;
-	r->counts.headroom_purges++;
-	r->counts.unpin_purges += (uint64_t)in_unpin;
-	look(r); /* for the next step */
-	return purged;
+	for (int round = 0; decision.purge_pages > 0 && round < ROUNDS; round++) {
+		r->is_purging = 1;
+		uint64_t purged = shrink(r, decision.purge_pages, 1, &patience_ns);
+		r->is_purging = 0;
+		if (purged == 0)
+			break;
+		all += purged;
+		r->counts.headroom_purges++;
+		r->counts.unpin_purges += (uint64_t)in_unpin;
+		decision = look_at(r, &after);
+		if (decision.observed < ASHMEM_PRESSURE_HIGH &&
+			after.free_bytes < before.free_bytes + purged / 2 * before.page_bytes)
+			break;
+		before = after;
+	}
+	return all;
 }
 
 /* -- without the lock -- */
@@ -227,13 +258,13 @@ static void relief_unpinned(uint64_t bytes)
 
 uint64_t relief_purge(struct relief *relief, const struct pressure_decision *decision)
 {
-	uint64_t purged;
+	uint64_t purged, patience_ns = LOCK_TIMEOUT_NS;
 
 	if (decision->purge_pages == 0)
 		return 0;
 	if (!decision->by_headroom) {
 		enter(relief);
-		purged = shrink(relief, decision->purge_pages, 0);
+		purged = shrink(relief, decision->purge_pages, 0, &patience_ns);
 	} else {
 		if (!enter_to_purge(relief))
 			return 0;
@@ -241,6 +272,33 @@ uint64_t relief_purge(struct relief *relief, const struct pressure_decision *dec
 	}
 	leave(relief);
 	return purged;
+}
+
+int64_t relief_make_room(struct relief *relief, uint64_t bytes)
+{
+	uint64_t all = 0, left = 0, patience_ns = LOCK_TIMEOUT_NS;
+	struct pressure_observation o;
+	int64_t missing, r = 0;
+
+	enter(relief);
+	for (int is_first = 1; r == 0; is_first = 0) {
+		uint64_t reserve_bytes = look_at(relief, &o).reserve_bytes, purged = 0;
+		missing = o.headroom_known ? policy_room(&o, reserve_bytes, bytes) : 0;
+		if (missing == 0)
+			break;
+		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
+		if (is_first)
+			left = 2 * count_purgeable();
+		if (missing > 0 && left > 0)
+			purged = shrink(relief, (uint64_t)missing, 1, &patience_ns);
+		all += purged;
+		left -= purged < left ? purged : left;
+		r = purged == 0 ? -ENOMEM : 0;
+	}
+	if (!o.headroom_known)
+		r = -ENODATA;
+	leave(relief);
+	return r < 0 ? r : (int64_t)all;
 }
 
 int relief_decide(struct relief *relief, struct pressure_observation *o,

@@ -82,6 +82,12 @@ int relief_decide(struct relief *relief, struct pressure_observation *o,
  */
 uint64_t relief_purge(struct relief *relief, const struct pressure_decision *decision);
 
+/*
+ * Purge until `bytes` can be taken and the reserve stays free; the pages freed, -ENOMEM if there is
+ * not enough to purge, -ENODATA if free bytes are not known.
+ */
+int64_t relief_make_room(struct relief *relief, uint64_t bytes);
+
 /* Set what relief counts in a handle's status. */
 void relief_get_counts(struct relief *relief, struct ashmem_pressure_status *status);
 

@@ -133,11 +133,9 @@ int source_look_events(struct open_source *source, uint64_t now_ns, struct press
 
 /*
  * Stall times of a file: the kernel wakes us up where it accepts a trigger, else they are looked at
- * now and then.
+ * now and then. Measure from now on; `fd` is kept already.
  */
-/* measure from now on; kept already */
 int source_psi_start(struct open_source *source, int fd);
-int source_psi_open(struct open_source *source, const char *path);
 int source_psi_event(struct open_source *source, uint32_t tag, uint32_t events, uint64_t now_ns);
 int source_psi_look(struct open_source *source, uint64_t now_ns, struct pressure_observation *o);
 

@@ -41,22 +41,30 @@ static int read_bytes(int fd, uint64_t *bytes)
 	return 0;
 }
 
-static int read_limit(const struct pressure_group *group, uint64_t *limit)
-{
-	uint64_t bytes;
-	int r;
+/* The limit at which the kernel kills, and the one from which it slows down. */
+struct limits {
+	uint64_t hard, soft;
+};
 
-	*limit = group->hidden_limit;
+static int read_limits(const struct pressure_group *group, struct limits *limits)
+{
+	uint64_t bytes[2] = {UINT64_MAX, UINT64_MAX};
+
 	for (int i = 0; i < 2; i++) {
 		if (group->limit_fd[i] < 0)
 			continue;
-		r = read_bytes(group->limit_fd[i], &bytes);
+		int r = read_bytes(group->limit_fd[i], &bytes[i]);
 		if (r < 0)
 			return r;
-		if (bytes < *limit)
-			*limit = bytes;
 	}
+	limits->hard = bytes[0] < group->hidden_limit ? bytes[0] : group->hidden_limit;
+	limits->soft = bytes[1];
 	return 0;
+}
+
+static uint64_t nearest(const struct limits *limits)
+{
+	return limits->hard < limits->soft ? limits->hard : limits->soft;
 }
 
 /* File pages in a cgroup and below it; 0 if they are not known. */
@@ -75,22 +83,49 @@ static uint64_t file_bytes(const struct open_source *source, const struct pressu
 	return inactive + active;
 }
 
+/* The most that is kept free below a limit. */
+static uint64_t most_reserve(const struct open_source *source, uint64_t limit, int is_soft)
+{
+	return is_soft ? policy_soft_reserve(source->settings, limit)
+		       : policy_reserve(source->settings, limit, 1);
+}
+
+/* The tightest counts: the one furthest below its reserve. */
+static void consider(const struct open_source *source, struct pressure_observation *o,
+	uint64_t usage, uint64_t limit, int is_soft)
+{
+	uint64_t free_bytes = usage < limit ? limit - usage : 0;
+
+	if (limit >= UNLIMITED)
+		return;
+	if (o->headroom_known &&
+		(int64_t)(free_bytes - most_reserve(source, limit, is_soft)) >=
+			(int64_t)(o->free_bytes - most_reserve(source, o->limit_bytes, o->is_soft)))
+		return;
+	o->headroom_known = 1;
+	o->free_bytes = free_bytes;
+	o->limit_bytes = limit;
+	o->is_soft = is_soft;
+}
+
 static int look_at_group(const struct open_source *source, const struct pressure_group *group,
 	struct pressure_observation *o)
 {
-	uint64_t usage, limit, free_bytes, reserve;
-	int r = read_limit(group, &limit);
+	uint64_t usage, near;
+	struct limits limits;
+	int r = read_limits(group, &limits);
 
 	if (r == 0)
 		r = read_bytes(group->usage_fd, &usage);
-	if (r < 0 || limit >= UNLIMITED)
+	if (r < 0)
 		return r;
-	if (limit !=
-		group->notified_limit) /* set or changed since: the thresholds are of another */
+	near = nearest(&limits);
+	if (near >= UNLIMITED)
+		return 0;
+	if (near != group->notified_limit) /* set or changed: the thresholds are of another */
 		o->must_poll = 1;
-	free_bytes = usage < limit ? limit - usage : 0;
-	reserve = policy_reserve(source->settings, limit, 1);
-	if (free_bytes < policy_level_ends(reserve, ASHMEM_PRESSURE_SOME)) {
+	uint64_t reserve = policy_reserve(source->settings, near, 1);
+	if (usage > near || near - usage < policy_level_ends(reserve, ASHMEM_PRESSURE_SOME)) {
 		uint64_t file = file_bytes(source, group);
 		usage -= file < usage ? file : usage;
 		/*
@@ -99,17 +134,9 @@ static int look_at_group(const struct open_source *source, const struct pressure
 		 */
 		if (file > 0)
 			o->must_poll = 1;
-		free_bytes = usage < limit ? limit - usage : 0;
 	}
-	/* The tightest counts: the one furthest below its reserve. */
-	if (o->headroom_known &&
-		(int64_t)(free_bytes - reserve) >=
-			(int64_t)(o->free_bytes -
-				policy_reserve(source->settings, o->limit_bytes, 1)))
-		return 0;
-	o->headroom_known = 1;
-	o->free_bytes = free_bytes;
-	o->limit_bytes = limit;
+	consider(source, o, usage, limits.hard, 0);
+	consider(source, o, usage, limits.soft, 1);
 	return 0;
 }
 
@@ -164,7 +191,7 @@ static int add_group(struct open_source *source, const char *directory, uint64_t
 {
 	struct pressure_group *group = &source->groups[source->group_count];
 	int v1 = source->is_version_1;
-	uint64_t limit;
+	struct limits limits;
 	int r;
 
 	group->notified_limit = 0;
@@ -181,16 +208,16 @@ static int add_group(struct open_source *source, const char *directory, uint64_t
 	if (group->usage_fd < 0)
 		return group->usage_fd;
 	group->stat_fd = source_open_file(source, directory, "memory.stat");
-	r = read_limit(group, &limit);
+	r = read_limits(group, &limits);
 	if (r < 0)
 		return r;
 	source->group_count++;
-	if (limit >= UNLIMITED)
+	if (nearest(&limits) >= UNLIMITED)
 		return 0;
 	if (!v1)
 		set_events(source, directory);
-	else if (set_thresholds(source, directory, group->usage_fd, limit) == 0)
-		group->notified_limit = limit;
+	else if (set_thresholds(source, directory, group->usage_fd, limits.hard) == 0)
+		group->notified_limit = limits.hard;
 	return 0;
 }
 
@@ -435,6 +462,7 @@ static int available_look(struct open_source *source, uint64_t now_ns,
 	if (total_kib > UINT64_MAX / 1024 || free_kib > UINT64_MAX / 1024)
 		return -EBADMSG;
 	o->headroom_known = 1;
+	o->is_system = 1;
 	o->must_poll = 1;
 	o->free_bytes = free_kib * 1024;
 	o->limit_bytes = total_kib * 1024;

@@ -56,7 +56,7 @@ int source_psi_start(struct open_source *source, int fd)
 	return read_total(source, &source->total_us);
 }
 
-int source_psi_open(struct open_source *source, const char *path)
+static int psi_open(struct open_source *source, const char *path)
 {
 	int r, fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	int writable = fd >= 0;
@@ -170,7 +170,7 @@ static int open_cgroup_psi(struct open_source *source, const char **why)
 	if (strlen(cgroup.path) + sizeof("/memory.pressure") > sizeof(cgroup.path))
 		return -ENAMETOOLONG;
 	strcat(cgroup.path, "/memory.pressure");
-	return source_psi_open(source, cgroup.path);
+	return psi_open(source, cgroup.path);
 }
 
 const struct source_kind source_cgroup_psi = {.name = "cgroup-psi",
@@ -184,7 +184,7 @@ static int open_system_psi(struct open_source *source, const char **why)
 
 	(void)why;
 	snprintf(path, sizeof(path), "%s/pressure/memory", source_proc);
-	return source_psi_open(source, path);
+	return psi_open(source, path);
 }
 
 const struct source_kind source_system_psi = {.name = "system-psi",

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/cancel.h"
+#include "base/sys.h"
 #include "pressure/watch.h"
 
 /*
@@ -28,6 +30,24 @@ static int is_stopped(struct ashmem_pressure *p)
 	return stopped;
 }
 
+/*
+ * As urgent as it is allowed to be: a real-time thread gets a processor at once when memory becomes
+ * short, another one may wait behind those who fill it. It sleeps otherwise.
+ */
+static void hurry(struct ashmem_pressure *p)
+{
+	int nice_value, r = sys_become_urgent((int)p->priority, &nice_value);
+
+	pthread_mutex_lock(&p->handle_lock);
+	if (r == 0)
+		snprintf(p->thread_says, sizeof(p->thread_says), "thread: real-time priority %u\n",
+			p->priority);
+	else
+		snprintf(p->thread_says, sizeof(p->thread_says),
+			"thread: nice value %d, real time is not allowed\n", nice_value);
+	pthread_mutex_unlock(&p->handle_lock);
+}
+
 static void *run(void *argument)
 {
 	CANCEL_OFF;
@@ -40,6 +60,8 @@ static void *run(void *argument)
 	pthread_mutex_unlock(&p->handle_lock);
 	if (fds[0].fd < 0) /* stopped before it began */
 		return NULL;
+	if (p->priority > 0)
+		hurry(p);
 	for (;;) {
 		int count = poll(fds, 2, LOOK_MS);
 		if (count == 0 && is_stopped(p))

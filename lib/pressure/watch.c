@@ -22,6 +22,8 @@
 #define HOLD_MS 1000
 #define HOLD_MAX_MS 3600000
 #define RESERVE_MAX_PERCENT 50
+#define PRIORITY_MAX 99 /* of SCHED_FIFO */
+#define FLAGS (ASHMEM_PRESSURE_NOT_IN_UNPIN | ASHMEM_PRESSURE_ONLY_TELL)
 
 static int copy_options(const struct ashmem_pressure_options *from,
 	struct ashmem_pressure_options *to)
@@ -46,9 +48,11 @@ static int read_settings(const struct ashmem_pressure_options *o,
 	if (set_percent(&percent[ASHMEM_PRESSURE_SOME], o->some_percent, 6) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_HIGH], o->high_percent, 25) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_CRITICAL], o->critical_percent, 50) < 0 ||
-		o->hold_ms > HOLD_MAX_MS || (o->flags & ~ASHMEM_PRESSURE_NOT_IN_UNPIN) ||
-		o->reserve_percent > RESERVE_MAX_PERCENT)
+		o->hold_ms > HOLD_MAX_MS || (o->flags & ~FLAGS) ||
+		o->reserve_percent > RESERVE_MAX_PERCENT || o->priority > PRIORITY_MAX)
 		return -EINVAL;
+	if (o->flags & ASHMEM_PRESSURE_ONLY_TELL)
+		memset(settings->percent, 0, sizeof(settings->percent));
 	settings->reserve_percent = o->reserve_percent;
 	settings->reserve_most_bytes = o->reserve_most_bytes;
 	settings->hold_ns = (o->hold_ms ? o->hold_ms : HOLD_MS) * PRESSURE_MS;
@@ -68,7 +72,9 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 		if (!p->wanted)
 			return -EINVAL;
 	}
-	p->relief = relief_new(&settings, !(o->flags & ASHMEM_PRESSURE_NOT_IN_UNPIN));
+	p->priority = o->priority;
+	/* With either flag nothing is purged there. */
+	p->relief = relief_new(&settings, o->flags == 0);
 	return p->relief ? 0 : -ENOMEM;
 }
 
@@ -186,7 +192,7 @@ int ashmem_pressure_explain(struct ashmem_pressure *pressure, char *buf, size_t 
 	if (watch_check(pressure) < 0)
 		return -ESTALE;
 	pthread_mutex_lock(&pressure->handle_lock);
-	length = snprintf(buf, buf_size, "%s", pressure->explanation);
+	length = snprintf(buf, buf_size, "%s%s", pressure->explanation, pressure->thread_says);
 	pthread_mutex_unlock(&pressure->handle_lock);
 	return length;
 }

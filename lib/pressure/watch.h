@@ -32,6 +32,7 @@ struct ashmem_pressure {
 	/* Linux has one inode for all of these, so this tells them from files only. */
 	struct descriptor_file epoll_file, timer_file;
 	const struct source_kind *wanted; /* NULL: auto */
+	uint32_t priority;                /* of the thread; 0: as the one that starts it */
 	struct relief *relief;
 
 	/* Of the thread that has `busy`: exchanged with acquire, given back with release. */
@@ -47,6 +48,7 @@ struct ashmem_pressure {
 	pthread_mutex_t handle_lock;
 	const char *source_name;
 	char explanation[1024];
+	char thread_says[64]; /* what priority it got; "" if none was asked for */
 	ashmem_pressure_fn fn;
 	void *userdata;
 	struct ashmem_pressure_status status; /* but for what relief counts */

@@ -2,10 +2,14 @@
 /*
  * Purging over all areas of the process, least recently unpinned first (contract rules 14 and 15).
  *
- * Every area knows the key of its own oldest range, without its lock. A purge takes a reference to
- * every area and puts them into a pairing heap by that key. The area on top purges, in its own
- * order, what is not younger than the next area's oldest; then its key is read again. So k ranges
- * of n in m areas cost O(m + k (log m + log n)), and nothing is allocated when memory is short.
+ * Every area knows the key of its own oldest range, without its lock. A heap of the areas by those
+ * keys is kept from purge to purge (budget.h). If nobody keeps budgets it is renewed when a purge
+ * begins, by one look at each area. Then the area on top is looked at again; it purges, in its own
+ * order, what is not younger than the next area's oldest; and its key is read again. So k ranges of
+ * n in m areas cost O(k (log m + log n)) after that, and nothing is allocated when memory is short.
+ * A purge *touches* each area that comes to the top: it has a reference to it from then on, and it
+ * alone decides whether the area is in the heap.
+ *
  * Subscribers are called (notices.h) once the mutex is free. If there are too many notices to
  * remember, that comes in between, and the purge starts anew. An area gives at most twice what
  * could be freed in it when the purge began, and peers cannot make a purge wait longer for all
@@ -15,9 +19,9 @@
  * these moments add up to TRIES_NS at most. If nothing else is left, those that were put aside are
  * waited for, each once, with an equal part of what is left of the call's patience.
  *
- * Locks: `purge_mutex` lets one purge run at a time and guards the heap links. It comes before the
- * trap's, the table's and every control lock, and is held while a backend's `purge` runs. An area
- * whose last reference the purge gives back is closed after the mutex is free.
+ * Locks: `purge_mutex` lets one purge run at a time. It comes before the trap's, the table's, the
+ * budgets', which guards the heap, and every control lock, and is held while a backend's `purge`
+ * runs. An area whose last reference the purge gives back is closed after the mutex is free.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -33,6 +37,7 @@
 #include "handle/handle.h"
 #include "purge/areas.h"
 #include "purge/budget.h"
+#include "purge/heap.h"
 #include "purge/notices.h"
 
 static pthread_mutex_t purge_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -48,59 +53,12 @@ void areas_after_fork(void)
 	pthread_mutex_unlock(&purge_mutex);
 }
 
-/* -- a pairing heap of areas, oldest on top -- */
-
-static struct ashmem_area *heap_meld(struct ashmem_area *a, struct ashmem_area *b)
-{
-	if (!a || !b)
-		return a ? a : b;
-	if (b->heap_stamp < a->heap_stamp) {
-		struct ashmem_area *younger = a;
-		a = b;
-		b = younger;
-	}
-	b->heap_sibling = a->heap_child;
-	a->heap_child = b;
-	return a;
-}
-
-static struct ashmem_area *heap_add(struct ashmem_area *heap, struct ashmem_area *area,
-	uint64_t stamp)
-{
-	area->heap_stamp = stamp;
-	area->heap_child = area->heap_sibling = NULL;
-	return heap_meld(heap, area);
-}
-
-/* The heap without its top: its children melded in pairs, then the pairs. */
-static struct ashmem_area *heap_without_top(struct ashmem_area *top)
-{
-	struct ashmem_area *child = top->heap_child, *pairs = NULL, *heap = NULL;
-
-	while (child) {
-		struct ashmem_area *second = child->heap_sibling;
-		struct ashmem_area *rest = second ? second->heap_sibling : NULL;
-		child->heap_sibling = NULL;
-		if (second)
-			second->heap_sibling = NULL;
-		child = heap_meld(child, second);
-		child->heap_sibling = pairs;
-		pairs = child;
-		child = rest;
-	}
-	while (pairs) {
-		struct ashmem_area *next = pairs->heap_sibling;
-		pairs->heap_sibling = NULL;
-		heap = heap_meld(heap, pairs);
-		pairs = next;
-	}
-	return heap;
-}
-
 /* -- purging -- */
 
 /* How often an area is asked again that gave nothing, while the call has patience. */
 #define IDLE_MAX 64
+/* How often an area's key may be found too small before it is taken nevertheless. */
+#define LOOKS_MAX 1000
 /* How much of its patience a call spends on areas that are locked while there are others. */
 #define TRIES_NS (LOCK_TIMEOUT_NS / 50)
 
@@ -113,89 +71,138 @@ static int has_lru(const struct ashmem_area *area)
 struct purge {
 	struct context frame;
 	struct notices notices;
-	struct ashmem_budget *budget; /* whose areas are purged; NULL: all */
-	struct ashmem_area *heap;
-	struct ashmem_area *locked; /* put aside, by heap_sibling */
+	struct ashmem_budget *budget; /* whose areas are purged, the process's for all */
+	int is_for_budget;            /* it purges no more than what is over */
+	struct ashmem_area *touched;  /* by touched_next */
+	struct ashmem_area *locked;   /* put aside, by locked_next */
 	uint64_t nr_locked;
-	struct ashmem_area *ended; /* no reference is left: to be closed, by heap_sibling */
+	struct ashmem_area *taken; /* from the heap */
+	uint64_t next_key;         /* of the area on top of the heap after that */
+	struct ashmem_area *ended; /* no reference is left: to be closed, by touched_next */
 };
 
-static void collect_area(struct ashmem_area *area, void *context)
-{
-	struct purge *purge = context;
-	uint64_t stamp;
-
-	if (!budget_covers(purge->budget, area) || !has_lru(area))
-		return;
-	area->backend->begin_purge(area->state);
-	if (area->backend->oldest(area->state, &stamp) <= 0)
-		return;
-	area_ref(area);
-	area->heap_pages = 2 * area->backend->evictable(area->state);
-	area->heap_idle = 0;
-	area->heap_waited = 0;
-	purge->heap = heap_add(purge->heap, area, stamp);
-}
-
-/* Give back the reference to an area that is no longer in the heap. */
-static void drop_area(struct purge *purge, struct ashmem_area *area)
-{
-	if (!area_unref(area))
-		return;
-	area->heap_sibling = purge->ended;
-	purge->ended = area;
-}
-
-/*
- * Give back what is left of the heap, in no order: its top has no siblings, so its nodes are a list
- * that grows by each one's children.
- */
-static void drop_heap(struct purge *purge)
-{
-	struct ashmem_area *list = purge->heap;
-
-	while (purge->locked) {
-		struct ashmem_area *area = purge->locked;
-		purge->locked = area->heap_sibling;
-		drop_area(purge, area);
-	}
-	purge->heap = NULL;
-	while (list) {
-		struct ashmem_area *area = list, *child = area->heap_child;
-		list = area->heap_sibling;
-		while (child) {
-			struct ashmem_area *next = child->heap_sibling;
-			child->heap_sibling = list;
-			list = child;
-			child = next;
-		}
-		drop_area(purge, area);
-	}
-}
-
-/* `patience_ns` is for all of one call. */
+/* `patience_ns` is for all of one call. `budget` NULL: all areas. */
 static void begin(struct purge *purge, struct ashmem_budget *budget, uint64_t *patience_ns)
 {
 	pthread_mutex_lock(&purge_mutex);
 	purge->frame = (struct context){.flags = CONTEXT_PURGE, .patience_ns = patience_ns};
-	purge->budget = budget;
-	purge->heap = purge->locked = purge->ended = NULL;
+	purge->budget = budget ? budget : &budget_process;
+	purge->is_for_budget = budget != NULL;
+	purge->touched = purge->locked = purge->ended = NULL;
 	purge->nr_locked = 0;
 	notices_begin(&purge->notices, &purge->frame);
 	context_push(&purge->frame);
 }
 
+/* Have the area take part in calls and purges to come, and give the reference back. */
+static void let_go(struct purge *purge, struct ashmem_area *area)
+{
+	budgets_lock();
+	area->is_touched = 0;
+	area->backend->begin_purge(area->state); /* or its key is of this purge only */
+	budget_rekey_locked(area);
+	budgets_unlock();
+	if (!area_unref(area))
+		return;
+	area->touched_next = purge->ended;
+	purge->ended = area;
+}
+
 static void end(struct purge *purge)
 {
-	drop_heap(purge);
+	while (purge->touched) {
+		struct ashmem_area *area = purge->touched;
+		purge->touched = area->touched_next;
+		let_go(purge, area);
+	}
 	context_pop(&purge->frame);
 	pthread_mutex_unlock(&purge_mutex);
 	while (purge->ended) {
 		struct ashmem_area *area = purge->ended;
-		purge->ended = area->heap_sibling;
+		purge->ended = area->touched_next;
 		area_end(area);
 	}
 	notices_tell(&purge->notices);
+}
+
+/* -- taking areas from the heap -- */
+
+static void look_at(struct ashmem_area *area, void *context)
+{
+	(void)context;
+	budget_rekey(area);
+}
+
+/* Have all areas in the heap by keys that are not too large. */
+static void look_at_all(void)
+{
+	if (budgets_any())
+		budget_look(&budget_process);
+	else
+		table_visit(look_at, NULL);
+}
+
+static void touch(struct purge *purge, struct ashmem_area *area)
+{
+	area_ref(area);
+	area->is_touched = 1;
+	area->backend->begin_purge(area->state);
+	area->purge_pages = 2 * area->backend->evictable(area->state);
+	area->purge_idle = area->purge_looks = 0;
+	area->purge_waited = 0;
+	area->touched_next = purge->touched;
+	purge->touched = area;
+}
+
+/* Look at the area on top. 1: it is the oldest; 0: its key was old, and its place is another. */
+static int look_at_top(struct purge *purge, struct area_node **heap)
+{
+	struct area_node *node = *heap;
+	struct ashmem_area *area = node->area;
+	uint64_t key, was = node->key;
+
+	if (area->refs == 0) { /* its end is under way */
+		heap_take(heap, node);
+		return 0;
+	}
+	if (!area->is_touched)
+		touch(purge, area);
+	if (purge->is_for_budget)
+		budget_note_locked(area);
+	int r = area->backend->oldest(area->state, &key);
+	/* A peer can make its key grow for ever. */
+	if (r > 0 && (key <= was || area->purge_looks++ == LOOKS_MAX)) {
+		area->purge_key = key;
+		return 1;
+	}
+	heap_take(heap, node);
+	if (r > 0)
+		heap_put(heap, node, area, key);
+	return 0;
+}
+
+static void take_top(void *context)
+{
+	struct purge *purge = context;
+	struct area_node **heap = &purge->budget->heap;
+
+	budgets_lock();
+	while (*heap && !look_at_top(purge, heap))
+		;
+	purge->taken = *heap ? (*heap)->area : NULL;
+	if (*heap)
+		heap_take(heap, *heap);
+	purge->next_key = *heap ? (*heap)->key : UINT64_MAX;
+	budgets_unlock();
+}
+
+/* Put an area back that was taken, if it is still to be purged. */
+static void put_back(struct purge *purge, struct ashmem_area *area, uint64_t key)
+{
+	budgets_lock();
+	if (budget_covers(purge->budget, area))
+		heap_put(&purge->budget->heap, budget_node(purge->budget, area), area, key);
+	budgets_unlock();
 }
 
 /* -- areas that are locked -- */
@@ -211,7 +218,7 @@ static uint64_t longest_wait(const struct purge *purge, const struct ashmem_area
 {
 	uint64_t left_ns = patience_left();
 
-	if (area->heap_waited) /* it is not counted in nr_locked any more */
+	if (area->purge_waited) /* it is not counted in nr_locked any more */
 		return left_ns / (purge->nr_locked + 1);
 	return left_ns > LOCK_TIMEOUT_NS - TRIES_NS ? WAIT_STEP_NS : 0;
 }
@@ -219,26 +226,25 @@ static uint64_t longest_wait(const struct purge *purge, const struct ashmem_area
 /* The area was locked: whether it has another turn, when nothing else is left. */
 static int put_aside(struct purge *purge, struct ashmem_area *area)
 {
-	if (area->heap_waited)
+	if (area->purge_waited)
 		return 0;
-	area->heap_waited = 1;
-	area->heap_sibling = purge->locked;
+	area->purge_waited = 1;
+	area->locked_next = purge->locked;
 	purge->locked = area;
 	purge->nr_locked++;
 	return 1;
 }
 
-/* Take back the one that was put aside last: 1, or 0 if there is none. The heap is empty. */
-static int take_locked(struct purge *purge)
+/* The next area to purge, in `taken`: 1, or 0 if there is none. */
+static int take_area(struct purge *purge)
 {
-	struct ashmem_area *area = purge->locked;
-
-	if (!area)
-		return 0;
-	purge->locked = area->heap_sibling;
-	purge->nr_locked--;
-	purge->heap = heap_add(NULL, area, area->heap_stamp);
-	return 1;
+	table_run(take_top, purge);
+	if (!purge->taken && purge->locked) {
+		purge->taken = purge->locked;
+		purge->locked = purge->taken->locked_next;
+		purge->nr_locked--;
+	}
+	return purge->taken != NULL;
 }
 
 /* -- purging one area -- */
@@ -260,47 +266,43 @@ static int64_t purge_area(struct purge *purge, struct ashmem_area *area, uint64_
 }
 
 /*
- * Take the oldest area from the heap, purge it up to the next one's age, and put it back if it has
- * more. 0 if it was locked and is put aside.
+ * Purge the area that was taken up to the next one's age, and put it back if it has more. 0 if it
+ * was locked and is put aside.
  */
 static int64_t purge_oldest(struct purge *purge, uint64_t nr_pages)
 {
-	struct ashmem_area *area = purge->heap;
-	uint64_t stamp, was = area->heap_stamp;
+	struct ashmem_area *area = purge->taken;
+	uint64_t key;
 
-	purge->heap = heap_without_top(area);
-	int64_t freed = purge_area(purge, area, purge->heap ? purge->heap->heap_stamp : UINT64_MAX,
-		nr_pages);
+	int64_t freed = purge_area(purge, area, purge->next_key, nr_pages);
 	if (freed == -ETIMEDOUT && put_aside(purge, area))
 		return 0;
 	uint64_t took = freed > 0 ? (uint64_t)freed : 0;
-	area->heap_pages -= took < area->heap_pages ? took : area->heap_pages;
-	area->heap_idle += freed == 0;
+	area->purge_pages -= took < area->purge_pages ? took : area->purge_pages;
+	area->purge_idle += freed == 0;
 	/*
 	 * If nothing was freed, its oldest range was pinned meanwhile, and now another is the
 	 * oldest. A peer can make it so for ever.
 	 */
 	uint32_t idle_max = patience_left() > 0 ? IDLE_MAX : 1;
-	if (freed >= 0 && area->heap_pages > 0 && area->heap_idle < idle_max &&
-		area->backend->oldest(area->state, &stamp) > 0 && (freed > 0 || stamp != was))
-		purge->heap = heap_add(purge->heap, area, stamp);
-	else
-		drop_area(purge, area);
+	if (freed >= 0 && area->purge_pages > 0 && area->purge_idle < idle_max &&
+		area->backend->oldest(area->state, &key) > 0 &&
+		(freed > 0 || key != area->purge_key))
+		put_back(purge, area, key);
 	return freed;
 }
 
 /*
- * All of the top area that was purgeable when we came; what is unpinned meanwhile may stay, so that
- * this ends. It may also be purged first, if its priority is lower: therefore twice as many pages.
- * 0 if it was locked and is put aside.
+ * All of the taken area that was purgeable when we came; what is unpinned meanwhile may stay, so
+ * that this ends. It may also be purged first, if its priority is lower: therefore twice as many
+ * pages. 0 if it was locked and is put aside.
  */
 static int64_t purge_whole(struct purge *purge, uint64_t *left)
 {
-	struct ashmem_area *area = purge->heap;
+	struct ashmem_area *area = purge->taken;
 	uint64_t pages = 2 * area->backend->evictable(area->state);
 	int64_t freed = 1;
 
-	purge->heap = heap_without_top(area);
 	while (pages > 0 && *left > 0 && freed > 0 && !notices_full(&purge->notices)) {
 		freed = purge_area(purge, area, UINT64_MAX, pages < *left ? pages : *left);
 		uint64_t gone = freed > 0 ? (uint64_t)freed : pages;
@@ -308,10 +310,15 @@ static int64_t purge_whole(struct purge *purge, uint64_t *left)
 		if (freed > 0)
 			*left -= gone < *left ? gone : *left;
 	}
-	if (freed == -ETIMEDOUT && put_aside(purge, area))
-		return 0;
-	drop_area(purge, area);
-	return freed;
+	return freed == -ETIMEDOUT && put_aside(purge, area) ? 0 : freed;
+}
+
+/* How many of so many pages are wanted still. */
+static uint64_t still_wanted(const struct purge *purge, uint64_t nr_pages)
+{
+	uint64_t excess = purge->is_for_budget ? budget_excess(purge->budget) : UINT64_MAX;
+
+	return nr_pages < excess ? nr_pages : excess;
 }
 
 /*
@@ -320,16 +327,19 @@ static int64_t purge_whole(struct purge *purge, uint64_t *left)
  */
 static int purge_pages(struct purge *purge, uint64_t nr_pages, uint64_t *freed, int64_t *error)
 {
-	table_visit(collect_area, purge);
-	while (*freed < nr_pages && !notices_full(&purge->notices) &&
-		(purge->heap || take_locked(purge))) {
-		int64_t got = purge_oldest(purge, nr_pages - *freed);
+	while (*freed < nr_pages && !notices_full(&purge->notices)) {
+		if (!take_area(purge))
+			return 0;
+		uint64_t wanted = still_wanted(purge, nr_pages - *freed);
+		if (wanted == 0)
+			return 0;
+		int64_t got = purge_oldest(purge, wanted);
 		if (got < 0)
 			*error = got;
 		else
 			*freed += (uint64_t)got;
 	}
-	return (purge->heap || purge->locked) && *freed < nr_pages;
+	return *freed < nr_pages;
 }
 
 int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
@@ -343,6 +353,7 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 		return -EDEADLK;
 	do {
 		begin(&purge, NULL, patience_ns);
+		look_at_all();
 		uint64_t before = freed;
 		unfinished = purge_pages(&purge, nr_pages, &freed, &error) && freed > before;
 		end(&purge);
@@ -365,6 +376,7 @@ int64_t areas_keep_within(struct ashmem_budget *budget, uint64_t *patience_ns)
 		return -EDEADLK;
 	begin(&purge, budget, patience_ns);
 	/* With the mutex, so that two threads do not both purge what one of them sees. */
+	budget_look(budget);
 	uint64_t nr_pages = budget_excess(budget);
 	if (nr_pages > 0)
 		purge_pages(&purge, nr_pages, &freed, &error);
@@ -466,8 +478,8 @@ int64_t ashmem_purge_all(void)
 	do {
 		uint64_t left_before = left;
 		begin(&purge, NULL, &patience_ns);
-		table_visit(collect_area, &purge);
-		while (!notices_full(&purge.notices) && (purge.heap || take_locked(&purge))) {
+		look_at_all();
+		while (!notices_full(&purge.notices) && take_area(&purge)) {
 			int64_t got = purge_whole(&purge, &left);
 			if (got < 0)
 				error = got;

@@ -124,7 +124,7 @@ int budget_admit(struct ashmem_area *area, uint64_t size_bytes)
 
 	if (!(area->backend->capabilities & ASHMEM_BACKEND_CAP_LRU))
 		return 0;
-	budget_recount(&budget_process); /* and with it every group */
+	budget_look(&budget_process); /* and with it at every group */
 	budgets_lock();
 	if (area->counted_all == 0 && (!fits(area->budget, pages) || !fits(&budget_process, pages)))
 		r = -EDQUOT;
@@ -161,6 +161,8 @@ static void set_limits(struct ashmem_budget *budget, const struct ashmem_budget_
 	budget->unpinned_limit_bytes =
 		options->unpinned_bytes ? options->unpinned_bytes : UINT64_MAX;
 	budget->all_limit_bytes = options->all_bytes ? options->all_bytes : UINT64_MAX;
+	/* What happened while there was no limit is not counted. */
+	budget->looks_left = budget_process.looks_left = 0;
 	int after = budget != &budget_process || has_limit(budget);
 	if (after != before)
 		__atomic_fetch_add(&switches, after ? SWITCH_BUDGET : -SWITCH_BUDGET,

@@ -84,6 +84,7 @@ static int is_cancellation_point(enum call kind)
 	case CALL_PWRITE:
 	case CALL_READ:
 	case CALL_PREAD:
+	case CALL_PWRITE:
 	case CALL_WRITE:
 	case CALL_WAKE:
 		return 1;
@@ -533,6 +534,13 @@ ssize_t faulty_pread(int fd, void *bytes, size_t length, off_t offset)
 	return pread(fd, bytes, length, offset);
 }
 
+ssize_t faulty_pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+	int error = fails(CALL_PWRITE);
+
+	return cut(error, &length) ? -1 : pwrite(fd, bytes, length, offset);
+}
+
 ssize_t faulty_write(int fd, const void *bytes, size_t length)
 {
 	/* Only eventfds are written eight bytes at once. */
@@ -747,6 +755,8 @@ static enum call syscall_kind(long number)
 		return CALL_WRITE;
 	case SYS_kcmp:
 		return CALL_KCMP;
+	case SYS_getrandom:
+		return CALL_GETRANDOM;
 	default:
 		return CALLS;
 	}

@@ -275,6 +275,13 @@ static int64_t do_stop(struct world *world)
 	return ashmem_pressure_stop(world->pressure);
 }
 
+static int64_t do_make_room(struct world *world)
+{
+	int64_t r = ashmem_pressure_make_room(world->pressure, 8192);
+
+	return r < 0 ? r : 0;
+}
+
 static int64_t do_explain(struct world *world)
 {
 	char text[1000];
@@ -310,6 +317,8 @@ const struct fault_case pressure_cases[] = {
 	{"pressure: dispatch of an event", "ashmem_pressure_dispatch", watched_fifo, do_dispatch,
 		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
 	{"pressure: dispatch of auto", "ashmem_pressure_dispatch", watched_automatic, do_dispatch,
+		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
+	{"pressure: make room", "ashmem_pressure_make_room", watched_headroom, do_make_room,
 		PART_MAY_BE_DONE | NO_RETRY | ANY_SUCCESS},
 	{"pressure: run", "ashmem_pressure_run", watched_headroom, do_run, MARKS_MAY_STAY},
 	{"pressure: the thread", "ashmem_pressure_run", watched_headroom, do_run_and_purge,

@@ -133,6 +133,23 @@ static void sent_a_socket(struct world *world)
 
 /* -- operations -- */
 
+/* Its descriptor is out, and it has no memory. */
+static void early(struct world *world)
+{
+	newborn(world);
+	world->fd = ashmem_export_early(world->area[0]);
+	if (world->fd < 0)
+		die("ashmem_export_early");
+}
+
+static void with_descriptor(struct world *world)
+{
+	established(world);
+	world->fd = ashmem_export(world->area[0]);
+	if (world->fd < 0)
+		die("ashmem_export");
+}
+
 static int64_t do_export(struct world *world)
 {
 	int r = ashmem_export_read_only(world->area[0]);
@@ -140,6 +157,65 @@ static int64_t do_export(struct world *world)
 	if (r >= 0)
 		world->made_fd = r;
 	return r < 0 ? r : 0;
+}
+
+static int64_t do_export_own(struct world *world)
+{
+	int r = ashmem_export(world->area[0]);
+
+	if (r >= 0)
+		world->made_fd = r;
+	return r < 0 ? r : 0;
+}
+
+static int64_t do_export_early(struct world *world)
+{
+	int r = ashmem_export_early(world->area[0]);
+
+	if (r >= 0)
+		world->made_fd = r;
+	return r < 0 ? r : 0;
+}
+
+static int64_t do_find(struct world *world)
+{
+	struct ashmem_area *area = UNTOUCHED;
+	int r = ashmem_find(world->fd, &area);
+
+	return area_made(world, r, area);
+}
+
+/* Success is to know what it is. */
+static int64_t do_fd_kind(struct world *world)
+{
+	int r = ashmem_fd_kind(world->fd);
+
+	return r == ASHMEM_FD_AREA ? 0 : r;
+}
+
+static int64_t do_get_id(struct world *world)
+{
+	uint64_t device = 1, inode = 2;
+	int r = ashmem_get_id(world->area[0], &device, &inode);
+
+	world->touched = r < 0 && (device != 1 || inode != 2);
+	return r;
+}
+
+static int64_t do_ask_materialised(struct world *world)
+{
+	int r = ashmem_is_materialised(world->area[0]);
+
+	return r > 0 ? 0 : r;
+}
+
+static int64_t do_ref(struct world *world)
+{
+	int r = ashmem_ref(world->area[0]);
+
+	if (r == 0)
+		world->made = world->area[0];
+	return r;
 }
 
 static int64_t do_seal(struct world *world)
@@ -189,6 +265,29 @@ const struct fault_case sharing_cases[] = {
 	{"fd of a newborn", "ashmem_fd", newborn, do_fd, 0},
 	{"fd of a newborn without write", "ashmem_fd", newborn_without_write, do_fd, 0},
 	{"fd of a mapped area", "ashmem_fd", mapped, do_fd, MAY_ESTABLISH},
+	{"export", "ashmem_export", established, do_export_own, 0},
+	{"export of a newborn", "ashmem_export", newborn, do_export_own, MAY_MATERIALISE},
+	{"export_early", "ashmem_export_early", newborn, do_export_early, 0},
+	{"export_early of a mapped area", "ashmem_export_early", mapped, do_export_early,
+		MAY_ESTABLISH},
+	{"export_early again", "ashmem_export_early", early, do_export_early, 0},
+	{"set_name of an early one", "ashmem_set_name", early, do_set_name, 0},
+	{"set_size of an early one", "ashmem_set_size", early, do_set_size, 0},
+	{"set_prot of an early one", "ashmem_set_prot", early, do_set_prot_read, 0},
+	{"get_name of an early one", "ashmem_get_name", early, do_get_name, 0},
+	{"get_prot of an early one", "ashmem_get_prot", early, do_get_prot, 0},
+	{"map of an early one", "ashmem_map", early, do_map, 0},
+	{"fd of an early one", "ashmem_fd", early, do_fd, MAY_MATERIALISE},
+	{"find of an early one", "ashmem_find", early, do_find, 0},
+	{"fd_kind of an early one", "ashmem_fd_kind", early, do_fd_kind, ANY_SUCCESS},
+	{"get_id of an early one", "ashmem_get_id", early, do_get_id, 0},
+	{"is_materialised of an early one", "ashmem_is_materialised", early, do_ask_materialised,
+		0},
+	{"find", "ashmem_find", with_descriptor, do_find, 0},
+	{"fd_kind", "ashmem_fd_kind", with_descriptor, do_fd_kind, ANY_SUCCESS},
+	{"get_id", "ashmem_get_id", established, do_get_id, 0},
+	{"is_materialised", "ashmem_is_materialised", mapped, do_ask_materialised, 0},
+	{"ref", "ashmem_ref", established, do_ref, 0},
 	{"export_read_only of a newborn", "ashmem_export_read_only", newborn, do_export,
 		MAY_MATERIALISE},
 	{"export_read_only of a mapped area", "ashmem_export_read_only", mapped, do_export,

@@ -63,6 +63,7 @@ static const struct {
 	[CALL_PWRITE] = {"pwrite", {EIO, ENOSPC, EDQUOT, FAULT_SHORT}},
 	[CALL_READ] = {"read", {EINTR, EIO, FAULT_SHORT, FAULT_NONE}},
 	[CALL_PREAD] = {"pread", {EINTR, EIO, ENOMEM, FAULT_SHORT}},
+	[CALL_PWRITE] = {"pwrite", {EINTR, EIO, ENOMEM, ENOSPC, FAULT_SHORT}},
 	[CALL_WRITE] = {"write", {EAGAIN, EIO, ENOSPC, FAULT_SHORT}},
 	[CALL_WAKE] = {"write to an eventfd", {EINTR}},
 	[CALL_MMAP] = {"mmap", {ENOMEM, EAGAIN, ENFILE}},
@@ -90,6 +91,7 @@ static const struct {
 	[CALL_GET_ROBUST_LIST] = {"get_robust_list", {EPERM, NOT_THERE(ENOSYS)}},
 	[CALL_SET_ROBUST_LIST] = {"set_robust_list", {NOT_THERE(ENOSYS)}},
 	[CALL_KCMP] = {"kcmp", {EPERM, NOT_THERE(ENOSYS)}},
+	[CALL_GETRANDOM] = {"getrandom", {EINTR, NOT_THERE(ENOSYS)}},
 };
 
 const char *call_name(enum call kind)

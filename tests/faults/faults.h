@@ -74,6 +74,7 @@ enum call {
 	CALL_PWRITE,
 	CALL_READ,
 	CALL_PREAD,
+	CALL_PWRITE,
 	CALL_WRITE,
 	CALL_WAKE, /* write(2) to an eventfd */
 	CALL_MMAP,
@@ -100,6 +101,7 @@ enum call {
 	CALL_GET_ROBUST_LIST,
 	CALL_SET_ROBUST_LIST,
 	CALL_KCMP,
+	CALL_GETRANDOM,
 	CALLS,
 };
 
@@ -179,6 +181,8 @@ struct world {
 	int fd; /* something to import */
 	struct ashmem_pressure *pressure;
 	struct ashmem_budget *budget;
+	struct ashmem_cache *cache;
+	struct ashmem_entry *entry; /* of the cache */
 	struct ashmem_shrinker *shrinker;
 	/* What the operation made. */
 	struct ashmem_area *made;
@@ -246,7 +250,7 @@ int64_t do_unpin(struct world *world);
 int64_t do_status(struct world *world);
 int64_t do_purge_all(struct world *world);
 
-/* -- cases.c, cases_sharing.c, cases_names.c, cases_pressure.c, cases_budget.c, cases_kernel.c -- */
+/* -- cases.c, and those of each part: cases_*.c -- */
 
 enum {
 	/* pages that could not be freed keep the purge mark: a false alarm, no more */
@@ -271,7 +275,7 @@ struct fault_case {
 };
 
 extern const struct fault_case area_cases[], sharing_cases[], names_cases[], pressure_cases[],
-	budget_cases[], kernel_cases[];
+	budget_cases[], kernel_cases[], cache_cases[];
 
 /* What an operation found wrong by itself; "" for nothing. */
 extern char notes[400];

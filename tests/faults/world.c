@@ -76,6 +76,8 @@ void world_begin(struct world *world)
 
 void world_end(struct world *world)
 {
+	ashmem_entry_release(world->entry);
+	ashmem_cache_close(world->cache);
 	for (int at = 0; at < AREAS; at++) {
 		if (world->base[at])
 			ashmem_unmap(world->base[at], (size_t)ashmem_get_size(world->area[at]));
@@ -267,6 +269,20 @@ static void say_area(struct text *text, struct ashmem_area *area, const unsigned
 	say(text, "\n");
 }
 
+static void say_cache(struct text *text, struct ashmem_cache *cache)
+{
+	static const char keys[] = "abc";
+	char value[8] = "";
+
+	say(text, "cache:");
+	for (int i = 0; i < 3; i++) {
+		int64_t got = ashmem_cache_read(cache, &keys[i], 1, value, sizeof(value) - 1);
+		value[got > 0 && got < 7 ? got : 0] = '\0';
+		say(text, " %c %jd %s", keys[i], (intmax_t)(got < 100 ? got : 100), value);
+	}
+	say(text, "\n");
+}
+
 static int has_areas(const struct world *world)
 {
 	for (int at = 0; at < AREAS; at++)
@@ -294,6 +310,8 @@ void world_describe(struct world *world, char *buffer, size_t size)
 		ashmem_process_get_stats(&stats);
 	say(&text, "process: areas %" PRIu64 " evictable %" PRIu64 " purged %" PRIu64 "\n",
 		stats.areas, stats.evictable_pages, stats.purged_pages);
+	if (world->cache)
+		say_cache(&text, world->cache);
 	struct ashmem_budget_usage usage = {.struct_size = sizeof(usage)};
 	if (world->budget && ashmem_budget_get_usage(world->budget, &usage) == 0)
 		say(&text,

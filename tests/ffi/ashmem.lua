@@ -37,6 +37,7 @@ struct ashmem_pressure_options {
 	const char *source;
 	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags, reserve_percent;
 	uint64_t reserve_most_bytes;
+	uint32_t priority;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;
@@ -93,6 +94,10 @@ struct ashmem_backend {
 	int (*pin_lost)(void *state, uint64_t offset, uint64_t length, struct ashmem_extent *lost,
 		uint32_t capacity,
 		uint32_t *count);
+	int (*find)(void *userdata, int fd, void **state);
+	int (*fd_kind)(void *userdata, int fd);
+	int (*get_id)(void *state, uint64_t *device, uint64_t *inode);
+	int (*export_early)(void *state);
 };
 
 typedef uint64_t (*ashmem_shrinker_count_fn)(void *userdata);
@@ -199,7 +204,14 @@ int ashmem_release(struct ashmem_area *area, uint64_t offset, uint64_t length, u
 int ashmem_find_unpinned(struct ashmem_area *area, uint64_t from, uint64_t *offset,
 	uint64_t *length, uint32_t *state);
 int ashmem_fd(struct ashmem_area *area);
+int ashmem_export(struct ashmem_area *area);
+int ashmem_export_early(struct ashmem_area *area);
 int ashmem_export_read_only(struct ashmem_area *area);
+int ashmem_find(int fd, struct ashmem_area **area);
+int ashmem_fd_kind(int fd);
+int ashmem_ref(struct ashmem_area *area);
+int ashmem_is_materialised(struct ashmem_area *area);
+int ashmem_get_id(struct ashmem_area *area, uint64_t *device, uint64_t *inode);
 int ashmem_seal(struct ashmem_area *area);
 int ashmem_import(int fd, struct ashmem_area **area);
 int ashmem_send(int socket_fd, struct ashmem_area *area);
@@ -255,6 +267,7 @@ int ashmem_pressure_open(const struct ashmem_pressure_options *options,
 void ashmem_pressure_close(struct ashmem_pressure *pressure);
 int ashmem_pressure_fd(struct ashmem_pressure *pressure);
 int ashmem_pressure_dispatch(struct ashmem_pressure *pressure);
+int64_t ashmem_pressure_make_room(struct ashmem_pressure *pressure, uint64_t bytes);
 int ashmem_pressure_subscribe(struct ashmem_pressure *pressure, ashmem_pressure_fn fn,
 	void *userdata);
 int ashmem_pressure_run(struct ashmem_pressure *pressure);
@@ -275,6 +288,10 @@ local M = {
 	RANGE_PURGED = 1, RANGE_EVICTABLE = 2,
 	RELEASE_LOST = 1,
 	CREATE_ALLOW_SEAL = 1,
+	FD_NONE = 0,
+	FD_AREA = 1,
+	FD_READ_ONLY = 2,
+	FD_FOREIGN = 3,
 	CAP_LRU = 1, CAP_INSPECT = 4, CAP_PRIORITIES = 64,
 	PRIORITY_FIRST = 0, PRIORITY_NORMAL = 4, PRIORITY_LAST = 7,
 	ORDER_FIFO = 16, ORDER_LIFO = 17,

@@ -17,6 +17,7 @@ NAME_LEN = 256
 RANGE_PURGED, RANGE_EVICTABLE = 1, 2
 RELEASE_LOST = 1
 CREATE_ALLOW_SEAL = 1
+FD_NONE, FD_AREA, FD_READ_ONLY, FD_FOREIGN = range(4)
 CAP_LRU, CAP_INSPECT, CAP_PRIORITIES = 1, 4, 64
 PRIORITY_FIRST, PRIORITY_NORMAL, PRIORITY_LAST = 0, 4, 7
 ORDER_FIFO, ORDER_LIFO = 16, 17
@@ -73,6 +74,7 @@ class PressureOptions(SizedStructure):
         ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
         ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
+        ("priority", c_uint32),
     ]
 
 
@@ -132,6 +134,10 @@ class Backend(SizedStructure):
         ("unpin_with", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, c_uint32, c_uint32)),
         ("pin_lost", CFUNCTYPE(c_int, STATE, c_uint64, c_uint64, POINTER(Extent), c_uint32,
             POINTER(c_uint32))),
+        ("find", CFUNCTYPE(c_int, c_void_p, c_int, POINTER(c_void_p))),
+        ("fd_kind", CFUNCTYPE(c_int, c_void_p, c_int)),
+        ("get_id", CFUNCTYPE(c_int, STATE, POINTER(c_uint64), POINTER(c_uint64))),
+        ("export_early", CFUNCTYPE(c_int, STATE)),
     ]
 
 
@@ -233,7 +239,14 @@ FUNCTIONS = {
     "find_unpinned": (c_int, AREA, c_uint64, POINTER(c_uint64), POINTER(c_uint64),
         POINTER(c_uint32)),
     "fd": (c_int, AREA),
+    "export": (c_int, AREA),
+    "export_early": (c_int, AREA),
     "export_read_only": (c_int, AREA),
+    "find": (c_int, c_int, AREA_OUT),
+    "fd_kind": (c_int, c_int),
+    "ref": (c_int, AREA),
+    "is_materialised": (c_int, AREA),
+    "get_id": (c_int, AREA, POINTER(c_uint64), POINTER(c_uint64)),
     "seal": (c_int, AREA),
     "publish": (c_int, AREA, c_char_p),
     "open_named": (c_int, c_char_p, AREA_OUT),
@@ -274,6 +287,7 @@ FUNCTIONS = {
     "pressure_close": (None, PRESSURE),
     "pressure_fd": (c_int, PRESSURE),
     "pressure_dispatch": (c_int, PRESSURE),
+    "pressure_make_room": (c_int64, PRESSURE, c_uint64),
     "pressure_subscribe": (c_int, PRESSURE, PRESSURE_FN, c_void_p),
     "pressure_run": (c_int, PRESSURE),
     "pressure_stop": (c_int, PRESSURE),

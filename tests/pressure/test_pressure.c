@@ -80,7 +80,7 @@ CONTRACT_TEST(pressure, open_checks_its_options)
 	expect_eq(open_answer(OPTIONS(.hold_ms = 3600000)), 0);
 	expect_eq(open_answer(OPTIONS(.hold_ms = 3600001)), -EINVAL);
 	expect_eq(open_answer(OPTIONS(.flags = ASHMEM_PRESSURE_NOT_IN_UNPIN)), 0);
-	expect_eq(open_answer(OPTIONS(.flags = 2)), -EINVAL);
+	expect_eq(open_answer(OPTIONS(.flags = 4)), -EINVAL);
 	expect_eq(open_answer(OPTIONS(.reserve_percent = 50, .reserve_most_bytes = UINT64_MAX)), 0);
 	expect_eq(open_answer(OPTIONS(.reserve_percent = 51)), -EINVAL);
 	expect_eq(open_answer((struct ashmem_pressure_options){.struct_size = sizeof(size_t) - 1}),

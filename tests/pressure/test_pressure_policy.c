@@ -248,7 +248,6 @@ CONTRACT_TEST(pressure_policy, the_reserve_grows_with_a_burst_and_shrinks_when_i
 	struct pressure_policy policy = {.level = 0};
 	struct pressure_decision decision = left_with(&adapting, 0, &policy, 0, 8 * MIB);
 
-	expect_eq(decision.reserve_bytes, 8 * MIB);
 	expect_eq(decision.observed, ASHMEM_PRESSURE_NONE);
 	/* Noticed in time: what brings it back to the small reserve goes, and a quarter of it. */
 	decision = left_with(&adapting, 0, &policy, 100, 4 * MIB);
@@ -256,12 +255,14 @@ CONTRACT_TEST(pressure_policy, the_reserve_grows_with_a_burst_and_shrinks_when_i
 	expect_eq(decision.purge_pages, 6 * MIB / 4096);
 	expect_eq(policy.bursts, 0);
 	/* More than half of it was gone before anybody looked. */
+	expect_eq(left_with(&adapting, 0, &policy, 150, 10 * MIB).purge_pages, 0);
 	decision = left_with(&adapting, 0, &policy, 200, 4 * MIB - 1);
 	expect_eq(decision.reserve_bytes, 24 * MIB);
 	expect_eq(decision.observed, ASHMEM_PRESSURE_CRITICAL);
 	expect_eq(decision.purge_pages, 26 * MIB / 4096 + 1);
 	expect_eq(policy.bursts, 1);
 	/* As deep a dip again: it stays. A shallow one does not make it last. */
+	expect_eq(left_with(&adapting, 0, &policy, 300, 30 * MIB).reserve_bytes, 24 * MIB);
 	expect_eq(left_with(&adapting, 0, &policy, 2000, 20 * MIB - 1).reserve_bytes, 24 * MIB);
 	expect_eq(left_with(&adapting, 0, &policy, 3999, 20 * MIB).reserve_bytes, 24 * MIB);
 	expect_eq(policy.bursts, 1);
@@ -270,14 +271,89 @@ CONTRACT_TEST(pressure_policy, the_reserve_grows_with_a_burst_and_shrinks_when_i
 	expect_eq(decision.observed, ASHMEM_PRESSURE_NONE);
 }
 
-CONTRACT_TEST(pressure_policy, where_nothing_tells_in_time_the_reserve_stays_large)
+CONTRACT_TEST(pressure_policy, slow_filling_is_no_burst_however_deep_it_gets)
 {
 	struct pressure_policy policy = {.level = 0};
-	struct pressure_decision decision = left_with(&adapting, 1, &policy, 0, 24 * MIB - 1);
 
+	for (uint64_t left_mib = 40; left_mib > 0; left_mib--)
+		left_with(&adapting, 0, &policy, 40 - left_mib, left_mib * MIB);
+	expect_eq(policy.bursts, 0);
+}
+
+/* 75 MiB that are pinned and a cache of 16, in 96: it fits. */
+CONTRACT_TEST(pressure_policy, a_cache_that_just_fits_is_left_alone)
+{
+	struct pressure_policy policy = {.level = 0};
+	uint64_t purged = 0, ms = 0;
+
+	for (int round = 0; round < 100; round++) {
+		uint64_t free_bytes = 21 * MIB;
+		for (; free_bytes >= 5 * MIB; free_bytes -= MIB / 2)
+			purged += left_with(&adapting, 0, &policy, ms++, free_bytes).purge_pages;
+		ms += 1000;
+	}
+	expect_eq(purged, 0);
+	expect_eq(left_with(&adapting, 0, &policy, ms, 5 * MIB).reserve_bytes, 4 * MIB);
+}
+
+CONTRACT_TEST(pressure_policy, the_reserve_yields_no_more_once_it_is_touched)
+{
+	struct pressure_policy policy = {.level = 0};
+
+	expect_eq(left_with(&adapting, 0, &policy, 0, 10 * MIB).reserve_bytes, 4 * MIB);
+	expect_eq(left_with(&adapting, 0, &policy, 1, 9 * MIB).reserve_bytes, 4 * MIB);
+	/* A cache that does not fit comes to the end of it slowly. */
+	for (uint64_t left_mib = 8; left_mib >= 4; left_mib--)
+		expect_eq(left_with(&adapting, 0, &policy, 2, left_mib * MIB).purge_pages, 0);
+	struct pressure_decision decision = left_with(&adapting, 0, &policy, 3, 4 * MIB - 1);
+	expect_eq(decision.reserve_bytes, 8 * MIB);
+	expect_eq(decision.purge_pages, 6 * MIB / 4096 + 1);
+	expect_eq(left_with(&adapting, 0, &policy, 10002, 8 * MIB).reserve_bytes, 8 * MIB);
+	expect_eq(left_with(&adapting, 0, &policy, 10003, 8 * MIB).reserve_bytes, 4 * MIB);
+	/* What comes fast meets all of it. */
+	expect_eq(left_with(&adapting, 0, &policy, 10004, 6 * MIB - 1).reserve_bytes, 8 * MIB);
+	expect_eq(policy.bursts, 0);
+}
+
+CONTRACT_TEST(pressure_policy, of_the_system_a_quarter_is_kept)
+{
+	struct pressure_policy policy = {.level = 0};
+	struct pressure_observation o = {.headroom_known = 1,
+		.free_bytes = 24 * MIB - 1,
+		.limit_bytes = 96 * MIB,
+		.is_system = 1,
+		.must_poll = 1,
+		.evictable_pages = 1000000,
+		.page_bytes = 4096};
+	struct pressure_decision decision;
+
+	policy_decide(&policy, &adapting, &o, &decision);
 	expect_eq(decision.reserve_bytes, 24 * MIB);
 	expect_eq(decision.observed, ASHMEM_PRESSURE_SOME);
 	expect_eq(policy.bursts, 0);
+}
+
+CONTRACT_TEST(pressure_policy, a_limit_that_kills_nobody_has_a_small_reserve)
+{
+	struct pressure_policy policy = {.level = 0};
+	struct pressure_observation o = {.headroom_known = 1,
+		.free_bytes = 2 * MIB,
+		.limit_bytes = 96 * MIB,
+		.is_soft = 1,
+		.evictable_pages = 1000000,
+		.page_bytes = 4096};
+	struct pressure_decision decision;
+
+	policy_decide(&policy, &adapting, &o, &decision);
+	expect_eq(decision.reserve_bytes, 2 * MIB);
+	expect_eq(decision.purge_pages, 0);
+	o.free_bytes = 0; /* whether it came fast or not */
+	policy_decide(&policy, &adapting, &o, &decision);
+	expect_eq(decision.purge_pages, 5 * MIB / 2 / 4096);
+	expect_eq(policy.bursts, 0);
+	expect_eq(policy_soft_reserve(&adapting, 12 * MIB), MIB);
+	expect_eq(policy_soft_reserve(&adapting, MIB), MIB / 4);
+	expect_eq(policy_soft_reserve(&settings, 96 * MIB), 24 * MIB); /* it was set */
 }
 
 CONTRACT_TEST(pressure_policy, a_reserve_that_was_set_stays_as_it_is)

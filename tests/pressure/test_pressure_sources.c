@@ -422,7 +422,7 @@ CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
 	event_fd_told("cg1/a/cgroup.event_control", argument);
 	/* the last that is told: critical after a burst */
 	expect_eq(strtoull(argument, NULL, 10), 90 * MIB_BYTES);
-	expect_reserve(pressure, 8 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 8 * MIB_BYTES, 0);
+	expect_reserve(pressure, 8 * MIB_BYTES, ASHMEM_PRESSURE_NONE, 4 * MIB_BYTES, 0);
 	expect_reserve(pressure, 3 * MIB_BYTES, ASHMEM_PRESSURE_CRITICAL, 24 * MIB_BYTES, 1);
 	fake_clock_step(1999);
 	expect_reserve(pressure, 23 * MIB_BYTES, ASHMEM_PRESSURE_SOME, 24 * MIB_BYTES, 1);

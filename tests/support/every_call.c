@@ -175,12 +175,65 @@ CALL(ashmem_fd)
 	ashmem_close(area);
 }
 
-CALL(ashmem_export_read_only)
+static void close_quietly(int fd)
 {
-	int fd = ashmem_export_read_only(world->view.area);
-
 	if (fd >= 0)
 		syscall(SYS_close, fd); /* close(2) is a cancellation point */
+}
+
+CALL(ashmem_export_read_only)
+{
+	close_quietly(ashmem_export_read_only(world->view.area));
+}
+
+CALL(ashmem_export)
+{
+	struct ashmem_area *area = fresh(0);
+
+	close_quietly(ashmem_export(area));
+	close_quietly(ashmem_export(world->reader));
+	ashmem_close(area);
+}
+
+CALL(ashmem_export_early)
+{
+	struct ashmem_area *area = fresh(0);
+
+	close_quietly(ashmem_export_early(area));
+	ashmem_set_name(area, "renamed");
+	TRY(ashmem_fd(area));
+	ashmem_close(area);
+}
+
+CALL(ashmem_ref)
+{
+	ashmem_ref(world->view.area);
+	ashmem_close(world->view.area);
+}
+
+CALL(ashmem_is_materialised)
+{
+	TRY(ashmem_is_materialised(world->view.area));
+}
+
+CALL(ashmem_get_id)
+{
+	uint64_t device, inode;
+
+	TRY(ashmem_get_id(world->view.area, &device, &inode));
+}
+
+CALL(ashmem_find)
+{
+	struct ashmem_area *area;
+
+	if (ashmem_find(world->read_only_fd, &area) == 0)
+		ashmem_close(area);
+}
+
+CALL(ashmem_fd_kind)
+{
+	TRY(ashmem_fd_kind(world->read_only_fd));
 }
 
 CALL(ashmem_seal)
@@ -540,6 +593,13 @@ CALL(ashmem_pressure_dispatch)
 {
 	unpin_some(world);
 	ashmem_pressure_dispatch(world->watch);
+}
+
+CALL(ashmem_pressure_make_room)
+{
+	unpin_some(world);
+	if (ashmem_pressure_make_room(world->watch, 1) < 0)
+		return; /* the source reports no free bytes */
 }
 
 CALL(ashmem_pressure_subscribe)

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TOY_PAGES = 64, TOY_AREAS = 16 };
+enum { TOY_PAGES = 64, TOY_AREAS = 512 };
 
 struct toy_area {
 	char name[ASHMEM_NAME_LEN];
@@ -266,9 +266,8 @@ static int toy_get_pin_status(void *state, uint64_t offset, uint64_t length)
 	return ASHMEM_IS_PINNED;
 }
 
-static uint64_t toy_evictable(void *state)
+static uint64_t evictable(const struct toy_area *area)
 {
-	struct toy_area *area = state;
 	uint64_t count = 0;
 	int page;
 
@@ -277,9 +276,16 @@ static uint64_t toy_evictable(void *state)
 	return count;
 }
 
+static uint64_t toy_evictable(void *state)
+{
+	toy_calls.looks++;
+	return evictable(state);
+}
+
 static int toy_oldest(void *state, uint64_t *key)
 {
-	if (toy_evictable(state) == 0)
+	toy_calls.looks++;
+	if (evictable(state) == 0)
 		return 0;
 	*key = ((struct toy_area *)state)->key;
 	return 1;
@@ -288,7 +294,7 @@ static int toy_oldest(void *state, uint64_t *key)
 static int64_t toy_purge(void *state, uint64_t newest, uint64_t nr_pages)
 {
 	struct toy_area *area = state;
-	int64_t freed = (int64_t)toy_evictable(state);
+	int64_t freed = (int64_t)evictable(state);
 	int page;
 
 	if (area->key > newest || nr_pages == 0)
@@ -333,7 +339,7 @@ static int toy_get_stats(void *state, void *stats)
 
 	whole->size_pages =
 		(((struct toy_area *)state)->size_bytes + page_size() - 1) / page_size();
-	whole->evictable_pages = toy_evictable(state);
+	whole->evictable_pages = evictable(state);
 	whole->recoveries = 4711;
 	return 0;
 }

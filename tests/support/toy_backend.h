@@ -16,6 +16,7 @@ struct toy_calls {
 	int probes;
 	int pins;
 	int purge_alls;
+	int looks; /* calls that ask what an area could give, and how old that is */
 	int last_userdata_ok;
 };
 

@@ -30,6 +30,8 @@ const struct plan plans[] = {
 	{PLAN, .name = "nested", .relief = RELIEF_THREAD, .nested = 1},
 	{PLAN, .name = "pulses", .relief = RELIEF_THREAD, .set_mib = 64, .pulse_mib = 48,
 		.range_kib = 64},
+	{PLAN, .name = "fits", .relief = RELIEF_THREAD, .set_mib = 16, .other_mib = 75,
+		.range_kib = 64},
 };
 
 const int plan_count = sizeof plans / sizeof plans[0];

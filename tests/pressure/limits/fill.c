@@ -353,6 +353,16 @@ static pid_t start_process(struct filler *f, uint32_t number)
 	_exit(FILL_OK);
 }
 
+/* Other memory that stays for good, and is there before the score begins. */
+static void take_other_memory(uint64_t bytes)
+{
+	unsigned char *other = mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(other == MAP_FAILED ? -errno : 0, "other memory");
+	memset(other, 1, (size_t)bytes);
+}
+
 void fill_run(const struct plan *plan, const struct group *group, struct score *score,
 	const char *file)
 {
@@ -374,6 +384,8 @@ void fill_run(const struct plan *plan, const struct group *group, struct score *
 	if (plan->file_mib)
 		must(f.file_fd = open(file, O_RDONLY | O_CLOEXEC), file);
 	make_areas(&f);
+	if (plan->other_mib)
+		take_other_memory(plan->other_mib * MIB);
 	score_begin(score, group, f.range_bytes / (uint64_t)sysconf(_SC_PAGESIZE));
 	for (uint32_t i = 1; i < plan->processes; i++)
 		children[i] = start_process(&f, i);

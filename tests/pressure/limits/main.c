@@ -181,8 +181,13 @@ static int is_good(const struct plan *plan, enum place place, const struct sum *
 	if (plan->relief == RELIEF_NONE)
 		return sum->killed == runs && sum->kills > 0 &&
 			(place == PLACE_GUEST || sum->failures > 0);
-	return sum->finished == runs && sum->kills == 0 && sum->wrong == 0 && sum->kept > 0 &&
-		sum->lost > 0 && sum->needed[IDEAL_LIMIT] > 0 &&
+	if (sum->finished != runs || sum->kills > 0 || sum->wrong > 0 || sum->kept == 0)
+		return 0;
+	/* A cache that fits: nothing for nothing. Once the reserve may be filled up, by a bad start. */
+	if (plan->other_mib)
+		return sum->purged * (uint64_t)sysconf(_SC_PAGESIZE) <=
+			plan->limit_mib * MIB / 12 * (unsigned)runs;
+	return sum->lost > 0 && sum->needed[IDEAL_LIMIT] > 0 &&
 		over_purge(sum, IDEAL_LIMIT) < OVER_PURGE_MAX;
 }
 
@@ -257,7 +262,7 @@ static const char *case_obstacle(const struct plan *plan, enum place place)
 {
 	if (plan->file_mib && !file_name)
 		return "no file on a disk (--file)";
-	if (place == PLACE_GUEST && (plan->nested || plan->pulse_mib))
+	if (place == PLACE_GUEST && (plan->nested || plan->pulse_mib || plan->other_mib))
 		return "it is about a cgroup's limit";
 	return NULL;
 }

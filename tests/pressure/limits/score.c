@@ -54,7 +54,9 @@ static uint64_t reserve(const struct group *group)
 {
 	static const struct pressure_settings defaults;
 
-	return policy_reserve(&defaults, group->limit_bytes, group->place != PLACE_V1);
+	if (group->place == PLACE_HIGH)
+		return policy_soft_reserve(&defaults, group->limit_bytes);
+	return policy_reserve(&defaults, group->limit_bytes, group->place == PLACE_GUEST);
 }
 
 void score_begin(struct score *score, const struct group *group, uint64_t range_pages)

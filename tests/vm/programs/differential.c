@@ -248,15 +248,17 @@ int main(int argc, char **argv)
 	if (!parse(argc, argv))
 		return wrong_usage();
 	for (int w = 0; w < 2; w++) {
-		int r = ashmem_backend_select(options.worlds[w]);
+		int r = ashmem_backend_select(world_backend(options.worlds[w]));
 		if (r < 0) {
 			fprintf(stderr, "differential: backend %s: %s\n", options.worlds[w],
 				strerror(-r));
 			return r == -ENODEV ? 77 : 2;
 		}
-		worlds[w] = world_new(options.worlds[w]);
+		worlds[w] = world_new(options.worlds[w], options.worlds[!w]);
 	}
 	ashmem_backend_select("auto");
+	if (worlds[1]->is_driver)
+		options.lru_share = 0; /* it has no ashmem_shrink() */
 	printf("seed %" PRIu64 "\n", options.one_trace ? options.trace_seed : options.seed);
 	fflush(stdout);
 	found = options.one_trace ? try_seed(options.trace_seed, options.lru) : try_all();

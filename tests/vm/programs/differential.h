@@ -115,8 +115,10 @@ struct result {
 
 /* One backend's processes and what they share. All of it is shared memory. */
 struct world {
-	char backend[16];
-	int is_kernel;
+	char backend[16];     /* or "preload": the driver's backend, on the library of ashmem-run */
+	int is_kernel;        /* the real driver */
+	int is_driver;        /* the calls are the driver's, real or not */
+	int has_readers;      /* in one of the worlds a read-only import is a reader, L5 */
 	uint32_t count, next; /* operations, and which comes now */
 	uint32_t phase;       /* steps of it that are done */
 	uint32_t done;        /* futex: everybody leaves */
@@ -179,7 +181,9 @@ void op_describe(const struct op *op, char *text, size_t text_size);
 void result_describe(const struct result *result, char *text, size_t text_size);
 
 /* differential_world.c */
-struct world *world_new(const char *backend);
+struct world *world_new(const char *backend, const char *other);
+/* The library's backend that carries out this world's calls. */
+const char *world_backend(const char *name);
 /* Carry out a trace in a fresh state; the results are in the world then. */
 void world_run(struct world *world, const struct trace *trace);
 void actor_fork(struct actor *actor, const struct op *op);

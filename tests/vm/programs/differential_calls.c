@@ -76,11 +76,11 @@ static int leaves_out(const struct actor *actor, const struct op *op)
 	uint64_t first, count;
 
 	if (handle->read_only && needs_write_access(op))
-		return actor->world->is_kernel ? LEFT_OUT : 0;
+		return actor->world->is_driver ? LEFT_OUT : 0;
 	if (handle->read_only && is_pin(op))
 		return NOT_MODELLED;
 	if (size_is_for_64_bits(actor, op))
-		return actor->world->is_kernel ? 0 : LEFT_OUT;
+		return actor->world->is_driver ? 0 : LEFT_OUT;
 	if (!is_range_call(op) || !handle->area || !actor->world->materialised[op->area])
 		return 0;
 	switch (range_classify(ashmem_get_size(handle->area), op->offset, op->length, &first,
@@ -88,7 +88,7 @@ static int leaves_out(const struct actor *actor, const struct op *op)
 	case RANGE_NOT_MODELLED:
 		return NOT_MODELLED;
 	case RANGE_OVER_32_BITS:
-		return actor->world->is_kernel ? 0 : LEFT_OUT;
+		return actor->world->is_driver ? 0 : LEFT_OUT;
 	default:
 		return 0;
 	}
@@ -186,7 +186,7 @@ static int perform_receive(struct actor *actor, const struct op *op, struct resu
 	if (handle->refs++ > 0)
 		return 0;
 	handle->area = received;
-	handle->read_only = !(ashmem_get_prot(received) & PROT_WRITE);
+	handle->read_only = actor->world->has_readers && !(ashmem_get_prot(received) & PROT_WRITE);
 	actor->world->holders[op->area]++;
 	return 0;
 }

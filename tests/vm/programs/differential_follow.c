@@ -169,7 +169,8 @@ void state_follow_transfer(struct state *state, const struct op *op, const struc
 	if (result->value < 0)
 		return;
 	if (receiver->refs[op->area]++ == 0)
-		receiver->read_only[op->area] = !(state->area[op->area].mask & PROT_WRITE);
+		receiver->read_only[op->area] =
+			state->world[0]->has_readers && !(state->area[op->area].mask & PROT_WRITE);
 }
 
 static void follow_exit(struct state *state, const struct op *op)

@@ -31,6 +31,11 @@
 
 enum { HANG_SECONDS = 90 };
 
+#define PRELOAD "preload"
+
+/* Of the library of ashmem-run, if it was loaded before this program. */
+void ashmem_run_begin(void) __attribute__((weak));
+
 static void die(const char *what)
 {
 	perror(what);
@@ -178,7 +183,9 @@ __attribute__((noreturn)) static void first_actor(struct world *world)
 		mprotect(actor.buffer, buffer, PROT_READ | PROT_WRITE) < 0)
 		_exit(3);
 	actor.place = actor.buffer + buffer + page;
-	r = ashmem_backend_select(world->backend);
+	if (strcmp(world->backend, PRELOAD) == 0)
+		ashmem_run_begin();
+	r = ashmem_backend_select(world_backend(world->backend));
 	if (r < 0)
 		_exit(-r);
 	actor_live(&actor);
@@ -186,13 +193,22 @@ __attribute__((noreturn)) static void first_actor(struct world *world)
 
 /* -- a world -- */
 
-struct world *world_new(const char *backend)
+const char *world_backend(const char *name)
+{
+	if (strcmp(name, PRELOAD) != 0)
+		return name;
+	return ashmem_run_begin ? "kernel" : "none: run it under ashmem-run";
+}
+
+struct world *world_new(const char *backend, const char *other)
 {
 	struct world *world = shared_memory(sizeof *world);
 	sigset_t child_ended;
 
 	strncpy(world->backend, backend, sizeof world->backend - 1);
 	world->is_kernel = strcmp(backend, "kernel") == 0;
+	world->is_driver = strcmp(backend, "memfd") != 0;
+	world->has_readers = !world->is_driver || strcmp(other, "memfd") == 0;
 	sigemptyset(&child_ended);
 	sigaddset(&child_ended, SIGCHLD);
 	if (sigprocmask(SIG_BLOCK, &child_ended, NULL) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)

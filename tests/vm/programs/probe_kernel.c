@@ -423,6 +423,95 @@ static void test_failed_map_does_not_materialise(void)
 	ops->close(area);
 }
 
+/* -- how the memory is charged (D11) -- */
+
+static long long meminfo_bytes(const char *name)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	long long kib = -1;
+	char line[200];
+
+	while (file && kib < 0 && fgets(line, sizeof(line), file))
+		if (strncmp(line, name, strlen(name)) == 0)
+			kib = strtoll(line + strlen(name), NULL, 10);
+	if (file)
+		fclose(file);
+	return kib * 1024;
+}
+
+/* Whether the first map, of a page of a large area, charges all of it. The sum is not exact. */
+static int charges_all(int flags)
+{
+	const uint64_t size = (uint64_t)256 << 20;
+	long long before = meminfo_bytes("Committed_AS:");
+	void *area = make("", size);
+
+	munmap(map_at(area, 0, page, RW, flags), page);
+	long long more = meminfo_bytes("Committed_AS:") - before;
+	ops->close(area);
+	EXPECT(llabs(more) < (64 << 20) || llabs(more - (long long)size) < (64 << 20), 1);
+	return more > (long long)size / 2;
+}
+
+static void test_first_map_charges_the_size_unless_noreserve(void)
+{
+	EXPECT(charges_all(MAP_SHARED), 1);
+	EXPECT(charges_all(MAP_SHARED | MAP_NORESERVE), 0);
+	EXPECT(charges_all(MAP_PRIVATE), 1);
+	EXPECT(charges_all(MAP_PRIVATE | MAP_NORESERVE), 0);
+}
+
+static void test_descriptor_charges_nothing(void)
+{
+	long long before = meminfo_bytes("Committed_AS:");
+	void *area = make("", (uint64_t)256 << 20);
+
+	EXPECT(ops->get_fd(area) >= 0, 1);
+	EXPECT(meminfo_bytes("Committed_AS:") - before < (64 << 20), 1);
+	ops->close(area);
+}
+
+static void set_overcommit(char mode)
+{
+	int fd = open("/proc/sys/vm/overcommit_memory", O_WRONLY | O_CLOEXEC);
+
+	EXPECT(write(fd, &mode, 1), 1);
+	close(fd);
+}
+
+static void test_strict_overcommit_refuses_the_map(void)
+{
+	void *area = make("", (uint64_t)1 << 31), *addr;
+
+	set_overcommit('2');
+	int shared = ops->map(area, 0, page, RW, MAP_SHARED, &addr);
+	int private = ops->map(area, 0, page, RW, MAP_PRIVATE, &addr);
+	set_overcommit('0');
+	EXPECT(shared, -ENOMEM);
+	EXPECT(private, -ENOMEM);
+	EXPECT(is_materialised(area), 0);
+	ops->close(area);
+}
+
+/* -- places -- */
+
+/* The place that a private mapping takes first must not count beside it. */
+static void test_private_mapping_where_all_memory_is_locked(void)
+{
+	const struct rlimit limit = {300 * page, 300 * page};
+	void *area = make("", 200 * page);
+	unsigned char *addr = map_at(area, 0, page, RW, MAP_SHARED);
+
+	addr[0] = 0x5a;
+	EXPECT(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	EXPECT(setresuid(1000, 1000, 1000), 0);
+	EXPECT(mlockall(MCL_FUTURE), 0);
+	addr = map_at(area, 0, 200 * page, RW, MAP_PRIVATE);
+	EXPECT(addr[0], 0x5a);
+	munmap(addr, 200 * page);
+	ops->close(area);
+}
+
 static void test_map_at_an_address(void)
 {
 	static const int kinds[] = {MAP_SHARED, MAP_PRIVATE};
@@ -938,6 +1027,10 @@ static const struct {
 	TEST(get_fd_materialises_under_every_mask),
 	TEST(map_under_every_mask),
 	TEST(failed_map_does_not_materialise),
+	TEST(first_map_charges_the_size_unless_noreserve),
+	TEST(descriptor_charges_nothing),
+	ROOT_TEST(strict_overcommit_refuses_the_map),
+	ROOT_TEST(private_mapping_where_all_memory_is_locked),
 	TEST(map_at_an_address),
 	TEST(private_mapping_shows_the_bytes),
 	TEST(private_mapping_under_a_mask_of_write_alone),

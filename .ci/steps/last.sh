@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# Real memory pressure, on an idle machine. Sourced by .ci/run.
+
+alone check-pressure 10 make check-pressure SHORT=1

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors: closing, duplicating, fcntl(2), ioctl(2).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "files.h"
+#include "reach.h"
+
+/* -- close -- */
+
+RUN_HOOK int close(int fd)
+{
+	if (files_is_hidden(fd)) {
+		errno = EBADF;
+		return -1;
+	}
+	files_set(fd, NULL);
+	return NEXT(close)(fd);
+}
+
+RUN_HOOK int fclose(FILE *stream)
+{
+	int error = errno, fd = stream ? fileno(stream) : -1;
+
+	errno = error;
+	files_set(fd, NULL);
+	return NEXT(fclose)(stream);
+}
+
+typedef int close_some(unsigned first, unsigned last, int flags);
+
+/* Leave out hidden numbers. */
+static int close_between(unsigned first, unsigned last, int flags, close_some *really)
+{
+	int stop;
+
+	while ((stop = files_next_hidden(first, last)) >= 0) {
+		int r = (unsigned)stop > first ? really(first, (unsigned)stop - 1, flags) : 0;
+		if (r < 0)
+			return r;
+		first = (unsigned)stop + 1;
+	}
+	return first <= last ? really(first, last, flags) : 0;
+}
+
+#ifdef __GLIBC__
+RUN_HOOK int close_range(unsigned first, unsigned last, int flags);
+int close_range(unsigned first, unsigned last, int flags)
+{
+	const int cloexec = 1 << 2;
+
+	if (first > last || (flags & cloexec))
+		return NEXT(close_range)(first, last, flags);
+	int r = close_between(first, last, flags, NEXT(close_range));
+	if (r == 0)
+		files_forget(first, last);
+	return r;
+}
+
+static int close_from(unsigned first, unsigned last, int flags)
+{
+	(void)flags;
+	if (last == ~0u) {
+		NEXT(closefrom)((int)first);
+		return 0;
+	}
+	for (unsigned fd = first; fd <= last; fd++)
+		libc_close((int)fd);
+	return 0;
+}
+
+RUN_HOOK void closefrom(int first)
+{
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
+	close_between(from, ~0u, 0, close_from);
+	files_forget(from, ~0u);
+}
+#endif
+
+/* -- duplicates -- */
+
+RUN_HOOK int dup(int fd)
+{
+	int copy = NEXT(dup)(fd);
+
+	if (copy >= 0)
+		files_copy(fd, copy);
+	return copy;
+}
+
+RUN_HOOK int dup2(int fd, int copy)
+{
+	int r = NEXT(dup2)(fd, copy);
+
+	if (r >= 0)
+		files_copy(fd, copy);
+	return r;
+}
+
+RUN_HOOK int dup3(int fd, int copy, int flags)
+{
+	int r = NEXT(dup3)(fd, copy, flags);
+
+	if (r >= 0)
+		files_copy(fd, copy);
+	return r;
+}
+
+typedef int control(int fd, int command, ...);
+
+/* A lock from the position on: the file below has a position of its own, which means nothing. */
+static int lock_from_position(const struct run_file *file, int fd, int command, struct flock *lock,
+	control *really)
+{
+	struct flock absolute = *lock;
+	int64_t position = ashmem_seek(file->area, 0, SEEK_CUR);
+
+	absolute.l_whence = SEEK_SET;
+	absolute.l_start += (off_t)(position < 0 ? 0 : position);
+	return really(fd, command, &absolute);
+}
+
+static int is_lock(int command)
+{
+	return sizeof(off_t) == sizeof(int64_t) &&
+		(command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK ||
+			command == F_OFD_SETLKW);
+}
+
+static int control_file(const struct run_file *file, int fd, int command, void *argument,
+	control *really)
+{
+	int r;
+
+	if (is_lock(command) && reach_can_read(argument, sizeof(struct flock)) &&
+		((struct flock *)argument)->l_whence == SEEK_CUR)
+		return lock_from_position(file, fd, command, argument, really);
+	switch (command) {
+	case F_GETFL:
+		r = really(fd, command);
+		return r < 0 ? r : (r & ~O_ACCMODE) | file->access;
+	case F_GET_SEALS:
+	case F_ADD_SEALS:
+		errno = EINVAL;
+		return -1;
+	default:
+		return really(fd, command, argument);
+	}
+}
+
+static int control_any(int fd, int command, void *argument, control *really)
+{
+	struct run_file *file = files_get_checked(fd);
+
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
+		int copy = really(fd, command, argument);
+		if (copy >= 0)
+			files_copy(fd, copy);
+		if (file)
+			files_put(file);
+		return copy;
+	}
+	if (!file)
+		return really(fd, command, argument);
+	int r = control_file(file, fd, command, argument, really);
+	files_put(file);
+	return r;
+}
+
+#define GET_ARGUMENT(after)                     \
+	va_list list_;                          \
+	va_start(list_, after);                 \
+	void *argument = va_arg(list_, void *); \
+	va_end(list_)
+
+RUN_HOOK int fcntl(int fd, int command, ...)
+{
+	GET_ARGUMENT(command);
+	return control_any(fd, command, argument, NEXT(fcntl));
+}
+
+#ifdef __GLIBC__
+RUN_HOOK int fcntl64(int fd, int command, ...)
+{
+	GET_ARGUMENT(command);
+	return control_any(fd, command, argument, NEXT(fcntl64));
+}
+#endif
+
+/* -- ioctl -- */
+
+static inline struct run_file *file_for_ioctl(int fd, unsigned long number)
+{
+	struct run_file *file = files_get(fd);
+
+	/* It may have come by a way that no hook sees. */
+	if (!file && ((number >> 8) & 0xff) == 0x77 && fd >= 0 && files_adopt(fd))
+		file = files_get(fd);
+	return file;
+}
+
+#ifdef __GLIBC__
+typedef unsigned long ioctl_number;
+#else
+typedef int ioctl_number;
+#endif
+
+RUN_HOOK int ioctl(int fd, ioctl_number number, ...)
+{
+	GET_ARGUMENT(number);
+	struct run_file *file = file_for_ioctl(fd, (unsigned)number);
+
+	if (!file)
+		return NEXT(ioctl)(fd, number, argument);
+	int r = device_ioctl(file, fd, (unsigned)number, argument);
+	files_put(file);
+	return r;
+}
+
+/* -- programs of 32 bits with times of 64 -- */
+
+#if defined(__GLIBC__) && defined(__TIMESIZE) && __TIMESIZE == 32
+RUN_HOOK int __fcntl_time64(int fd, int command, ...);
+int __fcntl_time64(int fd, int command, ...)
+{
+	GET_ARGUMENT(command);
+	return control_any(fd, command, argument, NEXT(__fcntl_time64));
+}
+
+RUN_HOOK int __ioctl_time64(int fd, unsigned long number, ...);
+int __ioctl_time64(int fd, unsigned long number, ...)
+{
+	GET_ARGUMENT(number);
+	struct run_file *file = file_for_ioctl(fd, number);
+
+	if (!file)
+		return NEXT(__ioctl_time64)(fd, number, argument);
+	int r = device_ioctl(file, fd, number, argument);
+	files_put(file);
+	return r;
+}
+#endif

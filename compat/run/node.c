@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The driver's node (node.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "node.h"
+#include "start.h"
+
+#define NODE "/dev/ashmem"
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_BYTES 36
+
+/* Drivers of this kind are "misc" devices; the minor number is any. */
+#define MISC_MAJOR 10
+#define MINOR 119
+#define INODE 0x77
+
+static int is_boot_id(const char *text)
+{
+	char id[BOOT_ID_BYTES];
+	int error = errno, fd = libc_open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0) {
+		errno = error;
+		return 0;
+	}
+	int same =
+		NEXT(read)(fd, id, sizeof(id)) == sizeof(id) && memcmp(id, text, sizeof(id)) == 0;
+	libc_close(fd);
+	errno = error;
+	return same;
+}
+
+/* What comes behind "/dev/ashmem". */
+static enum node_kind kind_of_rest(const char *rest)
+{
+	if (rest[0] && rest[0] != '/') {
+		if (strnlen(rest, BOOT_ID_BYTES) < BOOT_ID_BYTES || !is_boot_id(rest))
+			return NODE_NONE;
+		rest += BOOT_ID_BYTES;
+	}
+	return rest[0] == '\0' ? NODE_DRIVER : rest[0] == '/' ? NODE_BELOW : NODE_NONE;
+}
+
+static int is_dev(int folder)
+{
+	run_stat dev, status;
+	int error = errno;
+	int r = folder == AT_FDCWD ? libc_stat(".", &status) : libc_fstat(folder, &status);
+	int same = r == 0 && libc_stat("/dev", &dev) == 0 && dev.st_ino == status.st_ino &&
+		dev.st_dev == status.st_dev;
+
+	errno = error;
+	return same;
+}
+
+/* Whether the number behind the path's prefix is a descriptor of an area. */
+static int names_area(const char *number)
+{
+	char *end;
+
+	if (number[0] < '0' || number[0] > '9')
+		return 0;
+	long fd = strtol(number, &end, 10);
+	return *end == '\0' && fd < 1 << 20 && files_is_known((int)fd);
+}
+
+static const char *behind(const char *path, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	return strncmp(path, prefix, length) == 0 ? path + length : NULL;
+}
+
+static enum node_kind kind_of_absolute(const char *path)
+{
+	const char *rest = behind(path, NODE);
+
+	if (rest)
+		return kind_of_rest(rest);
+	rest = behind(path, "/proc/self/fd/");
+	if (!rest)
+		rest = behind(path, "/dev/fd/");
+	return rest && names_area(rest) ? NODE_DRIVER : NODE_NONE;
+}
+
+enum node_kind node_of(int folder, const char *path)
+{
+	const uintptr_t no_pointer = 4096; /* what the kernel shall answer */
+
+	if ((uintptr_t)path < no_pointer)
+		return NODE_NONE;
+	if (path[0] == '/')
+		return path[1] == 'd' || path[1] == 'p'
+			? run_is_active() ? kind_of_absolute(path) : NODE_NONE
+			: NODE_NONE;
+	if (strncmp(path, "ashmem", 6) != 0 || !run_is_active() || !is_dev(folder))
+		return NODE_NONE;
+	return kind_of_rest(path + 6);
+}
+
+void node_get_status(struct node_status *status)
+{
+	int error = errno;
+
+	memset(status, 0, sizeof(*status));
+	libc_stat("/dev", &status->folder);
+	status->of = status->folder.st_dev;
+	status->device = makedev(MISC_MAJOR, MINOR);
+	status->inode = INODE;
+	status->mode = S_IFCHR | 0666;
+	errno = error;
+}

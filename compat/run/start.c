@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Starting (start.h). The library within is told to use memfds, for the driver that its own choice
+ * would find is ourselves.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ashmem/ashmem.h>
+
+#include "files.h"
+#include "maps.h"
+#include "start.h"
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int active;
+
+static void begin(void)
+{
+	const char *backend = secure_getenv("ASHMEM_BACKEND");
+
+	if (!(backend && strcmp(backend, "memfd") == 0) &&
+		NEXT(access)("/dev/ashmem", R_OK | W_OK) == 0)
+		return;
+	if (ashmem_backend_select("memfd") < 0)
+		return;
+	maps_start();
+	active = 1;
+	files_start();
+}
+
+int run_is_active(void)
+{
+	pthread_once(&once, begin);
+	return active;
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	run_is_active();
+}
+
+const char *run_library(void)
+{
+	Dl_info info;
+
+	return dladdr((void *)(uintptr_t)&start, &info) ? info.dli_fname : NULL;
+}
+
+/*
+ * For tests that compare with the driver in one program: begin standing in where the driver is. Not
+ * to be called twice.
+ */
+RUN_HOOK void ashmem_run_begin(void);
+void ashmem_run_begin(void)
+{
+	if (run_is_active())
+		return;
+	setenv("ASHMEM_BACKEND", "memfd", 1);
+	begin();
+	unsetenv("ASHMEM_BACKEND");
+}

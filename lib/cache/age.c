@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which entries stay when there is no more room.
+ *
+ * Two classes of segments. New entries go to *probation*. When one of its segments gives way, the
+ * entries that were read since are carried to *main*; when a main one gives way, those that were
+ * read are carried once more, with a count that is one less. Everything else is forgotten. An entry
+ * that is put again soon after it was forgotten, which its dead slot shows, goes to main at once.
+ *
+ * Carrying: the victim is held, so neither purged nor taken. The epoch for the copy is read before
+ * the original is checked: a clear in between leaves a copy that no reader accepts. The slot is
+ * changed under the bucket's lock, if it still is what it was: so what was removed or put again
+ * stays so. The copy's time to live is read under that lock too, since a touch may change it.
+ *
+ * The generation of the victim does not change before it is taken: until then its entries, also the
+ * forgotten ones, can be read.
+ */
+#include <errno.h>
+
+#include "area/around.h"
+#include "cache/age.h"
+#include "cache/index.h"
+#include "cache/segment.h"
+#include "cache/stats.h"
+#include "cache/writing.h"
+
+enum cache_class age_class_for(const struct ashmem_cache *cache, uint64_t hash)
+{
+	const struct cache_bucket *bucket = &cache->buckets[bucket_of(&cache->layout, hash)];
+
+	for (uint32_t i = 0; i < CACHE_SLOTS; i++) {
+		uint64_t slot = SHARED_LOAD(bucket->slot[i]);
+		uint32_t segment = slot_segment(slot);
+		if (slot == 0 || !slot_has_tag(slot, hash) || segment >= cache->layout.segments)
+			continue;
+		/* Taken once since: it was forgotten less than a turn of the cache ago. */
+		uint64_t generation = SHARED_LOAD(cache->table[segment].generation);
+		if (((generation - slot_generation(slot)) & 0xffff) == 1)
+			return CACHE_MAIN;
+	}
+	return CACHE_PROBATION;
+}
+
+/* The slot that is exactly this: 1 and its place, or 0. */
+static int find_slot(const struct ashmem_cache *cache, struct cache_found *found)
+{
+	found->bucket = bucket_of(&cache->layout, found->hash);
+	for (found->index = 0; found->index < CACHE_SLOTS; found->index++)
+		if (SHARED_LOAD(cache->buckets[found->bucket].slot[found->index]) == found->slot)
+			return 1;
+	return 0;
+}
+
+/* The copy takes the original's slot, if that is still its own. */
+static void replace(struct ashmem_cache *cache, const struct cache_found *found,
+	const struct cache_writing *writing, uint32_t reads)
+{
+	struct cache_bucket *bucket = &cache->buckets[found->bucket];
+	const struct entry_head *original =
+		(const struct entry_head *)(cache_segment_at(cache, found->segment) +
+			found->offset);
+
+	if (index_lock(bucket) < 0)
+		return;
+	if (!cache_has_moved(cache, found)) {
+		SHARED_STORE(((struct entry_head *)writing_at(cache, writing))->times,
+			SHARED_LOAD(original->times));
+		index_set_reads(bucket, found->index, reads);
+		index_set(bucket, found->index, writing_slot(writing));
+		stats_carried(cache);
+	}
+	index_unlock(bucket);
+}
+
+/* Carry one entry of a segment that is held: 0, or -EBUSY and the like: there is no room. */
+static int carry(struct ashmem_cache *cache, const struct cache_found *found, uint64_t epoch,
+	uint32_t reads)
+{
+	struct cache_writing writing = {
+		.epoch = epoch,
+		.key_bytes = found->key_bytes,
+		.value_bytes = found->value_bytes,
+		.hash = found->hash,
+	};
+	uint32_t bytes = (uint32_t)entry_bytes(found->key_bytes, found->value_bytes);
+	int r = segment_room(cache, bytes, epoch, CACHE_MAIN, TAKE_LAST, &writing.room);
+
+	if (r < 0)
+		return r;
+	copy_to_shared(writing_at(cache, &writing) + ENTRY_HEAD,
+		cache_segment_at(cache, found->segment) + found->offset + ENTRY_HEAD,
+		bytes - ENTRY_HEAD);
+	/* Also where it is not needed after all: whoever walks over it sees how long it is. */
+	writing_head(cache, &writing, found->times);
+	replace(cache, found, &writing, reads);
+	writing_end(cache, &writing);
+	return 0;
+}
+
+/*
+ * Whether the entry is alive and used: 1 and the reads that it is to have as a copy. `found` has
+ * its place in the segment.
+ */
+static int is_used(struct ashmem_cache *cache, uint64_t epoch, int is_main,
+	struct cache_found *found, uint32_t *reads)
+{
+	enum cache_miss miss;
+
+	if (!cache_open_slot(cache, found->slot, epoch, NULL, found, &miss) ||
+		!cache_is_still(cache, found) || cache_found_is_expired(found))
+		return 0;
+	found->slot = slot_make(found->hash, found->generation, found->segment, found->offset);
+	if (!find_slot(cache, found))
+		return 0;
+	*reads = index_reads(&cache->buckets[found->bucket], found->index);
+	if (*reads == 0)
+		return 0;
+	*reads = is_main ? *reads - 1 : 0;
+	return 1;
+}
+
+/* What the entry at this place takes, whether it is one or not. */
+static uint64_t bytes_at(const struct ashmem_cache *cache, uint32_t segment, uint64_t offset)
+{
+	const struct entry_head *head =
+		(const struct entry_head *)(cache_segment_at(cache, segment) + offset);
+
+	return entry_bytes(entry_key_bytes(SHARED_LOAD(head->times)),
+		SHARED_LOAD(head->value_bytes));
+}
+
+/* Carry what is used of a segment that is held: 0: there is no room even for the first. */
+static int carry_used(struct ashmem_cache *cache, uint32_t segment)
+{
+	const struct cache_segment *at = &cache->table[segment];
+	uint64_t generation = SHARED_LOAD(at->generation), carried = 0, bytes;
+	uint64_t most = cache->layout.segment_bytes / 10 * 9;
+	int is_main = SHARED_LOAD(at->is_main) != 0;
+	uint32_t used = SHARED_LOAD(at->used);
+
+	used = used < cache->layout.segment_bytes ? used : cache->layout.segment_bytes;
+	for (uint64_t offset = CACHE_FIRST_OFFSET; offset + sizeof(struct entry_head) <= used;
+		offset += bytes) {
+		uint64_t epoch = cache_epoch(cache);
+		struct cache_found found = {
+			.slot = slot_make(0, generation, segment, (uint32_t)offset)};
+		uint32_t reads;
+
+		/* Where it was purged before it was held, nothing is to be touched. */
+		if (cache_is_lost(cache, segment, offset, offset + ENTRY_HEAD))
+			break;
+		bytes = bytes_at(cache, segment, offset);
+		if (carried + bytes > most || !is_used(cache, epoch, is_main, &found, &reads))
+			continue;
+		if (carry(cache, &found, epoch, reads) < 0)
+			return carried > 0;
+		carried += bytes;
+	}
+	return 1;
+}
+
+int age_evict(struct ashmem_cache *cache)
+{
+	uint32_t segment;
+
+	if (!segment_victim(cache, cache_epoch(cache), &segment))
+		return 0;
+	uint64_t sequence = SHARED_LOAD(cache->table[segment].sequence);
+	if (segment_view(cache, segment) < 0)
+		return 0;
+	int r = carry_used(cache, segment);
+	if (r)
+		segment_give_up(cache, segment, sequence);
+	segment_leave(cache, segment);
+	return r;
+}
