@@ -216,9 +216,9 @@ class Area:
     A failed call raises OSError with the error number of the C interface.
 
     An area goes to other processes by fork, as an argument of multiprocessing or through its
-    queues, by `send` and `recv`, and by its descriptor (`fileno`, `from_fd`). All of them share
-    memory and pins. A pin is a state of the page and no count: where several users overlap, use
-    `held`, which is counted.
+    queues, by `send` and `recv`, by its descriptor (`fileno`, `from_fd`), and by name (`publish`,
+    `open`). All of them share memory and pins. A pin is a state of the page and no count: where
+    several users overlap, use `held`, which is counted.
     """
 
     def __init__(self, size: int, name: str = "", *, allow_seal: bool = False) -> None:
@@ -257,6 +257,17 @@ class Area:
         out = c_void_p()
         check(lib.recv(fileno_of(sock), byref(out)))
         return cls._received(out)
+
+    @classmethod
+    def open(cls, name: str) -> "Area":
+        """The area that this user's processes have published under a name."""
+        out = c_void_p()
+        check(lib.open_named(os.fsencode(name), byref(out)))
+        return cls._received(out)
+
+    def publish(self, name: str) -> None:
+        """Gives the area a name by which this user's other processes open it."""
+        check(lib.publish(self._handle, os.fsencode(name)))
 
     def send(self, sock: Any) -> None:
         """Sends the area over a connected AF_UNIX socket; the peer calls `recv`."""
@@ -489,6 +500,11 @@ class Area:
         stats = _native.AreaStats()
         check(lib.area_get_stats(self._handle, byref(stats)))
         return _native.as_tuple(AreaStats, stats)
+
+
+def unpublish(name: str) -> None:
+    """Takes a name away from its area, or from its cache; who has it keeps it."""
+    check(lib.unpublish(os.fsencode(name)))
 
 
 def fileno_of(sock: Any) -> int:

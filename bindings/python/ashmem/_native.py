@@ -33,7 +33,7 @@ NAME_LEN = 256
 SHRINK_STOP = -1
 SHRINKER_FREE = 4294967295
 PURGE_NOTHING = 4294967295
-NOT_IN_UNPIN = 1
+NOT_IN_UNPIN, ONLY_TELL = 1, 2
 NOTICE_WHOLE = 1
 
 log = logging.getLogger("ashmem")
@@ -75,6 +75,7 @@ class PressureOptions(SizedStructure):
         ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32),
         ("high_percent", c_uint32), ("critical_percent", c_uint32), ("hold_ms", c_uint32),
         ("flags", c_uint32), ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
+        ("priority", c_uint32),
     ]
 
 
@@ -158,6 +159,9 @@ FUNCTIONS: Dict[str, Any] = {
     "export_read_only": (c_int, HANDLE),
     "seal": (c_int, HANDLE),
     "import": (c_int, c_int, OUT),
+    "publish": (c_int, HANDLE, c_char_p),
+    "open_named": (c_int, c_char_p, OUT),
+    "unpublish": (c_int, c_char_p),
     "send": (c_int, c_int, HANDLE),
     "recv": (c_int, c_int, OUT),
     "backend_select": (c_int, c_char_p),
@@ -181,6 +185,7 @@ FUNCTIONS: Dict[str, Any] = {
     "pressure_close": (None, HANDLE),
     "pressure_fd": (c_int, HANDLE),
     "pressure_dispatch": (c_int, HANDLE),
+    "pressure_make_room": (c_int64, HANDLE, c_uint64),
     "pressure_subscribe": (c_int, HANDLE, PRESSURE_FN, c_void_p),
     "pressure_run": (c_int, HANDLE),
     "pressure_stop": (c_int, HANDLE),

@@ -80,7 +80,8 @@ class Pressure(Closable):
 
     `on_change(level, before, purged_pages)` is called when the level has changed, by `dispatch` or
     on the thread of `run`. What it raises is logged (logger "ashmem"). Percentages are shares of
-    what can be purged; 0 is the default, PURGE_NOTHING nothing.
+    what can be purged; 0 is the default, PURGE_NOTHING nothing. With `only_tell` nothing is purged
+    because of a level. `priority` is the thread's, 1 to 99, where the system allows it.
 
     A child of fork opens a watch of its own: that of its parent it can only close.
     """
@@ -89,13 +90,16 @@ class Pressure(Closable):
         self, on_change: Optional[Callable[[Level, Level, int], object]] = None, *,
         source: Optional[str] = None, some_percent: int = 0, high_percent: int = 0,
         critical_percent: int = 0, hold_ms: int = 0, in_unpin: bool = True,
-        reserve_percent: int = 0, reserve_most_bytes: int = 0,
+        only_tell: bool = False, reserve_percent: int = 0, reserve_most_bytes: int = 0,
+        priority: int = 0,
     ) -> None:
         options = _native.PressureOptions(
             source=None if source is None else source.encode(), some_percent=some_percent,
             high_percent=high_percent, critical_percent=critical_percent, hold_ms=hold_ms,
-            flags=0 if in_unpin else _native.NOT_IN_UNPIN, reserve_percent=reserve_percent,
-            reserve_most_bytes=reserve_most_bytes)
+            flags=(0 if in_unpin else _native.NOT_IN_UNPIN)
+            | (_native.ONLY_TELL if only_tell else 0),
+            reserve_percent=reserve_percent, reserve_most_bytes=reserve_most_bytes,
+            priority=priority)
 
         key = register(on_change)
         out = c_void_p()
@@ -110,6 +114,10 @@ class Pressure(Closable):
     def dispatch(self) -> Level:
         """Looks at the pressure, purges if memory is short; returns the level. Never waits."""
         return Level(check(lib.pressure_dispatch(self._handle)))
+
+    def make_room(self, bytes_: int) -> int:
+        """Purges before a large allocation, so that it fits; returns the pages that were purged."""
+        return check(lib.pressure_make_room(self._handle, bytes_))
 
     def run(self) -> None:
         """Starts a thread that waits and dispatches."""

@@ -295,6 +295,19 @@ def test_send_and_receive(area):
                 assert view[0] == 1
 
 
+def test_published_area_is_opened_by_name(area):
+    name = f"ashmem-test-{os.getpid()}"
+    fill(area)
+    area.publish(name)
+    try:
+        with ashmem.Area.open(name) as other, other.pinned() as view:
+            assert other.name == "test" and view[0] == 1
+    finally:
+        ashmem.unpublish(name)
+    with pytest.raises(FileNotFoundError):
+        ashmem.Area.open(name)
+
+
 def test_read_only_peer(area):
     fill(area)
     fd = area.export_read_only()

@@ -272,6 +272,22 @@ def test_shrinker_ended_by_its_function():
     assert len(ashmem.shrinker_stats()) == 1
 
 
+def test_room_is_made():
+    try:
+        watch = ashmem.Pressure(only_tell=True, in_unpin=False)
+    except OSError as error:
+        assert error.errno == errno.ENODEV
+        pytest.skip("nothing tells when memory is short here")
+    with watch:
+        try:
+            assert watch.make_room(1) >= 0
+        except OSError as error:
+            assert error.errno in (errno.ENODATA, errno.ENOMEM)
+        with pytest.raises(OSError) as caught:
+            watch.make_room(1 << 62)
+        assert caught.value.errno in (errno.ENODATA, errno.ENOMEM)
+
+
 def test_bad_source():
     with pytest.raises(OSError) as caught:
         ashmem.Pressure(source="nonsense")
