@@ -486,10 +486,15 @@ class Area:
     def populate(self, offset: int = 0, length: Optional[int] = None) -> None:
         """Brings pages into memory before a large piece is filled, as huge pages where possible."""
         _, bytes_ = self._range(offset, length)
-        check(lib.populate(self._map().address + offset, bytes_))
+        mapping = self._map()
+        if offset + bytes_ > mapping.length:
+            raise ValueError("past the end of the area")
+        check(lib.populate(mapping.address + offset, bytes_))
 
     def pread(self, length: int, offset: int = 0) -> bytes:
         """A copy of some bytes, without a pin and without a mapping."""
+        if length < 0 or offset < 0:
+            raise ValueError("negative offset or length")
         self.fileno()  # a new area has no memory to read before
         buf = ctypes.create_string_buffer(max(length, 1))
         count = check(lib.pread(self._handle, buf, length, offset))

@@ -237,17 +237,17 @@ class Library:
         raise AttributeError(name)
 
 
-def candidates() -> "list[str]":
-    """The first that is named or exists is taken; it must load."""
+def library_path() -> str:
+    """What is named, or else built in the tree that this file is in, or else the loader's."""
     named = os.environ.get("LIBASHMEM")
     if named and not sys.flags.ignore_environment:
-        return [named]
+        return named
     tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
         os.path.abspath(__file__)))))
     built = os.path.join(tree, "build", SONAME)
     if os.path.exists(os.path.join(tree, "lib", "libashmem.map")) and os.path.exists(built):
-        return [built]
-    return [SONAME]
+        return built
+    return SONAME
 
 
 def version_text(number: int) -> str:
@@ -257,7 +257,7 @@ def version_text(number: int) -> str:
 def load() -> Library:
     """The library, or an ImportError that says what to do."""
     wanted = ".".join(map(str, VERSION))
-    (path,) = candidates()
+    path = library_path()
     hint = (
         f"This package needs libashmem {wanted} or later ({SONAME}): install it, or name its file"
         " in the environment variable LIBASHMEM."
@@ -283,10 +283,9 @@ def load() -> Library:
 lib = load()
 
 
-def failed(result: int, what: "str | None" = None) -> OSError:
+def failed(result: int) -> OSError:
     """The OSError, of the right subclass, for a negative result."""
-    return OSError(-result, os.strerror(-result), what) if what else OSError(
-        -result, os.strerror(-result))
+    return OSError(-result, os.strerror(-result))
 
 
 def check(result: int) -> int:

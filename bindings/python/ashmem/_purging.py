@@ -19,6 +19,8 @@ def shrink(pages: int) -> int:
 
     Returns how many were freed; fewer than asked for only if no more could be.
     """
+    if pages < 0:
+        raise ValueError("a negative number of pages")
     return check(lib.shrink(pages))
 
 

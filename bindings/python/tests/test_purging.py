@@ -36,6 +36,8 @@ def test_shrink_frees_what_is_unpinned():
         assert ashmem.shrink_count() == 4
         assert ashmem.shrink(1) == 4
         assert ashmem.shrink(1) == 0
+        with pytest.raises(ValueError):
+            ashmem.shrink(-1)
         assert area.stats().purged_pages == 4
 
 
