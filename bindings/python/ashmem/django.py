@@ -26,6 +26,7 @@ import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.exceptions import ImproperlyConfigured
 
 from ._cache import Cache, not_kept
 from ._native import CACHE_KEY_MOST
@@ -75,6 +76,9 @@ class AshmemCache(BaseCache):
     def __init__(self, location: str, params: Dict[str, Any]) -> None:
         super().__init__(params)
         options = params.get("OPTIONS", {})
+        unknown = set(options) - {*OPTIONS, "MAX_ENTRIES", "CULL_FREQUENCY"}
+        if unknown:
+            raise ImproperlyConfigured(f"ashmem.django.AshmemCache has no option {min(unknown)!r}")
         self._cache = opened(location, {name: options[name] for name in OPTIONS if name in options})
 
     def _key(self, key: Any, version: Optional[int]) -> bytes:
