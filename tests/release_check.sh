@@ -73,7 +73,7 @@ fi
 
 unset MAKEFLAGS MFLAGS MAKELEVEL
 for name in check-abi check-exports check-headers check-install check-consumers check-ffi \
-  check-dist check-deb check-rpm check-alpine; do
+  check-python check-dist check-deb check-rpm check-alpine; do
   include_counts $name "$MAKE" --no-print-directory "BUILD=$BUILD" $name
 done
 check "the manual builds" "$MAKE" -s "BUILD=$BUILD" docs

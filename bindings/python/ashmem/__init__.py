@@ -11,7 +11,7 @@ case: KeyError, BufferError, ValueError.
 
 from . import _reduce
 from ._area import PRIORITY_FIRST, PRIORITY_LAST, PRIORITY_NORMAL, Area, AreaStats, Extent
-from ._area import UnpinnedRange, View
+from ._area import UnpinnedRange, View, unpublish
 from ._cache import Cache, CacheStats, Claim, Reservation
 from ._native import PAGE_SIZE, check as _check, lib as _lib
 from ._objects import CachedFunction, Objects, cached
@@ -29,6 +29,7 @@ __all__ = [
     "PurgeSubscription", "Reservation", "SHRINKER_FREE", "SHRINK_STOP", "Shrinker",
     "ShrinkerStats", "UnpinnedRange", "View", "backend_select", "cached", "library_version",
     "process_stats", "purge_all", "set_areas_seeks", "shrink", "shrink_count", "shrinker_stats",
+    "unpublish",
 ]
 
 _reduce.register()

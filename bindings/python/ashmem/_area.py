@@ -180,7 +180,10 @@ class _Peers:
 
 
 _peers: "weakref.WeakValueDictionary[int, _Peers]" = weakref.WeakValueDictionary()
-_peers_lock = threading.Lock()
+# Taken again by the same thread where a collection of garbage within it unpins, and so purges.
+_peers_lock = threading.RLock()
+os.register_at_fork(before=_peers_lock.acquire, after_in_parent=_peers_lock.release,
+                    after_in_child=_peers_lock.release)
 
 
 def area_of(handle: int) -> "Optional[Area]":
@@ -213,9 +216,9 @@ class Area:
     A failed call raises OSError with the error number of the C interface.
 
     An area goes to other processes by fork, as an argument of multiprocessing or through its
-    queues, by `send` and `recv`, and by its descriptor (`fileno`, `from_fd`). All of them share
-    memory and pins. A pin is a state of the page and no count: where several users overlap, use
-    `held`, which is counted.
+    queues, by `send` and `recv`, by its descriptor (`fileno`, `from_fd`), and by name (`publish`,
+    `open`). All of them share memory and pins. A pin is a state of the page and no count: where
+    several users overlap, use `held`, which is counted.
     """
 
     def __init__(self, size: int, name: str = "", *, allow_seal: bool = False) -> None:
@@ -254,6 +257,17 @@ class Area:
         out = c_void_p()
         check(lib.recv(fileno_of(sock), byref(out)))
         return cls._received(out)
+
+    @classmethod
+    def open(cls, name: str) -> "Area":
+        """The area that this user's processes have published under a name."""
+        out = c_void_p()
+        check(lib.open_named(os.fsencode(name), byref(out)))
+        return cls._received(out)
+
+    def publish(self, name: str) -> None:
+        """Gives the area a name by which this user's other processes open it."""
+        check(lib.publish(self._handle, os.fsencode(name)))
 
     def send(self, sock: Any) -> None:
         """Sends the area over a connected AF_UNIX socket; the peer calls `recv`."""
@@ -472,10 +486,15 @@ class Area:
     def populate(self, offset: int = 0, length: Optional[int] = None) -> None:
         """Brings pages into memory before a large piece is filled, as huge pages where possible."""
         _, bytes_ = self._range(offset, length)
-        check(lib.populate(self._map().address + offset, bytes_))
+        mapping = self._map()
+        if offset + bytes_ > mapping.length:
+            raise ValueError("past the end of the area")
+        check(lib.populate(mapping.address + offset, bytes_))
 
     def pread(self, length: int, offset: int = 0) -> bytes:
         """A copy of some bytes, without a pin and without a mapping."""
+        if length < 0 or offset < 0:
+            raise ValueError("negative offset or length")
         self.fileno()  # a new area has no memory to read before
         buf = ctypes.create_string_buffer(max(length, 1))
         count = check(lib.pread(self._handle, buf, length, offset))
@@ -486,6 +505,11 @@ class Area:
         stats = _native.AreaStats()
         check(lib.area_get_stats(self._handle, byref(stats)))
         return _native.as_tuple(AreaStats, stats)
+
+
+def unpublish(name: str) -> None:
+    """Takes a name away from its area, or from its cache; who has it keeps it."""
+    check(lib.unpublish(os.fsencode(name)))
 
 
 def fileno_of(sock: Any) -> int:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 # Values are read into buffers that are used again: of this size, and larger ones once there were
 # larger values, up to a limit.
 _BUFFER, _MOST_BUFFER = 16384, 1 << 20
+# Seconds of 300 years.
+_LONG = 1e10
 # Python looks at signals after each piece of a wait.
 _WAIT_PIECE_MS = 100
 # A cache that can be read alone; where `/proc` is missing it cannot be written.
@@ -90,8 +92,9 @@ def not_kept(error: OSError) -> bool:
     return error.errno in (errno.EAGAIN, errno.EFBIG, errno.EACCES, errno.ENOTSUP)
 
 
-def _milliseconds(ttl: float) -> int:
-    return max(1, math.ceil(ttl * 1000))
+def _milliseconds(ttl: Optional[float]) -> int:
+    """Of a time to live; 0 is without limit, and so is what is longer than any machine runs."""
+    return 0 if ttl is None or ttl > _LONG else max(1, math.ceil(ttl * 1000))
 
 
 class _Items(ItemsView[bytes, bytes]):
@@ -359,7 +362,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         if ttl is not None and ttl <= 0:
             return self._put_expired(raw, flags)
         result = lib.cache_put_with(
-            self._open, raw, len(raw), data, len(data), 0 if ttl is None else _milliseconds(ttl),
+            self._open, raw, len(raw), data, len(data), _milliseconds(ttl),
             flags)
         if result == -errno.EEXIST or (result == -errno.ENOENT and flags):
             return False
@@ -391,7 +394,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         """
         if length <= 0:
             raise ValueError("a value that is built in place has at least 1 byte")
-        return Reservation(self, _raw(key), length, 0 if ttl is None else _milliseconds(ttl))
+        return Reservation(self, _raw(key), length, _milliseconds(ttl))
 
     def touch(self, key: BytesLike, ttl: Optional[float] = None) -> bool:
         """Gives a value a new time to live, from now on; returns whether it is there."""
@@ -399,7 +402,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
             return self.discard(key)
         raw = _raw(key)
         result = lib.cache_touch(
-            self._open, raw, len(raw), 0 if ttl is None else _milliseconds(ttl))
+            self._open, raw, len(raw), _milliseconds(ttl))
         return self._found(result)
 
     def discard(self, key: BytesLike) -> bool:

@@ -33,7 +33,7 @@ NAME_LEN = 256
 SHRINK_STOP = -1
 SHRINKER_FREE = 4294967295
 PURGE_NOTHING = 4294967295
-NOT_IN_UNPIN = 1
+NOT_IN_UNPIN, ONLY_TELL = 1, 2
 NOTICE_WHOLE = 1
 
 log = logging.getLogger("ashmem")
@@ -75,6 +75,7 @@ class PressureOptions(SizedStructure):
         ("struct_size", c_size_t), ("source", c_char_p), ("some_percent", c_uint32),
         ("high_percent", c_uint32), ("critical_percent", c_uint32), ("hold_ms", c_uint32),
         ("flags", c_uint32), ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
+        ("priority", c_uint32),
     ]
 
 
@@ -158,6 +159,9 @@ FUNCTIONS: Dict[str, Any] = {
     "export_read_only": (c_int, HANDLE),
     "seal": (c_int, HANDLE),
     "import": (c_int, c_int, OUT),
+    "publish": (c_int, HANDLE, c_char_p),
+    "open_named": (c_int, c_char_p, OUT),
+    "unpublish": (c_int, c_char_p),
     "send": (c_int, c_int, HANDLE),
     "recv": (c_int, c_int, OUT),
     "backend_select": (c_int, c_char_p),
@@ -181,6 +185,7 @@ FUNCTIONS: Dict[str, Any] = {
     "pressure_close": (None, HANDLE),
     "pressure_fd": (c_int, HANDLE),
     "pressure_dispatch": (c_int, HANDLE),
+    "pressure_make_room": (c_int64, HANDLE, c_uint64),
     "pressure_subscribe": (c_int, HANDLE, PRESSURE_FN, c_void_p),
     "pressure_run": (c_int, HANDLE),
     "pressure_stop": (c_int, HANDLE),
@@ -232,17 +237,17 @@ class Library:
         raise AttributeError(name)
 
 
-def candidates() -> "list[str]":
-    """The first that is named or exists is taken; it must load."""
+def library_path() -> str:
+    """What is named, or else built in the tree that this file is in, or else the loader's."""
     named = os.environ.get("LIBASHMEM")
     if named and not sys.flags.ignore_environment:
-        return [named]
+        return named
     tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
         os.path.abspath(__file__)))))
     built = os.path.join(tree, "build", SONAME)
     if os.path.exists(os.path.join(tree, "lib", "libashmem.map")) and os.path.exists(built):
-        return [built]
-    return [SONAME]
+        return built
+    return SONAME
 
 
 def version_text(number: int) -> str:
@@ -252,7 +257,7 @@ def version_text(number: int) -> str:
 def load() -> Library:
     """The library, or an ImportError that says what to do."""
     wanted = ".".join(map(str, VERSION))
-    (path,) = candidates()
+    path = library_path()
     hint = (
         f"This package needs libashmem {wanted} or later ({SONAME}): install it, or name its file"
         " in the environment variable LIBASHMEM."
@@ -278,10 +283,9 @@ def load() -> Library:
 lib = load()
 
 
-def failed(result: int, what: "str | None" = None) -> OSError:
+def failed(result: int) -> OSError:
     """The OSError, of the right subclass, for a negative result."""
-    return OSError(-result, os.strerror(-result), what) if what else OSError(
-        -result, os.strerror(-result))
+    return OSError(-result, os.strerror(-result))
 
 
 def check(result: int) -> int:

@@ -2,13 +2,14 @@
 """Watching memory pressure, and purging when memory is short."""
 
 import ctypes
+import threading
 from ctypes import byref, c_void_p
 from enum import IntEnum
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from . import _native
+from ._callbacks import Closable, callback, register
 from ._native import check, lib
-from ._purging import _Handle
 
 PURGE_NOTHING = _native.PURGE_NOTHING
 
@@ -41,7 +42,30 @@ class PressureStatus(NamedTuple):
     bursts: int
 
 
-class Pressure(_Handle):
+# Whether this thread is in a subscriber.
+_now = threading.local()
+
+
+@callback(_native.PRESSURE_FN, "subscriber of memory pressure", None)
+def _call_changed(
+    called: Callable[[Level, Level, int], object], level: int, before: int, purged_pages: int
+) -> None:
+    _now.called = True
+    try:
+        called(Level(level), Level(before), purged_pages)
+    finally:
+        _now.called = False
+
+
+def _close(handle: c_void_p) -> None:
+    # A subscriber, or the collection of garbage in one, cannot end the thread that it runs on.
+    if getattr(_now, "called", False):
+        threading.Thread(target=lib.pressure_close, args=(handle,)).start()
+    else:
+        lib.pressure_close(handle)
+
+
+class Pressure(Closable):
     """Purges unpinned memory when memory is short: the program's, its container's, the system's.
 
     Without an event loop, a thread does it:
@@ -56,7 +80,8 @@ class Pressure(_Handle):
 
     `on_change(level, before, purged_pages)` is called when the level has changed, by `dispatch` or
     on the thread of `run`. What it raises is logged (logger "ashmem"). Percentages are shares of
-    what can be purged; 0 is the default, PURGE_NOTHING nothing.
+    what can be purged; 0 is the default, PURGE_NOTHING nothing. With `only_tell` nothing is purged
+    because of a level. `priority` is the thread's, 1 to 99, where the system allows it.
 
     A child of fork opens a watch of its own: that of its parent it can only close.
     """
@@ -65,27 +90,22 @@ class Pressure(_Handle):
         self, on_change: Optional[Callable[[Level, Level, int], object]] = None, *,
         source: Optional[str] = None, some_percent: int = 0, high_percent: int = 0,
         critical_percent: int = 0, hold_ms: int = 0, in_unpin: bool = True,
-        reserve_percent: int = 0, reserve_most_bytes: int = 0,
+        only_tell: bool = False, reserve_percent: int = 0, reserve_most_bytes: int = 0,
+        priority: int = 0,
     ) -> None:
         options = _native.PressureOptions(
             source=None if source is None else source.encode(), some_percent=some_percent,
             high_percent=high_percent, critical_percent=critical_percent, hold_ms=hold_ms,
-            flags=0 if in_unpin else _native.NOT_IN_UNPIN, reserve_percent=reserve_percent,
-            reserve_most_bytes=reserve_most_bytes)
+            flags=(0 if in_unpin else _native.NOT_IN_UNPIN)
+            | (_native.ONLY_TELL if only_tell else 0),
+            reserve_percent=reserve_percent, reserve_most_bytes=reserve_most_bytes,
+            priority=priority)
 
-        def call(userdata: Any, level: int, before: int, purged_pages: int) -> None:
-            try:
-                if on_change is not None:
-                    on_change(Level(level), Level(before), purged_pages)
-            except Exception:
-                _native.log.exception("subscriber %r", on_change)
-
+        key = register(on_change)
         out = c_void_p()
-        check(lib.pressure_open(byref(options), byref(out)))
-        called = _native.PRESSURE_FN(call)
-        self._begin(out, lib.pressure_close, called)
+        self._begin(lib.pressure_open(byref(options), byref(out)), out, _close, key)
         if on_change is not None:
-            check(lib.pressure_subscribe(out, called, None))
+            check(lib.pressure_subscribe(out, _call_changed, key))
 
     def fileno(self) -> int:
         """The descriptor to wait for; the watch owns it."""
@@ -94,6 +114,10 @@ class Pressure(_Handle):
     def dispatch(self) -> Level:
         """Looks at the pressure, purges if memory is short; returns the level. Never waits."""
         return Level(check(lib.pressure_dispatch(self._handle)))
+
+    def make_room(self, bytes_: int) -> int:
+        """Purges before a large allocation, so that it fits; returns the pages that were purged."""
+        return check(lib.pressure_make_room(self._handle, bytes_))
 
     def run(self) -> None:
         """Starts a thread that waits and dispatches."""

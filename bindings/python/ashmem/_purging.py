@@ -2,12 +2,12 @@
 """Giving memory back, taking part in that, and learning what was purged."""
 
 import os
-import weakref
 from ctypes import byref, c_void_p
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import _native
 from ._area import Area, area_of
+from ._callbacks import Closable, callback, register
 from ._native import check, lib
 
 SHRINK_STOP = _native.SHRINK_STOP
@@ -19,6 +19,8 @@ def shrink(pages: int) -> int:
 
     Returns how many were freed; fewer than asked for only if no more could be.
     """
+    if pages < 0:
+        raise ValueError("a negative number of pages")
     return check(lib.shrink(pages))
 
 
@@ -64,48 +66,17 @@ def process_stats() -> ProcessStats:
     return _native.as_tuple(ProcessStats, stats)._replace(pressure_source=source)
 
 
-class _Handle:
-    """What a function of the C interface made and another ends: at the latest when Python exits.
-
-    Subclasses call `_begin` once and use `_handle`.
-    """
-
-    _finalizer: Optional[Any] = None
-
-    def _begin(self, handle: Any, end: Callable[[Any], Any], *kept: Any) -> None:
-        self._kept = handle
-        self._finalizer = weakref.finalize(self, _end_handle, end, handle, kept)
-
-    @property
-    def _handle(self) -> Any:
-        if self._finalizer is None or not self._finalizer.alive:
-            raise ValueError(f"this {type(self).__name__} is closed")
-        return self._kept
-
-    @property
-    def closed(self) -> bool:
-        """Whether it has ended."""
-        return self._finalizer is None or not self._finalizer.alive
-
-    def close(self) -> None:
-        """Ends it; waits for functions of it that run on other threads."""
-        if self._finalizer is not None:
-            self._finalizer()
-
-    def __enter__(self) -> Any:
-        self._handle
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+@callback(_native.COUNT_FN, "count of a shrinker", 0)
+def _call_count(called: Tuple[Callable[[], int], Any, str]) -> int:
+    return max(int(called[0]()), 0)
 
 
-def _end_handle(end: Callable[[Any], Any], handle: Any, kept: Any) -> None:
-    # `kept` has what the C side calls: it must live until the end has returned.
-    end(handle)
+@callback(_native.SCAN_FN, "scan of a shrinker", SHRINK_STOP)
+def _call_scan(called: Tuple[Any, Callable[[int], int], str], pages: int) -> int:
+    return int(called[1](pages))
 
 
-class Shrinker(_Handle):
+class Shrinker(Closable):
     """Makes a cache of the program's own take part in `shrink` and in purging under pressure.
 
     >>> import ashmem
@@ -132,27 +103,13 @@ class Shrinker(_Handle):
         self, count: Callable[[], int], scan: Callable[[int], int], *,
         name: str = "", batch_pages: int = 0, seeks: int = 0,
     ) -> None:
-        def call_count(userdata: Any) -> int:
-            try:
-                return max(int(count()), 0)
-            except Exception:
-                _native.log.exception("count of the shrinker %r", name)
-                return 0
-
-        def call_scan(userdata: Any, pages: int) -> int:
-            try:
-                return int(scan(pages))
-            except Exception:
-                _native.log.exception("scan of the shrinker %r", name)
-                return SHRINK_STOP
-
-        functions = _native.COUNT_FN(call_count), _native.SCAN_FN(call_scan)
+        key = register((count, scan, name))
         options = _native.ShrinkerOptions(
-            name=os.fsencode(name), count=functions[0], scan=functions[1],
+            name=os.fsencode(name), count=_call_count, scan=_call_scan, userdata=key,
             batch_pages=batch_pages, seeks=seeks)
         out = c_void_p()
-        check(lib.shrinker_register(byref(options), byref(out)))
-        self._begin(out, lib.shrinker_unregister, functions)
+        self._begin(lib.shrinker_register(byref(options), byref(out)), out,
+                    lib.shrinker_unregister, key)
 
 
 class ShrinkerStats(NamedTuple):
@@ -191,7 +148,7 @@ class PurgeNotice(NamedTuple):
     whole: bool
 
 
-class PurgeQueue(_Handle):
+class PurgeQueue(Closable):
     """Notices of what this process purges, to be fetched at leisure.
 
     >>> import ashmem
@@ -209,8 +166,8 @@ class PurgeQueue(_Handle):
 
     def __init__(self, entries: int = 0) -> None:
         out = c_void_p()
-        check(lib.purge_queue_open(byref(_native.PurgeQueueOptions(entries=entries)), byref(out)))
-        self._begin(out, lib.purge_queue_close)
+        options = _native.PurgeQueueOptions(entries=entries)
+        self._begin(lib.purge_queue_open(byref(options), byref(out)), out, lib.purge_queue_close)
 
     def fileno(self) -> int:
         """The descriptor, for `selectors` and asyncio; the queue owns it."""
@@ -228,7 +185,14 @@ class PurgeQueue(_Handle):
         return iter(self.next, None)
 
 
-class PurgeSubscription(_Handle):
+@callback(_native.PURGE_FN, "subscriber of purges", None)
+def _call_purged(
+    called: Callable[[Optional[Area], int, int], object], handle: int, offset: int, length: int
+) -> None:
+    called(area_of(handle), offset, length)
+
+
+class PurgeSubscription(Closable):
     """Has `function(area, offset, length)` called for what this process purges, until it ends.
 
     It is called within the call that purges, `unpin` among them: hold no lock there that the
@@ -236,11 +200,6 @@ class PurgeSubscription(_Handle):
     """
 
     def __init__(self, function: Callable[[Optional[Area], int, int], object]) -> None:
-        def call(userdata: Any, handle: int, offset: int, length: int) -> None:
-            try:
-                function(area_of(handle), offset, length)
-            except Exception:
-                _native.log.exception("subscriber %r", function)
-
-        called = _native.PURGE_FN(call)
-        self._begin(check(lib.purge_subscribe(called, None)), lib.purge_unsubscribe, called)
+        key = register(function)
+        number = lib.purge_subscribe(_call_purged, key)
+        self._begin(number, number, lib.purge_unsubscribe, key)

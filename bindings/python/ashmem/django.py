@@ -19,12 +19,14 @@ and thread at a time, while others wait for it.
 """
 
 import hashlib
+import os
 import pickle
 import threading
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.core.exceptions import ImproperlyConfigured
 
 from ._cache import Cache, not_kept
 from ._native import CACHE_KEY_MOST
@@ -34,7 +36,9 @@ WAIT_SECONDS = 10
 OPTIONS = ("most_bytes", "entries", "value_most_bytes")
 
 _caches: Dict[str, Cache] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release,
+                    after_in_child=_lock.release)
 
 
 def opened(location: str, options: Dict[str, Any]) -> Cache:
@@ -72,6 +76,9 @@ class AshmemCache(BaseCache):
     def __init__(self, location: str, params: Dict[str, Any]) -> None:
         super().__init__(params)
         options = params.get("OPTIONS", {})
+        unknown = set(options) - {*OPTIONS, "MAX_ENTRIES", "CULL_FREQUENCY"}
+        if unknown:
+            raise ImproperlyConfigured(f"ashmem.django.AshmemCache has no option {min(unknown)!r}")
         self._cache = opened(location, {name: options[name] for name in OPTIONS if name in options})
 
     def _key(self, key: Any, version: Optional[int]) -> bytes:

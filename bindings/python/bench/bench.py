@@ -2,7 +2,7 @@
 """Reads a value of 64 B, 1 KiB and 64 KiB from our cache and from others, on one machine.
 
 Times are the least of several rounds, in microseconds, and as a multiple of ours. What is not
-installed is left out and named. Servers listen on a socket of their own in a scratch directory.
+installed is left out. Servers listen on a socket of their own in a scratch directory.
 """
 
 import contextlib
@@ -18,28 +18,28 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import ashmem
 
 SIZES = (64, 1024, 65536)
-ROUNDS, SECONDS = 7, 0.05
+ROUNDS, SECONDS = 40, 0.005
 Row = Tuple[str, Callable[[int], Callable[[], Any]]]
 
 
-def least(call: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    count = 1
-    while True:
+class Timed:
+    """A call, and the least seconds that it took in any round: others disturb some rounds."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call, self.count, self.least = call, 1, 0.0
+        while self.round() * self.count < SECONDS / 2:
+            self.count *= 2
+        self.least = self.round()
+
+    def round(self) -> float:
+        call = self.call
         start = time.perf_counter()
-        for _ in range(count):
+        for _ in range(self.count):
             call()
-        took = time.perf_counter() - start
-        if took >= SECONDS / 4:
-            break
-        count *= 2
-    rounds = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(count):
-            call()
-        rounds.append((time.perf_counter() - start) / count)
-    return min(rounds)
+        return (time.perf_counter() - start) / self.count
+
+    def again(self) -> None:
+        self.least = min(self.least, self.round())
 
 
 def django_row(name: str, backend: str, location: str, **options: Any) -> Row:
@@ -77,7 +77,7 @@ def shared_memory_row() -> Row:
     def prepare(size: int) -> Callable[[], Any]:
         return lambda: bytes(memory.buf[:size])
 
-    return "multiprocessing: shared_memory, a copy of bytes at a known place", prepare
+    return "multiprocessing: shared_memory, bytes at a known place", prepare
 
 
 @contextlib.contextmanager
@@ -127,23 +127,23 @@ def rows(scratch: str, stack: contextlib.ExitStack) -> Iterator[Row]:
 def main() -> None:
     scratch = tempfile.mkdtemp()
     os.chmod(scratch, 0o777)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        timed = {name: [Timed(prepare(size)) for size in SIZES]
+                 for name, prepare in rows(scratch, stack)}
+        # In turns, so that a noisy machine disturbs all alike.
+        for _ in range(ROUNDS):
+            for calls in timed.values():
+                for call in calls:
+                    call.again()
+    ours = next(iter(timed.values()))
     print("Microseconds for reading a value (and as a multiple of ours):")
     print("| | " + " | ".join(f"{size} B" for size in SIZES) + " |")
     print("| --- |" + " ---: |" * len(SIZES))
-    ours: List[float] = []
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        found = rows(scratch, stack)
-        while True:
-            try:
-                name, prepare = next(found)
-                times = [least(prepare(size)) for size in SIZES]
-            except StopIteration:
-                break
-            ours = ours or times
-            print(f"| {name} | " + " | ".join(
-                f"{took * 1e6:.1f} ({took / our:.1f})" for took, our in zip(times, ours)) + " |",
-                flush=True)
+    for name, calls in timed.items():
+        print(f"| {name} | " + " | ".join(
+            f"{call.least * 1e6:.1f} ({call.least / our.least:.1f})"
+            for call, our in zip(calls, ours)) + " |")
 
 
 if __name__ == "__main__":

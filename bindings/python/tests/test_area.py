@@ -273,6 +273,15 @@ def test_pread_copies(area):
     fill(area)
     assert area.pread(3, PAGE - 1) == b"\1\2\2"
     assert area.pread(10, PAGES * PAGE) == b""
+    for bad in ((-1, 0), (1, -1)):
+        with pytest.raises(ValueError):
+            area.pread(*bad)
+
+
+def test_populate_stays_within_the_area(area):
+    for bad in ((0, (PAGES + 1) * PAGE), (-PAGE, PAGE), (0, 0)):
+        with pytest.raises(ValueError):
+            area.populate(*bad)
 
 
 def test_populate_brings_pages(area):
@@ -293,6 +302,19 @@ def test_send_and_receive(area):
             assert other.name == "test"
             with other.pinned() as view:
                 assert view[0] == 1
+
+
+def test_published_area_is_opened_by_name(area):
+    name = f"ashmem-test-{os.getpid()}"
+    fill(area)
+    area.publish(name)
+    try:
+        with ashmem.Area.open(name) as other, other.pinned() as view:
+            assert other.name == "test" and view[0] == 1
+    finally:
+        ashmem.unpublish(name)
+    with pytest.raises(FileNotFoundError):
+        ashmem.Area.open(name)
 
 
 def test_read_only_peer(area):

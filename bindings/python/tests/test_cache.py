@@ -117,7 +117,6 @@ def test_time_to_live(cache):
     cache.set(b"short", b"v", ttl=0.05)
     cache.set(b"long", b"v", ttl=1000)
     cache.set(b"ever", b"v")
-    assert cache[b"short"] == b"v"
     deadline = time.monotonic() + 30
     while b"short" in cache:
         assert time.monotonic() < deadline
@@ -131,6 +130,12 @@ def test_time_to_live(cache):
     assert b"ever" not in cache
     cache[b"key"] = b"v"
     assert cache.touch(b"key", -1) and b"key" not in cache
+
+
+def test_very_long_times_are_without_limit(cache):
+    for ttl in (1e9, 1e30, float("inf")):
+        cache.set(b"key", b"v", ttl=ttl)
+        assert cache[b"key"] == b"v" and cache.touch(b"key", ttl) and cache[b"key"] == b"v"
 
 
 def test_add_and_replace(cache):
@@ -314,6 +319,19 @@ def test_killed_builder_is_replaced(cache):
     assert status(pid) == -signal.SIGKILL
     os.close(ready)
     os.close(started)
+
+
+def test_child_that_drops_the_claim_of_its_parent_does_not_end_it(cache):
+    claim = cache.claim(b"key")
+
+    def drop():
+        claim.release()
+        return 0 if not cache.claim(b"key").granted else 1
+
+    assert claim.granted and status(fork(drop)) == 0
+    assert status(fork(lambda: 1 if cache.claim(b"key").granted else 0)) == 0
+    claim.release()
+    assert status(fork(lambda: 1 if cache.claim(b"key").granted else 0)) == 1
 
 
 def test_wait_for_a_builder_ends(cache):

@@ -36,6 +36,8 @@ def test_shrink_frees_what_is_unpinned():
         assert ashmem.shrink_count() == 4
         assert ashmem.shrink(1) == 4
         assert ashmem.shrink(1) == 0
+        with pytest.raises(ValueError):
+            ashmem.shrink(-1)
         assert area.stats().purged_pages == 4
 
 
@@ -230,6 +232,62 @@ def test_pressure_on_a_thread(pressed):
         os.close(fd)
     with pytest.raises(ValueError):
         watch.dispatch()
+
+
+def test_pressure_closed_by_its_subscriber(pressed):
+    ended = threading.Event()
+
+    def changed(*change):
+        watch.close()
+        ended.set()
+
+    watch = ashmem.Pressure(changed, source="service")
+    watch.run()
+    fd = pressed()
+    assert ended.wait(30) and watch.closed
+    os.close(fd)
+
+
+def test_subscription_ended_by_its_function():
+    got = []
+
+    def purged(*notice):
+        subscription.close()
+        got.append(notice)
+
+    with unpinned_area() as area:
+        subscription = ashmem.PurgeSubscription(purged)
+        ashmem.purge_all()
+        with area.pinned() as view:
+            view[0] = 1
+        ashmem.purge_all()
+    assert len(got) == 1
+
+
+def test_shrinker_ended_by_its_function():
+    def scan(pages):
+        shrinker.close()
+        return 1
+
+    shrinker = ashmem.Shrinker(lambda: 9, scan)
+    assert ashmem.shrink(5) == 1 and shrinker.closed
+    assert len(ashmem.shrinker_stats()) == 1
+
+
+def test_room_is_made():
+    try:
+        watch = ashmem.Pressure(only_tell=True, in_unpin=False)
+    except OSError as error:
+        assert error.errno == errno.ENODEV
+        pytest.skip("nothing tells when memory is short here")
+    with watch:
+        try:
+            assert watch.make_room(1) >= 0
+        except OSError as error:
+            assert error.errno in (errno.ENODATA, errno.ENOMEM)
+        with pytest.raises(OSError) as caught:
+            watch.make_room(1 << 62)
+        assert caught.value.errno in (errno.ENODATA, errno.ENOMEM)
 
 
 def test_bad_source():
