@@ -382,7 +382,7 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 		begin(&purge, NULL, patience_ns);
 		uint64_t before = freed;
 		unfinished = purge_pages(&purge, nr_pages, &freed, &error) && freed > before;
-		if (!unfinished && freed < nr_pages)
+		if (!unfinished && freed < nr_pages && error == 0)
 			purge_what_was_passed(&purge, nr_pages, &freed, &error);
 		end(&purge);
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
