@@ -211,7 +211,7 @@ struct ashmem_pressure_status {
 	uint64_t events;       /**< Events of sources; looking because of a timer is none. */
 	uint64_t purges;       /**< Times that something was purged. */
 	uint64_t wanted_pages; /**< Pages wanted from those purges. */
-	/** Pages that those purges freed; more than wanted because whole ranges are purged. */
+	/** Pages that those purges freed; more than wanted because short ranges go whole. */
 	uint64_t purged_pages;
 	uint64_t purge_ns; /**< Nanoseconds that those purges took. */
 	/** Those of the purges made because of free bytes, and not of stalls or events. */

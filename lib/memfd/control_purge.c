@@ -377,8 +377,10 @@ static int collect(struct control_map *map, struct batch *batch)
 	while (!is_full(batch, passed) &&
 		!(end_ns && passed + batch->ranges > 0 && sys_now_ns() > end_ns)) {
 		int r = purge_iter_next(&batch->iter);
-		if (r <= 0)
+		if (r < 0)
 			return r;
+		if (r == 0)
+			return batch->ranges > 0 || batch->holes > 0;
 		const struct range *range = &batch->iter.range;
 		if (control_is_held(map, range->start, range->pages)) {
 			purge_iter_pass_over(&batch->iter);

@@ -394,7 +394,7 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 		else
 			left -= freed - before < left ? freed - before : left;
 	} while (unfinished && left > 0);
-	if (!unfinished && freed < nr_pages)
+	if (!unfinished && freed < nr_pages && error == 0)
 		purge_what_was_passed(&purge, nr_pages, patience_ns, &freed, &error);
 	return freed == 0 && error < 0 ? error : (int64_t)freed;
 }

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+struct ashmem_area;
 struct ashmem_budget;
 
 /*

@@ -39,7 +39,10 @@ def new_area(name=b"from python", size=BYTES, flags=0):
 def new_mapping(area, prot=RW, length=BYTES, flags=mmap.MAP_SHARED):
     address = c_void_p()
     equal("map", lib.map(area, 0, length, prot, flags, byref(address)), 0)
-    return address, (ctypes.c_char * length).from_address(address.value)
+    view = (ctypes.c_char * length).from_address(address.value)
+    for at in range(0, length if prot & mmap.PROT_WRITE else 0, PAGE):
+        view[at] = b"\0"  # a shrink frees memory, so there has to be some
+    return address, view
 
 
 def versions():
@@ -178,6 +181,7 @@ def notices():
     true("purge_queue_fd", lib.purge_queue_fd(queue) > 2)
     equal("purge_queue_next, nothing", lib.purge_queue_next(queue, notice), 0)
     lib.pin(area, 0, 0)
+    ctypes.memset(address, 0, BYTES)
     lib.unpin(area, PAGE, PAGE)
     lib.shrink(1)
     equal("purge_queue_next", lib.purge_queue_next(queue, notice), 1)
