@@ -63,8 +63,8 @@
  *
  * Any call can return -EINVAL for a NULL pointer or an unknown flag, and those that take a key
  * -EINVAL for an empty key and -EFBIG for one of more than #ASHMEM_CACHE_KEY_MOST bytes.
- * -ETIMEDOUT, -EUCLEAN and -EBADF are as in @ref ashmem_common_errors. Calls that write return **-EACCES**
- * through a descriptor that allows no writing. On failure nothing has changed.
+ * -ETIMEDOUT, -EUCLEAN and -EBADF are as in @ref ashmem_common_errors. Calls that write return
+ * **-EACCES** through a descriptor that allows no writing. On failure nothing has changed.
  * @{
  */
 
