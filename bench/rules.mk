@@ -35,8 +35,8 @@ $(PEERS): $(TOP)/bench/peers/peers.c $(FLAGS_FILE) $(STATIC)
 		$(LDFLAGS) -o $@ $< $(STATIC) $(PEERS_LIBS) $(LDLIBS)
 
 .PHONY: bench-peers
-bench-peers: $(PEERS) ## Measure reading beside memcached, Redis, LMDB and SQLite (apt: memcached \
-	redis-server liblmdb-dev libsqlite3-dev; what is missing is skipped)
+bench-peers: $(PEERS) ## Measure reading beside memcached, Redis, LMDB and SQLite \
+	(`.ci/deps peers`; what is missing is skipped)
 	$(PEERS)
 
 .PHONY: bench-vm

@@ -328,10 +328,12 @@ static void sqlite_close(void)
 }
 #endif
 
+#if !defined(HAVE_LMDB) || !defined(HAVE_SQLITE)
 static const char *missing(void)
 {
 	return "its header was not there when this was built";
 }
+#endif
 
 static const struct peer peers[] = {
 	{"this library", ours_open, ours_put, ours_get, ours_close},
