@@ -50,6 +50,8 @@
  * - Keys are 1 to #ASHMEM_CACHE_KEY_MOST bytes of any content. Values are any bytes, also none.
  * - All peers that can write are trusted with the contents: what they write into the memory beside
  *   the calls is not checked. They cannot make a call crash or wait for ever.
+ * - Times are those of CLOCK_MONOTONIC: processes in different time namespaces (time_namespaces(7))
+ *   disagree when a value expires.
  * - Do not pin, unpin, hold or release pages of a cache's area yourself.
  * - A cache is always made by the memfd backend. Writing, and holding a value in place, need
  *   `/proc`.
@@ -61,8 +63,8 @@
  *
  * Any call can return -EINVAL for a NULL pointer or an unknown flag, and those that take a key
  * -EINVAL for an empty key and -EFBIG for one of more than #ASHMEM_CACHE_KEY_MOST bytes.
- * -ETIMEDOUT, -EUCLEAN and -EBADF are as in @ref ashmem_common_errors. Calls that write return **-EACCES**
- * through a descriptor that allows no writing. On failure nothing has changed.
+ * -ETIMEDOUT, -EUCLEAN and -EBADF are as in @ref ashmem_common_errors. Calls that write return
+ * **-EACCES** through a descriptor that allows no writing. On failure nothing has changed.
  * @{
  */
 
@@ -106,7 +108,7 @@ struct ashmem_cache_options {
 	uint64_t entries;
 	/**
 	 * Bytes of the largest value; 0: a 64th of @ref most_bytes, and at most 1 MiB. At most an
-	 * eighth of @ref most_bytes.
+	 * eighth of @ref most_bytes, and a little less than 8 MiB.
 	 */
 	uint64_t value_most_bytes;
 	uint32_t flags;    /**< 0. */
@@ -150,8 +152,8 @@ struct ashmem_cache_stats {
  * @return 0 on success.
  * @retval -EINVAL  @p cache is NULL, or a flag is unknown.
  * @retval -E2BIG   An option that this library does not know is not 0.
- * @retval -EFBIG   More than 512 GiB, more than 2^32 entries, or a largest value of more than an
- *   eighth of the cache.
+ * @retval -EFBIG   512 GiB or more, 2^32 entries or more, or a largest value of more than an eighth
+ *   of the cache or of nearly 8 MiB.
  * @retval -ENOTSUP `/proc` is not mounted or forbids what writing needs.
  * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT, -ETIMEDOUT, -EUCLEAN, -EBADF  As
  *   ashmem_fd().
@@ -347,7 +349,8 @@ int ashmem_cache_put_with(struct ashmem_cache *cache, const void *key, size_t ke
  * @brief Reserve room, to build a value in place.
  *
  * Fill ashmem_entry_room(), then ashmem_entry_commit(). Nobody sees the value before that. The room
- * has any bytes at first. A process that dies, or releases without a commit, has put nothing.
+ * has any bytes at first. A process that dies, or releases without a commit, has put nothing; a
+ * clear before the commit removes the value too.
  *
  * @param[in]  cache        A cache.
  * @param[in]  key          The key.

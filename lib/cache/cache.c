@@ -86,6 +86,8 @@ static int finish(struct ashmem_cache *cache)
 	memcpy(cache->secret, cache->shared->secret, sizeof(cache->secret));
 	cache->lost = cache->memfd->control.lost;
 	cache->page_shift = cache->memfd->control.page_shift;
+	cache->first_page = (uint32_t)(cache->layout.segments_at >> cache->page_shift);
+	cache->segment_pages = cache->layout.segment_bytes >> cache->page_shift;
 	cache->writable = cache->memfd->control.writable;
 	if (!cache->writable)
 		return 0;

@@ -41,7 +41,7 @@ struct ashmem_cache {
 	struct cache_bucket *buckets;
 	const uint64_t *lost; /* the area's bitmap of lost pages */
 	uint64_t secret[4];
-	uint32_t page_shift;
+	uint32_t page_shift, first_page, segment_pages; /* of the segments */
 	int writable;
 
 	/* Of this handle's reads, not yet added to the shared ones: stats.h. */
@@ -86,13 +86,12 @@ static inline unsigned char *cache_segment_at(const struct ashmem_cache *cache, 
 		(uint64_t)segment * cache->layout.segment_bytes;
 }
 
-/* The page of a byte of a segment. */
+/* The page of a byte of a segment; segments are whole pages. */
 static inline uint32_t cache_page_of(const struct ashmem_cache *cache, uint32_t segment,
 	uint64_t offset)
 {
-	return (uint32_t)((cache->layout.segments_at +
-				  (uint64_t)segment * cache->layout.segment_bytes + offset) >>
-		cache->page_shift);
+	return cache->first_page + segment * cache->segment_pages +
+		(uint32_t)(offset >> cache->page_shift);
 }
 
 static inline uint64_t cache_epoch(const struct ashmem_cache *cache)
@@ -127,13 +126,15 @@ static inline int cache_is_lost(const struct ashmem_cache *cache, uint32_t segme
 	uint32_t first = cache_page_of(cache, segment, from);
 	uint32_t last = cache_page_of(cache, segment, end - 1);
 
-	for (uint32_t page = first; page <= last; page++) {
-		uint64_t word = SHARED_LOAD(cache->lost[page / 64]);
-		if (word >> page % 64 & 1)
-			return 1;
-		if (word == 0)
-			page |= 63;
+	/* Nearly always one word has them all. */
+	if (__builtin_expect(first / 64 == last / 64, 1)) {
+		uint32_t beyond = 63 - last % 64;
+		return (SHARED_LOAD(cache->lost[first / 64]) << beyond) >> (beyond + first % 64) !=
+			0;
 	}
+	for (uint32_t page = first; page <= last; page++)
+		if (SHARED_LOAD(cache->lost[page / 64]) >> page % 64 & 1)
+			return 1;
 	return 0;
 }
 

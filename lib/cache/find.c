@@ -75,8 +75,9 @@ int cache_open_slot(const struct ashmem_cache *cache, uint64_t slot, uint64_t ep
 
 	if (!read_head(cache, slot, found, &check, miss))
 		return 0;
-	if (cache_is_lost(cache, found->segment, found->offset,
-		    found->offset + ENTRY_HEAD + found->key_bytes)) {
+	uint32_t key_end = found->offset + ENTRY_HEAD + found->key_bytes;
+	if ((key_end - 1) >> cache->page_shift != found->offset >> cache->page_shift &&
+		cache_is_lost(cache, found->segment, found->offset, key_end)) {
 		*miss = CACHE_PURGED;
 		return 0;
 	}

@@ -2,10 +2,10 @@
 /*
  * Segments; see segment.h.
  *
- * Each handle has a segment of each class to append to. Between two puts it stays held only if the handle has
- * one of the leases, of which there is one for sixteen segments: so idle writers keep at most an
- * eighth of the cache from being purged. Who has none holds its segment anew for each put, and
- * looks whether it is still the same.
+ * Each handle has a segment of each class to append to. Between two puts it stays held only if the
+ * handle has one of the leases, of which there is one for sixteen segments: so idle writers keep at
+ * most an eighth of the cache from being purged. Who has none holds its segment anew for each put,
+ * and looks whether it is still the same.
  *
  * Which segment is taken: one that was purged, or never used, or whose entries are not needed any
  * more; else the oldest of the class that gives way (age.c). Those that somebody holds are passed
