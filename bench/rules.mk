@@ -22,6 +22,24 @@ $(BENCH): $(BENCH_OBJ) $(BUILD)/libashmem-cutils.a $(STATIC)
 bench: $(BENCH) ## Measure, as ratios to system calls (BENCH_ARGS=--help)
 	$(BENCH) $(BENCH_ARGS)
 
+# What is measured beside the library, where its header is there.
+has_header = $(shell printf '\043include <$(1)>' | $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1 && \
+	echo '$(2)')
+PEERS := $(BUILD)/bench/peers/peers
+PEERS_FLAGS = $(call has_header,lmdb.h,-DHAVE_LMDB) $(call has_header,sqlite3.h,-DHAVE_SQLITE)
+PEERS_LIBS = $(call has_header,lmdb.h,-llmdb) $(call has_header,sqlite3.h,-lsqlite3)
+
+$(PEERS): $(TOP)/bench/peers/peers.c $(FLAGS_FILE) $(STATIC)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LIB_CPPFLAGS) $(CPPFLAGS) $(PEERS_FLAGS) $(WARNINGS) $(USER_CFLAGS) $(CFLAGS) \
+		$(LDFLAGS) -o $@ $< $(STATIC) $(PEERS_LIBS) $(LDLIBS)
+
+.PHONY: bench-peers
+bench-peers: $(PEERS) ## Measure reading beside memcached, Redis, LMDB and SQLite \
+	(`.ci/deps peers`; what is missing is skipped)
+	$(PEERS)
+
 .PHONY: bench-vm
 bench-vm: ## Measure against the real ashmem driver in QEMU (needs `make deps-vm`)
 	@$(SCRIPT_ENV) $(TOP)/tests/vm/check numbers

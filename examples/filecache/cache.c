@@ -3,8 +3,8 @@
  * Using a cache: look, use what is there, put what is not.
  *
  * A value is a piece of a file. Its key is the file's path and stamp and the piece's place, so what
- * was put before a file changed is never found again. Both processes do the same calls on the same cache: nothing
- * has to be agreed between them.
+ * was put before a file changed is never found again. Both processes do the same calls on the same
+ * cache: nothing has to be agreed between them.
  */
 #define _GNU_SOURCE 1
 #define _FILE_OFFSET_BITS 64
@@ -24,7 +24,7 @@
 
 int cache_create(struct cache *cache, const struct catalog *catalog)
 {
-	/* Room to spare, for heads of entries and what is being written; unused, it costs nothing. */
+	/* With room to spare, which costs nothing while it is not used. */
 	struct ashmem_cache_options options = {.struct_size = sizeof(options),
 		.most_bytes = 2 * catalog->pages * catalog->page_bytes + 16 * PIECE_BYTES,
 		.value_most_bytes = PIECE_BYTES};
