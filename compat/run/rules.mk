@@ -66,7 +66,8 @@ $(PRELOAD): $(PRELOAD_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_
 
 # Programs that know nothing of the library, and the differential test of tests/vm, which the
 # library of ashmem-run is loaded into. With other options they call libc by other names.
-PRELOAD_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,$(wildcard $(TOP)/tests/run/*.c))
+PRELOAD_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,\
+	$(wildcard $(TOP)/tests/run/*.c))
 PRELOAD_TESTS_LARGE := $(addsuffix -large,$(PRELOAD_TESTS))
 PRELOAD_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-stringop-overflow \
 	-I$(TOP)/tests/run $(CFLAGS)

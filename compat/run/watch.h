@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Purging when memory is short, as the kernel does for the driver: with ASHMEM_RUN_PURGE=1
- * (ashmem-run --purge) a process watches memory pressure from its first unpin on, in a thread of the
- * library within. No lock.
+ * (ashmem-run --purge) a process watches memory pressure from its first unpin on, in a thread of
+ * the library within. No lock.
  */
 #ifndef ASHMEM_COMPAT_RUN_WATCH_H
 #define ASHMEM_COMPAT_RUN_WATCH_H
