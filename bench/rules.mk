@@ -12,7 +12,8 @@ $(BUILD)/obj/bench/%.o: $(TOP)/bench/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(Q)$(call compile,$(LIB_CPPFLAGS) -I$(TOP)/compat/cutils/include,$(USER_CFLAGS))
 
-$(BENCH): $(BENCH_OBJ) $(CUTILS_STATIC) $(STATIC)
+# By its name: compat/cutils/rules.mk, which has the variable, is read later.
+$(BENCH): $(BENCH_OBJ) $(BUILD)/libashmem-cutils.a $(STATIC)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(BENCH_OBJ) $(CUTILS_STATIC) $(STATIC) -lm)

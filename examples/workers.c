@@ -288,7 +288,7 @@ int main(int argc, char **argv)
 	printf("%" PRIu64 " wrong bytes, %d workers killed, %d clients failed\n",
 		counts->wrong_bytes, killed, failed);
 	ashmem_cache_close(cache);
-	/* A limit is rounded up to what each worker is just writing to, and the index comes on top. */
+	/* What each worker just writes to comes on top of the limit, and so does the index. */
 	return counts->wrong_bytes || killed || failed || memory > ALL_BYTES / 2 ||
 		counts->requests < requests / 2 || counts->hits == 0;
 }

@@ -23,7 +23,7 @@ mv "$scratch/first" "$prefix"
 cp -r tests/consumers "$scratch/projects"
 export PKG_CONFIG_PATH=$prefix/lib/triplet/pkgconfig CMAKE_PREFIX_PATH=$prefix
 # pkg-config's file has its prefix written in; --define-prefix wants lib/pkgconfig. Where it is now:
-sed -i "s|^prefix=.*|prefix=$prefix|" "$PKG_CONFIG_PATH/libashmem.pc"
+sed -i "s|^prefix=.*|prefix=$prefix|" "$PKG_CONFIG_PATH"/*.pc
 
 # runs PROJECT PROGRAM: run it, with the installed library where it needs one.
 runs() {
@@ -75,6 +75,7 @@ if have cmake; then
     needs_shared "$project, shared" "$project/build/shared"
   done
   runs "cmake, static" cmake/build/static
+  runs "cmake, cutils" cmake/build/region
   needs_nothing "cmake, static" cmake/build/static
   if [ -x cmake/build/cxx ]; then
     runs "cmake, C++" cmake/build/cxx
@@ -97,6 +98,7 @@ if have cmake; then
     for kind in ashmem ashmem_static; do
       check "cmake, $1, $kind runs" timeout -k 5 60 "$build/with_$kind"
     done
+    check "cmake, $1, cutils runs" timeout -k 5 60 "$build/region"
     needs_nothing "cmake, $1, static" "$build/with_ashmem_static"
   }
   within subdirectory "-DCMAKE_C_FLAGS=-Wall -Wextra -Werror"
@@ -112,17 +114,20 @@ else
 fi
 
 if have meson && have ninja; then
-  cp consumer.c meson/
+  cp consumer.c region.c meson/
   check "meson configures" meson setup meson/build meson
   check "meson builds" ninja -C meson/build
   runs "meson" meson/build/consumer
+  runs "meson, cutils" meson/build/region
   needs_shared "meson" meson/build/consumer
 
   mkdir -p meson/subprojects/libashmem
-  (cd "$top" && cp -r meson.build include lib compat "$scratch/projects/meson/subprojects/libashmem/")
+  (cd "$top" &&
+    cp -r meson.build include lib compat "$scratch/projects/meson/subprojects/libashmem/")
   check "meson with a subproject configures" meson setup -Dwrap_mode=forcefallback meson/sub meson
   check "meson with a subproject builds" ninja -C meson/sub
   check "meson with a subproject runs" timeout -k 5 60 meson/sub/consumer
+  check "meson with a subproject, cutils, runs" timeout -k 5 60 meson/sub/region
   needs_shared "meson with a subproject" meson/sub/consumer
   same_exports meson meson/sub/subprojects/libashmem/libashmem.so
   check "meson knows the version" grep -qF "version: '$VERSION'" "$top/meson.build"

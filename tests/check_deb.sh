@@ -169,8 +169,8 @@ else
   fi
   check "pkg-config knows version $VERSION" \
     test "$(inside pkg-config --modversion libashmem)" = "$VERSION"
-  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc libashmem-tools \
-    libashmem-cutils1 libashmem-cutils-dev
+  check "dpkg --verify" inside dpkg --verify libashmem1 libashmem-dev libashmem-doc \
+    libashmem-tools libashmem-cutils1 libashmem-cutils-dev
   if have autopkgtest; then
     check "autopkgtest" timeout -k 5 600 autopkgtest --no-built-binaries \
       "$first"/{libashmem*,python3*}_"$VERSION"-*.deb "$first"/*.dsc \

@@ -125,20 +125,7 @@ if have "$CXX"; then
 else
   skip "no C++ compiler $CXX"
 fi
-cat >region.c <<'EOF'
-/* What knows nothing of libashmem. */
-#include <android/sharedmem.h>
-#include <cutils/ashmem.h>
-
-int main(void)
-{
-	int fd = ashmem_create_region("region", 1 << 20);
-
-	if (fd < 0 || ashmem_unpin_region(fd, 0, 0) != 0 || ashmem_pin_region(fd, 0, 0) < 0)
-		return 10;
-	return ASharedMemory_getSize(fd) == 1 << 20 ? 0 : 11;
-}
-EOF
+cp "$tree/tests/consumers/region.c" .
 cutils_dynamic=$("$PKG_CONFIG" --cflags --libs libashmem-cutils)
 cutils_static=$("$PKG_CONFIG" --static --cflags --libs libashmem-cutils)
 builds_and_runs cutils-shared "$CC" region.c "$cutils_dynamic"

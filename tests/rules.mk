@@ -147,6 +147,10 @@ check-faults: ## Make every call of libc and the kernel fail once, in every publ
 prove-faults: ## Show that check-faults notices error paths that do too little, or too late
 	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/prove
 
+.PHONY: prove-cache
+prove-cache: ## Show that the stress tests of caches fail when a protection is taken out
+	@$(SCRIPT_ENV) $(TOP)/tests/cache/prove
+
 .PHONY: check-model
 check-model: ## Explore the models of lock, purge and birth, and see planted faults found \
 	(spin; DEEP=1 for one more death)

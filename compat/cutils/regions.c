@@ -230,8 +230,9 @@ static int import(int fd, int is_driver, struct region_use *use)
 	if (kind != ASHMEM_FD_AREA && kind != ASHMEM_FD_READ_ONLY)
 		return -ENOTTY;
 	int r = get_ready();
-	if (r == 0)
-		r = ashmem_import(fd, &use->area);
+	if (r < 0)
+		return r;
+	r = ashmem_import(fd, &use->area);
 	use->region = NULL;
 	if (r < 0 || is_driver)
 		return r;
@@ -243,7 +244,7 @@ int region_enter(int fd, struct region_use *use)
 	struct stat status;
 
 	if (fstat(fd, &status) < 0)
-		return -errno;
+		return errno == ENOMEM ? -ENOMEM : -EBADF;
 	struct region *region = find(fd, &status);
 	if (region && region->is_reader && allows_writing(fd)) {
 		leave(region);

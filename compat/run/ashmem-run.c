@@ -28,7 +28,7 @@ enum { OURS = 125, NOT_RUN = 126, NOT_FOUND = 127 };
 #define SCRIPTS_MOST 5
 
 static const char usage[] =
-	"usage: ashmem-run PROGRAM [ARGUMENT...]\n"
+	"usage: ashmem-run [--purge] PROGRAM [ARGUMENT...]\n"
 	"       ashmem-run --check PROGRAM\n"
 	"Runs PROGRAM with /dev/ashmem, on a system without the driver; see ashmem-run(1).\n";
 
@@ -235,8 +235,9 @@ static void run_script(const char *program, char **argv)
 int main(int argc, char **argv)
 {
 	int only_check = argc > 1 && strcmp(argv[1], "--check") == 0;
+	int purges = argc > 1 && strcmp(argv[1], "--purge") == 0;
 
-	argv += 1 + only_check;
+	argv += 1 + only_check + purges;
 	if (*argv && strcmp(*argv, "--help") == 0) {
 		fputs(usage, stdout);
 		return 0;
@@ -252,6 +253,8 @@ int main(int argc, char **argv)
 	if (only_check)
 		return 0;
 	set_preload(library);
+	if (purges && setenv("ASHMEM_RUN_PURGE", "1", 1) < 0)
+		end(OURS, "%s", strerror(errno));
 	execv(program, argv);
 	if (errno == ENOEXEC)
 		run_script(program, argv);

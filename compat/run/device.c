@@ -13,6 +13,7 @@
 #include "device.h"
 #include "maps.h"
 #include "reach.h"
+#include "watch.h"
 
 #define RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -121,10 +122,14 @@ static void make_named(struct run_file *file, const char *name)
 	}
 	libc_fcntl(fd, F_SETFL, file->flags);
 	files_replace(file, fd);
-	file->former = former;
-	__atomic_store_n(&file->area, area, __ATOMIC_RELEASE);
+	__atomic_store_n(&file->area, area, __ATOMIC_SEQ_CST);
 	files_show(fd);
 	libc_close(fd);
+	/* A call of another thread that is under way may use it; one that begins now does not. */
+	if (__atomic_load_n(&file->refs, __ATOMIC_SEQ_CST) == file->slots + 1)
+		ashmem_close(former);
+	else
+		file->former = former;
 }
 
 static int set_name(struct run_file *file, const char *from)
@@ -182,6 +187,8 @@ static int use_range(struct run_file *file, unsigned long number, const struct r
 	case PIN:
 		return ashmem_pin(file->area, range.offset, range.length);
 	case UNPIN:
+		if (watch_is_due)
+			watch_begin();
 		return ashmem_unpin(file->area, range.offset, range.length);
 	default:
 		return ashmem_get_pin_status(file->area, range.offset, range.length);

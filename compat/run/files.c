@@ -79,7 +79,7 @@ struct run_file *files_get(int fd)
 		uint32_t refs = __atomic_load_n(&file->refs, __ATOMIC_RELAXED);
 		while (refs > 0 &&
 			!__atomic_compare_exchange_n(&file->refs, &refs, refs + 1, 1,
-				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				__ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
 			;
 		/* It may have been put, and used again for another number, meanwhile. */
 		if (refs > 0 && load((unsigned)fd) == file)

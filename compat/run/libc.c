@@ -12,10 +12,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "files.h"
@@ -158,6 +162,40 @@ int within_fcntl(int fd, int command, ...)
 	if (copy >= 0)
 		files_hide(copy);
 	return copy;
+}
+
+RUN_HIDDEN int within_epoll_create1(int flags);
+int within_epoll_create1(int flags)
+{
+	return hide(NEXT(epoll_create1)(flags));
+}
+
+RUN_HIDDEN int within_eventfd(unsigned value, int flags);
+int within_eventfd(unsigned value, int flags)
+{
+	return hide(NEXT(eventfd)(value, flags));
+}
+
+RUN_HIDDEN int within_timerfd_create(int clock, int flags);
+int within_timerfd_create(int clock, int flags)
+{
+	return hide(NEXT(timerfd_create)(clock, flags));
+}
+
+RUN_HIDDEN int within_socket(int domain, int type, int protocol);
+int within_socket(int domain, int type, int protocol)
+{
+	return hide(NEXT(socket)(domain, type, protocol));
+}
+
+RUN_HIDDEN int within_pipe2(int ends[2], int flags);
+int within_pipe2(int ends[2], int flags)
+{
+	int r = NEXT(pipe2)(ends, flags);
+
+	for (int i = 0; r == 0 && i < 2; i++)
+		ends[i] = hide(ends[i]);
+	return r;
 }
 
 RUN_HIDDEN long within_syscall(long number, long a, long b, long c, long d, long e, long f);

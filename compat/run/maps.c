@@ -4,8 +4,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "maps.h"
@@ -32,10 +32,16 @@ static int make_room(size_t more)
 {
 	if (count + more <= room)
 		return 0;
-	size_t wanted = 2 * (count + more);
-	struct map *larger = realloc(maps, wanted * sizeof(*maps));
-	if (!larger)
+	/* Not from malloc: a program's own may call mmap(2), and so a hook, with the mutex held. */
+	size_t wanted = 2 * (count + more) + 4096 / sizeof(*maps);
+	struct map *larger = libc_mmap(NULL, wanted * sizeof(*maps), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (larger == MAP_FAILED)
 		return -ENOMEM;
+	if (maps) {
+		memcpy(larger, maps, count * sizeof(*maps));
+		libc_munmap(maps, room * sizeof(*maps));
+	}
 	maps = larger;
 	room = wanted;
 	return 0;

@@ -13,10 +13,14 @@
 
 #include "files.h"
 #include "maps.h"
+#include "reach.h"
 #include "start.h"
+#include "watch.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int active;
+static int active, started;
+/* A program's own malloc may open files when we call it: the hooks let them pass. */
+static RUN_THREAD_LOCAL int starting;
 
 static void begin(void)
 {
@@ -30,11 +34,19 @@ static void begin(void)
 	maps_start();
 	active = 1;
 	files_start();
+	watch_start();
 }
 
 int run_is_active(void)
 {
-	pthread_once(&once, begin);
+	if (starting)
+		return 0;
+	if (!__atomic_load_n(&started, __ATOMIC_ACQUIRE)) {
+		starting = 1;
+		pthread_once(&once, begin);
+		starting = 0;
+		__atomic_store_n(&started, 1, __ATOMIC_RELEASE);
+	}
 	return active;
 }
 

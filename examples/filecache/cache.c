@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server's side of the cache: areas, entries, rebuilding, squeezing.
+ * Using a cache: look, use what is there, put what is not.
  *
- * The files lie one behind the other in a few areas, each from a page border on, because pages are
- * what can be pinned and purged: the pages of a file are its entry. A new area is wholly pinned, so
- * it is filled first; from then on an entry is pinned only while somebody uses it.
- *
- * Single-threaded. Who may touch an entry when: protocol.c.
+ * A value is a piece of a file. Its key is the file's path and stamp and the piece's place, so what
+ * was put before a file changed is never found again. Both processes do the same calls on the same cache: nothing
+ * has to be agreed between them.
  */
+#define _GNU_SOURCE 1
 #define _FILE_OFFSET_BITS 64
 
 #include "cache.h"
@@ -15,226 +14,205 @@
 #include "system.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static uint64_t round_to_pages(const struct share *share, uint64_t bytes)
-{
-	return (bytes + share->page_bytes - 1) / share->page_bytes * share->page_bytes;
-}
-
-static int create_area(const char *name, uint64_t size_bytes, struct ashmem_area **area,
-	void **base)
-{
-	int error = ashmem_create(name, size_bytes, 0, area);
-
-	return error ? error : share_map(*area, PROT_READ | PROT_WRITE, base);
-}
-
-static int create_index(struct share *share, const struct catalog *catalog)
-{
-	uint64_t path_offset = sizeof(struct index) + catalog->files.count * sizeof(struct entry);
-	uint64_t size = path_offset;
-	void *base;
-	int error;
-
-	for (size_t i = 0; i < catalog->files.count; i++)
-		size += strlen(catalog->files.file[i].path) + 1;
-	error = create_area("filecache index", size, &share->index_area, &base);
-	if (error)
-		return error;
-	share->index = base;
-	share->index->entries = (uint32_t)catalog->files.count;
-	for (size_t i = 0; i < catalog->files.count; i++) {
-		const struct file *file = &catalog->files.file[i];
-		struct entry *entry = &share->index->entry[i];
-
-		atomic_init(&entry->owner, OWNER_SERVER);
-		entry->stamp = file->stamp;
-		entry->path_offset = path_offset;
-		strcpy((char *)base + path_offset, file->path);
-		path_offset += strlen(file->path) + 1;
-	}
-	return 0;
-}
-
-/* Give each entry its place, so that the areas become about equally large. Empty ones need none. */
-static void place_entries(struct share *share, uint64_t total_bytes, uint64_t *area_bytes)
-{
-	uint64_t target = total_bytes / MAX_AREAS + 1;
-	uint32_t area = 0;
-
-	for (uint32_t i = 0; i < share->index->entries; i++) {
-		struct entry *entry = &share->index->entry[i];
-
-		if (!entry->stamp.size_bytes)
-			continue;
-		if (area_bytes[area] >= target)
-			area++;
-		entry->area = area;
-		entry->offset_bytes = area_bytes[area];
-		area_bytes[area] += round_to_pages(share, entry->stamp.size_bytes);
-	}
-	share->index->areas = area + 1;
-}
+#define PIECE_BYTES 131072u
 
 int cache_create(struct cache *cache, const struct catalog *catalog)
 {
-	struct share *share = &cache->share;
-	uint64_t area_bytes[MAX_AREAS] = {0};
-	int error;
+	/* Room to spare, for heads of entries and what is being written; unused, it costs nothing. */
+	struct ashmem_cache_options options = {.struct_size = sizeof(options),
+		.most_bytes = 2 * catalog->pages * catalog->page_bytes + 16 * PIECE_BYTES,
+		.value_most_bytes = PIECE_BYTES};
 
-	share->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-	cache->pages = catalog->pages;
-	error = create_index(share, catalog);
-	if (error)
-		return error;
-	place_entries(share, catalog->pages * share->page_bytes, area_bytes);
-	for (uint32_t i = 0; i < share->index->areas; i++) {
-		char name[32];
-		void *base;
-
-		snprintf(name, sizeof(name), "filecache %u", i);
-		error = create_area(name, area_bytes[i], &share->area[i], &base);
-		if (error)
-			return error;
-		share->base[i] = base;
-	}
-	return 0;
+	cache->catalog = catalog;
+	cache->is_left_out = calloc(catalog->files.count + 1, sizeof(bool));
+	cache->counts = mmap(NULL, sizeof(*cache->counts), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!cache->is_left_out || cache->counts == MAP_FAILED)
+		return -ENOMEM;
+	options.entries = catalog->files.count + options.most_bytes / PIECE_BYTES;
+	return ashmem_cache_create("filecache", &options, &cache->handle);
 }
 
 void cache_close(struct cache *cache)
 {
-	share_close(&cache->share);
+	ashmem_cache_close(cache->handle);
+	free(cache->is_left_out);
 }
 
-void cache_drop(struct cache *cache, uint32_t number, const struct message *why)
-{
-	struct entry *entry = &cache->share.index->entry[number];
-	const char *path = screen_path(entry_path(&cache->share, entry));
+/* A piece of a file: its key, and what the file contains there. */
+struct piece {
+	const struct file *file;
+	uint64_t at;
+	char key[ASHMEM_CACHE_KEY_MOST];
+	size_t key_bytes;
+	char bytes[PIECE_BYTES];
+	size_t size;
+};
 
-	entry->dropped = 1;
-	switch (why->verdict) {
-	case VERDICT_CHANGED:
-		cache->changed++;
-		screen_warn("changed: %s", path);
-		break;
-	case VERDICT_UNREADABLE:
-		cache->unreadable++;
-		screen_warn("unreadable: %s: %s", path, strerror(-why->error));
-		break;
-	default:
-		cache->mismatches++;
-		screen_warn("MISMATCH: %s: at byte %llu", path, (unsigned long long)why->value);
-		break;
-	}
+/* Longer paths make keys that no call takes. */
+static void make_key(struct piece *piece)
+{
+	const struct stamp *stamp = &piece->file->stamp;
+
+	memcpy(piece->key, stamp, sizeof(*stamp));
+	memcpy(piece->key + sizeof(*stamp), &piece->at, sizeof(piece->at));
+	piece->key_bytes = sizeof(*stamp) + sizeof(piece->at);
+	size_t length = strlen(piece->file->path);
+	if (piece->key_bytes + length <= sizeof(piece->key))
+		memcpy(piece->key + piece->key_bytes, piece->file->path, length);
+	piece->key_bytes += length;
 }
 
-/* Read a file into its pages. 0, -ESTALE if it is not the file of the index, or another errno. */
-static int read_entry(struct cache *cache, struct entry *entry)
+static int put_piece(struct cache *cache, const struct piece *piece)
 {
-	struct stamp stamp;
-	int64_t got;
-	int fd = source_open(entry_path(&cache->share, entry), &stamp);
-
-	if (fd < 0)
-		return fd;
-	if (!stamp_equal(&stamp, &entry->stamp)) {
-		close(fd);
-		return -ESTALE;
-	}
-	entry->fresh = stamp_is_fresh(&stamp);
-	got = stamp.size_bytes ? source_read(fd, entry_data(&cache->share, entry), stamp.size_bytes)
-			       : 0;
-	if (got >= 0 && ((uint64_t)got != stamp.size_bytes || !source_unchanged(fd, &stamp)))
-		got = -ESTALE;
-	close(fd);
-	return got < 0 ? (int)got : 0;
+	return ashmem_cache_put(cache->handle, piece->key, piece->key_bytes, piece->bytes,
+		piece->size, 0);
 }
 
-/* Fill an entry that we own and that is pinned, or drop it. */
-static void fill_entry(struct cache *cache, uint32_t number)
+static void compare(struct cache *cache, const struct piece *piece, struct ashmem_entry *entry)
 {
-	struct message why = {.verdict = VERDICT_CHANGED};
+	uint64_t bytes;
+	const void *value = ashmem_entry_value(entry, &bytes);
 
-	why.error = read_entry(cache, &cache->share.index->entry[number]);
-	if (!why.error)
+	atomic_fetch_add(&cache->counts->hits, 1);
+	if (bytes == piece->size && memcmp(value, piece->bytes, piece->size) == 0) {
+		atomic_fetch_add(&cache->counts->bytes, piece->size);
 		return;
-	if (!source_is_gone(why.error))
-		why.verdict = VERDICT_UNREADABLE;
-	cache_drop(cache, number, &why);
+	}
+	atomic_fetch_add(&cache->counts->mismatches, 1);
+	screen_warn("MISMATCH: %s: at byte %llu or after", screen_path(piece->file->path),
+		(unsigned long long)piece->at);
+}
+
+/* Use what is there, and put what is not. */
+static int use_piece(struct cache *cache, const struct piece *piece)
+{
+	struct ashmem_entry *entry;
+	int r = ashmem_cache_get(cache->handle, piece->key, piece->key_bytes, &entry);
+
+	if (r == -ENOENT) {
+		atomic_fetch_add(&cache->counts->rebuilds, 1);
+		return put_piece(cache, piece);
+	}
+	if (r < 0)
+		return r;
+	compare(cache, piece, entry);
+	ashmem_entry_release(entry);
+	return 0;
+}
+
+/* Every piece of an open file, one at least. -ESTALE if the file changes meanwhile. */
+static int with_pieces(struct cache *cache, const struct file *file, int fd,
+	int (*act)(struct cache *cache, const struct piece *piece))
+{
+	static struct piece piece;
+	int error = 0;
+
+	piece.file = file;
+	piece.at = 0;
+	do {
+		uint64_t left = file->stamp.size_bytes - piece.at;
+		piece.size = left < PIECE_BYTES ? (size_t)left : PIECE_BYTES;
+		int64_t got = source_read(fd, piece.bytes, piece.size);
+		if (got < 0)
+			return (int)got;
+		if ((size_t)got != piece.size || !source_unchanged(fd, &file->stamp))
+			return -ESTALE;
+		make_key(&piece);
+		error = act(cache, &piece);
+		piece.at += piece.size;
+	} while (!error && piece.at < file->stamp.size_bytes);
+	return error;
+}
+
+/* Open a file that is still the one of the catalog, and do something with it. */
+static int with_file(struct cache *cache, size_t number,
+	int (*act)(struct cache *cache, const struct piece *piece))
+{
+	const struct file *file = &cache->catalog->files.file[number];
+	struct stamp stamp;
+	int fd = source_open(file->path, &stamp);
+	int r = fd < 0 ? fd : -ESTALE;
+
+	/* What was just written can be written again without a new stamp. */
+	if (fd >= 0 && stamp_equal(&stamp, &file->stamp) && !stamp_is_fresh(&stamp))
+		r = with_pieces(cache, file, fd, act);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* A file that cannot be cached or compared is left out; 0, or what ends the run. */
+static int leave_out(struct cache *cache, size_t number, int error)
+{
+	const char *path = screen_path(cache->catalog->files.file[number].path);
+
+	if (error >= 0 || error == -EAGAIN) /* the cache is busy: next time */
+		return 0;
+	if (error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ETIMEDOUT ||
+		error == -EUCLEAN)
+		return error;
+	cache->is_left_out[number] = true;
+	if (source_is_gone(error)) {
+		atomic_fetch_add(&cache->counts->changed, 1);
+		screen_warn("changed: %s", path);
+	} else {
+		atomic_fetch_add(&cache->counts->unreadable, 1);
+		screen_warn("unreadable: %s: %s", path, strerror(-error));
+	}
+	return 0;
+}
+
+/* What a handle appends to next is not purged. A new one appends to something else. */
+static int renew_handle(struct cache *cache)
+{
+	struct ashmem_cache *renewed;
+	int error = ashmem_cache_import(ashmem_cache_fd(cache->handle), &renewed);
+
+	if (error)
+		return error;
+	ashmem_cache_close(cache->handle);
+	cache->handle = renewed;
+	return 0;
 }
 
 int cache_fill(struct cache *cache)
 {
-	struct index *index = cache->share.index;
+	size_t count = cache->catalog->files.count;
 
-	for (uint32_t i = 0; i < index->entries; i++) {
-		int error;
-
+	for (size_t i = 0; i < count; i++) {
 		if (system_interrupted())
 			return -EINTR;
-		fill_entry(cache, i);
-		error = entry_unpin(&cache->share, &index->entry[i]);
+		int error = leave_out(cache, i, with_file(cache, i, put_piece));
 		if (error)
 			return error;
-		entry_hand_over(&index->entry[i], OWNER_NOBODY);
-		screen_progress("caching", i + 1, index->entries);
+		screen_progress("caching", i + 1, count);
 	}
-	return 0;
+	return renew_handle(cache);
 }
 
-int cache_rebuild(struct cache *cache, uint32_t number)
+int cache_visit(struct cache *cache, size_t number)
 {
-	struct index *index = cache->share.index;
+	int error = cache->is_left_out[number]
+		? 0
+		: leave_out(cache, number, with_file(cache, number, use_piece));
 
-	if (number >= index->entries || !entry_is_owned_by(&index->entry[number], OWNER_SERVER))
-		return -EPROTO;
-	fill_entry(cache, number); /* under the reader's pin: rule 4 of protocol.c */
-	cache->rebuilt_on_request += !index->entry[number].dropped;
-	entry_hand_over(&index->entry[number], OWNER_READER);
-	return 0;
-}
-
-int cache_refill(struct cache *cache)
-{
-	struct index *index = cache->share.index;
-	uint32_t number = (uint32_t)(system_random(&cache->random) % index->entries);
-	struct entry *entry = &index->entry[number];
-	int error = 0;
-
-	if (!entry_claim(entry, OWNER_SERVER))
-		return 0; /* the reader has it */
-	if (!entry->dropped) {
-		int pinned = entry_pin(&cache->share, entry);
-
-		if (pinned < 0)
-			return pinned;
-		if (pinned == ASHMEM_WAS_PURGED) {
-			fill_entry(cache, number);
-			cache->rebuilt_ahead += !entry->dropped;
-		}
-		error = entry_unpin(&cache->share, entry);
-	}
-	entry_hand_over(entry, OWNER_NOBODY);
+	atomic_fetch_add(&cache->counts->visits, 1);
 	return error;
 }
 
-/* An independent witness of what purging frees: the kernel's count of the areas' blocks. */
-static uint64_t held_bytes(const struct share *share)
+/* An independent witness of what purging frees: the kernel's count of blocks. */
+static uint64_t held_bytes(const struct cache *cache)
 {
-	uint64_t held = 0;
+	struct stat st;
 
-	for (uint32_t i = 0; i < share->index->areas; i++) {
-		struct stat st;
-
-		if (fstat(ashmem_fd(share->area[i]), &st) == 0)
-			held += (uint64_t)st.st_blocks * 512;
-	}
-	return held;
+	return fstat(ashmem_cache_fd(cache->handle), &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
 int cache_squeeze(struct cache *cache, uint64_t pages, struct squeeze *squeeze)
@@ -242,10 +220,10 @@ int cache_squeeze(struct cache *cache, uint64_t pages, struct squeeze *squeeze)
 	uint64_t start;
 
 	squeeze->asked_pages = pages;
-	squeeze->held_before = held_bytes(&cache->share);
+	squeeze->held_before = held_bytes(cache);
 	start = system_now_ns();
 	squeeze->freed_pages = pages ? ashmem_shrink(pages) : ashmem_purge_all();
 	squeeze->took_ns = system_now_ns() - start;
-	squeeze->held_after = held_bytes(&cache->share);
+	squeeze->held_after = held_bytes(cache);
 	return squeeze->freed_pages < 0 ? (int)squeeze->freed_pages : 0;
 }

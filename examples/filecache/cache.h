@@ -3,20 +3,30 @@
 #define FILECACHE_CACHE_H
 
 #include "catalog.h"
-#include "protocol.h"
 
+#include <ashmem/ashmem.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-/* The server's side of the cache. Zero it first. */
+/* What both processes count. */
+struct counts {
+	_Atomic uint64_t visits;     /* of files, compared or put again */
+	_Atomic uint64_t bytes;      /* compared, and right */
+	_Atomic uint64_t hits;       /* pieces found */
+	_Atomic uint64_t rebuilds;   /* pieces that were gone, and put again */
+	_Atomic uint64_t changed;    /* files that changed or went */
+	_Atomic uint64_t unreadable; /* files that could not be read again */
+	_Atomic uint64_t mismatches;
+	_Atomic uint32_t squeezes;
+};
+
+/* The cache as both processes have it. */
 struct cache {
-	struct share share;
-	uint64_t pages; /* in all data areas */
-	uint64_t random;
-	uint64_t changed;    /* entries dropped because their file changed or went */
-	uint64_t unreadable; /* entries dropped because their file could not be read again */
-	uint64_t mismatches;
-	uint64_t rebuilt_on_request;
-	uint64_t rebuilt_ahead;
+	struct ashmem_cache *handle;
+	const struct catalog *catalog;
+	struct counts *counts; /* shared */
+	bool *is_left_out;     /* of each file; each process's own */
 };
 
 /* What a squeeze did. */
@@ -24,28 +34,20 @@ struct squeeze {
 	uint64_t asked_pages; /* 0: everything */
 	int64_t freed_pages;
 	uint64_t took_ns;
-	uint64_t held_before; /* bytes of memory behind the areas, as the kernel counts them */
+	uint64_t held_before; /* bytes of memory behind the cache, as the kernel counts them */
 	uint64_t held_after;
 };
 
-/* Make the areas and the index for the files of a catalog. 0, or a negative errno. */
+/* All of these return 0 or a negative errno. */
+
+/* Make a cache that has room for all files of a catalog. */
 int cache_create(struct cache *cache, const struct catalog *catalog);
-
-/* Fill all entries and unpin them. 0, or a negative errno. */
-int cache_fill(struct cache *cache);
 void cache_close(struct cache *cache);
-
-/* Take an entry out of use that its owner found unusable, and name it. */
-void cache_drop(struct cache *cache, uint32_t number, const struct message *why);
-
-/* Fill an entry that the reader lends. 0, or a negative errno if the reader breaks the rules. */
-int cache_rebuild(struct cache *cache, uint32_t number);
-
-/* Rebuild an entry ahead of the reader if it was purged: one chosen at random. 0, or a negative
- * errno. */
-int cache_refill(struct cache *cache);
-
-/* Purge at least `pages`, or everything if 0. 0, or a negative errno. */
+/* Put all files. */
+int cache_fill(struct cache *cache);
+/* Compare what is cached of a file with the file, or put it again if it is not there. */
+int cache_visit(struct cache *cache, size_t number);
+/* Purge at least `pages`, or everything if 0. */
 int cache_squeeze(struct cache *cache, uint64_t pages, struct squeeze *squeeze);
 
 #endif /* FILECACHE_CACHE_H */

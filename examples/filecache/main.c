@@ -3,17 +3,15 @@
  * filecache - a cache in purgeable memory, shared by two processes, on the real files of a
  * directory.
  *
- * One process, the server, caches files in a few areas of libashmem and squeezes memory now and
- * then, as a system short of memory would. A second one, the reader, got the areas over a socket;
- * it reads all entries in random order and compares every byte with the file on disk. An entry is
- * pinned only while it is used; what was purged meanwhile is rebuilt. One wrong byte and the
- * program says so and exits with 1.
+ * The first process caches the files and squeezes memory now and then, as a system short of memory
+ * would. The second one inherits the cache by fork; it visits all files in random order, compares
+ * every byte that it finds with the file on disk, and puts again what is gone. One wrong byte and
+ * the program says so and exits with 1.
  *
  * Where to look first:
- *   protocol.c  how two processes share entries that vanish: who may pin, who rebuilds, and why
- *   reader.c    using a cache: pin, check for a purge, use, unpin
- *   cache.c     being a cache: areas, entries, rebuilding, squeezing
- *   server.c    the server's loop        picture.c  walking the range list
+ *   cache.c     using a cache: look, use what is there, put what is not
+ *   reader.c    the second process      server.c  the first one: squeezes
+ *   picture.c   walking the range list
  *   catalog.c, source.c, screen.c, system.c  files, terminal and other surroundings
  *
  * Exit status: 0 all bytes right; 1 a mismatch, or the run failed, or nothing was ever purged, so
@@ -27,12 +25,9 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define EXIT_USAGE 2
@@ -121,45 +116,6 @@ static uint64_t default_limit_mib(void)
 	return mib < 1 ? 1 : mib < DEFAULT_LIMIT_MIB ? mib : DEFAULT_LIMIT_MIB;
 }
 
-/* Start the second process. It is made before there is any area, so that it can inherit none. */
-static pid_t start_reader(int *socket_fd)
-{
-	int pair[2];
-	pid_t pid;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -1;
-	pid = fork();
-	if (pid == 0) {
-		close(pair[0]);
-		exit(reader_run(pair[1]));
-	}
-	close(pair[1]);
-	*socket_fd = pair[0];
-	if (pid < 0)
-		close(pair[0]);
-	return pid;
-}
-
-/* Close the socket, on which the reader ends; or stop it at once. Returns whether it ended well. */
-static bool end_reader(pid_t pid, int socket_fd, bool stop)
-{
-	int status;
-
-	close(socket_fd);
-	if (stop)
-		kill(pid, SIGTERM);
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return false;
-	}
-	if (!stop && WIFSIGNALED(status))
-		screen_warn("the reader died of signal %d", WTERMSIG(status));
-	else if (!stop && WEXITSTATUS(status))
-		screen_warn("the reader ended with status %d", WEXITSTATUS(status));
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 /* Fill the catalog from the directory given, or from the first default with something in it. */
 static bool scan(const struct options *options, struct catalog *catalog)
 {
@@ -192,40 +148,28 @@ static bool scan(const struct options *options, struct catalog *catalog)
 
 static void print_summary(const struct server *server, uint64_t started_ns)
 {
-	const struct cache *cache = server->cache;
-	const struct tally *tally = &cache->share.index->tally;
-	uint64_t page = cache->share.page_bytes;
+	const struct counts *counts = server->cache->counts;
 	struct {
 		const char *name;
 		uint64_t number;
 		const char *meaning;
 	} lines[] = {
-		{"files", cache->share.index->entries, "in the cache"},
-		{"verified", tally->bytes, "bytes, each equal to the one on disk"},
-		{"reads", tally->reads, "of whole files in random order"},
-		{"hits", tally->hits, "pinned and still there"},
-		{"purges", tally->purged, "pinned and found purged"},
-		{"rebuilds", cache->rebuilt_on_request + cache->rebuilt_ahead, NULL},
-		{"empty", tally->empty, "no page to pin"},
-		{"put off", tally->busy, "while the server had the entry"},
-		{"changed", cache->changed, "on disk since they were cached, left out"},
-		{"unreadable", cache->unreadable, "since they were cached, left out"},
-		{"mismatches", cache->mismatches, "files whose bytes are not those on disk"},
+		{"files", server->cache->catalog->files.count, "in the catalog"},
+		{"verified", counts->bytes, "bytes, each equal to the one on disk"},
+		{"visits", counts->visits, "of whole files in random order"},
+		{"hits", counts->hits, "pieces found in the cache"},
+		{"rebuilds", counts->rebuilds, "pieces not found any more, and put again"},
+		{"changed", counts->changed, "on disk since they were found, left out"},
+		{"unreadable", counts->unreadable, "or too long a path, left out"},
+		{"mismatches", counts->mismatches, "pieces whose bytes are not those on disk"},
 	};
 
 	screen_print("\n");
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		screen_print("%-10s %12llu  ", lines[i].name, (unsigned long long)lines[i].number);
-		if (lines[i].meaning)
-			screen_print("%s\n", lines[i].meaning);
-		else
-			screen_print("%llu for the reader, %llu ahead of it\n",
-				(unsigned long long)cache->rebuilt_on_request,
-				(unsigned long long)cache->rebuilt_ahead);
-	}
-	screen_print("%-10s %12u  freed %llu pages, %.1f MiB, in %.1f ms\n", "squeezes",
-		server->squeezes_done, (unsigned long long)server->freed_pages,
-		screen_mib(server->freed_pages * page), (double)server->squeeze_ns / 1e6);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		screen_print("%-10s %12llu  %s\n", lines[i].name,
+			(unsigned long long)lines[i].number, lines[i].meaning);
+	screen_print("%-10s %12u  freed %llu pages in %.1f ms\n", "squeezes", server->squeezes_done,
+		(unsigned long long)server->freed_pages, (double)server->squeeze_ns / 1e6);
 	screen_print("%-10s %12.1f  seconds\n", "time",
 		(double)(system_now_ns() - started_ns) / 1e9);
 }
@@ -233,38 +177,28 @@ static void print_summary(const struct server *server, uint64_t started_ns)
 /* Say what the run has shown; the exit status. */
 static int judge(const struct server *server)
 {
-	const struct cache *cache = server->cache;
-	const struct tally *tally = &cache->share.index->tally;
-	uint64_t rebuilds = cache->rebuilt_on_request + cache->rebuilt_ahead;
-	uint64_t expected = (uint64_t)cache->share.index->entries * server->passes;
-	int status = EXIT_FAILURE;
+	const struct counts *counts = server->cache->counts;
+	uint64_t expected = server->cache->catalog->files.count * server_passes(server);
 
-	if (cache->mismatches)
+	if (counts->mismatches)
 		screen_print("FAILED: the cache and the disk differ\n");
-	else if (!tally->bytes)
+	else if (!counts->bytes)
 		screen_print("FAILED: no file could be compared\n");
-	else if (!cache->changed && !cache->unreadable && tally->reads != expected)
+	else if (counts->visits != expected)
 		screen_print("FAILED: the reader left files out\n");
-	else if (!rebuilds)
-		screen_print("FAILED: nothing was purged and rebuilt, so nothing was shown "
-			     "(backend %s)\n",
-			ashmem_backend_name(cache->share.area[0]));
+	else if (!counts->rebuilds)
+		screen_print("FAILED: nothing was purged and put again, so nothing was shown\n");
 	else {
 		screen_print("OK: 0 mismatches\n");
-		status = EXIT_SUCCESS;
+		return EXIT_SUCCESS;
 	}
-	return status;
+	return EXIT_FAILURE;
 }
 
-static bool is_reader_gone(int error)
-{
-	return error == -ECONNRESET || error == -EPIPE;
-}
-
-/* Say what failed, if it is not said elsewhere: the end of the reader, Ctrl-C. Returns `error`. */
+/* Say what failed, if it is not said elsewhere: Ctrl-C, the end of the reader. Returns `error`. */
 static int explain(int error, const char *what)
 {
-	if (error && error != -EINTR && !is_reader_gone(error))
+	if (error && error != -EINTR && error != -ECHILD)
 		screen_warn("%s: %s", what, strerror(-error));
 	return error;
 }
@@ -273,37 +207,35 @@ static int explain(int error, const char *what)
 static int fill_and_serve(struct server *server, const struct catalog *catalog)
 {
 	struct cache *cache = server->cache;
-	int error = explain(cache_create(cache, catalog), "cannot make the areas");
+	int error = explain(cache_create(cache, catalog), "cannot make the cache");
+	pid_t reader;
 
+	if (!error)
+		error = explain(cache_fill(cache), "cannot fill the cache");
 	if (error)
 		return error;
-	screen_print("filecache: areas: %u, pages: %llu of %zu bytes, backend: %s, seed: %llu\n",
-		cache->share.index->areas, (unsigned long long)cache->pages,
-		cache->share.page_bytes, ashmem_backend_name(cache->share.area[0]),
-		(unsigned long long)cache->random);
-	error = explain(cache_fill(cache), "cannot fill the cache");
-	if (error)
-		return error;
-	return explain(server_run(server), "cannot serve the reader");
+	fflush(NULL);
+	reader = fork();
+	if (reader == 0)
+		exit(reader_run(cache, server_passes(server), server->random));
+	if (reader < 0)
+		return explain(-errno, "cannot start the reader");
+	return explain(server_run(server, reader), "cannot squeeze the cache");
 }
 
-static int run(const struct options *options, pid_t reader, int socket_fd)
+static int run(const struct options *options)
 {
 	uint64_t started_ns = system_now_ns();
 	struct catalog catalog = {0};
-	struct cache cache = {.random = options->seed};
+	struct cache cache = {0};
 	struct server server = {
 		.cache = &cache,
-		.socket_fd = socket_fd,
 		.squeezes = (uint32_t)options->squeezes,
-		.random = ~options->seed,
+		.random = options->seed,
 	};
 	int status = EXIT_FAILURE;
-	bool scanned = scan(options, &catalog);
-	int error = scanned ? fill_and_serve(&server, &catalog) : 0;
-	bool stop = !scanned || (error && !is_reader_gone(error));
 
-	if (end_reader(reader, socket_fd, stop) && !stop && !error) {
+	if (scan(options, &catalog) && fill_and_serve(&server, &catalog) == 0) {
 		print_summary(&server, started_ns);
 		status = judge(&server);
 	}
@@ -316,19 +248,12 @@ int main(int argc, char **argv)
 {
 	struct options options = {.limit_mib = default_limit_mib(), .seed = 1, .squeezes = 7};
 	int status = parse_options(argc, argv, &options);
-	int socket_fd;
-	pid_t reader;
 
 	if (status >= 0)
 		return status;
 	screen_init();
-	reader = start_reader(&socket_fd);
-	if (reader < 0) {
-		screen_warn("cannot start the reader: %s", strerror(errno));
-		return EXIT_FAILURE;
-	}
 	system_catch_signals();
-	status = run(&options, reader, socket_fd);
+	status = run(&options);
 	if (system_interrupted()) {
 		screen_warn("interrupted");
 		system_die_of_signal();

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The page map: one row for each area, one character for many pages.
+ * The page map of the cache's area: one character for many pages.
  *
  * ashmem_find_unpinned() walks an area's range list: what it does not name is pinned. The reader
  * goes on meanwhile, so this is no snapshot: each range is right at the moment when it is found.
+ * Pinned are the index and what was never used.
  */
 #include "picture.h"
 #include "screen.h"
 
-#include <stdio.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
 
 #define COLUMNS 64u
+#define ROWS 4u
+#define CELLS (ROWS * COLUMNS)
 
 /* The pages behind one character. */
 struct cell {
@@ -35,16 +40,16 @@ static const struct {
 
 static uint64_t cell_start(uint64_t pages, uint64_t column)
 {
-	return pages * column / COLUMNS;
+	return pages * column / CELLS;
 }
 
 /* Count the pages [start, end) of an area in the cells that they belong to. */
 static void count_range(struct cell *cells, uint64_t pages, uint64_t start, uint64_t end,
 	bool purged)
 {
-	uint64_t column = start * COLUMNS / pages;
+	uint64_t column = start * CELLS / pages;
 
-	for (; column < COLUMNS && cell_start(pages, column) < end; column++) {
+	for (; column < CELLS && cell_start(pages, column) < end; column++) {
 		uint64_t from = cell_start(pages, column);
 		uint64_t to = cell_start(pages, column + 1);
 
@@ -67,7 +72,7 @@ static int count_area(struct ashmem_area *area, uint64_t page_bytes, uint64_t pa
 	uint32_t state;
 	int found;
 
-	for (uint64_t i = 0; i < COLUMNS; i++)
+	for (uint64_t i = 0; i < CELLS; i++)
 		cells[i] = (struct cell){.pages = cell_start(pages, i + 1) - cell_start(pages, i)};
 	while ((found = ashmem_find_unpinned(area, offset + length, &offset, &length, &state)) > 0)
 		count_range(cells, pages, offset / page_bytes, (offset + length) / page_bytes,
@@ -86,12 +91,12 @@ static enum look look_of(const struct cell *cell)
 	return cell->unpinned < cell->purged ? MOST_PURGED : SOME_PURGED;
 }
 
-static void print_row(uint32_t number, const struct cell *cells)
+static void print_row(const struct cell *cells)
 {
 	bool colour = screen_has_colour();
 	enum look last = LOOKS;
 
-	screen_print("  area %u  ", number);
+	screen_print("  ");
 	for (uint32_t i = 0; i < COLUMNS; i++) {
 		enum look look = look_of(&cells[i]);
 
@@ -116,21 +121,17 @@ static void print_legend(uint64_t pages_each)
 	screen_print(" (each: up to %llu pages)\n\n", (unsigned long long)pages_each);
 }
 
-int picture_print(const struct share *share)
+int picture_print(struct ashmem_area *area)
 {
-	struct cell cells[COLUMNS];
-	uint64_t most = 1;
+	struct cell cells[CELLS];
+	uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t pages = ashmem_get_size(area) / page_bytes;
+	int error = count_area(area, page_bytes, pages, cells);
 
-	for (uint32_t i = 0; i < share->index->areas; i++) {
-		uint64_t pages = ashmem_get_size(share->area[i]) / share->page_bytes;
-		int error = count_area(share->area[i], share->page_bytes, pages, cells);
-
-		if (error)
-			return error;
-		print_row(i, cells);
-		if ((pages + COLUMNS - 1) / COLUMNS > most)
-			most = (pages + COLUMNS - 1) / COLUMNS;
-	}
-	print_legend(most);
+	if (error)
+		return error;
+	for (uint32_t row = 0; row < ROWS; row++)
+		print_row(&cells[row * COLUMNS]);
+	print_legend((pages + CELLS - 1) / CELLS);
 	return 0;
 }

@@ -2,9 +2,9 @@
 #ifndef FILECACHE_PICTURE_H
 #define FILECACHE_PICTURE_H
 
-#include "protocol.h"
+#include <ashmem/ashmem.h>
 
-/* Print the page map of all data areas. 0, or a negative errno. */
-int picture_print(const struct share *share);
+/* Print the page map of an area. 0, or a negative errno. */
+int picture_print(struct ashmem_area *area);
 
 #endif /* FILECACHE_PICTURE_H */

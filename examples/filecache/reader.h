@@ -2,7 +2,9 @@
 #ifndef FILECACHE_READER_H
 #define FILECACHE_READER_H
 
-/* The second process: serve passes until the server closes the socket. Returns an exit status. */
-int reader_run(int socket_fd);
+#include "cache.h"
+
+/* The second process: reads all files so many times. Returns an exit status. */
+int reader_run(struct cache *cache, uint64_t passes, uint64_t seed);
 
 #endif /* FILECACHE_READER_H */

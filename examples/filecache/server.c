@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The server while the reader reads: answers its requests, squeezes memory, rebuilds ahead.
+ * The first process while the second one reads: squeezes memory, as a system short of it would.
  *
- * Everything is read several times. Every other pass has a squeeze, at a random moment while the
- * reader is busy, or at the end of the pass if the reader was faster; the pass after it meets
- * what is still purged. So the last squeeze is always felt, however small the directory.
- *
- * All squeezes but the last are shrinks, of a random part of what could be freed; the last is a
- * purge of everything. After each the server looks at some entries of its own accord and rebuilds
- * those that were purged: the second party that makes ownership of entries necessary (protocol.c).
+ * Every other pass of the reader has a squeeze, at a random moment; the pass after it meets what
+ * is gone. All but the last are shrinks of a random part of what could be freed; the last is a
+ * purge of everything. They know nothing of caches: a cache is an area like others.
  */
 #include "server.h"
 #include "picture.h"
@@ -16,14 +12,16 @@
 #include "system.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 
-#define WAIT_MS 20
-#define PASSES_PER_SQUEEZE 2u
-#define REFILL_PART 16u /* look at this part of all entries after a squeeze */
+uint64_t server_passes(const struct server *server)
+{
+	return (uint64_t)server->squeezes * PASSES_PER_SQUEEZE + 1;
+}
 
 static void print_squeeze(const struct server *server, const struct squeeze *squeeze)
 {
@@ -32,133 +30,83 @@ static void print_squeeze(const struct server *server, const struct squeeze *squ
 	if (squeeze->asked_pages)
 		snprintf(what, sizeof(what), "shrink(%llu)",
 			(unsigned long long)squeeze->asked_pages);
-	screen_print("squeeze %u of %u, in pass %u: %s freed %lld pages in %.1f ms; "
-		     "memory held %llu -> %llu KiB\n",
-		server->squeezes_done, server->squeezes, server->pass + 1, what,
-		(long long)squeeze->freed_pages, (double)squeeze->took_ns / 1e6,
-		(unsigned long long)squeeze->held_before / 1024,
+	screen_print("squeeze %u of %u: %s freed %lld pages in %.1f ms; memory held %llu -> %llu "
+		     "KiB\n",
+		server->squeezes_done, server->squeezes, what, (long long)squeeze->freed_pages,
+		(double)squeeze->took_ns / 1e6, (unsigned long long)squeeze->held_before / 1024,
 		(unsigned long long)squeeze->held_after / 1024);
 }
 
 static int squeeze_memory(struct server *server)
 {
-	uint64_t could = ashmem_shrink_count();
 	struct squeeze squeeze = {0};
 	uint64_t pages = 0;
 	int error;
 
 	/* Between 1/16 and 10/16 of what could go. */
 	if (server->squeezes_done + 1 < server->squeezes)
-		pages = could * (1 + system_random(&server->random) % 10) / 16 + 1;
+		pages = ashmem_shrink_count() * (1 + system_random(&server->random) % 10) / 16 + 1;
 	error = cache_squeeze(server->cache, pages, &squeeze);
 	if (error) {
-		screen_warn("%s: %s (backend %s)", pages ? "shrink" : "purge_all", strerror(-error),
-			ashmem_backend_name(server->cache->share.area[0]));
+		screen_warn("%s: %s", pages ? "shrink" : "purge_all", strerror(-error));
 		return error;
 	}
 	server->squeezes_done++;
+	atomic_store(&server->cache->counts->squeezes, server->squeezes_done);
 	server->freed_pages += (uint64_t)squeeze.freed_pages;
 	server->squeeze_ns += squeeze.took_ns;
-	server->refills = server->cache->share.index->entries / REFILL_PART + 1;
 	print_squeeze(server, &squeeze);
-	error = picture_print(&server->cache->share);
-	if (error == -ENOTSUP) {
-		screen_print("  (backend %s does not tell which pages are unpinned)\n",
-			ashmem_backend_name(server->cache->share.area[0]));
-		error = 0;
-	}
+	return picture_print(ashmem_cache_area(server->cache->handle));
+}
+
+/* Somewhere in the middle half of the next pass that has a squeeze. */
+static void choose_moment(struct server *server)
+{
+	uint64_t files = server->cache->catalog->files.count;
+
+	server->squeeze_at = files * PASSES_PER_SQUEEZE * server->squeezes_done +
+		files * (25 + system_random(&server->random) % 50) / 100;
+}
+
+static int squeeze_if_due(struct server *server)
+{
+	uint64_t visits = atomic_load(&server->cache->counts->visits);
+	int error;
+
+	screen_progress("reading", visits,
+		server->cache->catalog->files.count * server_passes(server));
+	if (server->squeezes_done == server->squeezes || visits < server->squeeze_at)
+		return 0;
+	error = squeeze_memory(server);
+	choose_moment(server);
 	return error;
 }
 
-/* 1 if the pass is over. */
-static int handle(struct server *server, const struct message *message)
+static int how_it_ended(int status)
 {
-	struct message answer = {.kind = MESSAGE_REBUILT, .entry = message->entry};
-	int error;
-
-	switch (message->kind) {
-	case MESSAGE_DONE:
-		return 1;
-	case MESSAGE_REBUILD:
-		error = cache_rebuild(server->cache, message->entry);
-		return error ? error : message_send(server->socket_fd, &answer);
-	case MESSAGE_DROPPED:
-		if (message->entry >= server->cache->share.index->entries)
-			return -EPROTO;
-		cache_drop(server->cache, message->entry, message);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
-	default:
-		return -EPROTO;
-	}
+	if (WIFSIGNALED(status))
+		screen_warn("the reader died of signal %d", WTERMSIG(status));
+	return -ECHILD;
 }
 
-/* Wait for a message and handle it; use the time if there is none. 1 if the pass is over. */
-static int serve_once(struct server *server)
+int server_run(struct server *server, pid_t reader)
 {
-	struct pollfd ready = {.fd = server->socket_fd, .events = POLLIN};
-	struct message message;
-	int got = poll(&ready, 1, server->refills ? 0 : WAIT_MS);
+	const struct timespec nap = {.tv_nsec = 2000000};
+	int error = 0, status;
 
-	if (system_interrupted())
-		return -EINTR;
-	if (got < 0)
-		return errno == EINTR ? 0 : -errno;
-	if (got > 0) {
-		got = message_receive(server->socket_fd, &message);
-		return got > 0 ? handle(server, &message) : got < 0 ? got : -ECONNRESET;
+	choose_moment(server);
+	while (!error) {
+		pid_t ended = waitpid(reader, &status, WNOHANG);
+		if (ended == reader)
+			return how_it_ended(status);
+		error = ended < 0 && errno != EINTR ? -errno : squeeze_if_due(server);
+		if (!error && system_interrupted())
+			error = -EINTR;
+		nanosleep(&nap, NULL);
 	}
-	if (server->refills) {
-		server->refills--;
-		return cache_refill(server->cache);
-	}
-	return 0;
-}
-
-/* Whether it is time: the squeeze belongs into this pass, and the pass has come to its point. */
-static bool squeeze_is_due(const struct server *server, uint32_t progress, bool pass_is_over)
-{
-	return server->squeezes_done < server->squeezes &&
-		server->pass >= server->squeezes_done * PASSES_PER_SQUEEZE &&
-		(pass_is_over || progress > server->squeeze_at);
-}
-
-static int run_pass(struct server *server)
-{
-	struct index *index = server->cache->share.index;
-	struct message start = {.kind = MESSAGE_PASS, .value = system_random(&server->random)};
-	uint64_t before = (uint64_t)index->entries * server->pass;
-	uint64_t total = (uint64_t)index->entries * server->passes;
-	int done;
-
-	server->squeeze_at =
-		(uint32_t)(index->entries * (25 + system_random(&server->random) % 50) / 100);
-	/* Relaxed, here and below: the number is only looked at. */
-	atomic_store_explicit(&index->progress, 0, memory_order_relaxed);
-	done = message_send(server->socket_fd, &start);
-	while (!done) {
-		uint32_t progress;
-
-		done = serve_once(server);
-		if (done < 0)
-			return done;
-		progress = atomic_load_explicit(&index->progress, memory_order_relaxed);
-		screen_progress("reading", before + progress, total);
-		if (squeeze_is_due(server, progress, done)) {
-			int error = squeeze_memory(server);
-
-			if (error)
-				return error;
-		}
-	}
-	return done < 0 ? done : 0;
-}
-
-int server_run(struct server *server)
-{
-	int error = share_send(&server->cache->share, server->socket_fd);
-
-	server->passes = server->squeezes * PASSES_PER_SQUEEZE + 1;
-	for (server->pass = 0; !error && server->pass < server->passes; server->pass++)
-		error = run_pass(server);
+	kill(reader, SIGKILL);
+	waitpid(reader, &status, 0);
 	return error;
 }

@@ -5,24 +5,26 @@
 #include "cache.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
-/* The conversation with the reader, and the squeezes meanwhile. */
+#define PASSES_PER_SQUEEZE 2u
+
+/* The squeezes while the reader reads. */
 struct server {
 	struct cache *cache;
-	int socket_fd;
 	uint32_t squeezes;   /* wanted */
 	uint64_t random;     /* state of the random numbers: the seed */
-	uint32_t passes;     /* in all: some more than squeezes */
-	uint32_t pass;       /* from 0; in the end `passes` */
-	uint32_t squeeze_at; /* when so many entries of the pass are read */
-	uint32_t refills;    /* entries to look at ahead of the reader */
+	uint64_t squeeze_at; /* when so many files have been visited */
 	uint32_t squeezes_done;
 	uint64_t freed_pages;
 	uint64_t squeeze_ns;
 };
 
-/* Hand the cache to the reader, have it read everything in several passes, and squeeze meanwhile.
- * 0, or a negative errno: -EINTR after Ctrl-C, -ECONNRESET if the reader is gone. */
-int server_run(struct server *server);
+/* How often the reader is to read all files. */
+uint64_t server_passes(const struct server *server);
+
+/* Squeeze memory until the reader has ended. 0 if that ended well, -EINTR after Ctrl-C, -ECHILD if
+ * it failed, or another negative errno. */
+int server_run(struct server *server, pid_t reader);
 
 #endif /* FILECACHE_SERVER_H */

@@ -199,8 +199,8 @@ int control_read_end(struct control *control, int fd, const struct stat *status,
 int control_is_same(const struct control_map *map, int fd, const struct stat *status);
 
 /*
- * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if it
- * has no control block. Needs no lock.
+ * Which area a descriptor is of, whatever version made it; nothing else is looked at. -ENOTSUP if
+ * it has no control block. Needs no lock.
  */
 int control_read_serial(int fd, uint64_t serial[2]);
 
@@ -214,8 +214,6 @@ void control_care(struct control_map *map);
  * and the control block says so from now on; or 0.
  */
 int control_notice_seals(struct control_map *map);
-/* The same without the lock, if the block can be written to. */
-void control_look_for_seals(struct control_map *map);
 /* The file was just sealed: write that down. */
 void control_say_sealed(struct control_map *map);
 
@@ -224,6 +222,9 @@ void control_say_sealed(struct control_map *map);
  * block is damaged.
  */
 int control_lock_slowly(struct control_map *map, int held);
+
+/* control_notice_seals() without the lock, if the block can be written to. Also of recover.c. */
+void control_look_for_seals(struct control_map *map);
 
 /*
  * A reader without the lock learns from `changes` that it was taken meanwhile. Release: a reader

@@ -2,7 +2,7 @@
 /*
  * What the control block says of the file's seal against writing. The seal itself is the truth: a
  * peer can set it without the library, and a purge learns of it when the kernel refuses to free
- * pages. `sealed` never goes back to 0. The control lock is held, but for control_look_for_seals().
+ * pages. `sealed` never goes back to 0. The control lock is held.
  */
 #include <sys/mman.h>
 
@@ -23,12 +23,4 @@ int control_notice_seals(struct control_map *map)
 		return 0;
 	control_say_sealed(map);
 	return 1;
-}
-
-void control_look_for_seals(struct control_map *map)
-{
-	if (!map->writable || SHARED_LOAD(map->shared->sealed) || control_lock(map) < 0)
-		return;
-	control_notice_seals(map);
-	control_unlock(map, 0);
 }

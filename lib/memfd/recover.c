@@ -130,3 +130,11 @@ int control_lock_slowly(struct control_map *map, int held)
 		control_unlock(map, r);
 	return r;
 }
+
+void control_look_for_seals(struct control_map *map)
+{
+	if (!map->writable || SHARED_LOAD(map->shared->sealed) || control_lock(map) < 0)
+		return;
+	control_notice_seals(map);
+	control_unlock(map, 0);
+}

@@ -111,13 +111,30 @@ static void check_value(const unsigned char *value, size_t bytes, uint64_t key, 
 		complain("wrong bytes", key, number, low, high);
 }
 
-static void read_one(uint64_t key)
+/* The value as it is while it is held. */
+static int64_t get_copy(const char *text)
+{
+	struct ashmem_entry *entry;
+	uint64_t bytes;
+	int r = ashmem_cache_get(cache, text, strlen(text), &entry);
+
+	if (r < 0)
+		return r;
+	const void *value = ashmem_entry_value(entry, &bytes);
+	memcpy(buffer, value, bytes);
+	ashmem_entry_release(entry);
+	return (int64_t)bytes;
+}
+
+static void read_one(uint64_t key, int in_place)
 {
 	char text[40];
 	uint64_t low = __atomic_load_n(&shared->key[key].done, __ATOMIC_SEQ_CST);
 
 	make_key(text, key);
-	int64_t bytes = ashmem_cache_read(cache, text, strlen(text), buffer, sizeof(buffer));
+	int64_t bytes = in_place
+		? get_copy(text)
+		: ashmem_cache_read(cache, text, strlen(text), buffer, sizeof(buffer));
 	uint64_t high = __atomic_load_n(&shared->key[key].begun, __ATOMIC_SEQ_CST);
 	if (bytes >= 0)
 		check_value(buffer, (size_t)bytes, key, low, high);
@@ -166,7 +183,7 @@ static void work(uint64_t worker, uint64_t seed, int is_reader)
 	for (;;) {
 		uint64_t what = random_next(&state) % 1000, key = random_next(&state) % KEYS;
 		if (is_reader || what < 600)
-			read_one(key);
+			read_one(key, what % 4 == 0);
 		else if (what < 992)
 			change_one(key / WORKERS * WORKERS + worker, what >= 900);
 		else

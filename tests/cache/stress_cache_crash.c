@@ -5,7 +5,7 @@
  * keys have theirs; and every call works at once.
  *
  * A child stops before the call, makes so many instructions of it under ptrace, and is killed; the
- * next one makes some more. ASHMEM_CRASH_DEATHS (20) says how many die in each call; with a large
+ * next one makes some more. ASHMEM_CRASH_DEATHS (6) says how many die in each call; with a large
  * number it is one at every instruction. Exits with 77 where a process cannot be stepped.
  */
 #define _GNU_SOURCE 1
@@ -293,7 +293,7 @@ static void check(const struct op *op, unsigned long deaths_wanted)
 int main(void)
 {
 	const char *wish = getenv("ASHMEM_CRASH_DEATHS");
-	unsigned long deaths = wish ? strtoul(wish, NULL, 0) : 20, made;
+	unsigned long deaths = wish ? strtoul(wish, NULL, 0) : 6, made;
 	struct ashmem_cache_options options = {
 		.struct_size = sizeof(options), .most_bytes = 1 << 20, .value_most_bytes = LARGE};
 	int r = ashmem_cache_create("crash", &options, &cache);

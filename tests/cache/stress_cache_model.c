@@ -32,6 +32,7 @@
 enum {
 	WORKERS = 4, /* the last one only reads */
 	KEYS = 600,
+	HOT = 20, /* the first ones are used more than all others */
 	CACHE_BYTES = 4 << 20,
 	VALUE_MOST = CACHE_BYTES / 8,
 	CHANGES = 8, /* of each key, the last ones */
@@ -202,7 +203,8 @@ static size_t choose_bytes(uint32_t key)
 {
 	if (is_empty(key))
 		return 0;
-	uint64_t most = one_in(40) ? VALUE_MOST : one_in(4) ? 40000 : 700;
+	/* What is used much is large, so that purges and reuse meet copies and views under way. */
+	uint64_t most = one_in(40) ? VALUE_MOST : one_in(4) || key < HOT ? 40000 : 700;
 	return sizeof(struct value_head) + random_below(&chance, most - sizeof(struct value_head));
 }
 
@@ -276,7 +278,7 @@ static void judge(uint32_t key, const unsigned char *value, uint64_t bytes,
 static uint32_t any_key(void)
 {
 	/* a few are used much */
-	return (uint32_t)(one_in(2) ? random_below(&chance, 20) : random_below(&chance, KEYS));
+	return (uint32_t)random_below(&chance, one_in(2) ? HOT : KEYS);
 }
 
 static void do_read(void)
@@ -656,24 +658,41 @@ static void do_purge(void)
 
 /* -- processes -- */
 
+/*
+ * Each process has a mood: 0 does everything; 1 purges and puts; 2 reads and gets, which needs no
+ * right to write, so it is all that a reader has.
+ */
+enum { MOODS = 3 };
+
 static const struct {
 	void (*run)(void);
-	uint32_t weight;
-} steps[] = {{do_put, 400}, {do_reserve, 60}, {do_remove, 60}, {do_touch, 40}, {do_claim, 40},
-	{do_purge, 6}, {do_clear, 1}, {do_expire, 2}, {do_read, 500}, {do_get, 150}, {do_walk, 2},
-	{do_fork, 4}};
-enum { STEPS = sizeof(steps) / sizeof(steps[0]), FIRST_READING = 8 };
+	uint32_t weight[MOODS];
+} steps[] = {
+	{do_put, {400, 100, 0}},
+	{do_reserve, {60, 0, 0}},
+	{do_remove, {60, 0, 0}},
+	{do_touch, {40, 0, 0}},
+	{do_claim, {40, 0, 0}},
+	{do_purge, {6, 10, 0}},
+	{do_clear, {3, 0, 0}},
+	{do_expire, {6, 0, 0}},
+	{do_read, {500, 0, 500}},
+	{do_get, {150, 0, 150}},
+	{do_walk, {2, 0, 1}},
+	{do_fork, {4, 0, 1}},
+};
+enum { STEPS = sizeof(steps) / sizeof(steps[0]) };
 
-static void step(uint32_t first)
+static void step(uint32_t mood)
 {
 	uint64_t total = 0, chosen;
-	uint32_t i = first;
+	uint32_t i = 0;
 
-	for (uint32_t k = first; k < STEPS; k++)
-		total += steps[k].weight;
+	for (uint32_t k = 0; k < STEPS; k++)
+		total += steps[k].weight[mood];
 	chosen = random_below(&chance, total);
-	while (chosen >= steps[i].weight)
-		chosen -= steps[i++].weight;
+	while (chosen >= steps[i].weight[mood])
+		chosen -= steps[i++].weight[mood];
 	steps[i].run();
 }
 
@@ -687,8 +706,9 @@ static void work(int number, uint64_t seed, int fd)
 		if (r < 0)
 			stress_fail("import: %s", strerror(-r));
 	}
+	uint32_t mood = number == WORKERS - 1 ? 2 : (uint32_t)random_below(&chance, MOODS);
 	for (;;)
-		step(number == WORKERS - 1 ? FIRST_READING : 0);
+		step(mood);
 }
 
 static pid_t start(int number, int fd)
@@ -767,9 +787,10 @@ int main(void)
 	for (int i = 0; i < COUNTS; i++)
 		printf(", %llu %s", (unsigned long long)shared->counts[i], count_names[i]);
 	printf("\n");
-	for (int i = 0; i < COUNTS; i++)
-		if (i != REFUSED && i != BUSY && shared->counts[i] == 0)
-			stress_fail("nothing was tested: no %s", count_names[i]);
+	static const enum count needed[] = {HITS, VIEWED, PUTS, REMOVES, FREED};
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (shared->counts[needed[i]] == 0)
+			stress_fail("nothing was tested: no %s", count_names[needed[i]]);
 	ashmem_cache_close(cache);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -489,4 +490,39 @@ CONTRACT_TEST(cache, two_handles_of_one_process_are_one_cache)
 	ashmem_cache_close(cache);
 	expect_value(again, "a", "1");
 	ashmem_cache_close(again);
+}
+
+/* Fill the cache with values made of this, shifted by so many bytes. */
+static void fill_with(struct ashmem_cache *cache, const unsigned char *image, size_t bytes,
+	size_t shift)
+{
+	static unsigned char value[16000];
+
+	memset(value, 0, shift);
+	for (size_t at = shift; at + bytes <= sizeof(value); at += bytes)
+		memcpy(value + at, image, bytes);
+	for (uint32_t i = 0; i < 80; i++)
+		expect_eq(ashmem_cache_put(cache, &i, sizeof(i), value, sizeof(value), 0), 0);
+}
+
+CONTRACT_TEST(cache, value_that_looks_like_an_entry_is_none)
+{
+	struct ashmem_cache *cache = new_kv(0);
+	uint64_t bytes = ashmem_get_size(ashmem_cache_area(cache));
+	const unsigned char *base =
+		mmap(NULL, bytes, PROT_READ, MAP_SHARED, ashmem_cache_fd(cache), 0);
+	unsigned char image[32];
+
+	expect(base != MAP_FAILED);
+	expect_eq(kv_put(cache, "victim", "old"), 0);
+	/* The entry as it lies there: a head of 20 bytes, the key, the value at a multiple of 8. */
+	const unsigned char *key = memmem(base, bytes, "victim", 6);
+	expect(key != NULL);
+	memcpy(image, key - 20, sizeof(image));
+	for (size_t shift = 0; shift < sizeof(image); shift += 8) {
+		fill_with(cache, image, sizeof(image), shift);
+		expect_miss(cache, "victim");
+	}
+	munmap((void *)(uintptr_t)base, bytes);
+	ashmem_cache_close(cache);
 }

@@ -165,6 +165,34 @@ CONTRACT_TEST(cache_peers, idle_child_keeps_nothing_of_its_parents_from_being_pu
 	drop_pair(&pair);
 }
 
+static void view_and_wait(void *argument)
+{
+	struct pair *pair = argument;
+	struct ashmem_entry *entry;
+
+	expect_eq(ashmem_cache_get(pair->cache, "a", 1, &entry), 0);
+	tell(pair->up[1]);
+	hear(pair->down[0]);
+}
+
+CONTRACT_TEST(cache_peers, what_a_killed_child_looked_at_can_be_purged)
+{
+	struct pair pair = new_pair(100000);
+	char *value = calloc(1, 100000);
+
+	expect_eq(ashmem_cache_put(pair.cache, "a", 1, value, 100000, 0), 0);
+	pid_t child = child_start(view_and_wait, &pair);
+	hear(pair.up[0]);
+	purge_kv(pair.cache);
+	expect_eq(kv_read(pair.cache, "a", value, 100000), 100000);
+	kill(child, SIGKILL);
+	child_wait(child);
+	purge_kv(pair.cache);
+	expect_eq(kv_read(pair.cache, "a", value, 100000), -ENOENT);
+	free(value);
+	drop_pair(&pair);
+}
+
 /* -- read-only importers -- */
 
 static void read_only(void *argument)

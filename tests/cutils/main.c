@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SKIPPED = 77, LIMIT_SECONDS = 100 };
+enum { SKIPPED = 77, LIMIT_SECONDS = 50 };
 
 void fail(const char *file, int line, const char *what)
 {

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE 1
 #include "regions.h"
 
+#include <ashmem/ashmem.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -180,6 +181,15 @@ static void *work_until_over(void *unused)
 	return NULL;
 }
 
+/* The library's lock is held most of the time: it looks at many regions. */
+static void *sweep_until_over(void *unused)
+{
+	(void)unused;
+	while (!is_over)
+		ashmem_shrink_count();
+	return NULL;
+}
+
 static void use_all(void *unused)
 {
 	int fd = region_of(2);
@@ -204,6 +214,20 @@ static void forks_while_threads_are_at_work(void)
 	EXPECT(wrong == 0);
 }
 
+static void forks_while_the_table_is_locked(void)
+{
+	pthread_t threads[THREADS];
+
+	shared_fd = region_of(8);
+	for (int i = 0; i < 200; i++)
+		region_of(1);
+	start(threads, sweep_until_over);
+	for (int i = 0; i < 40; i++)
+		in_child(use_all, NULL);
+	is_over = 1;
+	join(threads);
+}
+
 const struct region_case process_cases[] = {
 	{"a_child_uses_what_it_inherits", a_child_uses_what_it_inherits},
 	{"a_region_can_be_sent", a_region_can_be_sent},
@@ -212,5 +236,6 @@ const struct region_case process_cases[] = {
 	{"a_region_goes_through_exec", a_region_goes_through_exec},
 	{"threads_do_not_disturb_each_other", threads_do_not_disturb_each_other},
 	{"forks_while_threads_are_at_work", forks_while_threads_are_at_work},
+	{"forks_while_the_table_is_locked", forks_while_the_table_is_locked},
 	{NULL, NULL},
 };

@@ -97,6 +97,42 @@ static int64_t do_open_named(struct world *world)
 	return area_made(world, r, area);
 }
 
+/* -- caches -- */
+
+static void cache_elsewhere(struct world *world)
+{
+	int ends[2];
+	char byte;
+
+	choose_name(world);
+	if (pipe(ends) < 0)
+		die("pipe");
+	pid_t child = fork();
+	if (child == 0) {
+		struct ashmem_cache *cache;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ashmem_cache_open(name, NULL, &cache) < 0 || write(ends[1], "c", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	if (child < 0 || read(ends[0], &byte, 1) != 1)
+		die("a holder");
+	close(ends[0]);
+}
+
+static int64_t do_open_cache(struct world *world)
+{
+	struct ashmem_cache *cache = UNTOUCHED;
+	int r = ashmem_cache_open(name, NULL, &cache);
+
+	world->touched = r < 0 && cache != UNTOUCHED;
+	if (r == 0)
+		world->cache = cache;
+	return r;
+}
+
 static int64_t do_unpublish(struct world *world)
 {
 	(void)world;
@@ -112,5 +148,7 @@ const struct fault_case names_cases[] = {
 	{"open_named", "ashmem_open_named", held_elsewhere, do_open_named, ANY_SUCCESS},
 	{"open_named of a known area", "ashmem_open_named", published, do_open_named, 0},
 	{"unpublish", "ashmem_unpublish", published, do_unpublish, NO_RETRY},
+	{"cache_open, which makes it", "ashmem_cache_open", choose_name, do_open_cache, 0},
+	{"cache_open", "ashmem_cache_open", cache_elsewhere, do_open_cache, ANY_SUCCESS},
 	{NULL, NULL, NULL, NULL, 0},
 };

@@ -398,9 +398,8 @@ static int remove_one(const char *path, const struct stat *status, int type, str
 
 int main(int argc, char **argv)
 {
-	static const struct fault_case *const tables[] = {
-		area_cases, sharing_cases, names_cases, kernel_cases, pressure_cases, budget_cases,
-		cache_cases};
+	static const struct fault_case *const tables[] = {area_cases, sharing_cases, names_cases,
+		kernel_cases, pressure_cases, budget_cases, cache_cases};
 	const char *directory = getenv("TMPDIR");
 	struct timespec begin, end;
 	int kinds = 0;

@@ -263,9 +263,13 @@ static void say_area(struct text *text, struct ashmem_area *area, const unsigned
 		say(text, "%s", driver);
 	}
 	for (uint64_t page = 0; base && page < PAGES && page < ashmem_get_size(area) / page_bytes();
-		page++)
-		say(text, " %" PRIu64,
-			*(const uint64_t *)(const void *)(base + page * page_bytes()));
+		page++) {
+		uint64_t word;
+		/* A look through the mapping gives memory to what was purged. */
+		if (ashmem_pread(area, &word, sizeof(word), page * page_bytes()) != sizeof(word))
+			memcpy(&word, base + page * page_bytes(), sizeof(word));
+		say(text, " %" PRIu64, word);
+	}
 	say(text, "\n");
 }
 

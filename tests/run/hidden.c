@@ -5,6 +5,7 @@
  * pins cost. Prints what failed; the exit status says whether anything did.
  *
  *   hidden              all
+ *   hidden purged FIFO  pressure is told through it, and something is purged
  *   hidden pairs N      N pairs of unpin and pin, for counting their instructions
  */
 #define _GNU_SOURCE 1
@@ -297,11 +298,43 @@ static void pointers_of_threads(void)
 	close(fd);
 }
 
+/* Tell of pressure, by what MEMORY_PRESSURE_WATCH names, until something was purged: 0, or 1. */
+static int purged_under_pressure(const char *fifo)
+{
+	struct ashmem_range all = {0, 0};
+	char *base;
+	int fd = made(64, &base), told = open(fifo, O_RDWR | O_NONBLOCK);
+
+	memset(base, 1, 64 * page);
+	if (told < 0 || ioctl(fd, ASHMEM_UNPIN, &all) != 0)
+		return 1;
+	for (int i = 0; i < 600 && base[0]; i++) {
+		if (write(told, "x", 1) < 0 && errno != EAGAIN)
+			return 1;
+		usleep(100000);
+	}
+	return base[0] != 0 || ioctl(fd, ASHMEM_PIN, &all) != 1;
+}
+
+/* The same in a child, which has no thread of its parent's. */
+static int purged_in_both(const char *fifo)
+{
+	int status = -1, r = purged_under_pressure(fifo);
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit(purged_under_pressure(fifo));
+	waitpid(child, &status, 0);
+	return r || status != 0;
+}
+
 int main(int argc, char **argv)
 {
 	char *base;
 
 	page = (size_t)sysconf(_SC_PAGESIZE);
+	if (argc > 2 && strcmp(argv[1], "purged") == 0)
+		return purged_in_both(argv[2]);
 	if (argc > 2) {
 		pairs(made(16, &base), atol(argv[2]));
 		return 0;

@@ -23,7 +23,7 @@ struct every_world {
 	int read_only_fd;            /* that descriptor */
 	int sockets[2];              /* one pair, datagrams */
 	struct ashmem_budget *group; /* has no area */
-	struct ashmem_cache *cache; /* has "a"; NULL: this system permits none */
+	struct ashmem_cache *cache;  /* has "a"; NULL: this system permits none */
 	struct ashmem_pressure *watch;
 	struct ashmem_shrinker *shrinker;
 	int subscription;
