@@ -281,6 +281,18 @@ int sys_populate(void *addr, size_t length)
 	return 0;
 }
 
+int sys_allocate(int fd, uint64_t offset, uint64_t length)
+{
+	int r;
+
+	do
+		r = fallocate(fd, 0, (off_t)offset, (off_t)length);
+	while (r < 0 && errno == EINTR);
+	if (r == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
+		return 0;
+	return errno == ENOSPC ? -ENOMEM : -errno;
+}
+
 int sys_punch(int fd, uint64_t offset, uint64_t length)
 {
 	int r;
