@@ -69,9 +69,11 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 	if (r < 0)
 		return r;
 	if (o->cgroup) {
-		p->cgroup = strdup(o->cgroup);
+		size_t size = strlen(o->cgroup) + 1;
+		p->cgroup = malloc(size);
 		if (!p->cgroup)
 			return -ENOMEM;
+		memcpy(p->cgroup, o->cgroup, size);
 		settings.cgroup = p->cgroup;
 	}
 	if (o->source && strcmp(o->source, "auto") != 0) {
