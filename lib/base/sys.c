@@ -288,9 +288,7 @@ int sys_allocate(int fd, uint64_t offset, uint64_t length)
 	do
 		r = fallocate(fd, 0, (off_t)offset, (off_t)length);
 	while (r < 0 && errno == EINTR);
-	if (r == 0 || errno == EOPNOTSUPP || errno == ENOSYS)
-		return 0;
-	return errno == ENOSPC ? -ENOMEM : -errno;
+	return r < 0 && (errno == ENOSPC || errno == ENOMEM) ? -ENOMEM : 0;
 }
 
 int sys_punch(int fd, uint64_t offset, uint64_t length)
