@@ -201,6 +201,14 @@ struct ashmem_pressure_options {
 	 * are called on that thread: keep them short. 0: as the thread that starts it.
 	 */
 	uint32_t priority;
+	uint32_t reserved; /**< 0. */
+	/**
+	 * Directory of a cgroup to watch instead of the process's own, version 1 (memory) or 2, and
+	 * of those around it: "/sys/fs/cgroup/cache.slice". With "auto" only "cgroup-psi",
+	 * "cgroup-event" and "headroom" are tried. What is purged is still of the areas that this
+	 * process holds. NULL: the process's.
+	 */
+	const char *cgroup;
 };
 
 /** What a watch has observed and done so far. */
@@ -250,7 +258,8 @@ typedef void (*ashmem_pressure_fn)(void *userdata, uint32_t level, uint32_t befo
  * @return 0 on success; also when the service manager turned watching off.
  * @retval -EINVAL     @p pressure is NULL, `struct_size` is too small (@ref ashmem_structs), a
  *   percentage is above 100, `reserve_percent` above 50, `hold_ms` above 3600000, `priority` above
- *   99, a flag is unknown, no source has this name; or "service" was named and its path is not
+ *   99, a flag is unknown, no source has this name, or one that is of no cgroup while `cgroup` is
+ *   set; or "service" was named and its path is not
  *   absolute.
  * @retval -E2BIG      `struct_size` is larger than what this library knows, and the rest is not all
  *   zero; or "service" was named and what `MEMORY_PRESSURE_WRITE` encodes is longer than 4096

@@ -342,6 +342,16 @@ int sys_populate(void *addr, size_t length)
 	return 0;
 }
 
+int sys_allocate(int fd, uint64_t offset, uint64_t length)
+{
+	int r;
+
+	do
+		r = fallocate(fd, 0, (off_t)offset, (off_t)length);
+	while (r < 0 && errno == EINTR);
+	return r < 0 && (errno == ENOSPC || errno == ENOMEM) ? -ENOMEM : 0;
+}
+
 int sys_punch(int fd, uint64_t offset, uint64_t length)
 {
 	int r;
@@ -492,15 +502,15 @@ int sys_become_urgent(int priority, int *nice_value)
 	const int fifo = 1, reset_on_fork = 0x40000000; /* of <sched.h>, where libc may hide them */
 	struct rlimit limit;
 
-	/* Not through libc: musl does not do it. */
+	/* Not through libc: musl does not do it. 0 is the calling thread. */
 	if (syscall(SYS_sched_setscheduler, 0, fifo | reset_on_fork, &priority) == 0)
 		return 0;
 	int r = -errno;
-	/* The limit counts from 1, for a nice value of 19, to 40. */
-	if (setpriority(PRIO_PROCESS, sys_gettid(), -20) < 0 &&
+	/* The limit counts from 1, for a nice value of 19, to 40; so does the last of these calls. */
+	if (syscall(SYS_setpriority, PRIO_PROCESS, 0, -20) < 0 &&
 		getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur > 0 && limit.rlim_cur < 40)
-		setpriority(PRIO_PROCESS, sys_gettid(), 20 - (int)limit.rlim_cur);
-	*nice_value = getpriority(PRIO_PROCESS, sys_gettid());
+		syscall(SYS_setpriority, PRIO_PROCESS, 0, 20 - (int)limit.rlim_cur);
+	*nice_value = 20 - (int)syscall(SYS_getpriority, PRIO_PROCESS, 0);
 	return r;
 }
 

@@ -141,6 +141,12 @@ int sys_collapse(void *addr, size_t length);
 int sys_populate(void *addr, size_t length);
 
 /*
+ * Have the pages of a byte range of a file, so that touching them raises no signal: fallocate(2).
+ * -ENOMEM if the system, or a limit, has none left; 0 also where that cannot be known in advance.
+ */
+int sys_allocate(int fd, uint64_t offset, uint64_t length);
+
+/*
  * Free the pages of a byte range of a file; they read as zeroes then. fallocate(2),
  * FALLOC_FL_PUNCH_HOLE.
  */

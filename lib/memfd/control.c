@@ -110,6 +110,21 @@ int control_reserve(int fd, uint64_t size_bytes)
 	return sys_truncate(fd, control_file_bytes(size_bytes));
 }
 
+/*
+ * Have the two pages that every state touches, that of struct control and that of the first node.
+ * Under strict overcommit there may be none left, and then to touch them would raise SIGBUS. What a
+ * list needs as it grows is not had in advance.
+ */
+static int allocate_first(int fd, uint64_t size_bytes)
+{
+	uint64_t page = sys_page_size(), end = control_file_bytes(size_bytes);
+	uint64_t node =
+		end - CONTROL_BYTES - (RANGE_JOURNAL_SLOTS + 1) * (uint64_t)RANGE_NODE_BYTES;
+	int r = sys_allocate(fd, end - page, page);
+
+	return r < 0 ? r : sys_allocate(fd, node - node % page, page);
+}
+
 /* A new control block, all zeroes before, but for its magic. */
 static void fill(struct control *control, uint64_t size_bytes, int prot, const char *name)
 {
@@ -135,6 +150,8 @@ int control_make(struct control_map *map, int fd, uint64_t size_bytes, int prot,
 	struct descriptor_file file;
 	int r = descriptor_learn(fd, &file);
 
+	if (r == 0)
+		r = allocate_first(fd, size_bytes);
 	if (r == 0)
 		r = map_block(map, fd, &file, size_bytes, 1);
 	if (r < 0)

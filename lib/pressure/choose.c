@@ -56,10 +56,17 @@ static int is_psi(const struct source_kind *source)
 	return source == &source_cgroup_psi || source == &source_system_psi;
 }
 
+int choose_is_of_cgroup(const struct source_kind *source)
+{
+	return source == &source_cgroup_psi || source == &source_cgroup_event ||
+		source == &source_headroom;
+}
+
 /* The first that works. One that vanished just now gets another chance like all others. */
 static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 {
-	int limited = source_headroom_limited_by_v1();
+	const char *named = p->relief->settings.cgroup;
+	int limited = source_headroom_limited_by_v1(named);
 	int r = -ENODEV;
 
 	if (limited < 0)
@@ -68,6 +75,8 @@ static int choose_first(struct ashmem_pressure *p, struct explanation *e)
 		const char *why;
 		if (r == 0) {
 			explain(e, sources[i]->name, "not tried", "one before it works");
+		} else if (named && !choose_is_of_cgroup(sources[i])) {
+			explain(e, sources[i]->name, "not taken", "a cgroup was named");
 		} else if (limited && is_psi(sources[i])) {
 			explain(e, sources[i]->name, "not taken",
 				"the limit is set by cgroup version 1, of which it knows nothing");
@@ -101,6 +110,8 @@ static void choose_beside(struct ashmem_pressure *p, struct explanation *e)
 		return;
 	}
 	explain_failure(e, "headroom beside it", r, why);
+	if (p->relief->settings.cgroup)
+		return;
 	r = source_open(&p->sources[1], &source_available, &p->relief->settings, 1, p->epoll_fd,
 		&why);
 	if (r < 0)

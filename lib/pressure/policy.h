@@ -41,6 +41,7 @@ struct pressure_settings {
 	uint64_t step_ns;
 	uint32_t reserve_percent;    /* of the limit; 0: it adapts */
 	uint64_t reserve_most_bytes; /* 0: 512 MiB */
+	const char *cgroup;          /* the directory of the one to watch; NULL: the process's */
 };
 
 struct pressure_observation {

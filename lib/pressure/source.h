@@ -157,9 +157,10 @@ struct pressure_cgroup {
 
 /*
  * Where the process's cgroup is, version 1 (memory controller) or 2; of several mounts that show
- * it, the one that begins nearest. -ENOENT: the process is in none, or no mount shows it.
+ * it, the one that begins nearest. -ENOENT: the process is in none, or no mount shows it. With
+ * `named` that directory, whatever process is in it; -ENOENT: it is none of that version.
  */
-int source_cgroup_find(struct pressure_cgroup *group, int is_version_1);
+int source_cgroup_find(struct pressure_cgroup *group, int is_version_1, const char *named);
 
 /*
  * The next group around those that are seen with `inner`, in another mount. -ENOENT: no mount shows
@@ -168,10 +169,10 @@ int source_cgroup_find(struct pressure_cgroup *group, int is_version_1);
 int source_cgroup_find_outer(struct pressure_cgroup *outer, const struct pressure_cgroup *inner);
 
 /*
- * Whether a cgroup of version 1 limits the process: then no other kind knows how near the limit is.
- * Negative: a shortage kept it from being known.
+ * Whether a cgroup of version 1 limits the process, or the one that was named: then no other kind
+ * knows how near the limit is. Negative: a shortage kept it from being known.
  */
-int source_headroom_limited_by_v1(void);
+int source_headroom_limited_by_v1(const char *named);
 
 /*
  * Have the kernel write an eventfd: cgroup version 1, cgroup.event_control. Returns the eventfd,

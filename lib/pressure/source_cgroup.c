@@ -405,8 +405,26 @@ static int find(struct pressure_cgroup *group, int is_version_1, int is_widest, 
 	return r;
 }
 
-int source_cgroup_find(struct pressure_cgroup *group, int is_version_1)
+/* Groups around it are looked for up to the root: other directories have no such files. */
+static int find_named(struct pressure_cgroup *group, int is_version_1, const char *named)
 {
+	int fd = source_file(named, is_version_1 ? "memory.limit_in_bytes" : "cgroup.controllers");
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	*group = (struct pressure_cgroup){.is_version_1 = is_version_1,
+		.is_listed = 1,
+		.is_writable = 1,
+		.depth = SEARCH_LEVELS,
+		.root_length = 1};
+	return append(group, named);
+}
+
+int source_cgroup_find(struct pressure_cgroup *group, int is_version_1, const char *named)
+{
+	if (named)
+		return find_named(group, is_version_1, named);
 	return find(group, is_version_1, 0, 0);
 }
 
@@ -453,7 +471,7 @@ static int open_cgroup_event(struct open_source *source, const char **why)
 {
 	static const char *const names[] = {"low", "medium", "critical"};
 	struct pressure_cgroup cgroup;
-	int r = source_cgroup_find(&cgroup, 1), file_fd;
+	int r = source_cgroup_find(&cgroup, 1, source->settings->cgroup), file_fd;
 
 	if (r < 0) {
 		*why = "no memory controller of cgroup version 1 is mounted for this process";

@@ -351,16 +351,16 @@ static int survey_tree(struct survey *survey, struct pressure_cgroup *tree, int 
 }
 
 /* 1 if a cgroup limits the process; else 0, or a negative errno. */
-static int survey_groups(struct survey *survey, int is_version_1)
+static int survey_groups(struct survey *survey, int is_version_1, const char *named)
 {
 	struct pressure_cgroup *trees = survey->trees;
-	int outer, r = source_cgroup_find(&trees[0], is_version_1);
+	int outer, r = source_cgroup_find(&trees[0], is_version_1, named);
 
 	survey->count = 0;
 	survey->is_limited = survey->error = 0;
 	if (r < 0)
 		return r;
-	outer = source_cgroup_find_outer(&trees[1], &trees[0]);
+	outer = named ? -ENOENT : source_cgroup_find_outer(&trees[1], &trees[0]);
 	if (source_is_shortage(outer))
 		return outer;
 	r = survey_tree(survey, &trees[0], outer < 0);
@@ -389,17 +389,23 @@ static int add_groups(struct open_source *source, struct survey *survey)
 /* One version or the other has the memory controller. */
 static int open_surveyed(struct open_source *source, struct survey *survey, const char **why)
 {
-	int r = survey_groups(survey, 1), other;
+	const char *named = source->settings->cgroup;
+	int r = survey_groups(survey, 1, named), other;
 
 	if (r > 0)
 		return add_groups(source, survey);
 	if (source_is_shortage(r))
 		return r;
-	other = survey_groups(survey, 0);
+	other = survey_groups(survey, 0, named);
 	if (other > 0)
 		return add_groups(source, survey);
+	if (named && r == -ENOENT && other == -ENOENT) {
+		*why = "there is no such cgroup";
+		return -ENOENT;
+	}
 	if (r == 0 || other == 0 || (r == -ENOENT && other == -ENOENT)) {
-		*why = "no cgroup of this process has a memory limit";
+		*why = named ? "neither that cgroup nor one around it has a memory limit"
+			     : "no cgroup of this process has a memory limit";
 		return -ENODATA;
 	}
 	return r != -ENOENT ? r : other;
@@ -435,10 +441,10 @@ const struct source_kind source_headroom = {.name = "headroom",
 	.look = headroom_look,
 	.reports_free_bytes = 1};
 
-int source_headroom_limited_by_v1(void)
+int source_headroom_limited_by_v1(const char *named)
 {
 	struct survey *survey = malloc(sizeof(*survey));
-	int r = survey ? survey_groups(survey, 1) : -ENOMEM;
+	int r = survey ? survey_groups(survey, 1, named) : -ENOMEM;
 
 	free(survey);
 	return r > 0 || source_is_shortage(r) ? r : 0;

@@ -161,7 +161,7 @@ int source_psi_look(struct open_source *source, uint64_t now_ns, struct pressure
 static int open_cgroup_psi(struct open_source *source, const char **why)
 {
 	struct pressure_cgroup cgroup;
-	int r = source_cgroup_find(&cgroup, 0);
+	int r = source_cgroup_find(&cgroup, 0, source->settings->cgroup);
 
 	if (r < 0) {
 		*why = "no cgroup of version 2 is mounted for this process";

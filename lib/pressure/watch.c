@@ -49,7 +49,8 @@ static int read_settings(const struct ashmem_pressure_options *o,
 		set_percent(&percent[ASHMEM_PRESSURE_HIGH], o->high_percent, 25) < 0 ||
 		set_percent(&percent[ASHMEM_PRESSURE_CRITICAL], o->critical_percent, 50) < 0 ||
 		o->hold_ms > HOLD_MAX_MS || (o->flags & ~FLAGS) ||
-		o->reserve_percent > RESERVE_MAX_PERCENT || o->priority > PRIORITY_MAX)
+		o->reserve_percent > RESERVE_MAX_PERCENT || o->priority > PRIORITY_MAX ||
+		o->reserved != 0)
 		return -EINVAL;
 	if (o->flags & ASHMEM_PRESSURE_ONLY_TELL)
 		memset(settings->percent, 0, sizeof(settings->percent));
@@ -67,9 +68,17 @@ static int set_options(struct ashmem_pressure *p, const struct ashmem_pressure_o
 
 	if (r < 0)
 		return r;
+	if (o->cgroup) {
+		size_t size = strlen(o->cgroup) + 1;
+		p->cgroup = malloc(size);
+		if (!p->cgroup)
+			return -ENOMEM;
+		memcpy(p->cgroup, o->cgroup, size);
+		settings.cgroup = p->cgroup;
+	}
 	if (o->source && strcmp(o->source, "auto") != 0) {
 		p->wanted = choose_by_name(o->source);
-		if (!p->wanted)
+		if (!p->wanted || (o->cgroup && !choose_is_of_cgroup(p->wanted)))
 			return -EINVAL;
 	}
 	p->priority = o->priority;
@@ -141,6 +150,7 @@ void ashmem_pressure_close(struct ashmem_pressure *pressure)
 	if (pressure->epoll_fd >= 0)
 		descriptor_close(pressure->epoll_fd, &pressure->epoll_file);
 	pthread_mutex_destroy(&pressure->handle_lock);
+	free(pressure->cgroup);
 	free(pressure);
 }
 

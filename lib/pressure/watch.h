@@ -34,6 +34,7 @@ struct ashmem_pressure {
 	const struct source_kind *wanted; /* NULL: auto */
 	uint32_t priority;                /* of the thread; 0: as the one that starts it */
 	struct relief *relief;
+	char *cgroup; /* for the relief's settings; NULL: the process's */
 
 	/* Of the thread that has `busy`: exchanged with acquire, given back with release. */
 	uint32_t busy;
@@ -89,6 +90,9 @@ void dispatch_begin(struct ashmem_pressure *p);
 
 /* The source of this name, or NULL. */
 const struct source_kind *choose_by_name(const char *name);
+
+/* Whether it is of a cgroup, so that one can be named. */
+int choose_is_of_cgroup(const struct source_kind *source);
 
 /*
  * Open the sources that were wanted. -ENODEV if "auto" finds none; no source is open then, nor

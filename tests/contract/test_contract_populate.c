@@ -217,8 +217,14 @@ CONTRACT_TEST(populate, d11_more_than_the_system_commits_is_an_error_and_no_sign
 		contract_skip("needs vm.overcommit_memory=2");
 	expect(free_bytes > 0);
 	view = view_make(((uint64_t)free_bytes + ((uint64_t)1 << 28)) / page_bytes());
+	struct view late = view_make(1);
+	unpin_pages(view.area, 0, 1); /* from here on it has a state */
+	expect_eq(pin_pages(view.area, 0, 1), ASHMEM_NOT_PURGED);
 	expect(ashmem_populate(view.base, view.pages * page_bytes()) < 0);
+	expect_eq(ashmem_unpin(late.area, 0, 0), -ENOMEM); /* no memory for a state */
 	unpin_pages(view.area, 0, view.pages);
 	expect(ashmem_shrink(view.pages) > 0);
+	unpin_pages(late.area, 0, 1);
+	view_drop(&late);
 	view_drop(&view);
 }

@@ -49,7 +49,8 @@ struct ashmem_pressure_options {
 	const char *source;
 	uint32_t some_percent, high_percent, critical_percent, hold_ms, flags, reserve_percent;
 	uint64_t reserve_most_bytes;
-	uint32_t priority;
+	uint32_t priority, reserved;
+	const char *cgroup;
 };
 struct ashmem_pressure_status {
 	size_t struct_size;

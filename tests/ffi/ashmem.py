@@ -96,7 +96,7 @@ class PressureOptions(SizedStructure):
         ("high_percent", c_uint32),
         ("critical_percent", c_uint32), ("hold_ms", c_uint32), ("flags", c_uint32),
         ("reserve_percent", c_uint32), ("reserve_most_bytes", c_uint64),
-        ("priority", c_uint32),
+        ("priority", c_uint32), ("reserved", c_uint32), ("cgroup", c_char_p),
     ]
 
 

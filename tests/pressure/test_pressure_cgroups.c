@@ -56,7 +56,7 @@ static const char *found(int version)
 {
 	static struct pressure_cgroup group;
 
-	if (source_cgroup_find(&group, version == 1) < 0)
+	if (source_cgroup_find(&group, version == 1, NULL) < 0)
 		return "";
 	return group.path + strlen(fake_path(""));
 }
@@ -65,7 +65,7 @@ static const char *found_outer(int version)
 {
 	static struct pressure_cgroup inner, outer;
 
-	if (source_cgroup_find(&inner, version == 1) < 0 ||
+	if (source_cgroup_find(&inner, version == 1, NULL) < 0 ||
 		source_cgroup_find_outer(&outer, &inner) < 0)
 		return "";
 	return outer.path + strlen(fake_path(""));
@@ -400,5 +400,66 @@ CONTRACT_TEST(pressure_cgroups, a_group_without_the_memory_controller_is_limited
 	struct ashmem_pressure *pressure = fake_open("headroom");
 	expect_eq(limit_now(pressure), 64 * MIB_BYTES);
 	ashmem_pressure_close(pressure);
+	fake_system_end();
+}
+
+/* -- a cgroup that is named -- */
+
+static int open_named(const char *source, const char *directory, struct ashmem_pressure **pressure)
+{
+	struct ashmem_pressure_options options = {.struct_size = sizeof options,
+		.source = source,
+		.cgroup = directory,
+		.reserve_percent = 25};
+
+	return ashmem_pressure_open(&options, pressure);
+}
+
+static void make_named(const char *name, const char *limit, int usage_mib)
+{
+	char file[128];
+
+	snprintf(file, sizeof file, "%s/cgroup.controllers", name);
+	fake_write(file, "memory\n");
+	snprintf(file, sizeof file, "%s/memory.max", name);
+	fake_write(file, "%s\n", limit);
+	snprintf(file, sizeof file, "%s/memory.current", name);
+	fake_write(file, "%d\n", usage_mib << 20);
+}
+
+CONTRACT_TEST(pressure_cgroups, a_cgroup_can_be_named_and_those_around_it_count)
+{
+	struct ashmem_pressure *pressure;
+
+	fake_system_begin();
+	fake_cgroup(2, "/own");
+	make_named("cg2/own", "1048576", 1); /* ours has nothing left */
+	make_named("cg2/far", "100663296", 10);
+	make_named("cg2/far/cache", "max", 10);
+	expect_eq(open_named(NULL, fake_path("cg2/far/cache"), &pressure), 0);
+	expect_str(ashmem_pressure_source(pressure), "headroom");
+	expect(fake_says(pressure, "system-psi: not taken: a cgroup was named"));
+	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_NONE);
+	expect_eq(fake_status(pressure).limit_bytes, 96 * MIB_BYTES);
+	expect_eq(fake_status(pressure).free_bytes, 86 * MIB_BYTES);
+	make_named("cg2/far", "100663296", 90);
+	expect_eq(ashmem_pressure_dispatch(pressure), ASHMEM_PRESSURE_HIGH);
+	ashmem_pressure_close(pressure);
+	fake_system_end();
+}
+
+CONTRACT_TEST(pressure_cgroups, what_is_no_cgroup_cannot_be_named)
+{
+	struct ashmem_pressure *pressure = NULL;
+
+	fake_system_begin();
+	fake_available(100);
+	make_named("cg2/a", "100663296", 10);
+	expect_eq(open_named("available", fake_path("cg2/a"), &pressure), -EINVAL);
+	expect_eq(open_named("headroom", fake_path("cg2/none"), &pressure), -ENOENT);
+	expect_eq(open_named(NULL, fake_path("cg2/none"), &pressure), -ENODEV);
+	fake_remove("cg2/a/memory.max");
+	expect(open_named("headroom", fake_path("cg2/a"), &pressure) < 0);
+	expect(!pressure);
 	fake_system_end();
 }

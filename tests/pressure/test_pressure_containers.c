@@ -129,7 +129,7 @@ static void expect_found(struct world *world, const struct stat *wanted)
 {
 	static struct pressure_cgroup group;
 
-	expect_eq(source_cgroup_find(&group, world->version == 1), 0);
+	expect_eq(source_cgroup_find(&group, world->version == 1, NULL), 0);
 	expect_is(group.path, wanted);
 	if (world->version == 1) { /* of the outermost, whether that is mounted or not */
 		struct ashmem_pressure *pressure = fake_open("headroom");
@@ -145,7 +145,7 @@ static void expect_all_found(struct world *world)
 	static struct pressure_cgroup group, outer;
 
 	expect_found(world, &world->ct_status);
-	expect_eq(source_cgroup_find(&group, world->version == 1), 0);
+	expect_eq(source_cgroup_find(&group, world->version == 1, NULL), 0);
 	if (group.depth == 0) {
 		expect_eq(source_cgroup_find_outer(&outer, &group), 0);
 		expect_is(outer.path, &world->pod_status);
@@ -156,7 +156,7 @@ static void expect_none(struct world *world)
 {
 	static struct pressure_cgroup group;
 
-	expect_eq(source_cgroup_find(&group, world->version == 1), -ENOENT);
+	expect_eq(source_cgroup_find(&group, world->version == 1, NULL), -ENOENT);
 }
 
 static void in_plain(void *world)
