@@ -34,6 +34,15 @@ static ashmem::area area_of(unsigned pages)
 	return ashmem::area("c++", pages * page());
 }
 
+/* Its pages hold memory, which a purge can free. */
+static ashmem::mapping filled(ashmem::area &area)
+{
+	ashmem::mapping memory = area.map();
+
+	std::memset(memory.data(), 1, memory.size());
+	return memory;
+}
+
 static int open_descriptors()
 {
 	return holdings_now().descriptors;
@@ -377,7 +386,7 @@ CONTRACT_TEST(cpp, pinned_moves)
 CONTRACT_TEST(cpp, pinned_unpins_as_told)
 {
 	ashmem::area area = area_of(3);
-	ashmem::mapping memory = area.map();
+	ashmem::mapping memory = filled(area);
 	ashmem::unpinned_range range = ashmem::unpinned_range();
 
 	{
@@ -419,7 +428,7 @@ CONTRACT_TEST(cpp, pinned_tells_why_it_cannot_unpin)
 CONTRACT_TEST(cpp, lost_pages_are_told)
 {
 	ashmem::area area = area_of(4);
-	ashmem::mapping memory = area.map();
+	ashmem::mapping memory = filled(area);
 	ashmem_extent lost[2];
 	std::uint32_t count = 0;
 
@@ -435,7 +444,7 @@ CONTRACT_TEST(cpp, lost_pages_are_told)
 CONTRACT_TEST(cpp, held_keeps_pages_and_ends_with_the_scope)
 {
 	ashmem::area area = area_of(2);
-	ashmem::mapping memory = area.map();
+	ashmem::mapping memory = filled(area);
 
 	area.unpin();
 	{
@@ -559,7 +568,7 @@ CONTRACT_TEST(cpp, budget_holds_until_its_owner_ends)
 {
 	ashmem_budget_options limits = ashmem::sized<ashmem_budget_options>();
 	ashmem::area area = area_of(4);
-	ashmem::mapping memory = area.map();
+	ashmem::mapping memory = filled(area);
 
 	limits.unpinned_bytes = page();
 	{

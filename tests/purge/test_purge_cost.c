@@ -38,7 +38,7 @@ static struct crowd crowd_make(int areas)
 		expect_eq(ashmem_map(crowd.area[i], 0, page_bytes(), PROT_RW, MAP_SHARED, &addr),
 			0);
 		expect_eq(ashmem_unmap(addr, page_bytes()), 0);
-		unpin_pages(crowd.area[i], 0, 1);
+		expect_eq(ashmem_unpin(crowd.area[i], 0, page_bytes()), 0);
 		crowd.unpinned_at[i] = ++crowd.clock;
 	}
 	return crowd;
@@ -69,7 +69,7 @@ static int use(struct crowd *crowd, int i)
 	int r = pin_pages(crowd->area[i], 0, 1);
 
 	expect_eq(r, crowd->is_purged[i] ? ASHMEM_WAS_PURGED : ASHMEM_NOT_PURGED);
-	unpin_pages(crowd->area[i], 0, 1);
+	expect_eq(ashmem_unpin(crowd->area[i], 0, page_bytes()), 0);
 	crowd->unpinned_at[i] = ++crowd->clock;
 	crowd->is_purged[i] = 0;
 	if (r == ASHMEM_WAS_PURGED)
