@@ -141,6 +141,11 @@ static int punch_hole(struct control_map *map, struct batch *batch, uint32_t fro
 {
 	uint64_t before = batch->file_pages;
 
+	/* What counts as purged is lost: else a later part of the range counts as live. */
+	if (batch->kind == CONTROL_MARK_ALL) {
+		control_set_lost(map, from, end - 1);
+		FENCE(__ATOMIC_SEQ_CST);
+	}
 	sys_punch(map->fd, (uint64_t)from << map->page_shift,
 		(uint64_t)(end - from) << map->page_shift);
 	control_file_pages(map, &batch->file_pages);

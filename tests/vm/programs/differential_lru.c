@@ -8,12 +8,18 @@
  * A trace begins with operations that always succeed (areas, mappings, contents, processes) and
  * stay when it is shortened. Behind them every process holds every area, arguments are right, and
  * so the model can go ahead of the execution; which it must, for shrinks: see model_shrink().
+ *
+ * Pages are used only while they are pinned, and hold memory when they are unpinned: the model
+ * counts pages and does not know which of them hold memory (D8).
  */
 #define _GNU_SOURCE 1
 #include "differential.h"
 
 #include <string.h>
 #include <sys/mman.h>
+
+/* Pages of the largest area: operations that an unpin needs, besides its own. */
+enum { LRU_PAGES = 24, LONGEST_UNPIN = LRU_PAGES + 1 };
 
 struct walk {
 	struct model model;
@@ -50,6 +56,25 @@ static void add_area(struct trace *trace, uint8_t area, uint64_t bytes)
 	op->seed = area;
 }
 
+/* Before the last operation, an unpin: each of its pages gets memory. The unpin then. */
+static struct op *add_writes(struct trace *trace, struct op *unpin, uint64_t first, uint64_t count)
+{
+	struct op last = *unpin;
+
+	trace->count--;
+	for (uint64_t i = first; i < first + count; i++) {
+		struct op *op = add(trace, WRITE, last.actor);
+
+		op->area = op->other = last.area;
+		op->offset = i * page_size_bytes();
+		op->length = page_size_bytes();
+		op->seed = (uint32_t)i;
+	}
+	unpin = add(trace, UNPIN, last.actor);
+	*unpin = last;
+	return unpin;
+}
+
 static void add_any(struct trace *trace, uint64_t *random, uint8_t actor, const uint64_t *pages)
 {
 	static const uint8_t kinds[] = {PIN, PIN, PIN, PIN, UNPIN, UNPIN, UNPIN, UNPIN, UNPIN,
@@ -70,6 +95,8 @@ static void add_any(struct trace *trace, uint64_t *random, uint8_t actor, const 
 		count = pages[op->area] - first;
 	if (op->kind == LOOK)
 		count = 1;
+	if (op->kind == UNPIN)
+		op = add_writes(trace, op, first, count);
 	op->offset = first * page;
 	op->length = count * page;
 	if (op->kind == LOOK || op->kind == WRITE) {
@@ -86,13 +113,13 @@ void lru_trace_make(struct trace *trace, uint64_t seed, uint32_t wanted)
 	trace->seed = seed;
 	trace->count = 0;
 	for (uint8_t area = 0; area < AREAS; area++) {
-		pages[area] = 1 + random_below(&random, 24);
+		pages[area] = 1 + random_below(&random, LRU_PAGES);
 		add_area(trace, area, pages[area] * page_size_bytes());
 	}
 	for (uint8_t other = 1; other < actors; other++)
 		add(trace, FORK, 0)->other = other;
 	trace->fixed = trace->count;
-	while (trace->count < wanted) {
+	while (trace->count + LONGEST_UNPIN < wanted) {
 		if (one_in(&random, 8))
 			actor = (uint8_t)random_below(&random, actors);
 		add_any(trace, &random, actor, pages);
@@ -208,13 +235,33 @@ static void walk_begin(struct walk *walk)
 	model_init(&walk->model, AREAS, 0, 0);
 }
 
+/* Whether the operation uses pages as a program should. */
+static int keeps_rules(const struct walk *walk, const struct op *op)
+{
+	const struct model_area *area = &walk->model.area[op->area];
+	uint64_t page = page_size_bytes();
+
+	if (op->kind != WRITE && op->kind != LOOK && op->kind != UNPIN)
+		return 1;
+	for (uint64_t i = op->offset / page; i < (op->offset + op->length) / page; i++) {
+		int is_pinned = area->range_of[i] == MODEL_PINNED;
+
+		if (op->kind == UNPIN ? is_pinned && !walk->written[op->area][i] : !is_pinned)
+			return 0;
+	}
+	return 1;
+}
+
 void lru_trace_settle(struct trace *trace)
 {
 	static struct walk walk;
 
 	walk_begin(&walk);
-	for (uint32_t i = 0; i < trace->count; i++)
+	for (uint32_t i = 0; i < trace->count; i++) {
+		if (!keeps_rules(&walk, &trace->op[i]))
+			trace->op[i].kind = STATUS;
 		walk_step(&walk, &trace->op[i]);
+	}
 }
 
 static int shows_right_bytes(const struct walk *walk, const struct op *op,
