@@ -153,7 +153,8 @@ uninstall: ## Take away what install put there (give the same variables)
 	$(writable)
 	$(foreach s,$(SECTIONS),$(call uninstall_section,$(s)))
 	-$(Q)rmdir '$(DESTDIR)$(HEADERS_DIR)' '$(DESTDIR)$(CMAKE_DIR)' \
-		'$(DESTDIR)$(CUTILS_HEADERS_DIR)' '$(DESTDIR)$(CUTILS_NDK_HEADERS_DIR)' 2>/dev/null || :
+		'$(DESTDIR)$(CUTILS_HEADERS_DIR)' '$(DESTDIR)$(CUTILS_NDK_HEADERS_DIR)' \
+		2>/dev/null || :
 
 # Before anything is changed: each place, or the nearest directory that exists, can be written to.
 define writable

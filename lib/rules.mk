@@ -37,7 +37,8 @@ $(BUILD)/static/%.o: $(TOP)/%.c $(FLAGS_FILE) $(EXPORTS_H)
 
 $(SHARED): $(PIC_OBJ) $(MAP)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(call shared_ldflags,$(SONAME),$(MAP)) $(LDFLAGS) -o $@ $(PIC_OBJ) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(call shared_ldflags,$(SONAME),$(MAP)) $(LDFLAGS) -o $@ $(PIC_OBJ) \
+		$(LDLIBS)
 
 $(BUILD)/$(SONAME): $(SHARED)
 	$(Q)ln -sf $(REALNAME) $@

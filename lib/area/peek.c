@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The public calls that take a descriptor in place of an area. They know no areas of the process. */
+/*
+ * The public calls that take a descriptor in place of an area. They know no areas of the process.
+ */
 #include <errno.h>
 
 #include <ashmem/peek.h>

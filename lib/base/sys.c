@@ -506,7 +506,9 @@ int sys_become_urgent(int priority, int *nice_value)
 	if (syscall(SYS_sched_setscheduler, 0, fifo | reset_on_fork, &priority) == 0)
 		return 0;
 	int r = -errno;
-	/* The limit counts from 1, for a nice value of 19, to 40; so does the last of these calls. */
+	/*
+	 * The limit counts from 1, for a nice value of 19, to 40; so does the last of these calls.
+	 */
 	if (syscall(SYS_setpriority, PRIO_PROCESS, 0, -20) < 0 &&
 		getrlimit(RLIMIT_NICE, &limit) == 0 && limit.rlim_cur > 0 && limit.rlim_cur < 40)
 		syscall(SYS_setpriority, PRIO_PROCESS, 0, 20 - (int)limit.rlim_cur);

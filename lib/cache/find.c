@@ -84,8 +84,8 @@ int cache_open_slot(const struct ashmem_cache *cache, uint64_t slot, uint64_t ep
 	uint64_t hash = key ? key->hash : hash_of(cache, found);
 	if (check != cache_check_of(cache, epoch, found, hash)) {
 		/*
-		 * Of another key, or of none any more. Who has a lock on the bucket must know which:
-		 * cache_slot_is_dead() says it well enough.
+		 * Of another key, or of none any more. Who has a lock on the bucket must know
+		 * which: cache_slot_is_dead() says it well enough.
 		 */
 		*miss = cache_slot_is_dead(cache, slot, epoch) ? CACHE_DROPPED : CACHE_NEVER;
 		return 0;

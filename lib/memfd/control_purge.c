@@ -334,9 +334,9 @@ int control_is_held(const struct control_map *map, uint64_t start, uint64_t page
 }
 
 /*
- * Free what the batch holds. Pages count as freed by what the file takes less. Somebody may write to
- * other pages meanwhile; where it takes nothing less, because of that or because the kernel does not
- * say, all pages count that had data.
+ * Free what the batch holds. Pages count as freed by what the file takes less. Somebody may write
+ * to other pages meanwhile; where it takes nothing less, because of that or because the kernel does
+ * not say, all pages count that had data.
  */
 static int finish(struct control_map *map, struct batch *batch)
 {

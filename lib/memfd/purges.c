@@ -173,7 +173,7 @@ static int purge(struct memfd_area *area, uint64_t newest, uint64_t nr_pages, ui
 		done = *freed > done ? *freed : done;
 		if (control_unlock(control, r))
 			sched_yield(); /* whoever waits comes before the next piece */
-		/* Nothing freed, but not at the end: what was passed over was too much for one go. */
+		/* If nothing was freed yet, what was passed over was too much for one go. */
 	} while (r > 0 && done < nr_pages && !has_done_enough(area) &&
 		(is_going_on(area) || (*freed == 0 && sys_now_ns() < deadline_ns)));
 	return r;

@@ -38,8 +38,8 @@ struct purge_progress {
 	uint64_t next_stamp; /* of the oldest range after it, or RANGE_NO_STAMP */
 	uint64_t work_done;  /* pages freed and ranges passed over; the caller adds the pages */
 	/*
-	 * The caller's: how far it has come in a range too long for one hold. Of the range with this
-	 * start and stamp, so many pages are done; 0: none is begun.
+	 * The caller's: how far it has come in a range too long for one hold. Of the range with
+	 * this start and stamp, so many pages are done; 0: none is begun.
 	 */
 	uint32_t cursor_start, cursor_done;
 	uint64_t cursor_stamp;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making regions, pins that are real, descriptors as handles, and that nothing is left of closed ones.
+ * Making regions, pins that are real, descriptors as handles, and that nothing is left of closed
+ * ones.
  */
 #define _GNU_SOURCE 1
 #include "regions.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs the cases, each in a process of its own: its name, and what came of it. The last line counts.
+ * Runs the cases, each in a process of its own: its name, and what came of it. The last line
+ * counts.
  */
 #define _GNU_SOURCE 1
 #include "regions.h"

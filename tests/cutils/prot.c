@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Protection: libcutils' way, which binds a descriptor and lets purges go on, and the NDK's, which binds
- * everybody and ends them.
+ * Protection: libcutils' way, which binds a descriptor and lets purges go on, and the NDK's, which
+ * binds everybody and ends them.
  */
 #define _GNU_SOURCE 1
 #include "regions.h"

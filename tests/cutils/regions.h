@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Programs that use libashmem-cutils as a port does, through public headers alone: what the parts of
- * the test share. A case that fails says where and ends its process; main.c runs each in a child.
+ * Programs that use libashmem-cutils as a port does, through public headers alone: what the parts
+ * of the test share. A case that fails says where and ends its process; main.c runs each in a
+ * child.
  */
 #ifndef TESTS_CUTILS_REGIONS_H
 #define TESTS_CUTILS_REGIONS_H

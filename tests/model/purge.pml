@@ -329,7 +329,9 @@ given_up:	ended[HOLDER] = 1
 	} unless { gone[HOLDER] }
 }
 
-/* A cache's view: the read lock, then the area's lock seen free or its owner dead, then the bits. */
+/*
+ * A cache's view: the read lock, then the area's lock seen free or its owner dead, then the bits.
+ */
 proctype viewer()
 {
 end:	has_readers;

@@ -59,8 +59,8 @@ void fill_pages(const struct view *view, uint64_t first, uint64_t count, int byt
 int pages_hold(const struct view *view, uint64_t first, uint64_t count, int byte);
 
 /*
- * Write to the pinned ones of these pages, as far as they hold no memory: a purge frees nothing else
- * (D8). What they read as stays. Nothing where the descriptor cannot be written to.
+ * Write to the pinned ones of these pages, as far as they hold no memory: a purge frees nothing
+ * else (D8). What they read as stays. Nothing where the descriptor cannot be written to.
  */
 void give_memory(struct ashmem_area *area, uint64_t first, uint64_t count);
 

@@ -183,7 +183,10 @@ static int is_good(const struct plan *plan, enum place place, const struct sum *
 			(place == PLACE_GUEST || sum->failures > 0);
 	if (sum->finished != runs || sum->kills > 0 || sum->wrong > 0 || sum->kept == 0)
 		return 0;
-	/* A cache that fits: nothing for nothing. Once the reserve may be filled up, by a bad start. */
+	/*
+	 * A cache that fits: nothing for nothing. Once the reserve may be filled up, by a bad
+	 * start.
+	 */
 	if (plan->other_mib)
 		return sum->purged * (uint64_t)sysconf(_SC_PAGESIZE) <=
 			plan->limit_mib * MIB / 12 * (unsigned)runs;
