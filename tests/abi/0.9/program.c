@@ -118,7 +118,7 @@ static void on_level(void *userdata, uint32_t level, uint32_t before, uint64_t p
 }
 
 /* The source "service" takes events from a FIFO. */
-static void pressure(struct ashmem_area *area)
+static void pressure(struct ashmem_area *area, unsigned char *memory)
 {
 	GUARDED(struct ashmem_pressure_options) options;
 	GUARDED(struct ashmem_pressure_status) status;
@@ -136,6 +136,7 @@ static void pressure(struct ashmem_area *area)
 	EXPECT(strcmp(ashmem_pressure_source(watch), "service") == 0);
 	EXPECT(ashmem_pressure_explain(watch, text, sizeof(text)) > 0);
 	EXPECT(ashmem_pressure_subscribe(watch, on_level, &told_level) == 0);
+	memset(memory, 'x', bytes); /* only memory is purged */
 	EXPECT(ashmem_unpin(area, 0, 0) == 0);
 	fd = open(path, O_RDWR);
 	EXPECT(fd >= 0 && write(fd, "!", 1) == 1);
@@ -345,7 +346,7 @@ int main(void)
 	pinning(area, addr);
 	statistics(area);
 	sharing(area);
-	pressure(area);
+	pressure(area, addr);
 	EXPECT(ashmem_unmap(addr, (size_t)bytes) == 0);
 	ashmem_close(area);
 	backend();

@@ -137,6 +137,9 @@ static void make_state(struct state *state, unsigned which)
 	if (which >= 3 && which <= 7)
 		unpin_many(area, sizes[which] / 4, 4);
 	if (which == 4 || which == 5) {
+		/* A purge frees memory, so there must be some (D8). */
+		for (uint64_t i = 0; i < sizes[which]; i++)
+			must(pwrite(ashmem_fd(area), "", 1, (off_t)(i * page)) == 1);
 		must(ashmem_shrink(sizes[which] / 8) > 0);
 		for (uint64_t i = 0; i < sizes[which]; i += 32)
 			must(ashmem_pin(area, i * page, 1 * page) >= 0);
