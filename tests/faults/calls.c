@@ -549,13 +549,6 @@ ssize_t faulty_write(int fd, const void *bytes, size_t length)
 	return cut(error, &length) ? -1 : write(fd, bytes, length);
 }
 
-ssize_t faulty_pwrite(int fd, const void *bytes, size_t length, off_t offset)
-{
-	int error = fails(CALL_PWRITE);
-
-	return cut(error, &length) ? -1 : pwrite(fd, bytes, length, offset);
-}
-
 int faulty_pipe2(int ends[2], int flags)
 {
 	return fails(CALL_PIPE) ? -1 : pipe2(ends, flags);
