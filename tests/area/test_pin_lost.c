@@ -313,7 +313,7 @@ CONTRACT_TEST(lost, runs_over_words_and_pages_of_the_bitmap_are_whole)
 	expect(ashmem_fd(area) >= 0);
 	unpin_pages(area, first, count);
 	purge_everything();
-	unpin_pages(area, 0, 3 * bits);
+	expect_eq(ashmem_unpin(area, 0, 3 * bits * page_bytes()), 0);
 	answer = pin_lost(area, 0, 3 * bits, 2);
 	expect_eq(answer.result, ASHMEM_WAS_PURGED);
 	expect_eq(answer.count, 1);

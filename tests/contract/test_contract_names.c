@@ -254,7 +254,7 @@ CONTRACT_TEST(size, more_pages_than_can_be_counted_are_refused)
 {
 	struct ashmem_area *area = area_of_bytes(10);
 
-	expect_eq(ashmem_set_size(area, (uint64_t)(UINT32_MAX - 2) * page_bytes() + 1), -EFBIG);
+	expect_eq(ashmem_set_size(area, (uint64_t)(UINT32_MAX - 3) * page_bytes() + 1), -EFBIG);
 	expect_eq(ashmem_set_size(area, UINT64_MAX), -EFBIG);
 	expect_eq(ashmem_get_size(area), 10);
 	ashmem_close(area);

@@ -23,7 +23,14 @@ static uint64_t looks;
 off_t lseek(int fd, off_t offset, int whence)
 {
 	looks += whence == SEEK_DATA;
+#ifdef SYS__llseek /* where a long has 32 bits */
+	long long result;
+	int r = (int)syscall(SYS__llseek, fd, (unsigned long)((uint64_t)offset >> 32),
+		(unsigned long)offset, &result, whence);
+	return r < 0 ? r : (off_t)result;
+#else
 	return syscall(SYS_lseek, fd, offset, whence);
+#endif
 }
 
 static void unpin_holes(struct ashmem_area *area, uint64_t first, uint64_t count)

@@ -62,7 +62,7 @@ static int size_is_for_64_bits(const struct actor *actor, const struct op *op)
 	const struct world *world = actor->world;
 
 	if (op->offset <= ((uint64_t)1 << 32) - page_size_bytes() ||
-		op->offset > (uint64_t)(UINT32_MAX - 2) * page_size_bytes())
+		op->offset > (uint64_t)(UINT32_MAX - 3) * page_size_bytes())
 		return 0;
 	if (op->kind == CREATE)
 		return op->flags == 0 && !world->holders[op->area] && !world->mapped[op->area];

@@ -266,7 +266,7 @@ static void test_sizes(void)
 
 static void test_sizes_that_do_not_fit(void)
 {
-	uint64_t limit = (uint64_t)(UINT32_MAX - 2) * page, fits = ((uint64_t)1 << 32) - page;
+	uint64_t limit = (uint64_t)(UINT32_MAX - 3) * page, fits = ((uint64_t)1 << 32) - page;
 	void *area = make("", page), *none = NULL;
 
 	EXPECT(ops->set_size(area, limit + 1), -EFBIG);
