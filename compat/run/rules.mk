@@ -26,12 +26,13 @@ all: $(PRELOAD) $(PRELOAD_SO)
 
 # The hooks have libc's types as they are, and define what headers may define inline.
 PRELOAD_CPPFLAGS := -I$(TOP)/include -D_GNU_SOURCE
-PRELOAD_CFLAGS = $(LIB_CFLAGS) -fPIC -fno-lto -fno-builtin -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
+# After the user's flags, which may ask for the contrary.
+PRELOAD_CFLAGS = -fPIC -fno-lto -fno-builtin -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=0
 
 $(BUILD)/obj/compat/run/%.o: $(PRELOAD_TOP)/%.c $(FLAGS_FILE)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(call compile,$(PRELOAD_CPPFLAGS),$(PRELOAD_CFLAGS),$(PRELOAD_MORE))
+	$(Q)$(call compile,$(PRELOAD_CPPFLAGS),$(LIB_CFLAGS),$(PRELOAD_CFLAGS) $(PRELOAD_MORE))
 
 $(BUILD)/obj/compat/run/hooks_time64.o: PRELOAD_MORE := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
 

@@ -19,9 +19,11 @@
  *
  * int main(int argc, char **argv)
  * {
- *     int fd = argc > 1 ? open(argv[1], O_RDWR | O_CLOEXEC | O_NONBLOCK) : -1; // /proc/PID/fd/N
  *     struct ashmem_peek_result peek = {.struct_size = sizeof(peek)};
  *
+ *     if (argc != 2)
+ *         return 0; // give it /proc/PID/fd/N
+ *     int fd = open(argv[1], O_RDWR | O_CLOEXEC | O_NONBLOCK);
  *     if (fd < 0 || ashmem_peek(fd, &peek) < 0)
  *         return 1;
  *     struct ashmem_purge_fd_options options = {

@@ -292,7 +292,7 @@ int64_t ashmem_purge_all(void);
  * For a cache that knows what is of no use any more, because an entry was removed or replaced: it
  * need not wait until the range is the oldest.
  *
- * @code{.c}
+ * @code{.unparsed}
  * ashmem_unpin(area, offset, bytes);
  * ashmem_purge(area, offset, bytes); // the entry was removed
  * @endcode

@@ -120,8 +120,8 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
 {
 	CANCEL_OFF;
 	struct cache_layout layout;
-	struct ashmem_cache *made;
-	struct ashmem_area *area;
+	struct ashmem_cache *made = NULL;
+	struct ashmem_area *area = NULL;
 
 	if (!cache)
 		return -EINVAL;
@@ -172,7 +172,7 @@ static int read_layout(struct ashmem_cache *cache)
 int ashmem_cache_import(int fd, struct ashmem_cache **cache)
 {
 	CANCEL_OFF;
-	struct ashmem_cache *made;
+	struct ashmem_cache *made = NULL;
 	struct ashmem_area *area;
 
 	if (!cache)

@@ -25,6 +25,7 @@ static const struct {
 	{"ashmem_pressure_", 40},
 	{"ashmem_shrink", 40},
 	{"ashmem_purge_all", 16},
+	{"ashmem_purge_fd", 16},
 	{"ashmem_purge_", 8},
 	{"ashmem_purge", 16},
 	{"ashmem_budget_", 16},   /* with the unpins that exceed one */
