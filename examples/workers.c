@@ -126,7 +126,10 @@ static void serve(int fd, struct ashmem_cache *cache)
 	if (got <= 0)
 		return;
 	request[got] = '\0';
-	if (sscanf(request, "GET /%" SCNu32 " ", &number) != 1 || number >= PAGES)
+	if (strncmp(request, "GET /", 5) != 0)
+		return;
+	number = (uint32_t)strtoul(request + 5, NULL, 10);
+	if (number >= PAGES)
 		return;
 	add(&counts->requests, 1);
 	int r = ashmem_cache_claim(cache, &number, sizeof(number), WAIT_MS, &entry);

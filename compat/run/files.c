@@ -126,6 +126,8 @@ struct run_file *files_new(struct ashmem_area *area, int fd, int access)
 {
 	run_stat status;
 
+	if (libc_fstat(fd, &status) < 0)
+		return NULL;
 	pthread_mutex_lock(&mutex);
 	struct run_file *file = free_files;
 	if (file)
@@ -133,7 +135,7 @@ struct run_file *files_new(struct ashmem_area *area, int fd, int access)
 	pthread_mutex_unlock(&mutex);
 	if (!file)
 		file = calloc(1, sizeof(*file));
-	if (!file || libc_fstat(fd, &status) < 0)
+	if (!file)
 		return NULL;
 	file->slots = 0;
 	file->access = access;
@@ -327,7 +329,7 @@ static void adopt_inherited(void)
 	struct dirent *entry;
 	while ((entry = readdir(numbers)) != NULL)
 		if (entry->d_name[0] != '.')
-			files_adopt(atoi(entry->d_name));
+			files_adopt((int)strtol(entry->d_name, NULL, 10));
 	closedir(numbers);
 }
 

@@ -58,22 +58,23 @@ static int map(struct ashmem_cache *cache, int prot)
 	return 0;
 }
 
-/* A handle without layout; it takes the area over. */
-static int begin(struct ashmem_area *area, struct ashmem_cache **cache)
+/* A handle without layout, or NULL; it takes the area over. */
+static struct ashmem_cache *begin(struct ashmem_area *area)
 {
-	*cache = calloc(1, sizeof(**cache));
-	if (!*cache) {
+	struct ashmem_cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache) {
 		ashmem_close(area);
-		return -ENOMEM;
+		return NULL;
 	}
-	(*cache)->area = area;
-	(*cache)->memfd = area->state;
-	(*cache)->room_fd = (*cache)->view_fd = (*cache)->child_view_fd = -1;
+	cache->area = area;
+	cache->memfd = area->state;
+	cache->room_fd = cache->view_fd = cache->child_view_fd = -1;
 	for (int i = 0; i < CACHE_CLASSES; i++)
-		(*cache)->log[i].segment = CACHE_NO_SEGMENT;
-	(*cache)->generation = lock_fork_generation();
-	pthread_mutex_init(&(*cache)->mutex, NULL);
-	return 0;
+		cache->log[i].segment = CACHE_NO_SEGMENT;
+	cache->generation = lock_fork_generation();
+	pthread_mutex_init(&cache->mutex, NULL);
+	return cache;
 }
 
 /* The rest, once the area is mapped and has a layout. */
@@ -120,7 +121,7 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
 {
 	CANCEL_OFF;
 	struct cache_layout layout;
-	struct ashmem_cache *made = NULL;
+	struct ashmem_cache *made;
 	struct ashmem_area *area = NULL;
 
 	if (!cache)
@@ -131,12 +132,14 @@ int ashmem_cache_create(const char *name, const struct ashmem_cache_options *opt
 	if (layout.bytes > SIZE_MAX)
 		return -ENOMEM;
 	r = backend_memfd.probe(NULL);
-	if (r == 0)
-		r = area_create(&backend_memfd, name, layout.bytes, 0, &area);
-	if (r == 0)
-		r = begin(area, &made);
 	if (r < 0)
 		return r;
+	r = area_create(&backend_memfd, name, layout.bytes, 0, &area);
+	if (r < 0)
+		return r;
+	made = begin(area);
+	if (!made)
+		return -ENOMEM;
 	made->layout = layout;
 	r = ashmem_fd(area); /* memory, and the state: within its budget */
 	if (r >= 0)
@@ -172,16 +175,17 @@ static int read_layout(struct ashmem_cache *cache)
 int ashmem_cache_import(int fd, struct ashmem_cache **cache)
 {
 	CANCEL_OFF;
-	struct ashmem_cache *made = NULL;
-	struct ashmem_area *area;
+	struct ashmem_cache *made;
+	struct ashmem_area *area = NULL;
 
 	if (!cache)
 		return -EINVAL;
 	int r = ashmem_import(fd, &area);
-	if (r == 0)
-		r = begin(area, &made);
 	if (r < 0)
 		return r;
+	made = begin(area);
+	if (!made)
+		return -ENOMEM;
 	r = read_layout(made);
 	if (r == 0)
 		r = map(made, made->memfd->control.writable ? PROT_READ | PROT_WRITE : PROT_READ);

@@ -200,7 +200,7 @@ static int take_next(struct ashmem_cache *cache, uint64_t epoch, enum cache_clas
 {
 	struct taking taking = {.cache = cache, .epoch = epoch, .class = class};
 	struct choosing choosing = begin_choosing(cache, epoch);
-	struct rank rank;
+	struct rank rank = {.sequence = 0};
 	int r = -EBUSY;
 
 	for (uint32_t tries = 0; tries < TRIES && r == -EBUSY; tries++) {

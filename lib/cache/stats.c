@@ -28,8 +28,10 @@ static void flush_stripe(struct ashmem_cache *cache, struct cache_stripe *stripe
 
 	for (size_t i = 0; i < sizeof(*stripe) / sizeof(*ours); i++) {
 		uint64_t count = __atomic_exchange_n(&ours[i], 0, __ATOMIC_RELAXED);
+		/* cppcheck-suppress objectIndex ; the counts are members in a row */
+		uint64_t *its = &shared[i];
 		if (count)
-			__atomic_fetch_add(&shared[i], count, __ATOMIC_RELAXED);
+			__atomic_fetch_add(its, count, __ATOMIC_RELAXED);
 	}
 }
 

@@ -378,7 +378,7 @@ int64_t areas_shrink(uint64_t nr_pages, uint64_t *patience_ns)
 	uint64_t freed = 0, left = UINT64_MAX;
 	struct purge purge; /* large, and most of it not used: no initializer */
 	int64_t error = 0;
-	int unfinished;
+	int unfinished = 0;
 
 	if (!context_may_purge())
 		return -EDEADLK;

@@ -204,12 +204,12 @@ class Area:
     >>> with ashmem.Area(1 << 20, "tiles") as area:
     ...     with area.pinned() as view:        # before each use
     ...         view[0:5] = b"hello"           # a new area is empty: fill it
-    ...     ashmem.shrink(1 << 20)             # what is unpinned can be purged, at any time
+    ...     ashmem.shrink(1)                   # what is unpinned can be purged, at any time
     ...     with area.pinned() as view:
     ...         if view.was_purged:            # the contents are lost: build them anew
     ...             view[0:5] = b"again"
     ...         bytes(view[0:5])
-    256
+    1
     b'again'
 
     Offsets and lengths of pins are multiples of `ashmem.PAGE_SIZE`; no length means to the end.
