@@ -102,7 +102,8 @@ struct ashmem_purge_fd_options {
  * @retval -ENOTTY  It is no area of the memfd backend, or has no pin state yet.
  * @retval -EPROTO  Its state has another version.
  * @retval -EPERM   It can be resized, which no area can.
- * @retval -EUCLEAN What it says of its size is not true.
+ * @retval -EUCLEAN What it says of its size is not true, or cannot be read.
+ * @retval -ENOMEM  The kernel has no memory to read with.
  *
  * Threads: any thread. It may move the file position of the description that @p fd refers to.
  * @since 1.0

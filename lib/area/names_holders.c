@@ -202,8 +202,5 @@ int names_list(int file, const struct names_holder *holder)
 
 	if (index < 0 || index >= HOLDERS_MOST)
 		return index < 0 ? index : 0;
-	ssize_t put = pwrite(file, holder, sizeof(*holder), index * (off_t)sizeof(*holder));
-	if (put < 0)
-		return -errno;
-	return put == (ssize_t)sizeof(*holder) ? 0 : -ENOSPC;
+	return sys_write_at(file, holder, sizeof(*holder), (uint64_t)index * sizeof(*holder));
 }

@@ -271,7 +271,7 @@ int control_read_end(struct control *control, int fd, const struct stat *status,
 	int64_t got = sys_read_at(fd, control, sizeof(*control),
 		(uint64_t)status->st_size - sizeof(*control));
 	if (got < 0)
-		return (int)got;
+		return got == -EIO ? -EUCLEAN : (int)got;
 	control->id = id;
 	*data_bytes = pages_round_up(id.size_bytes);
 	return got == (int64_t)sizeof(*control) ? 0 : -EUCLEAN;

@@ -81,7 +81,6 @@ static int is_cancellation_point(enum call kind)
 	case CALL_FALLOCATE:
 	case CALL_OPEN:
 	case CALL_OPENAT:
-	case CALL_PWRITE:
 	case CALL_READ:
 	case CALL_PREAD:
 	case CALL_PWRITE:

@@ -282,7 +282,7 @@ static int64_t do_stats(struct world *world)
 static int64_t do_peek(struct world *world)
 {
 	struct ashmem_peek_result peek = {.struct_size = sizeof(peek), .purged_pages = 99};
-	int r = ashmem_peek(world->fd, &peek);
+	int r = ashmem_peek(ashmem_fd(world->area[0]), &peek);
 
 	world->touched = r < 0 && peek.purged_pages != 99;
 	return r;
@@ -290,7 +290,7 @@ static int64_t do_peek(struct world *world)
 
 static int64_t do_purge_fd(struct world *world)
 {
-	return ashmem_purge_fd(world->fd, NULL);
+	return ashmem_purge_fd(ashmem_fd(world->area[0]), NULL);
 }
 
 static int64_t do_process_stats(struct world *world)

@@ -62,7 +62,7 @@ static const struct {
 	[CALL_READLINK] = {"readlink", {ENOENT, EACCES, ENOMEM}},
 	[CALL_READ] = {"read", {EINTR, EIO, FAULT_SHORT, FAULT_NONE}},
 	[CALL_PREAD] = {"pread", {EINTR, EIO, ENOMEM, FAULT_SHORT}},
-	[CALL_PWRITE] = {"pwrite", {EINTR, EIO, ENOMEM, ENOSPC, EDQUOT, FAULT_SHORT}},
+	[CALL_PWRITE] = {"pwrite", {EINTR, EIO, ENOMEM, ENOSPC, FAULT_SHORT}},
 	[CALL_WRITE] = {"write", {EAGAIN, EIO, ENOSPC, FAULT_SHORT}},
 	[CALL_WAKE] = {"write to an eventfd", {EINTR}},
 	[CALL_MMAP] = {"mmap", {ENOMEM, EAGAIN, ENFILE}},
