@@ -322,6 +322,8 @@ int control_read(const struct control_map *map,
 
 /* Lost pages: control_lost.c. first..last are going to be freed; or are no longer lost. */
 void control_set_lost(struct control_map *map, uint32_t first, uint32_t last);
+/* Have memory for their bits, which to touch would else raise SIGBUS. -ENOMEM: there is none. */
+int control_allocate_lost(struct control_map *map, uint32_t first, uint32_t last);
 void control_clear_lost(struct control_map *map, uint32_t first, uint32_t last);
 /* The next run of lost pages within first..last, `*end` not included: 1, or 0 if there is none. */
 int control_next_lost(const struct control_map *map, uint32_t first, uint32_t last, uint32_t *start,

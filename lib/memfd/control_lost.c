@@ -35,6 +35,15 @@ void control_set_lost(struct control_map *map, uint32_t first, uint32_t last)
 	lost_bitmap_set(map->lost, first, last);
 }
 
+int control_allocate_lost(struct control_map *map, uint32_t first, uint32_t last)
+{
+	uint64_t page = UINT64_C(1) << map->page_shift;
+	uint64_t begin = map->data_bytes + first / 8 / page * page;
+	uint64_t end = map->data_bytes + (last / 8 / page + 1) * page;
+
+	return is_in_pages(map) ? sys_allocate(map->fd, begin, end - begin) : 0;
+}
+
 /* The bits from `first` on, whole pages of them; else by hand, if the kernel refuses. */
 static void clear_pages(struct control_map *map, uint64_t first, uint64_t end)
 {

@@ -142,7 +142,7 @@ static int punch_hole(struct control_map *map, struct batch *batch, uint32_t fro
 	uint64_t before = batch->file_pages;
 
 	/* What counts as purged is lost: else a later part of the range counts as live. */
-	if (batch->kind == CONTROL_MARK_ALL) {
+	if (batch->kind == CONTROL_MARK_ALL && control_allocate_lost(map, from, end - 1) == 0) {
 		control_set_lost(map, from, end - 1);
 		FENCE(__ATOMIC_SEQ_CST);
 	}
@@ -285,6 +285,19 @@ static void set_lost(struct control_map *map, const struct batch *batch)
 	FENCE(__ATOMIC_SEQ_CST);
 }
 
+/*
+ * Whether there is memory for the batch's bits. If not, they are set when the pages are free: who
+ * reads without the lock has had memory for all bits before (memfd_begin_locks()).
+ */
+static int has_room_for_bits(struct control_map *map, const struct batch *batch)
+{
+	for (uint32_t i = 0; i < batch->extents; i++)
+		if (control_allocate_lost(map, batch->extent[i].start,
+			    batch->extent[i].start + batch->extent[i].pages - 1) < 0)
+			return 0;
+	return 1;
+}
+
 /* Free the batch's pages: in file order, neighbours in one call. */
 static int free_pages(struct control_map *map, struct batch *batch)
 {
@@ -343,10 +356,14 @@ static int finish(struct control_map *map, struct batch *batch)
 	uint64_t before, after;
 
 	sort_extents(batch);
-	set_lost(map, batch); /* which can take memory for bits */
+	int has_room = has_room_for_bits(map, batch);
+	if (has_room)
+		set_lost(map, batch);
 	int r = control_file_pages(map, &before);
 	if (r == 0)
 		r = free_pages(map, batch);
+	if (r == 0 && !has_room)
+		set_lost(map, batch);
 	if (r < 0) {
 		put_back(map, batch);
 		SHARED_STORE(map->shared->purge_count, 0);

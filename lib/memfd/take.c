@@ -97,7 +97,9 @@ int memfd_open_locks(struct memfd_area *area)
 
 int memfd_begin_locks(struct memfd_area *area)
 {
-	return memfd_announce_readers(&area->control);
+	int r = control_allocate_lost(&area->control, 0, area->control.list.pages - 1);
+
+	return r < 0 ? r : memfd_announce_readers(&area->control);
 }
 
 int memfd_hold_by(struct memfd_area *area, int lock_fd, uint32_t first, uint32_t last)

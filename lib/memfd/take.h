@@ -32,7 +32,10 @@ int memfd_take(struct memfd_area *area, const struct memfd_taking *taking);
 /* A description for locks, close-on-exec. -ENOTSUP without /proc. */
 int memfd_open_locks(struct memfd_area *area);
 
-/* Purges look for locks from here on. The area is established. */
+/*
+ * Purges look for locks from here on, and set the bits of lost pages before they free pages,
+ * however short memory is. The area is established.
+ */
 int memfd_begin_locks(struct memfd_area *area);
 
 /*
