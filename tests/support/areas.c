@@ -120,6 +120,7 @@ void expect_name(struct ashmem_area *area, const char *want)
 
 void give_memory(struct ashmem_area *area, uint64_t first, uint64_t count)
 {
+	static const char zeroes[65536]; /* a page of any system */
 	uint64_t page = page_bytes();
 	int fd = ashmem_fd(area);
 
@@ -127,7 +128,7 @@ void give_memory(struct ashmem_area *area, uint64_t first, uint64_t count)
 		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
 		if ((data < 0 || (uint64_t)data >= at + page) &&
 			ashmem_get_pin_status(area, at, page) == ASHMEM_IS_PINNED &&
-			pwrite(fd, "", 1, (off_t)at) < 0)
+			pwrite(fd, zeroes, page, (off_t)at) < 0)
 			break; /* the driver's, or a read-only one */
 	}
 }
