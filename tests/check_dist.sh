@@ -40,7 +40,7 @@ make_there() {
   GIT_CEILING_DIRECTORIES=$scratch "$MAKE" -s "$@"
 }
 check "builds" make_there -j2 all contract WERROR=1
-if output=$(timeout -k 5 600 build/contract/contract 2>&1); then
+if output=$(PLAIN_JOBS=4 timeout -k 5 600 build/contract/contract 2>&1); then
   pass "passes the tests of the interface: $(tail -n 1 <<<"$output")"
 else
   fail "its tests: $(tail -n 30 <<<"$output")"

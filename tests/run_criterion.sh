@@ -75,7 +75,8 @@ run_program() {
         "$@"
       ;;
     tsan)
-      TSAN_OPTIONS=log_path=$log.tsan:halt_on_error=0${TSAN_OPTIONS:+:$TSAN_OPTIONS} run "$@"
+      PLAIN_JOBS=4 TSAN_OPTIONS=log_path=$log.tsan:halt_on_error=0${TSAN_OPTIONS:+:$TSAN_OPTIONS} \
+        run "$@"
       ;;
     valgrind)
       run valgrind -q --trace-children=yes --leak-check=full --show-leak-kinds=definite --vgdb=no \

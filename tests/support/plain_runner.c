@@ -8,8 +8,9 @@
  * one process (thread sanitizer, valgrind); a crash then ends the run.
  *
  * usage: PROGRAM [--list] [PATTERN...]    PATTERN is a glob on "suite/name"
- * PLAIN_TIMEOUT is the seconds that a test may take (300). Prints one PASS, FAIL or SKIP line a
- * test, then "N passed, N failed, N skipped". Exits 0 if nothing failed and something ran, else 1.
+ * PLAIN_TIMEOUT is the seconds that a test may take (300). PLAIN_JOBS is how many tests may run at
+ * a time (1): many of them mostly wait. Prints one PASS, FAIL or SKIP line a test, then "N passed,
+ * N failed, N skipped". Exits 0 if nothing failed and something ran, else 1.
  */
 #ifdef PLAIN_RUNNER
 
@@ -22,12 +23,20 @@
 #include <fnmatch.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Shared by the workers. */
+struct progress {
+	atomic_uint next; /* the number of the test that the next free worker takes */
+	atomic_int passed, failed, skipped;
+};
 
 static struct plain_test *first_test;
 static struct plain_test **last_link = &first_test;
@@ -82,12 +91,12 @@ static int wait_limited(pid_t child, unsigned int seconds, int *status)
 	return 1;
 }
 
-static unsigned int time_limit(void)
+static unsigned int number_from(const char *variable, unsigned int otherwise)
 {
-	const char *text = getenv("PLAIN_TIMEOUT");
-	unsigned int seconds = text ? (unsigned int)strtoul(text, NULL, 10) : 0;
+	const char *text = getenv(variable);
+	unsigned int number = text ? (unsigned int)strtoul(text, NULL, 10) : 0;
 
-	return seconds ? seconds : 300;
+	return number ? number : otherwise;
 }
 
 static enum plain_verdict judge(const struct plain_test *test, int status)
@@ -138,7 +147,7 @@ static enum plain_verdict run_forked(struct plain_test *test)
 		return PLAIN_FAILED;
 	}
 	setpgid(child, child);
-	in_time = wait_limited(child, time_limit(), &status);
+	in_time = wait_limited(child, number_from("PLAIN_TIMEOUT", 300), &status);
 	kill(-child, SIGKILL);
 	if (!in_time)
 		waitpid(child, &status, 0);
@@ -171,25 +180,62 @@ static int list_tests(void)
 	return first_test ? 0 : 1;
 }
 
+static void run_wanted(struct progress *progress, char **patterns, int count)
+{
+	unsigned int mine = atomic_fetch_add(&progress->next, 1);
+	enum plain_verdict verdict;
+	unsigned int number = 0;
+
+	for (running = first_test; running; running = running->next) {
+		if (!wanted(running, patterns, count) || number++ != mine)
+			continue;
+		verdict = in_process ? run_in_process(running) : run_forked(running);
+		progress->passed += verdict == PLAIN_PASSED;
+		progress->failed += verdict == PLAIN_FAILED;
+		progress->skipped += verdict == PLAIN_SKIPPED;
+		mine = atomic_fetch_add(&progress->next, 1);
+	}
+}
+
+static void run_in_workers(struct progress *progress, unsigned int jobs, char **patterns, int count)
+{
+	unsigned int worker;
+	int status;
+
+	for (worker = 0; worker < jobs; worker++) {
+		pid_t child = fork();
+
+		if (child == 0) {
+			run_wanted(progress, patterns, count);
+			fflush(NULL);
+			_exit(0);
+		}
+		progress->failed += child < 0;
+	}
+	while (wait(&status) > 0)
+		progress->failed += status != 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = getenv("PLAIN_INPROCESS");
-	int passed = 0, failed = 0, skipped = 0;
-	enum plain_verdict verdict;
+	unsigned int jobs = number_from("PLAIN_JOBS", 1);
+	struct progress *progress;
 
 	if (argc == 2 && strcmp(argv[1], "--list") == 0)
 		return list_tests();
 	in_process = mode && strcmp(mode, "1") == 0;
-	for (running = first_test; running; running = running->next) {
-		if (!wanted(running, argv + 1, argc - 1))
-			continue;
-		verdict = in_process ? run_in_process(running) : run_forked(running);
-		passed += verdict == PLAIN_PASSED;
-		failed += verdict == PLAIN_FAILED;
-		skipped += verdict == PLAIN_SKIPPED;
-	}
-	printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
-	return failed == 0 && passed + skipped > 0 ? 0 : 1;
+	progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		-1, 0);
+	if (progress == MAP_FAILED)
+		return 1;
+	if (jobs == 1 || in_process)
+		run_wanted(progress, argv + 1, argc - 1);
+	else
+		run_in_workers(progress, jobs, argv + 1, argc - 1);
+	printf("%d passed, %d failed, %d skipped\n", progress->passed, progress->failed,
+		progress->skipped);
+	return progress->failed == 0 && progress->passed + progress->skipped > 0 ? 0 : 1;
 }
 
 #else
