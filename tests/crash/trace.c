@@ -68,10 +68,11 @@ int check_data(const struct world *world, const struct list *lists, const struct
 }
 
 /*
- * Whether the naive lists do not tell which range a shrink takes first: both halves of a split one
- * have one age.
+ * Whether the naive lists do not tell what a shrink frees. Both halves of a split range have one
+ * age. A range that was purged in part can hold more than its live pages: looking at the rest has
+ * given that memory again, and a short range goes whole.
  */
-static int oldest_is_ambiguous(const struct list *lists, int areas)
+static int shrink_is_ambiguous(const struct list *lists, int areas)
 {
 	const struct range *oldest = NULL;
 	int ambiguous = 0;
@@ -81,6 +82,8 @@ static int oldest_is_ambiguous(const struct list *lists, int areas)
 			const struct range *range = &lists[a].range[i];
 			if (!range->live)
 				continue;
+			if (range->live < range->pages)
+				return 1;
 			if (oldest && range->stamp == oldest->stamp)
 				ambiguous = 1;
 			if (!oldest || range->stamp < oldest->stamp) {
@@ -117,7 +120,7 @@ static struct op random_op(const struct world *world, const struct list *lists)
 			      : OP_SHRINK;
 	if (op.kind == OP_SHRINK) {
 		op.pages = 1 + random_below(4);
-		if (oldest_is_ambiguous(lists, world->areas) || random_below(16) == 0)
+		if (shrink_is_ambiguous(lists, world->areas) || random_below(16) == 0)
 			op.kind = OP_PURGE_ALL;
 	}
 	return op;
