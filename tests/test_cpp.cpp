@@ -406,6 +406,11 @@ CONTRACT_TEST(cpp, pinned_unpins_as_told)
 		!range.purged && range.evictable);
 	expect(!area.find_unpinned(3 * page(), range));
 	expect_eq(area.stats().purged_pages, 2);
+	expect_eq(area.purge(0, page()), 1);
+	expect_eq(area.stats().purged_pages, 3);
+	std::error_code ec;
+	expect_eq(ashmem::area().purge(0, 0, ec), 0);
+	expect(ec == std::errc::invalid_argument);
 }
 
 CONTRACT_TEST(cpp, pinned_tells_why_it_cannot_unpin)

@@ -710,6 +710,19 @@ class area
 		detail::told(::ashmem_release(get(), offset, length, flags), ec);
 	}
 	/**
+	 * @brief ashmem_purge().
+	 * @param offset  First byte.
+	 * @param length  Bytes.
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Pages freed.
+	 */
+	std::uint64_t purge(std::uint64_t offset, std::uint64_t length,
+		std::error_code &ec) noexcept
+	{
+		std::int64_t r = detail::told(::ashmem_purge(get(), offset, length), ec);
+		return r < 0 ? 0 : static_cast<std::uint64_t>(r);
+	}
+	/**
 	 * @brief ashmem_find_unpinned().
 	 * @param from  Byte offset.
 	 * @param[out] range  The range found.
@@ -818,6 +831,19 @@ class area
 		std::uint32_t flags = 0)
 	{
 		detail::checked(::ashmem_release(get(), offset, length, flags), "ashmem_release");
+	}
+	/**
+	 * @brief ashmem_purge().
+	 * @param offset  First byte.
+	 * @param length  Bytes.
+	 * @return Pages freed.
+	 * @throws std::system_error  The errors of that call.
+	 */
+	std::uint64_t purge(std::uint64_t offset = 0, std::uint64_t length = 0)
+	{
+		return static_cast<std::uint64_t>(detail::checked(::ashmem_purge(get(), offset,
+									  length),
+			"ashmem_purge"));
 	}
 	/**
 	 * @brief ashmem_find_unpinned().

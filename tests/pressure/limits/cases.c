@@ -30,6 +30,8 @@ const struct plan plans[] = {
 	{PLAN, .name = "nested", .relief = RELIEF_THREAD, .nested = 1},
 	{PLAN, .name = "pulses", .relief = RELIEF_THREAD, .set_mib = 64, .pulse_mib = 48,
 		.range_kib = 64},
+	{PLAN, .name = "empty-ranges", .relief = RELIEF_THREAD, .set_mib = 40, .pulse_mib = 72,
+		.range_kib = 64, .empty_mib = 200},
 	{PLAN, .name = "fits", .relief = RELIEF_THREAD, .set_mib = 16, .other_mib = 75,
 		.range_kib = 64},
 };

@@ -363,6 +363,19 @@ static void take_other_memory(uint64_t bytes)
 	memset(other, 1, (size_t)bytes);
 }
 
+static void make_empty_ranges(const struct plan *plan)
+{
+	uint64_t bytes = plan->empty_mib * MIB, range = (uint64_t)plan->range_kib << 10;
+	struct ashmem_area *area;
+
+	must(ashmem_create("empty", bytes, 0, &area), "create");
+	must(ashmem_fd(area), "fd");
+	for (uint64_t at = 0; at < bytes; at += 2 * range)
+		must(ashmem_unpin(area, at, range), "unpin");
+	for (uint64_t at = range; at < bytes; at += 2 * range)
+		must(ashmem_unpin(area, at, range), "unpin");
+}
+
 void fill_run(const struct plan *plan, const struct group *group, struct score *score,
 	const char *file)
 {
@@ -384,6 +397,8 @@ void fill_run(const struct plan *plan, const struct group *group, struct score *
 	if (plan->file_mib)
 		must(f.file_fd = open(file, O_RDONLY | O_CLOEXEC), file);
 	make_areas(&f);
+	if (plan->empty_mib)
+		make_empty_ranges(plan);
 	if (plan->other_mib)
 		take_other_memory(plan->other_mib * MIB);
 	score_begin(score, group, f.range_bytes / (uint64_t)sysconf(_SC_PAGESIZE));

@@ -51,6 +51,7 @@ struct plan {
 	uint32_t file_mib;  /* a file of this size is read over and over beside it */
 	uint32_t pulse_mib; /* other memory that comes and goes, so much at its height */
 	uint32_t other_mib; /* other memory that stays */
+	uint32_t empty_mib; /* older unpinned ranges that were never written: they free nothing */
 	uint32_t nested;    /* the limit is that of the cgroup around */
 	uint32_t set_mib;   /* not one range after the other: so much is used over and over */
 };
