@@ -17,7 +17,8 @@ PACKAGE = os.path.dirname(os.path.abspath(ashmem.__file__))
 
 
 def imported(library, *options, path=os.path.dirname(PACKAGE)):
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
+    environment = {
+        "PATH": os.environ["PATH"], "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     if library is not None:
         environment["LIBASHMEM"] = library
     return subprocess.run(
