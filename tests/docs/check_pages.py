@@ -5,11 +5,11 @@
     check_pages.py TOP HTML [show]
 
 Prints a line for each fault, and "N checked" for what was looked at; with "show" also how long the
-sentences of each page are. Of the site: every link and fragment leads somewhere, no page needs the
-network, every page and the answer to each usual question is reached in three clicks from the first
-page, and the search knows the words that readers look for. Of the man pages: what they refer to is
-there. Of the Markdown: lists of contents are complete, figures that stand in several places agree,
-sentences are short.
+sentences of each page are. Of the site: every link and fragment leads somewhere, every drawing can
+be read, no page needs the network, every page and the answer to each usual question is reached in
+three clicks from the first page, and the search knows the words that readers look for. Of the man
+pages: what they refer to is there. Of the Markdown: lists of contents are complete, figures that
+stand in several places agree, sentences are short.
 """
 
 import json
@@ -18,6 +18,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 CLICKS = 3
 # Stems of words that a reader looks for, and a page that must be found by each.
@@ -90,6 +91,14 @@ def read(path):
         return file.read()
 
 
+def is_xml(path):
+    try:
+        ElementTree.parse(path)
+    except ElementTree.ParseError:
+        return False
+    return True
+
+
 def site(top, checks):
     pages = {}
     for folder, _, names in os.walk(top):
@@ -98,6 +107,8 @@ def site(top, checks):
                 path = os.path.relpath(os.path.join(folder, name), top)
                 pages[path] = Page()
                 pages[path].feed(read(os.path.join(folder, name)))
+            elif name.endswith(".svg"):
+                checks.check(is_xml(os.path.join(folder, name)), name + " is no drawing: bad XML")
     neighbours = {}
     for path, page in sorted(pages.items()):
         neighbours[path] = set()
