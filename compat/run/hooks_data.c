@@ -13,9 +13,9 @@
 #include "device.h"
 #include "files.h"
 
-/* The hook's body: `ours` for an area, else libc's function of that name with these arguments. */
+/* A hook's body: `ours` for an area, else libc's function of that name with these arguments. */
 #define HOOK_BODY(type, name, fd, ours, ...)                   \
-	{                                                      \
+	do {                                                   \
 		struct run_file *file = files_get_checked(fd); \
 		if (!file)                                     \
 			return NEXT(name)(__VA_ARGS__);        \
@@ -24,7 +24,7 @@
 		files_put(file);                               \
 		errno = error;                                 \
 		return r;                                      \
-	}
+	} while (0)
 
 static int invalid(void)
 {
@@ -35,64 +35,94 @@ static int invalid(void)
 /* -- reading -- */
 
 RUN_HOOK ssize_t read(int fd, void *bytes, size_t length)
-	HOOK_BODY(ssize_t, read, fd, device_read(file, bytes, length), fd, bytes, length)
+{
+	HOOK_BODY(ssize_t, read, fd, device_read(file, bytes, length), fd, bytes, length);
+}
 
-		RUN_HOOK ssize_t readv(int fd, const struct iovec *pieces, int count)
-			HOOK_BODY(ssize_t, readv, fd, device_readv(file, pieces, count, -1), fd,
-				pieces, count)
+RUN_HOOK ssize_t readv(int fd, const struct iovec *pieces, int count)
+{
+	HOOK_BODY(ssize_t, readv, fd, device_readv(file, pieces, count, -1), fd, pieces, count);
+}
 
 #define HOOK_PREAD(name, offset_type)                                                              \
 	RUN_HOOK ssize_t name(int fd, void *bytes, size_t length, offset_type offset)              \
+	{                                                                                          \
 		HOOK_BODY(ssize_t, name, fd, device_pread(file, bytes, length, offset), fd, bytes, \
-			length, offset)
+			length, offset);                                                           \
+	}
 #define HOOK_PREADV(name, offset_type)                                                           \
 	RUN_HOOK ssize_t name(int fd, const struct iovec *pieces, int count, offset_type offset) \
+	{                                                                                        \
 		HOOK_BODY(ssize_t, name, fd,                                                     \
 			offset < 0 ? invalid() : device_readv(file, pieces, count, offset), fd,  \
-			pieces, count, offset)
+			pieces, count, offset);                                                  \
+	}
 #define HOOK_PREADV2(name, offset_type)                                                          \
 	RUN_HOOK ssize_t name(int fd, const struct iovec *pieces, int count, offset_type offset, \
-		int flags) HOOK_BODY(ssize_t, name, fd,                                          \
-		offset < -1 ? invalid() : device_readv(file, pieces, count, offset), fd, pieces, \
-		count, offset, flags)
+		int flags)                                                                       \
+	{                                                                                        \
+		HOOK_BODY(ssize_t, name, fd,                                                     \
+			offset < -1 ? invalid() : device_readv(file, pieces, count, offset), fd, \
+			pieces, count, offset, flags);                                           \
+	}
 
-				HOOK_PREAD(pread, off_t) HOOK_PREADV(preadv, off_t)
+HOOK_PREAD(pread, off_t)
+HOOK_PREADV(preadv, off_t)
 
-	/* -- writing -- */
+/* -- writing -- */
 
-	RUN_HOOK ssize_t write(int fd, const void *bytes, size_t length)
-		HOOK_BODY(ssize_t, write, fd, device_write(file), fd, bytes, length)
+RUN_HOOK ssize_t write(int fd, const void *bytes, size_t length)
+{
+	HOOK_BODY(ssize_t, write, fd, device_write(file), fd, bytes, length);
+}
 
-			RUN_HOOK ssize_t
-	writev(int fd, const struct iovec *pieces, int count)
-		HOOK_BODY(ssize_t, writev, fd, device_write(file), fd, pieces, count)
+RUN_HOOK ssize_t writev(int fd, const struct iovec *pieces, int count)
+{
+	HOOK_BODY(ssize_t, writev, fd, device_write(file), fd, pieces, count);
+}
 
 #define HOOK_PWRITE(name, offset_type)                                                        \
 	RUN_HOOK ssize_t name(int fd, const void *bytes, size_t length, offset_type offset)   \
+	{                                                                                     \
 		HOOK_BODY(ssize_t, name, fd, offset < 0 ? invalid() : device_write(file), fd, \
-			bytes, length, offset)
+			bytes, length, offset);                                               \
+	}
 #define HOOK_PWRITEV(name, offset_type)                                                          \
 	RUN_HOOK ssize_t name(int fd, const struct iovec *pieces, int count, offset_type offset) \
+	{                                                                                        \
 		HOOK_BODY(ssize_t, name, fd, offset < 0 ? invalid() : device_write(file), fd,    \
-			pieces, count, offset)
+			pieces, count, offset);                                                  \
+	}
 #define HOOK_PWRITEV2(name, offset_type)                                                         \
 	RUN_HOOK ssize_t name(int fd, const struct iovec *pieces, int count, offset_type offset, \
 		int flags)                                                                       \
-		HOOK_BODY(ssize_t, name, fd, device_write(file), fd, pieces, count, offset, flags)
+	{                                                                                        \
+		HOOK_BODY(ssize_t, name, fd, device_write(file), fd, pieces, count, offset,      \
+			flags);                                                                  \
+	}
 
-			HOOK_PWRITE(pwrite, off_t) HOOK_PWRITEV(pwritev, off_t)
+HOOK_PWRITE(pwrite, off_t)
+HOOK_PWRITEV(pwritev, off_t)
 
 /* -- position and size -- */
 
 #define HOOK_LSEEK(name, offset_type)                                                            \
-	RUN_HOOK offset_type name(int fd, offset_type offset, int whence) HOOK_BODY(offset_type, \
-		name, fd, (offset_type)device_seek(file, offset, whence), fd, offset, whence)
-#define HOOK_FTRUNCATE(name, offset_type)             \
-	RUN_HOOK int name(int fd, offset_type length) \
-		HOOK_BODY(int, name, fd, invalid(), fd, length)
+	RUN_HOOK offset_type name(int fd, offset_type offset, int whence)                        \
+	{                                                                                        \
+		HOOK_BODY(offset_type, name, fd, (offset_type)device_seek(file, offset, whence), \
+			fd, offset, whence);                                                     \
+	}
+#define HOOK_FTRUNCATE(name, offset_type)                        \
+	RUN_HOOK int name(int fd, offset_type length)            \
+	{                                                        \
+		HOOK_BODY(int, name, fd, invalid(), fd, length); \
+	}
 #define HOOK_FALLOCATE(name, offset_type)                                                          \
-	RUN_HOOK int name(int fd, int mode, offset_type offset, offset_type length) HOOK_BODY(int, \
-		name, fd, device_fallocate(file, offset, length), fd, mode, offset, length)
+	RUN_HOOK int name(int fd, int mode, offset_type offset, offset_type length)                \
+	{                                                                                          \
+		HOOK_BODY(int, name, fd, device_fallocate(file, offset, length), fd, mode, offset, \
+			length);                                                                   \
+	}
 /* This one returns its error. */
 #define HOOK_POSIX_FALLOCATE(name, offset_type)                                                 \
 	RUN_HOOK int name(int fd, offset_type offset, offset_type length)                       \
@@ -106,14 +136,20 @@ RUN_HOOK ssize_t read(int fd, void *bytes, size_t length)
 		return r;                                                                       \
 	}
 
-				HOOK_LSEEK(lseek, off_t) HOOK_FTRUNCATE(ftruncate, off_t)
-					HOOK_FALLOCATE(fallocate, off_t)
-						HOOK_POSIX_FALLOCATE(posix_fallocate, off_t)
+HOOK_LSEEK(lseek, off_t)
+HOOK_FTRUNCATE(ftruncate, off_t)
+HOOK_FALLOCATE(fallocate, off_t)
+HOOK_POSIX_FALLOCATE(posix_fallocate, off_t)
 
-							RUN_HOOK
-	int fsync(int fd) HOOK_BODY(int, fsync, fd, invalid(), fd)
+RUN_HOOK int fsync(int fd)
+{
+	HOOK_BODY(int, fsync, fd, invalid(), fd);
+}
 
-		RUN_HOOK int fdatasync(int fd) HOOK_BODY(int, fdatasync, fd, invalid(), fd)
+RUN_HOOK int fdatasync(int fd)
+{
+	HOOK_BODY(int, fdatasync, fd, invalid(), fd);
+}
 
 /* -- copying between descriptors: the state behind the data must not be seen -- */
 
@@ -125,10 +161,10 @@ RUN_HOOK ssize_t read(int fd, void *bytes, size_t length)
 		return NEXT(name)(to, from, offset, length);                        \
 	}
 
-			HOOK_SENDFILE(sendfile, off_t)
+HOOK_SENDFILE(sendfile, off_t)
 
-				RUN_HOOK ssize_t splice(int from, run_offset *from_offset, int to,
-					run_offset *to_offset, size_t length, unsigned flags)
+RUN_HOOK ssize_t splice(int from, run_offset *from_offset, int to, run_offset *to_offset,
+	size_t length, unsigned flags)
 {
 	if (files_is_known(to) || files_is_known(from))
 		return invalid();
