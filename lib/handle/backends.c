@@ -22,6 +22,10 @@
 
 #define BUILT_IN 2
 
+_Static_assert(PURGE_KEY_NORMAL == ASHMEM_PRIORITY_NORMAL && PURGE_KEY_FIFO == ASHMEM_ORDER_FIFO &&
+		PURGE_KEY_LIFO == ASHMEM_ORDER_LIFO,
+	"the range engine numbers priorities and orders as the public header does");
+
 /* Up to the last operation that every backend must have. */
 #define TABLE_MIN \
 	(offsetof(struct ashmem_backend, unpin) + sizeof(((struct ashmem_backend *)NULL)->unpin))

@@ -19,14 +19,15 @@
 
 #include <stdint.h>
 
-#include <ashmem/area.h>
+/* As <ashmem/area.h> numbers them, which the range engine does without (handle/backends.c). */
+enum { PURGE_KEY_NORMAL = 4, PURGE_KEY_FIFO = 16, PURGE_KEY_LIFO = 17 };
 
 #define PURGE_KEY_CLASS_SHIFT 60
 #define PURGE_KEY_STAMP_MAX ((UINT64_C(1) << PURGE_KEY_CLASS_SHIFT) - 4)
 
 static inline uint64_t purge_key_of(uint32_t priority, uint32_t order, uint64_t stamp)
 {
-	uint64_t fifo = order == ASHMEM_ORDER_FIFO,
+	uint64_t fifo = order == PURGE_KEY_FIFO,
 		 place = stamp < PURGE_KEY_STAMP_MAX ? stamp : PURGE_KEY_STAMP_MAX;
 
 	return ((uint64_t)priority * 2 + fifo) << PURGE_KEY_CLASS_SHIFT |
@@ -36,7 +37,7 @@ static inline uint64_t purge_key_of(uint32_t priority, uint32_t order, uint64_t 
 /* The key of a plain unpin. */
 static inline uint64_t purge_key_of_stamp(uint64_t stamp)
 {
-	return purge_key_of(ASHMEM_PRIORITY_NORMAL, ASHMEM_ORDER_FIFO, stamp);
+	return purge_key_of(PURGE_KEY_NORMAL, PURGE_KEY_FIFO, stamp);
 }
 
 /* The key of a range unpinned with `key`, as if it were unpinned again at `stamp`. */
@@ -44,7 +45,7 @@ static inline uint64_t purge_key_renew(uint64_t key, uint64_t stamp)
 {
 	uint32_t class = (uint32_t)(key >> PURGE_KEY_CLASS_SHIFT);
 
-	return purge_key_of(class >> 1, class & 1 ? ASHMEM_ORDER_FIFO : ASHMEM_ORDER_LIFO, stamp);
+	return purge_key_of(class >> 1, class & 1 ? PURGE_KEY_FIFO : PURGE_KEY_LIFO, stamp);
 }
 
 #endif /* ASHMEM_LIB_RANGE_PURGE_KEY_H */

@@ -4,6 +4,8 @@
  * held; and looking at pages as readers without the lock do. Both against the plain list of ranges.
  */
 #define _GNU_SOURCE 1
+#include <ashmem/area.h>
+
 #include "support/contract.h"
 #include "support/range_small.h"
 
