@@ -182,32 +182,49 @@ static int keep_used(struct ashmem_cache *cache, const struct cache_run *run)
 	return 1;
 }
 
-/* One segment, or the run that it belongs to, gives way: 0: there is no room for what is used. */
+/* A run, or one segment, that the caller has a view of: 0: there is no room for what is used. */
 static int evict(struct ashmem_cache *cache, const struct cache_run *run)
+{
+	if (run->count == 1) {
+		if (!carry_used(cache, run->first))
+			return 0;
+	} else if (keep_used(cache, run)) {
+		return 1;
+	}
+	choose_give_up(cache, run);
+	return 1;
+}
+
+/* The segment, and the run that it belongs to, as it was chosen. */
+static int evict_chosen(struct ashmem_cache *cache, const struct choosing *choosing,
+	const struct choose_rank *rank, uint32_t segment, const struct cache_run *run)
 {
 	int r = 1;
 
 	if (segment_view(cache, run->first, run->count) < 0)
 		return 0;
-	if (run->count == 1)
-		r = carry_used(cache, run->first);
-	if (r && (run->count == 1 || !keep_used(cache, run)))
-		choose_give_up(cache, run);
+	struct cache_run now = choose_run_of(cache, segment);
+	/* If another one took it before it was held, there is room now. */
+	if (now.first == run->first && now.count == run->count &&
+		choose_is_still(cache, choosing, segment, 1, rank))
+		r = evict(cache, run);
 	segment_leave(cache, run->first, run->count);
 	return r;
 }
 
 int age_evict(struct ashmem_cache *cache, uint32_t segments)
 {
-	uint64_t epoch = cache_epoch(cache);
+	struct choosing choosing;
+	struct choose_rank rank;
 	uint32_t first, evicted = 0;
 
-	if (!choose_victims(cache, epoch, segments, &first))
+	choose_begin(cache, cache_epoch(cache), segments, &choosing);
+	if (!choose_victims(cache, &choosing, &first, &rank))
 		return 0;
 	for (uint32_t i = first; i < first + segments;) {
 		struct cache_run run = choose_run_of(cache, i);
-		if (choose_has_entries(cache, i, epoch)) {
-			if (!evict(cache, &run))
+		if (choose_has_entries(cache, i, choosing.epoch)) {
+			if (!evict_chosen(cache, &choosing, &rank, i, &run))
 				return 0;
 			evicted++;
 		}

@@ -105,16 +105,23 @@ int choose_is_free(struct ashmem_cache *cache, struct choosing *choosing, uint32
 	return i == end;
 }
 
-int choose_victims(struct ashmem_cache *cache, uint64_t epoch, uint32_t count, uint32_t *segment)
+int choose_is_still(const struct ashmem_cache *cache, const struct choosing *choosing,
+	uint32_t segment, uint32_t count, const struct choose_rank *rank)
 {
-	struct choosing choosing;
-	struct choose_rank rank;
+	uint32_t i = segment, end = segment + count;
 
-	choose_begin(cache, epoch, count, &choosing);
-	if (count == 1)
-		choosing.least = CHOOSE_OLDEST;
-	while (choosing.tries < CHOOSE_TRIES && choose_next(cache, &choosing, segment, &rank))
-		if (choose_is_free(cache, &choosing, *segment))
+	while (i < end && !comes_before(*rank, rank_of(cache, choosing, i)))
+		i++;
+	return i == end;
+}
+
+int choose_victims(struct ashmem_cache *cache, struct choosing *choosing, uint32_t *segment,
+	struct choose_rank *rank)
+{
+	if (choosing->count == 1)
+		choosing->least = CHOOSE_OLDEST;
+	while (choosing->tries < CHOOSE_TRIES && choose_next(cache, choosing, segment, rank))
+		if (choose_is_free(cache, choosing, *segment))
 			return 1;
 	return 0;
 }
@@ -149,8 +156,6 @@ struct cache_run choose_run_of(const struct ashmem_cache *cache, uint32_t segmen
 
 void choose_give_up(struct ashmem_cache *cache, const struct cache_run *run)
 {
-	/* If one was taken meanwhile, its new owner's entries are forgotten at worst. */
 	for (uint32_t i = 0; i < run->count; i++)
-		if (SHARED_LOAD(cache->table[run->first + i].sequence) == run->sequence + i)
-			SHARED_STORE(cache->table[run->first + i].epoch, 0);
+		SHARED_STORE(cache->table[run->first + i].epoch, 0);
 }

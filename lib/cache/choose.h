@@ -47,15 +47,20 @@ int choose_next(const struct ashmem_cache *cache, const struct choosing *choosin
 int choose_is_free(struct ashmem_cache *cache, struct choosing *choosing, uint32_t segment);
 void choose_pass_over(struct choosing *choosing, uint32_t segment);
 
+/* Whether none of so many segments is worth more by now than when they were chosen. */
+int choose_is_still(const struct ashmem_cache *cache, const struct choosing *choosing,
+	uint32_t segment, uint32_t count, const struct choose_rank *rank);
+
 /*
- * So many segments in a row whose entries are to give way; some of them may have none. 1, or 0:
- * none. Nobody holds them at the moment.
+ * Those whose entries are to give way; of several, some may have none. 1, or 0: there are none.
+ * Nobody holds them at the moment; who has a view of one looks whether it is still as good.
  */
-int choose_victims(struct ashmem_cache *cache, uint64_t epoch, uint32_t count, uint32_t *segment);
+int choose_victims(struct ashmem_cache *cache, struct choosing *choosing, uint32_t *segment,
+	struct choose_rank *rank);
 int choose_has_entries(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch);
-/* The run that a segment belongs to; it may be just about to change. */
+/* The run that a segment belongs to; it stays that if the caller has a view of it. */
 struct cache_run choose_run_of(const struct ashmem_cache *cache, uint32_t segment);
-/* None of its entries is needed any more: it is taken before others. */
+/* None of its entries is needed any more: it is taken before others. The caller has a view of it. */
 void choose_give_up(struct ashmem_cache *cache, const struct cache_run *run);
 
 #endif /* ASHMEM_LIB_CACHE_CHOOSE_H */

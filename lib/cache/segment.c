@@ -36,22 +36,14 @@ static void let_go(struct ashmem_cache *cache, int fd, uint32_t segment)
 
 struct taking {
 	struct ashmem_cache *cache;
+	const struct choosing *choosing;
 	uint32_t segment, count;
-	uint64_t sequences; /* together, as they were when they were chosen */
+	struct choose_rank rank; /* as it was when they were chosen */
 	uint64_t epoch;
 	enum cache_class class;
 	uint64_t generation; /* the new one of the first, and of all together */
 	uint64_t generations;
 };
-
-static uint64_t sequences_of(const struct ashmem_cache *cache, uint32_t segment, uint32_t count)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		sum += SHARED_LOAD(cache->table[segment + i].sequence);
-	return sum;
-}
 
 /* The number of the next taking; under the area's lock. */
 static void give_number(struct ashmem_cache *cache, struct cache_segment *at)
@@ -85,8 +77,10 @@ static int begin_anew(void *context)
 {
 	struct taking *taking = context;
 
-	if (sequences_of(taking->cache, taking->segment, taking->count) != taking->sequences)
-		return -EBUSY; /* another one was faster */
+	/* Another one was faster, and what it has put is worth more. */
+	if (!choose_is_still(taking->cache, taking->choosing, taking->segment, taking->count,
+		    &taking->rank))
+		return -EBUSY;
 	for (uint32_t i = 0; i < taking->count; i++)
 		begin_segment(taking, i);
 	taking->generation = cache_generation(taking->cache, taking->segment, 1);
@@ -113,8 +107,6 @@ static int begin_again(void *context)
 	struct taking *taking = context;
 	struct cache_segment *at = &taking->cache->table[taking->segment];
 
-	if (sequences_of(taking->cache, taking->segment, taking->count) != taking->sequences)
-		return -EBUSY;
 	for (uint32_t i = 0; i < taking->count; i++) {
 		SHARED_STORE(at[i].is_main, 1);
 		give_number(taking->cache, &at[i]);
@@ -128,14 +120,12 @@ int segment_keep(struct ashmem_cache *cache, const struct cache_run *run)
 		.cache = cache,
 		.segment = run->first,
 		.count = run->count,
-		.sequences = sequences_of(cache, run->first, run->count),
 		.class = CACHE_MAIN,
 	};
 	struct memfd_taking pages = pages_of(&taking);
 
 	pages.invalidate = begin_again;
-	return SHARED_LOAD(cache->table[run->first].sequence) == run->sequence &&
-		memfd_keep(cache->memfd, &pages) == 0;
+	return memfd_keep(cache->memfd, &pages) == 0;
 }
 
 /* Called by memfd_keep(), under the area's lock: whether all entries are of an earlier epoch. */
@@ -186,15 +176,14 @@ static int take(struct taking *taking, enum cache_take how)
 {
 	struct ashmem_cache *cache = taking->cache;
 	struct choosing choosing;
-	struct choose_rank rank;
 	int r = -EBUSY;
 
+	taking->choosing = &choosing;
 	choose_begin(cache, taking->epoch, taking->count, &choosing);
 	while (r == -EBUSY && choosing.tries < CHOOSE_TRIES) {
-		if (!choose_next(cache, &choosing, &taking->segment, &rank) ||
-			!may_take(&choosing, &rank, how))
+		if (!choose_next(cache, &choosing, &taking->segment, &taking->rank) ||
+			!may_take(&choosing, &taking->rank, how))
 			break;
-		taking->sequences = sequences_of(cache, taking->segment, taking->count);
 		if (!choose_is_free(cache, &choosing, taking->segment))
 			continue;
 		struct memfd_taking pages = pages_of(taking);

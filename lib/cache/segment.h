@@ -40,7 +40,7 @@ void segment_done(struct ashmem_cache *cache, const struct cache_room *room);
 
 /*
  * The entry of a run is needed: from now on it is as old as if it had been put now, and of class
- * main. The run is held for looking. 1, or 0: it is not that run any more, or that failed.
+ * main. The caller has a view of it. 1, or 0: that failed.
  */
 int segment_keep(struct ashmem_cache *cache, const struct cache_run *run);
 /* All entries of earlier epochs are gone: a purge takes them first. As far as that succeeds. */
