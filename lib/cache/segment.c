@@ -318,9 +318,6 @@ static int room_of_run(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoc
 		.class = class,
 	};
 
-	/* What this handle appends to must not be in the way for ever. */
-	for (int i = 0; i < CACHE_CLASSES && how == TAKE_ANY; i++)
-		end_log(cache, &cache->log[i]);
 	int r = take(&taking, how);
 	if (r < 0)
 		return r;
