@@ -623,6 +623,7 @@ static ashmem::cache new_cache()
 	ashmem_cache_options options = ashmem::sized<ashmem_cache_options>();
 
 	options.most_bytes = 2 << 20;
+	options.value_most_bytes = options.most_bytes / 4; /* several segments */
 	return ashmem::cache::create("c++", &options);
 }
 
@@ -658,6 +659,10 @@ CONTRACT_TEST(cpp, cache_values_come_as_strings_whatever_their_length)
 	cache.put("key", std::string(5000, 'x'));
 	expect(cache.read("key", value));
 	expect(value == std::string(5000, 'x'));
+	cache.put("key", std::string(500000, 'y'));
+	expect(cache.read("key", value));
+	expect(value == std::string(500000, 'y'));
+	expect_eq(cache.find("key").size(), 500000);
 	expect(cache.read(std::string("zero\0key", 8), value));
 	expect(value.empty());
 	expect(cache.remove("key"));
