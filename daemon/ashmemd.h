@@ -33,12 +33,12 @@
 #define UNLIMITED ((uint64_t)1 << 62)
 
 struct daemon_options {
-	int is_user;               /* --user: the groups of this user alone */
-	int verbose;               /* tell of each relief */
-	int no_kill;               /* --no-kill */
-	int no_system;             /* --no-system */
-	uint64_t reserve_bytes;    /* 0: a share of the limit */
-	const char *only[GROUPS];  /* --cgroup: only these */
+	int is_user;              /* --user: the groups of this user alone */
+	int verbose;              /* tell of each relief */
+	int no_kill;              /* --no-kill */
+	int no_system;            /* --no-system */
+	uint64_t reserve_bytes;   /* 0: a share of the limit */
+	const char *only[GROUPS]; /* --cgroup: only these */
 	unsigned only_count;
 };
 
@@ -137,13 +137,13 @@ struct group {
 	int has_no_kill;                /* oom.c */
 
 	enum group_state state;
-	uint64_t free_bytes, file_bytes;
+	uint64_t free_bytes, file_bytes, shared_bytes;
 	uint64_t looked_at, look_at;  /* when it was looked at, and will be */
 	uint64_t scanned_at, scan_ns; /* the last scan's begin and cost */
 	uint64_t needed_us_until;     /* owners did not keep it from becoming short */
 	uint64_t wait_ns;             /* between two tries while nothing can be purged */
 	uint64_t wait_until;
-	unsigned fruitless;           /* fresh scans in a row that led to nothing */
+	unsigned fruitless; /* fresh scans in a row that led to nothing */
 	struct hint_list hints;
 };
 

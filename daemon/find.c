@@ -58,8 +58,9 @@ static void take_own(char *line)
 	int v2 = strncmp(line, "0::", 3) == 0;
 	enum group_kind kind = v2 ? GROUP_V2 : GROUP_V1;
 
-	if (!path || !(v2 || strstr(line, ":memory:") || strstr(line, ",memory:") ||
-			     strstr(line, ":memory,")))
+	if (!path ||
+		!(v2 || strstr(line, ":memory:") || strstr(line, ",memory:") ||
+			strstr(line, ":memory,")))
 		return;
 	path[strcspn(path, "\n")] = '\0';
 	if (mounts[kind][0])
@@ -183,8 +184,8 @@ static int is_of_user(const char *path)
 		return 1;
 	char *of = slice[now.kind == GROUP_V2];
 	if (of[0] == '\0') {
-		snprintf(of, GROUP_PATH, "%.255s/user.slice/user-%u.slice",
-			mounts[now.kind], (unsigned)getuid());
+		snprintf(of, GROUP_PATH, "%.255s/user.slice/user-%u.slice", mounts[now.kind],
+			(unsigned)getuid());
 		if (access(of, F_OK) < 0)
 			snprintf(of, GROUP_PATH, "%s", mounts[now.kind]);
 	}

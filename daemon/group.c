@@ -238,15 +238,17 @@ void group_take_event(struct group *group, unsigned which)
 	group->look_at = 0;
 }
 
-static uint64_t file_bytes(const struct group *group)
+/* What of the use are pages of files, and what is shared memory. */
+static void read_stat(struct group *group)
 {
 	int v1 = group->kind == GROUP_V1;
 	char text[8192];
 
 	if (group->stat_fd < 0 || read_text(group->stat_fd, text, sizeof(text)) < 0)
-		return 0;
-	return number_after(text, v1 ? "total_inactive_file " : "inactive_file ", 0) +
+		return;
+	group->file_bytes = number_after(text, v1 ? "total_inactive_file " : "inactive_file ", 0) +
 		number_after(text, v1 ? "total_active_file " : "active_file ", 0);
+	group->shared_bytes = number_after(text, v1 ? "total_shmem " : "shmem ", 0);
 }
 
 static int read_free(struct group *group)
@@ -266,7 +268,7 @@ static int read_free(struct group *group)
 		return r;
 	group->free_bytes = usage < group->limit ? group->limit - usage : 0;
 	if (group->free_bytes < WARY_RESERVES * group_reserve(group)) {
-		group->file_bytes = file_bytes(group);
+		read_stat(group);
 		uint64_t used = usage > group->file_bytes ? usage - group->file_bytes : 0;
 		group->free_bytes = used < group->limit ? group->limit - used : 0;
 	}
@@ -280,7 +282,9 @@ static uint64_t look_after_ms(const struct group *group, uint64_t reserve)
 	/* File pages keep the use beyond the thresholds: then none is passed. */
 	if (group->kind == GROUP_V1 && group->notified_limit == group->limit &&
 		group->file_bytes < reserve / 4)
-		return group->free_bytes < 2 * reserve ? 10 : group->state == GROUP_CALM ? 1000 : 100;
+		return group->free_bytes < 2 * reserve ? 10
+			: group->state == GROUP_CALM   ? 1000
+						       : 100;
 	if (group->free_bytes < 2 * reserve || ms < 1)
 		return 1;
 	return ms < 1000 ? ms : 1000;
@@ -301,7 +305,8 @@ int group_look(struct group *group)
 		(group->state == GROUP_SHORT && group->free_bytes < reserve + reserve / 4))
 		group->state = GROUP_SHORT;
 	else
-		group->state = group->free_bytes < WARY_RESERVES * reserve ? GROUP_WARY : GROUP_CALM;
+		group->state =
+			group->free_bytes < WARY_RESERVES * reserve ? GROUP_WARY : GROUP_CALM;
 	group->look_at = group->looked_at + look_after_ms(group, reserve) * NS_PER_MS;
 	return 0;
 }

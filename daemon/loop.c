@@ -9,7 +9,6 @@
 #include "ashmemd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +17,8 @@
 #include <unistd.h>
 
 #define WARY_SCAN_NS (500 * NS_PER_MS)
-#define SCAN_SHARE 50       /* a scan each so many times its duration: 2 % */
-#define SHORT_SCAN_SHARE 5  /* while memory is short: 20 % */
+#define SCAN_SHARE 50      /* a scan each so many times its duration: 2 % */
+#define SHORT_SCAN_SHARE 5 /* while memory is short: 20 % */
 #define FIND_NS (1000 * NS_PER_MS)
 #define NEEDED_NS (10000 * NS_PER_MS)
 #define BEAT_NS (250 * NS_PER_MS)
@@ -29,7 +28,9 @@
 #define SIGNALS UINT64_MAX
 
 static int epoll_fd, signal_fd;
-static int is_ended;
+
+/* What signals asked for: a scan may be under way when they come. */
+static int is_ended, is_to_purge, is_to_tell;
 
 static void tell_counts(void)
 {
@@ -54,12 +55,21 @@ static void take_signal(void)
 
 	while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		if (info.ssi_signo == SIGUSR1)
-			purge_everything();
+			is_to_purge = 1;
 		else if (info.ssi_signo == SIGUSR2)
-			tell_counts();
+			is_to_tell = 1;
 		else if (info.ssi_signo != SIGHUP && info.ssi_signo != SIGPIPE)
 			is_ended = 1;
 	}
+}
+
+static void answer_signals(void)
+{
+	if (is_to_purge)
+		purge_everything();
+	if (is_to_tell)
+		tell_counts();
+	is_to_purge = is_to_tell = 0;
 }
 
 static void take_events(uint64_t until)
@@ -95,9 +105,9 @@ static void look_at_due(uint64_t now)
 /* While a wary group is scanned: whether another has become short meanwhile. */
 static int is_another_urgent(const struct group *scanned)
 {
-	struct pollfd events = {.fd = epoll_fd, .events = POLLIN};
 	uint64_t now = now_ns();
 
+	take_events(0);
 	for (unsigned i = 0; i < GROUPS; i++) {
 		if (!groups[i].is_used || &groups[i] == scanned)
 			continue;
@@ -105,7 +115,7 @@ static int is_another_urgent(const struct group *scanned)
 			groups[i].state == GROUP_SHORT && groups[i].wait_until <= now)
 			return 1;
 	}
-	return poll(&events, 1, 0) > 0;
+	return 0;
 }
 
 static int nothing_is_urgent(const struct group *group)
@@ -124,7 +134,8 @@ static struct group *neediest(uint64_t now)
 
 		if (!group->is_used || group->state != GROUP_SHORT || group->wait_until > now)
 			continue;
-		if (!least || (double)group->free_bytes * (double)group_reserve(least) <
+		if (!least ||
+			(double)group->free_bytes * (double)group_reserve(least) <
 				(double)least->free_bytes * (double)group_reserve(group))
 			least = group;
 	}
@@ -278,9 +289,10 @@ int loop(void)
 		else
 			scan_wary(now);
 		now = now_ns();
-		uint64_t until = options.no_kill && find_at > now + BEAT_NS ? now + BEAT_NS
-									    : find_at;
+		uint64_t until =
+			options.no_kill && find_at > now + BEAT_NS ? now + BEAT_NS : find_at;
 		take_events(next_time(until));
+		answer_signals();
 	}
 	tell_counts();
 	for (unsigned i = 0; i < GROUPS; i++)

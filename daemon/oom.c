@@ -33,7 +33,7 @@ static struct shared {
 		char path[GROUP_PATH];
 		uint32_t is_set;
 	} places[GROUPS];
-} *shared;
+} * shared;
 
 static int alive_fd = -1; /* its other end is closed when the daemon ends */
 static pid_t watchdog;
@@ -120,8 +120,8 @@ void oom_begin(struct group *group, int epoll_fd)
 {
 	unsigned place = (unsigned)(group - groups);
 	char text[256];
-	int is_still_set = shared && __atomic_load_n(&shared->places[place].is_set,
-				     __ATOMIC_ACQUIRE) != 0;
+	int is_still_set =
+		shared && __atomic_load_n(&shared->places[place].is_set, __ATOMIC_ACQUIRE) != 0;
 
 	/* The watchdog may have given up for us. */
 	if (!shared || group->kind != GROUP_V1 || group->is_around_us || is_still_set)

@@ -33,7 +33,7 @@ static uint64_t pages_of(uint64_t bytes)
 
 #define ELSEWHERE 1024
 #define ELSEWHERE_NS (10000 * NS_PER_MS)
-#define ELSEWHERE_BATCHES 2
+#define ELSEWHERE_BATCHES 8
 
 /* Of group and serial, by a hash: another one may take the place. */
 static struct {
@@ -63,8 +63,8 @@ static int is_elsewhere(const struct group *group, const struct hint *hint)
 
 /*
  * What areas gave, and whether that was seen in the group: if not, their pages are charged to
- * another, and purging them helps nobody here. A burst at the same moment hides it too, so this
- * takes more than one batch.
+ * another, and purging them helps nobody here. Others who take memory at the same moment hide it
+ * too, so this takes many batches in a row.
  */
 static void judge(const struct group *group, const struct hint *given, unsigned count, int was_seen)
 {
@@ -168,7 +168,7 @@ uint64_t purge_batch(struct group *group, uint64_t bytes)
 {
 	static struct hint given[BATCH_AREAS];
 	uint64_t wanted = pages_of(bytes < BATCH_BYTES ? bytes : BATCH_BYTES), freed = 0;
-	uint64_t free_before = group->free_bytes;
+	uint64_t free_before = group->free_bytes, shared_before = group->shared_bytes;
 	unsigned tries = 0, givers = 0;
 	struct hint *oldest;
 
@@ -196,7 +196,8 @@ uint64_t purge_batch(struct group *group, uint64_t bytes)
 	}
 	/* Less may be hidden by what the kernel counts late. */
 	if (group->kind != GROUP_SYSTEM && freed >= pages_of(MIB) && group_look(group) == 0)
-		judge(group, given, givers, group->free_bytes > free_before);
+		judge(group, given, givers,
+			group->free_bytes > free_before || group->shared_bytes < shared_before);
 	return freed;
 }
 

@@ -168,9 +168,9 @@ static void scan_system(void)
 
 static void count_shares(const struct hint *hint)
 {
-	users_add_share(hint->user, hint->evictable_pages < hint->resident_pages
-			? hint->evictable_pages
-			: hint->resident_pages);
+	users_add_share(hint->user,
+		hint->evictable_pages < hint->resident_pages ? hint->evictable_pages
+							     : hint->resident_pages);
 }
 
 void scan(struct group *group, int (*is_urgent)(const struct group *group))

@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define USER 65534 /* nobody */
+
 static int passed, failed, runs;
 
 static void report(int is_good, const char *name, const char *format, uint64_t number)
@@ -36,11 +38,18 @@ struct scene {
 	int others_argument;
 	int no_daemon, stopped, dies, late;
 	int no_kill; /* --no-kill */
+	const char *reserve;
 };
 
 struct score {
 	uint64_t kills, failures, purged, needed;
 };
+
+static void wait_for_scans(struct daemon *daemon, uint64_t most_ms)
+{
+	while (daemon_count(daemon, "scans") == 0 && most_ms-- > 0)
+		sleep_ms(1);
+}
 
 static void play(const struct scene *scene, struct score *score)
 {
@@ -59,8 +68,10 @@ static void play(const struct scene *scene, struct score *score)
 	if (scene->late)
 		sleep_ms(100);
 	else if (!scene->no_daemon)
-		daemon_start(&daemon, &group, "--reserve=4M", scene->no_kill ? "--no-kill" : NULL,
-			NULL);
+		daemon_start(&daemon, &group, scene->reserve ? scene->reserve : "--reserve=4M",
+			"--verbose", scene->no_kill ? "--no-kill" : NULL, NULL);
+	if (scene->reserve) /* so much that it is wary before the burst */
+		wait_for_scans(&daemon, 10000);
 	if (scene->stopped)
 		kill(owner, SIGSTOP);
 	if (scene->dies) {
@@ -68,7 +79,8 @@ static void play(const struct scene *scene, struct score *score)
 		process_wait(owner);
 	}
 	used = group_used(&group);
-	score->failures += process_wait(process_start(&group, burst_work, (void *)&scene->burst)) != 0;
+	score->failures +=
+		process_wait(process_start(&group, burst_work, (void *)&scene->burst)) != 0;
 	score->kills += group_kills(&group);
 	if (used + scene->burst.bytes > LIMIT)
 		score->needed += used + scene->burst.bytes - LIMIT;
@@ -77,8 +89,10 @@ static void play(const struct scene *scene, struct score *score)
 	if (other)
 		score->failures += process_end(other) != 0;
 	if (!scene->no_daemon) {
-		score->purged += daemon_count(&daemon, "purged_pages") *
-			(uint64_t)sysconf(_SC_PAGESIZE);
+		score->purged +=
+			daemon_count(&daemon, "purged_pages") * (uint64_t)sysconf(_SC_PAGESIZE);
+		if (group_kills(&group) > 0) /* what led to it */
+			fprintf(stderr, "%s\n", daemon.text);
 		daemon_stop(&daemon);
 	}
 	group_drop(&group);
@@ -135,7 +149,8 @@ static const struct scene scenes[] = {
 		.owner = {.bytes = 60 * MIB},
 		.burst = {.bytes = 60 * MIB},
 		.others = locked_work,
-		.others_argument = 1000},
+		.others_argument = 1000,
+		.reserve = "--reserve=8M"},
 	{.name = "hostile areas",
 		.owner = {.bytes = 60 * MIB},
 		.burst = {.bytes = 60 * MIB},
@@ -177,12 +192,6 @@ static uint64_t resident_kib(pid_t pid)
 	if (file)
 		fclose(file);
 	return kib;
-}
-
-static void wait_for_scans(struct daemon *daemon, uint64_t most_ms)
-{
-	while (daemon_count(daemon, "scans") == 0 && most_ms-- > 0)
-		sleep_ms(1);
 }
 
 /* Many owners, a group that is wary: scans find them all and keep nothing of them. */
@@ -298,8 +307,8 @@ static void run_way_back(const char *name)
 	close(daemon.output);
 	while (group_oom(&group, "oom_kill_disable ") == 1 && tries++ < 10000)
 		sleep_ms(1);
-	report(group_oom(&group, "oom_kill_disable ") == 0, name,
-		"the second process took it back", 0);
+	report(group_oom(&group, "oom_kill_disable ") == 0, name, "the second process took it back",
+		0);
 	process_end(pid);
 	group_drop(&group);
 }
@@ -342,10 +351,81 @@ static void run_watching(const char *name)
 	group_drop(&group);
 }
 
+/* As a user's own daemon, without any privilege. */
+static void run_user(const char *name)
+{
+	struct owner owner = {.bytes = 80 * MIB, .user = USER};
+	struct daemon daemon;
+	struct group group;
+	pid_t pid;
+	int tries = 0;
+
+	group_make(&group, LIMIT);
+	pid = process_start(&group, owner_work, &owner);
+	daemon_user = USER;
+	daemon_start(&daemon, &group, "--user", "--reserve=20M", NULL);
+	daemon_user = 0;
+	while (daemon_count(&daemon, "purged_pages") == 0 && tries++ < 10000)
+		sleep_ms(1);
+	report(tries < 10000, name, "it purges areas of its user", 0);
+	daemon_stop(&daemon);
+	process_end(pid);
+	group_drop(&group);
+}
+
+/* The path of an area of a process. */
+static void find_area(pid_t pid, char path[64])
+{
+	char target[64];
+
+	for (int i = 0; i < 64; i++) {
+		snprintf(path, 64, "/proc/%d/fd/%d", (int)pid, i);
+		ssize_t length = readlink(path, target, sizeof(target));
+		if (length > 14 && memcmp(target, "/memfd:/dev/as", 14) == 0)
+			return;
+	}
+	must(-ENOENT, path);
+}
+
+/*
+ * A process of the group holds an area that is charged to another group. To purge it would not help
+ * here: after a few tries it is left alone, with most of what is in it.
+ */
+static void run_elsewhere(const char *name)
+{
+	struct owner owner = {.bytes = 80 * MIB}, pinned = {.bytes = 90 * MIB};
+	struct daemon daemon;
+	struct group group, elsewhere;
+	pid_t pids[3];
+	char path[64];
+	int tries = 0;
+
+	pinned.pinned_bytes = pinned.bytes;
+	group_make(&group, LIMIT);
+	group_make(&elsewhere, LIMIT);
+	pids[0] = process_start(&elsewhere, owner_work, &owner);
+	find_area(pids[0], path);
+	pids[1] = process_start(&group, holder_work, path);
+	pids[2] = process_start(&group, owner_work, &pinned);
+	daemon_start(&daemon, &group, "--reserve=8M", NULL);
+	while (daemon_count(&daemon, "elsewhere") == 0 && tries++ < 10000)
+		sleep_ms(1);
+	report(tries < 10000, name, "it was noticed", 0);
+	report(group_used(&elsewhere) > 40 * MIB, name, "%llu bytes are left",
+		group_used(&elsewhere));
+	daemon_stop(&daemon);
+	for (int i = 0; i < 3; i++)
+		must(process_end(pids[i]) == 0 ? 0 : -ECHILD, "a process");
+	group_drop(&group);
+	group_drop(&elsewhere);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(const char *name);
 } others[] = {
+	{"user", run_user},
+	{"elsewhere", run_elsewhere},
 	{"bounded", run_bounded},
 	{"calm", run_calm},
 	{"purge all", run_purge_all},

@@ -73,6 +73,7 @@ void owner_work(void *argument)
 	struct ashmem_pressure *pressure;
 	char *at = NULL;
 
+	become_user(owner->user);
 	if (owner->watches) {
 		must(ashmem_pressure_open(NULL, &pressure), "ashmem_pressure_open");
 		must(ashmem_pressure_run(pressure), "ashmem_pressure_run");
@@ -156,7 +157,8 @@ static void make_lease(void)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", ashmem_fd(owner_make(4 * page(), 0, NULL)));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d",
+		ashmem_fd(owner_make(4 * page(), 0, NULL)));
 	fd = open(path, O_RDWR);
 	must(fd < 0 ? -errno : 0, path);
 	signal(SIGIO, SIG_IGN);
@@ -178,6 +180,14 @@ void hostile_work(void *unused)
 	memset(state, 0xa5, STATE_BYTES / 2); /* nonsense, but for the end of the file */
 	make_lease();
 	make_fifo();
+	wait_for_end();
+}
+
+void holder_work(void *path)
+{
+	int fd = open(path, O_RDWR);
+
+	must(fd < 0 ? -errno : 0, path);
 	wait_for_end();
 }
 

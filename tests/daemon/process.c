@@ -19,6 +19,7 @@
 #define PATIENCE_MS 60000
 
 const char *daemon_program;
+unsigned daemon_user;
 static int ready_fd = -1;
 
 void must(int64_t r, const char *what)
@@ -40,6 +41,15 @@ void ready(void)
 {
 	must(write(ready_fd, "r", 1) == 1 ? 0 : -errno, "ready");
 	close(ready_fd);
+}
+
+void become_user(unsigned user)
+{
+	if (user == 0)
+		return;
+	must(setgid(user) < 0 || setuid(user) < 0 ? -errno : 0, "setuid");
+	prctl(PR_SET_DUMPABLE, 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 pid_t process_start(const struct group *group, void (*work)(void *argument), void *argument)
@@ -95,8 +105,7 @@ static const char *wait_for(struct daemon *daemon, size_t from, const char *text
 	struct pollfd fd = {.fd = daemon->output, .events = POLLIN};
 	const char *found;
 
-	while (!(found = strstr(daemon->text + from, text)) ||
-		!strchr(found, '\n')) {
+	while (!(found = strstr(daemon->text + from, text)) || !strchr(found, '\n')) {
 		if (poll(&fd, 1, PATIENCE_MS) != 1)
 			break;
 		ssize_t got = read(daemon->output, daemon->text + daemon->length,
@@ -132,6 +141,7 @@ void daemon_start(struct daemon *daemon, const struct group *group, ...)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		setsid(); /* as a service is */
 		dup2(ends[1], STDERR_FILENO);
+		become_user(daemon_user);
 		execv(daemon_program, (char **)argv);
 		must(-errno, daemon_program);
 	}

@@ -56,6 +56,9 @@ struct daemon {
 	size_t length;
 };
 
+/* The user that it runs as; 0: as this program. */
+extern unsigned daemon_user;
+
 /* Start it for one group; options end with NULL. Returns when it is ready. */
 void daemon_start(struct daemon *daemon, const struct group *group, ...);
 void daemon_stop(struct daemon *daemon);
@@ -69,6 +72,7 @@ struct owner {
 	uint64_t pinned_bytes; /* from the start of the area */
 	int watches;           /* it has a watch and a thread of its own */
 	int number;            /* of areas, each of that size; 0: one */
+	unsigned user;         /* to become; 0: none */
 };
 
 /* Makes areas, fills and unpins them, is ready, and waits. Looks at what is pinned at the end. */
@@ -86,6 +90,10 @@ void burst_work(void *burst);
 /* Areas that are no good, beside which others must be purged in time. */
 void locked_work(void *number);
 void hostile_work(void *unused);
+/* Holds an area of another process, by its path. */
+void holder_work(void *path);
+/* Become a user whose processes the user's other processes may look at. */
+void become_user(unsigned user);
 /* Fills, unpins, pins again and again; a call that fails ends it with status 1. */
 void busy_work(void *unused);
 
