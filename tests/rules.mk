@@ -174,6 +174,11 @@ check-pressure: ## Fill caches under real memory limits, here and in QEMU: no ki
 	byte (`make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/pressure/check
 
+.PHONY: check-daemon
+check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile areas; check its \
+	units and manual page (DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
+
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in \
 	QEMU (needs `make deps-vm`; DEEP=1 does more)
