@@ -114,8 +114,7 @@ static int reach(struct run *run, enum burst_stage stage)
 			return 1;
 		collect(&run->owner, &run->owner_status);
 		collect(&run->taker, &run->taker_status);
-		if (run->owner < 0 || run->taker < 0 ||
-			group_oom_kills(&run->group) > run->kills)
+		if (run->owner < 0 || run->taker < 0 || group_oom_kills(&run->group) > run->kills)
 			return 0;
 		look(run);
 		nanosleep(&pause, NULL);

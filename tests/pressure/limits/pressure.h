@@ -182,8 +182,15 @@ struct burst {
 	uint32_t areas;
 };
 
-enum burst_stage { STAGE_SETUP, STAGE_READY, STAGE_GO, STAGE_TAKEN, STAGE_COUNT, STAGE_COUNTED,
-	STAGE_END };
+enum burst_stage {
+	STAGE_SETUP,
+	STAGE_READY,
+	STAGE_GO,
+	STAGE_TAKEN,
+	STAGE_COUNT,
+	STAGE_COUNTED,
+	STAGE_END
+};
 
 /* Shared by the processes of one run; made by their parent, so it is not counted in the group. */
 struct burst_score {
@@ -213,6 +220,7 @@ struct burst_result {
 void burst_all(enum place place, const char *place_name, int runs,
 	int (*is_wanted)(const char *name), FILE *trace, struct burst_result *result);
 
-
+/* Eight processes: each has a cache, and all together do not fit. Whether each run was good. */
+int fair_run(enum place place, const char *place_name, int runs);
 
 #endif
