@@ -212,7 +212,7 @@ check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
 .PHONY: check-compat
-check-compat: check-cutils ## Run what checks the doors for Android code
+check-compat: check-cutils check-run ## Run what checks the doors for Android code
 
 .PHONY: check-examples
 check-examples: ## Build each example, and each program of the guide, against an installed \
