@@ -15,7 +15,7 @@ void writing_head(const struct ashmem_cache *cache, const struct cache_writing *
 	SHARED_STORE(head->times, times);
 	SHARED_STORE(head->value_bytes, writing->value_bytes);
 	SHARED_STORE(head->check,
-		entry_check(cache->secret, writing->epoch, room->generation,
+		entry_check(cache->secret, writing->epoch, room->generations,
 			(uint64_t)room->segment << 32 | room->offset, writing->hash,
 			(uint64_t)writing->value_bytes << 32 | writing->key_bytes));
 }
@@ -24,5 +24,5 @@ void writing_end(struct ashmem_cache *cache, const struct cache_writing *writing
 {
 	segment_done(cache, &writing->room);
 	if (writing->room.taken)
-		around_made_purgeable(cache->area, cache->layout.segment_bytes);
+		around_made_purgeable(cache->area, writing_taken_bytes(cache, writing));
 }

@@ -24,10 +24,11 @@
 
 #include "support/tools.h"
 
-enum { LARGE = 40000, OTHERS = 8 };
+/* The second one is larger than a segment. */
+enum { LARGE = 40000, LARGER = 150000, OTHERS = 8 };
 
 static struct ashmem_cache *cache;
-static char large[LARGE], buffer[LARGE];
+static char large[LARGER], buffer[LARGER];
 static const char *doing;
 static unsigned long at;
 
@@ -49,7 +50,7 @@ static int value_of(const char *key)
 {
 	int64_t got = ashmem_cache_read(cache, key, strlen(key), buffer, sizeof(buffer));
 
-	EXPECT(got == -ENOENT || got == 3 || got == LARGE);
+	EXPECT(got == -ENOENT || got == 3 || got == LARGE || got == LARGER);
 	if (got < 0)
 		return 0;
 	for (int64_t i = 1; i < got; i++)
@@ -91,6 +92,38 @@ static void op_take(void)
 
 	if (ashmem_cache_reserve(cache, "a", 1, LARGE, 0, &entry) == 0)
 		ashmem_entry_release(entry);
+}
+
+/* A run of segments, where others give way; without the copy too. */
+static void op_take_run(void)
+{
+	struct ashmem_entry *entry;
+
+	if (ashmem_cache_reserve(cache, "a", 1, LARGER, 0, &entry) < 0)
+		return;
+	/* What its room had before is no value of ours. */
+	ashmem_entry_release(entry);
+}
+
+/* What was built is seen whole or not at all. */
+static struct ashmem_entry *room;
+
+static void build_run(void)
+{
+	EXPECT(ashmem_cache_reserve(cache, "a", 1, LARGER, 0, &room) == 0);
+	memset(ashmem_entry_room(room, NULL), 'N', LARGER);
+}
+
+static void op_commit_run(void)
+{
+	(void)!ashmem_entry_commit(room);
+	ashmem_entry_release(room);
+}
+
+static void put_run(void)
+{
+	memset(large, 'l', LARGER);
+	EXPECT(ashmem_cache_put(cache, "large", 5, large, LARGER, 0) == 0);
 }
 
 static void op_remove(void)
@@ -166,9 +199,12 @@ static const struct op {
 	{"first put of a child", nothing, op_put, "oN", MAY_DROP_ALL},
 	{"put of a new key", warm, op_put_new, "o", 0},
 	{"reserve in another segment and release", fill_segment, op_take, "o", MAY_DROP_ALL},
+	{"reserve a run of segments and release", nothing, op_take_run, "o", MAY_DROP_ALL},
+	{"commit and release a run", build_run, op_commit_run, "oN", MAY_DROP_ALL},
 	{"remove", nothing, op_remove, "o-", 0},
 	{"read", nothing, op_read, "o", 0},
 	{"get and release", nothing, op_get, "o", 0},
+	{"get and release of a run", put_run, op_get, "o", MAY_DROP_ALL},
 	{"reserve, commit and release", warm, op_build, "oN", 0},
 	{"claim, put and release", warm, op_claim, "o", 0},
 	{"touch", nothing, op_touch, "o", 0},
@@ -297,7 +333,7 @@ int main(void)
 	const char *wish = getenv("ASHMEM_CRASH_DEATHS");
 	unsigned long deaths = wish ? strtoul(wish, NULL, 0) : 6, made;
 	struct ashmem_cache_options options = {
-		.struct_size = sizeof(options), .most_bytes = 1 << 20, .value_most_bytes = LARGE};
+		.struct_size = sizeof(options), .most_bytes = 1 << 20, .value_most_bytes = LARGER};
 	int r;
 
 	if (UNDER_THREAD_SANITIZER || UNDER_ADDRESS_SANITIZER) {
