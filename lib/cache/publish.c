@@ -2,8 +2,9 @@
 /*
  * Writing an entry and making it seen.
  *
- * The entry is whole before its slot is stored, under the bucket's lock. What was written for an
- * earlier epoch has a check that no reader expects: a clear that came in between has removed it.
+ * The entry is whole before it is sealed and its slot is stored, under the bucket's lock. What was
+ * written for an earlier epoch has a check that no reader expects: a clear that came in between has
+ * removed it.
  */
 #include <errno.h>
 
@@ -72,6 +73,7 @@ static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 		return -EEXIST;
 	if (!is_there && (flags & ASHMEM_PUT_REPLACE))
 		return -ENOENT;
+	writing_seal(cache, writing);
 	uint32_t index = found ? old.index : index_spare(cache, key, epoch);
 	if (!found)
 		index_set_reads(bucket, index, 0);
