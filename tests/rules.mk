@@ -152,7 +152,7 @@ prove-cache: ## Show that the stress tests of caches fail when a protection is t
 	@$(SCRIPT_ENV) $(TOP)/tests/cache/prove
 
 .PHONY: check-model
-check-model: ## Explore the models of lock, purge and birth, and see planted faults found \
+check-model: ## Explore the models of lock, purge, birth and cache, and see planted faults found \
 	(spin; DEEP=1 for one more death)
 	@$(SCRIPT_ENV) $(TOP)/tests/model/check
 
