@@ -843,7 +843,7 @@ def test_subinterpreters(cache):
     program = """
 import _xxsubinterpreters, ashmem
 for _ in range(3):
-    other = _xxsubinterpreters.create()
+    other = _xxsubinterpreters.create(isolated=False)
     _xxsubinterpreters.run_string(other, '''
 import ashmem
 cache = ashmem.Cache(4 << 20)
