@@ -205,7 +205,7 @@ int ashmem_cache_open(const char *name, const struct ashmem_cache_options *optio
  * @brief Make a cache from a descriptor that came from a peer, or from a parent.
  *
  * Through a read-only descriptor (ashmem_export_read_only() of ashmem_cache_area()) the cache can
- * be read and not written.
+ * be read and not written. A process that already has the cache writable gets it writable again.
  *
  * @param[in]  fd     The descriptor; the library duplicates it, the caller keeps it.
  * @param[out] cache  The cache; the caller ends it with ashmem_cache_close().
@@ -436,7 +436,9 @@ void ashmem_entry_release(struct ashmem_entry *entry);
  *
  * Returns the value if it is there. If not, and nobody builds it, the caller becomes the builder:
  * it puts the value and releases the entry, or releases it without. Others wait meanwhile. A
- * builder that dies is one no more, and one of those who wait takes over.
+ * builder that dies is one no more, and one of those who wait takes over. The wait sleeps and looks
+ * again, at most 5 ms apart, so it has no descriptor: an event loop calls with @p wait_ms 0, from a
+ * timer.
  *
  * @param[in]  cache      A cache.
  * @param[in]  key        The key.
