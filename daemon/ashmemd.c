@@ -36,7 +36,7 @@ static void usage(FILE *out)
 	      "  -g, --cgroup=DIR   watch this cgroup, and no others but those named so\n"
 	      "  -s, --no-system    do not watch the memory of the whole system\n"
 	      "  -r, --reserve=SIZE keep so much free in each group, such as 8M\n"
-	      "  -k, --no-kill      cgroup version 1: processes wait for relief, and are not killed\n"
+	      "  -k, --no-kill      cgroup version 1: processes wait for relief, not killed\n"
 	      "  -v, --verbose      tell of each batch\n"
 	      "  -h, --help         this help\n"
 	      "  -V, --version      the version\n\n"

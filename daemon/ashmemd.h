@@ -99,7 +99,7 @@ struct hint_list {
 	uint32_t heap;        /* of them */
 };
 
-/* Forget the hints of a list, and make room for those of a new scan. The lists are those of `groups`. */
+/* Begin a list, for a new scan. */
 void hints_begin(struct hint_list *list);
 /* 0, or -1 if there is no room. Before hints_end(). */
 int hints_add(struct hint_list *list, const struct hint *hint);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ashmemd: find the cgroups with a memory limit, of version 1 and 2, in the mounts that this process
- * sees. It is done again and again: groups come and go, and limits change.
+ * ashmemd: find the cgroups with a memory limit, of version 1 and 2, in the mounts that this
+ * process sees. It is done again and again: groups come and go, and limits change.
  */
 #include "ashmemd.h"
 
@@ -122,7 +122,7 @@ static unsigned depth_of(const char *path)
 	return depth;
 }
 
-/* A free place, or that of a group that is deeper: groups of users are below those of the system. */
+/* A free place, or that of a deeper group: those of users are below those of the system. */
 static struct group *find_place(const char *path)
 {
 	struct group *deepest = NULL;

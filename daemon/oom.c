@@ -5,8 +5,8 @@
  *
  * They would wait for ever if nobody relieved them, so there is a way back from everything. Where
  * nothing can be purged, this process gives up, and the kernel kills. If this process dies, or does
- * not get on for two seconds, a second small one gives up for it: it knows the groups by memory that
- * both share.
+ * not get on for two seconds, a second small one gives up for it: it knows the groups by memory
+ * that both share.
  */
 #include "ashmemd.h"
 

@@ -86,7 +86,7 @@ static void look_at_descriptor(int directory, const char *name, uint32_t pid)
 	if (found < 0)
 		return;
 	if (status.st_dev == area_device && !hints_know(status.st_ino))
-		look_at_area(found, &status, pid, (uint32_t)atoi(name));
+		look_at_area(found, &status, pid, (uint32_t)strtoul(name, NULL, 10));
 	close(found);
 }
 
@@ -116,17 +116,19 @@ static void scan_process(pid_t pid)
 /* Opened for each look: a kept cgroup.procs of version 1 goes on showing who was there before. */
 static void scan_members(const char *directory)
 {
-	char path[GROUP_PATH + 64];
+	char path[GROUP_PATH + 64], line[32];
 	FILE *file;
-	int pid;
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
 	file = fopen(path, "re");
 	if (!file)
 		return;
-	while (!now.is_cut && fscanf(file, "%d", &pid) == 1)
+	while (!now.is_cut && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		pid_t pid = proc_pid(line);
 		if (pid > 0) /* 0: of another namespace of processes */
 			scan_process(pid);
+	}
 	fclose(file);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ashmemd: what each user costs and gives. An area can be locked all the time, damaged, or say that
- * it has pages that it does not have. Such tries cost time in which honest areas wait, so a user who
- * wastes too much of it is left alone for a while. A user is the owner of the memfd, which peers
- * cannot forge.
+ * it has pages that it does not have. Such tries cost time in which honest areas wait, so a user
+ * who wastes too much of it is left alone for a while. A user is the owner of the memfd, which
+ * peers cannot forge.
  */
 #include "ashmemd.h"
 

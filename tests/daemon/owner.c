@@ -151,7 +151,7 @@ static void make_fifo(void)
 	must(open(path, O_RDWR | O_CREAT, 0600) < 0 ? -errno : 0, path);
 }
 
-/* A lease is given to whoever is the only one to have opened a file; what made a memfd counts not. */
+/* A lease needs that nobody else has opened the file; what made the memfd does not count. */
 static void make_lease(void)
 {
 	char path[64];
