@@ -304,7 +304,7 @@ static void *pin_in_thread(void *argument)
 	*far = range;
 	EXPECT(ioctl(fd, ASHMEM_UNPIN, &range) == 0);
 	EXPECT(ioctl(fd, ASHMEM_PIN, far) == 0);
-	EXPECT(ioctl(fd, ASHMEM_PIN, (char *)NULL + 16) < 0 && errno == EFAULT);
+	EXPECT(ioctl(fd, ASHMEM_PIN, (void *)(uintptr_t)16) < 0 && errno == EFAULT);
 	free(far);
 	return NULL;
 }
