@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The door for unmodified programs: this program runs itself under the preload library of
- * ashmem-run, and has that process pin and unpin by ioctl. The two talk over a socket: a count there,
- * the nanoseconds back, so that what is measured is measured where it happens.
+ * ashmem-run, and has that process pin and unpin by ioctl. The two talk over a socket: a count
+ * there, the nanoseconds back, so that what is measured is measured where it happens.
  */
 #include <errno.h>
 #include <fcntl.h>

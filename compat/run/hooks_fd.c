@@ -88,9 +88,18 @@ RUN_HOOK int dup(int fd)
 	return copy;
 }
 
+/* A number that the library within has is none that a program may have. */
+static int is_allowed(int copy)
+{
+	if (!files_is_hidden(copy))
+		return 1;
+	errno = EBADF;
+	return 0;
+}
+
 RUN_HOOK int dup2(int fd, int copy)
 {
-	int r = NEXT(dup2)(fd, copy);
+	int r = is_allowed(copy) ? NEXT(dup2)(fd, copy) : -1;
 
 	if (r >= 0)
 		files_copy(fd, copy);
@@ -99,7 +108,7 @@ RUN_HOOK int dup2(int fd, int copy)
 
 RUN_HOOK int dup3(int fd, int copy, int flags)
 {
-	int r = NEXT(dup3)(fd, copy, flags);
+	int r = is_allowed(copy) ? NEXT(dup3)(fd, copy, flags) : -1;
 
 	if (r >= 0)
 		files_copy(fd, copy);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -119,6 +120,25 @@ RUN_HOOK int faccessat(int folder, const char *path, int mode, int flags)
 
 	return kind ? may_access(kind, mode) : NEXT(faccessat)(folder, path, mode, flags);
 }
+
+/* -- extended attributes, which `ls -l` asks for: the node has none -- */
+
+#define HOOK_GETXATTR(name)                                                                 \
+	RUN_HOOK ssize_t name(const char *path, const char *what, void *value, size_t size) \
+	{                                                                                   \
+		return node_of(AT_FDCWD, path) ? fail(ENODATA)                              \
+					       : NEXT(name)(path, what, value, size);       \
+	}
+#define HOOK_LISTXATTR(name)                                                       \
+	RUN_HOOK ssize_t name(const char *path, char *list, size_t size)           \
+	{                                                                          \
+		return node_of(AT_FDCWD, path) ? 0 : NEXT(name)(path, list, size); \
+	}
+
+HOOK_GETXATTR(getxattr)
+HOOK_GETXATTR(lgetxattr)
+HOOK_LISTXATTR(listxattr)
+HOOK_LISTXATTR(llistxattr)
 
 /* -- stat -- */
 
