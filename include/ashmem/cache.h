@@ -205,7 +205,7 @@ int ashmem_cache_open(const char *name, const struct ashmem_cache_options *optio
  * @brief Make a cache from a descriptor that came from a peer, or from a parent.
  *
  * Through a read-only descriptor (ashmem_export_read_only() of ashmem_cache_area()) the cache can
- * be read and not written.
+ * be read and not written. A process that already has the cache writable gets it writable again.
  *
  * @param[in]  fd     The descriptor; the library duplicates it, the caller keeps it.
  * @param[out] cache  The cache; the caller ends it with ashmem_cache_close().
@@ -247,11 +247,14 @@ struct ashmem_area *ashmem_cache_area(struct ashmem_cache *cache);
 /**
  * @brief Give back one reference to a cache.
  *
- * Release all entries first: they must not be used afterwards. Other processes are not affected.
+ * Its entries stay good, each until it is released: a value in place, room, which can still be
+ * committed, or a claim. The memory of the cache stays in the process until the last of them is
+ * released. Other processes are not affected.
  *
  * @param[in] cache  A cache; NULL is allowed.
  *
- * Threads: any thread, but no other call may use this reference at the same time or later.
+ * Threads: any thread, but no other call may use this reference at the same time or later; calls on
+ * its entries may.
  * @since 1.0
  */
 void ashmem_cache_close(struct ashmem_cache *cache);
@@ -419,6 +422,8 @@ int ashmem_entry_commit(struct ashmem_entry *entry) ASHMEM_MUST_CHECK;
 /**
  * @brief Release a value, room, or a claim.
  *
+ * The last one of a cache that was closed gives back the cache.
+ *
  * @param[in] entry  An entry; NULL is allowed. It must not be used afterwards.
  *
  * Threads: any thread.
@@ -431,7 +436,9 @@ void ashmem_entry_release(struct ashmem_entry *entry);
  *
  * Returns the value if it is there. If not, and nobody builds it, the caller becomes the builder:
  * it puts the value and releases the entry, or releases it without. Others wait meanwhile. A
- * builder that dies is one no more, and one of those who wait takes over.
+ * builder that dies is one no more, and one of those who wait takes over. The wait sleeps and looks
+ * again, at most 5 ms apart, so it has no descriptor: an event loop calls with @p wait_ms 0, from a
+ * timer.
  *
  * @param[in]  cache      A cache.
  * @param[in]  key        The key.
@@ -466,6 +473,25 @@ int ashmem_cache_claim(struct ashmem_cache *cache, const void *key, size_t key_b
  */
 int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_bytes,
 	uint64_t ttl_ms);
+
+/**
+ * @brief Read how long a value has to live.
+ *
+ * What it returns can be given to a put, or to ashmem_cache_touch(), as it is. It takes no lock,
+ * makes no system call, and is counted neither as a hit nor as a miss.
+ *
+ * @param[in] cache      A cache.
+ * @param[in] key        The key.
+ * @param[in] key_bytes  Bytes of @p key.
+ * @return Milliseconds until the value expires, at least 1; 0: it does not.
+ * @retval -ENOENT  There is no such value, or no more.
+ * @retval -EINVAL, -EFBIG  See @ref ashmem_cache_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int64_t ashmem_cache_get_ttl(struct ashmem_cache *cache, const void *key,
+	size_t key_bytes) ASHMEM_MUST_CHECK;
 
 /**
  * @brief Remove a value. Those who hold it keep it until they release it.

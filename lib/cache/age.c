@@ -68,6 +68,7 @@ static void replace(struct ashmem_cache *cache, const struct cache_found *found,
 	if (!cache_has_moved(cache, found)) {
 		SHARED_STORE(((struct entry_head *)writing_at(cache, writing))->times,
 			SHARED_LOAD(original->times));
+		writing_seal(cache, writing);
 		index_set_reads(bucket, found->index, reads);
 		index_set(bucket, found->index, writing_slot(writing));
 		stats_carried(cache);

@@ -62,12 +62,21 @@ struct ashmem_cache {
 	struct cache_log log[CACHE_CLASSES]; /* what is appended to */
 	int has_lease;
 	struct ashmem_cache *prev, *next; /* the table's */
+
+	uint32_t users; /* atomic: the handle's owner, until it closes it, and each entry */
 };
 
 /* For public calls: 0, -EINVAL or -EFBIG. */
 int cache_check_key(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
 /* The same for calls that write: -EACCES too. */
 int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
+
+/*
+ * One more entry of the handle is given out; one is released, or the handle is closed: whatever is
+ * the last of these ends it. No lock is held.
+ */
+void cache_use(struct ashmem_cache *cache);
+void cache_leave(struct ashmem_cache *cache);
 
 /* The handle's mutex; a child that was made without fork handlers is put in order. */
 void cache_lock(struct ashmem_cache *cache);

@@ -122,6 +122,8 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
 	r = entry_get(cache, &its_key, entry, &miss);
 	if (r == 0)
 		stats_miss(cache, miss);
+	else if (r > 0)
+		cache_use(cache);
 	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }
 
@@ -196,6 +198,7 @@ int ashmem_cache_reserve(struct ashmem_cache *cache, const void *key, size_t key
 	if (made->writing.room.taken)
 		around_made_purgeable(cache->area, writing_taken_bytes(cache, &made->writing));
 	made->writing.room.taken = 0;
+	cache_use(cache);
 	*entry = made;
 	return 0;
 }
@@ -250,11 +253,8 @@ void *ashmem_entry_room(struct ashmem_entry *entry, uint64_t *room_bytes)
 	return entry->value;
 }
 
-void ashmem_entry_release(struct ashmem_entry *entry)
+void entry_end(struct ashmem_entry *entry)
 {
-	CANCEL_OFF;
-	if (!entry)
-		return;
 	switch (entry->kind) {
 	case ENTRY_VIEW:
 		segment_leave(entry->cache, entry->segment, entry->segments);
@@ -271,4 +271,14 @@ void ashmem_entry_release(struct ashmem_entry *entry)
 		break;
 	}
 	free(entry);
+}
+
+void ashmem_entry_release(struct ashmem_entry *entry)
+{
+	CANCEL_OFF;
+	if (!entry)
+		return;
+	struct ashmem_cache *cache = entry->cache;
+	entry_end(entry);
+	cache_leave(cache);
 }

@@ -55,7 +55,8 @@ static int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cac
 	const struct entry_head *head =
 		(const struct entry_head *)(cache_segment_at(cache, found->segment) +
 			found->offset);
-	*check = SHARED_LOAD(head->check);
+	/* Acquire: pairs with the release in writing_seal(). */
+	*check = __atomic_load_n(&head->check, __ATOMIC_ACQUIRE);
 	found->times = SHARED_LOAD(head->times);
 	found->value_bytes = SHARED_LOAD(head->value_bytes);
 	found->key_bytes = entry_key_bytes(found->times);

@@ -2,9 +2,9 @@
 /*
  * Writing an entry and making it seen.
  *
- * The entry is whole before its slot is stored, under the bucket's lock. What was written for an
- * earlier epoch has a check that no reader expects: a clear that came in between has removed it. It
- * is not stored then, since it would take the place of what was put after the clear.
+ * The entry is whole before it is sealed and its slot is stored, under the bucket's lock. What was
+ * written for an earlier epoch has a check that no reader expects: a clear that came in between has
+ * removed it. It is not stored then, since it would take the place of what was put after the clear.
  */
 #include <errno.h>
 
@@ -76,6 +76,7 @@ static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 		return -ENOENT;
 	if (cache_epoch(cache) != epoch)
 		return 0;
+	writing_seal(cache, writing);
 	uint32_t index = found ? old.index : index_spare(cache, key, epoch);
 	if (!found)
 		index_set_reads(bucket, index, 0);

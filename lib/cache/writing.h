@@ -34,9 +34,11 @@ static inline uint64_t writing_taken_bytes(const struct ashmem_cache *cache,
 	return (uint64_t)writing->room.taken * cache->layout.segment_bytes;
 }
 
-/* The head of the entry. */
+/* The head of the entry, but for its check. */
 void writing_head(const struct ashmem_cache *cache, const struct cache_writing *writing,
 	uint64_t times);
+/* The check: from here on it is an entry. All of it is written; its bucket is locked. */
+void writing_seal(const struct ashmem_cache *cache, const struct cache_writing *writing);
 /* Nothing more is written. No lock is held: it may purge. */
 void writing_end(struct ashmem_cache *cache, const struct cache_writing *writing);
 

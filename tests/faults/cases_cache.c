@@ -217,6 +217,11 @@ static int64_t do_touch(struct world *world)
 	return ashmem_cache_touch(world->cache, "a", 1, UINT64_MAX);
 }
 
+static int64_t do_get_ttl(struct world *world)
+{
+	return ashmem_cache_get_ttl(world->cache, "a", 1);
+}
+
 static int64_t do_remove_value(struct world *world)
 {
 	return ashmem_cache_remove(world->cache, "a", 1);
@@ -267,6 +272,7 @@ const struct fault_case cache_cases[] = {
 	{"cache: commit", "ashmem_entry_commit", reserved, do_commit, NO_RETRY},
 	{"cache: claim", "ashmem_cache_claim", cached, do_claim, ANY_SUCCESS},
 	{"cache: touch", "ashmem_cache_touch", cached, do_touch, 0},
+	{"cache: time to live", "ashmem_cache_get_ttl", cached, do_get_ttl, 0},
 	{"cache: remove", "ashmem_cache_remove", cached, do_remove_value, NO_RETRY},
 	{"cache: clear", "ashmem_cache_clear", cached, do_clear, 0},
 	{"cache: walk", "ashmem_cache_next", cached, do_next, 0},
