@@ -60,7 +60,7 @@ int choose_victims(struct ashmem_cache *cache, struct choosing *choosing, uint32
 int choose_has_entries(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch);
 /* The run that a segment belongs to; it stays that if the caller has a view of it. */
 struct cache_run choose_run_of(const struct ashmem_cache *cache, uint32_t segment);
-/* None of its entries is needed any more: it is taken before others. The caller has a view of it. */
+/* Its entries are not needed any more: it is taken before others. The caller has a view of it. */
 void choose_give_up(struct ashmem_cache *cache, const struct cache_run *run);
 
 #endif /* ASHMEM_LIB_CACHE_CHOOSE_H */

@@ -36,7 +36,7 @@ static void let_go(struct ashmem_cache *cache, int fd, uint32_t segment)
 
 struct taking {
 	struct ashmem_cache *cache;
-	const struct choosing *choosing;
+	struct choosing choosing;
 	uint32_t segment, count;
 	struct choose_rank rank; /* as it was when they were chosen */
 	uint64_t epoch;
@@ -78,7 +78,7 @@ static int begin_anew(void *context)
 	struct taking *taking = context;
 
 	/* Another one was faster, and what it has put is worth more. */
-	if (!choose_is_still(taking->cache, taking->choosing, taking->segment, taking->count,
+	if (!choose_is_still(taking->cache, &taking->choosing, taking->segment, taking->count,
 		    &taking->rank))
 		return -EBUSY;
 	for (uint32_t i = 0; i < taking->count; i++)
@@ -175,22 +175,21 @@ static void forget_logs_in(struct ashmem_cache *cache, const struct taking *taki
 static int take(struct taking *taking, enum cache_take how)
 {
 	struct ashmem_cache *cache = taking->cache;
-	struct choosing choosing;
+	struct choosing *choosing = &taking->choosing;
 	int r = -EBUSY;
 
-	taking->choosing = &choosing;
-	choose_begin(cache, taking->epoch, taking->count, &choosing);
-	while (r == -EBUSY && choosing.tries < CHOOSE_TRIES) {
-		if (!choose_next(cache, &choosing, &taking->segment, &taking->rank) ||
-			!may_take(&choosing, &taking->rank, how))
+	choose_begin(cache, taking->epoch, taking->count, choosing);
+	while (r == -EBUSY && choosing->tries < CHOOSE_TRIES) {
+		if (!choose_next(cache, choosing, &taking->segment, &taking->rank) ||
+			!may_take(choosing, &taking->rank, how))
 			break;
-		if (!choose_is_free(cache, &choosing, taking->segment))
+		if (!choose_is_free(cache, choosing, taking->segment))
 			continue;
 		struct memfd_taking pages = pages_of(taking);
 		pages.invalidate = begin_anew;
 		r = memfd_take(cache->memfd, &pages);
 		if (r == -EBUSY)
-			choose_pass_over(&choosing, taking->segment);
+			choose_pass_over(choosing, taking->segment);
 	}
 	if (r >= 0)
 		forget_logs_in(cache, taking);
