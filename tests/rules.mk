@@ -174,6 +174,11 @@ check-pressure: ## Fill caches under real memory limits, here and in QEMU: no ki
 	byte (`make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/pressure/check
 
+.PHONY: check-daemon
+check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile areas; check its \
+	units and manual page (DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
+
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in \
 	QEMU (needs `make deps-vm`; DEEP=1 does more)
@@ -207,7 +212,7 @@ check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
 .PHONY: check-compat
-check-compat: check-cutils ## Run what checks the doors for Android code
+check-compat: check-cutils check-run ## Run what checks the doors for Android code
 
 .PHONY: check-examples
 check-examples: ## Build each example, and each program of the guide, against an installed \

@@ -31,7 +31,7 @@ void writing_seal(const struct ashmem_cache *cache, const struct cache_writing *
 			writing_slot(writing));
 	/* Release: who sees the check sees the entry. */
 	__atomic_store_n(&head->check,
-		entry_check(cache->secret, writing->epoch, room->generation,
+		entry_check(cache->secret, writing->epoch, room->generations,
 			(uint64_t)room->segment << 32 | room->offset, writing->hash,
 			(uint64_t)writing->value_bytes << 32 | writing->key_bytes),
 		__ATOMIC_RELEASE);
@@ -41,5 +41,5 @@ void writing_end(struct ashmem_cache *cache, const struct cache_writing *writing
 {
 	segment_done(cache, &writing->room);
 	if (writing->room.taken)
-		around_made_purgeable(cache->area, cache->layout.segment_bytes);
+		around_made_purgeable(cache->area, writing_taken_bytes(cache, writing));
 }

@@ -27,6 +27,13 @@ static inline uint64_t writing_slot(const struct cache_writing *writing)
 	return slot_make(writing->hash, room->generation, room->segment, room->offset);
 }
 
+/* What became purgeable for it. */
+static inline uint64_t writing_taken_bytes(const struct ashmem_cache *cache,
+	const struct cache_writing *writing)
+{
+	return (uint64_t)writing->room.taken * cache->layout.segment_bytes;
+}
+
 /* The head of the entry, but for its check. */
 void writing_head(const struct ashmem_cache *cache, const struct cache_writing *writing,
 	uint64_t times);

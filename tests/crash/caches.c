@@ -157,6 +157,7 @@ static void do_walk(void)
 	size_t bytes;
 
 	(void)!ashmem_cache_next(cache, &position, value, sizeof(value), &bytes, NULL);
+	(void)!ashmem_cache_get_ttl(cache, "a", 1);
 	ashmem_cache_get_stats(cache, &stats);
 }
 

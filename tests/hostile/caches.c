@@ -286,13 +286,13 @@ static int64_t one_call(struct user *u)
 	struct ashmem_cache_stats stats = {.struct_size = sizeof(stats)};
 	struct ashmem_entry *entry = NULL;
 	uint32_t key = (uint32_t)roll(&u->dice, KEYS);
-	size_t bytes = (size_t)roll(&u->dice, roll(&u->dice, 8) ? 300 : VALUE_MOST);
+	size_t bytes = (size_t)roll(&u->dice, roll(&u->dice, 3) ? 300 : VALUE_MOST);
 	int64_t r;
 
 	switch (roll(&u->dice, 14)) {
 	case 0:
-		r = ashmem_shrink(1 + roll(&u->dice, 40));
-		return r;
+		/* Rarely, so that entries have to give way too. */
+		return roll(&u->dice, 16) ? 0 : ashmem_shrink(1 + roll(&u->dice, 40));
 	case 1:
 		return ashmem_cache_remove(cache, &key, sizeof(key));
 	case 2:
