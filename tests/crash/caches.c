@@ -25,7 +25,8 @@
 
 #include "crash.h"
 
-enum { LARGE = 40000, KEYS = 8, REAL_DEATHS = 6, STEPS_MOST = 2000000 };
+/* RUN: of more than one segment. */
+enum { LARGE = 40000, RUN = 100000, KEYS = 8, REAL_DEATHS = 6, STEPS_MOST = 2000000 };
 
 /* A cache as a file: no handle has it. */
 struct file {
@@ -47,7 +48,7 @@ struct cache_case {
 
 static struct ashmem_cache *cache; /* the child's, or the judge's */
 static struct ashmem_entry *held;
-static char large[LARGE], value[LARGE + 1];
+static char large[LARGE], value[RUN + 1];
 
 /* -- calls on the cache -- */
 
@@ -83,6 +84,17 @@ static void do_reserve_large(void)
 	/* Not written: that would be most of the instructions. */
 	if (ashmem_cache_reserve(cache, "a", 1, LARGE, 0, &entry) == 0)
 		ashmem_entry_release(entry);
+}
+
+/* Of any bytes. */
+static void do_build_run(void)
+{
+	struct ashmem_entry *entry;
+
+	if (ashmem_cache_reserve(cache, "r", 1, RUN, 0, &entry) < 0)
+		return;
+	(void)!ashmem_entry_commit(entry);
+	ashmem_entry_release(entry);
 }
 
 static void do_remove(void)
@@ -157,6 +169,7 @@ static void do_walk(void)
 	size_t bytes;
 
 	(void)!ashmem_cache_next(cache, &position, value, sizeof(value), &bytes, NULL);
+	(void)!ashmem_cache_get_ttl(cache, "a", 1);
 	ashmem_cache_get_stats(cache, &stats);
 }
 
@@ -205,6 +218,9 @@ static const struct cache_case cases[] = {
 		"o", 1},
 	{"cache: put that carries and evicts", fill_cache, have_full_segment, do_reserve_large, "a",
 		"o", 1},
+	{"cache: value of several segments", NULL, NULL, do_build_run, "r", "-R", 1},
+	{"cache: value of several segments that evicts", fill_cache, NULL, do_build_run, "r", "-R",
+		1},
 	{"cache: remove", NULL, NULL, do_remove, "a", "o-", 0},
 	{"cache: read", NULL, NULL, do_read, "a", "o", 0},
 	{"cache: get and release", NULL, NULL, do_get, "a", "o", 0},
@@ -226,7 +242,7 @@ static void file_make(struct file *file)
 	struct ashmem_cache_options options = {
 		.struct_size = sizeof(options),
 		.most_bytes = 1 << 20,
-		.value_most_bytes = LARGE,
+		.value_most_bytes = RUN,
 	};
 	struct stat status;
 
@@ -288,6 +304,8 @@ static int value_of(const char *key)
 
 	if (got == -ENOENT)
 		return '-';
+	if (got == RUN)
+		return 'R';
 	if (got != 3 && got != LARGE)
 		return complain("%s: a read answers %" PRId64, key, got), '!';
 	for (int64_t i = 1; i < got; i++)
@@ -457,8 +475,15 @@ static int step_through(struct cache_run *run, uint64_t *calls, int *call_count)
 static int has_locks(const struct file *file)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[40];
 
-	return fcntl(file->fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
+	/* A description does not see its own locks. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->fd);
+	int own = open(path, O_RDWR | O_CLOEXEC);
+	if (own < 0 || fcntl(own, F_OFD_GETLK, &lock) < 0)
+		die("a look for locks");
+	close(own);
+	return lock.l_type != F_UNLCK;
 }
 
 static int kill_at(struct cache_run *run, uint64_t step)

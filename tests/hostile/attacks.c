@@ -323,6 +323,9 @@ static void notes_too_many(struct enemy *e)
 	const uint32_t counts[] = {
 		CONTROL_PURGE_SLOTS + 1, CONTROL_PURGE_SLOTS * 2, 0x10000, 0x7fffffff, UINT32_MAX};
 
+	/* As it would be if each of them was one to free. */
+	for (uint32_t i = 0; i < CONTROL_PURGE_SLOTS; i++)
+		PUT(e, e->control->purge[i].pages, 1);
 	PUT(e, e->control->purge_count, counts[roll(&e->dice, sizeof(counts) / sizeof(counts[0]))]);
 	owner_dies(e);
 }

@@ -960,6 +960,15 @@ const struct special specials[] = {
 	{"a bitmap full of losses", bitmap_full_of_losses},
 	{"a budget of an area that is locked", budget_of_a_locked_area},
 	{"locks that take long", locks_that_take_long},
+	{"cache: a strange index", cache_with_a_strange_index},
+	{"cache: a strange table of segments", cache_with_a_strange_table},
+	{"cache: a strange header", cache_with_a_strange_header},
+	{"cache: strange heads of entries", cache_with_strange_heads},
+	{"cache: forged entries", cache_with_forged_entries},
+	{"cache: strange owners", cache_with_strange_owners},
+	{"cache: a strange state of the area", cache_with_a_strange_state},
+	{"cache: everything strange", cache_with_everything_strange},
+	{"cache: an index that is locked", cache_whose_index_is_locked},
 	{"storm", storm},
 };
 const unsigned special_count = sizeof(specials) / sizeof(specials[0]);

@@ -193,6 +193,17 @@ void more_descriptors_than_one(uint64_t seed);
 void no_room_for_descriptors(uint64_t seed);
 void a_socket_that_lingers(uint64_t seed);
 
+/* caches.c */
+void cache_with_a_strange_index(uint64_t seed);
+void cache_with_a_strange_table(uint64_t seed);
+void cache_with_a_strange_header(uint64_t seed);
+void cache_with_strange_heads(uint64_t seed);
+void cache_with_forged_entries(uint64_t seed);
+void cache_with_strange_owners(uint64_t seed);
+void cache_with_a_strange_state(uint64_t seed);
+void cache_with_everything_strange(uint64_t seed);
+void cache_whose_index_is_locked(uint64_t seed);
+
 void run_once(const struct attack *attack, uint64_t seed);
 void run_during(const struct attack *attack, uint64_t seed, unsigned ms);
 

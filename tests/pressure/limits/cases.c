@@ -34,6 +34,9 @@ const struct plan plans[] = {
 		.range_kib = 64, .empty_mib = 200},
 	{PLAN, .name = "fits", .relief = RELIEF_THREAD, .set_mib = 16, .other_mib = 75,
 		.range_kib = 64},
+	{PLAN, .name = "cache-nobody", .relief = RELIEF_NONE, .keys = 1, .limit_mib = 128},
+	{PLAN, .name = "cache", .relief = RELIEF_THREAD, .keys = 1, .limit_mib = 256,
+		.processes = 8},
 };
 
 const int plan_count = sizeof plans / sizeof plans[0];

@@ -135,6 +135,8 @@ static void run_once(const struct plan *plan, enum place place, struct sum *sum)
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		group_enter(&group);
+		if (plan->keys)
+			cache_run(plan, &group, score);
 		fill_run(plan, &group, score, file_name);
 	}
 	status = await(child, patience, &late);
@@ -185,6 +187,8 @@ static int is_good(const struct plan *plan, enum place place, const struct sum *
 			(place == PLACE_GUEST || sum->failures > 0);
 	if (sum->finished != runs || sum->kills > 0 || sum->wrong > 0 || sum->kept == 0)
 		return 0;
+	if (plan->keys)
+		return sum->purged > 0;
 	/*
 	 * A cache that fits: nothing for nothing. Once the reserve may be filled up, by a bad
 	 * start.

@@ -7,6 +7,7 @@
  *   cases.c   what there is to try
  *   group.c   the limit: a cgroup of our own, version 1 or 2, or the memory of the whole system
  *   fill.c    what the child does
+ *   cache.c   what it does with a cache of keys and values
  *   score.c   what is written down meanwhile, in memory that outlives a killed child
  *   burst.c   a second table: what others, or the process itself, take at once beside a full cache
  *   burst_child.c   the processes of it: the owner of the cache, and the one that takes memory
@@ -57,6 +58,7 @@ struct plan {
 	uint32_t other_mib; /* other memory that stays */
 	uint32_t empty_mib; /* older unpinned ranges that were never written: they free nothing */
 	uint32_t nested;    /* the limit is that of the cgroup around */
+	uint32_t keys;      /* 1: a cache of keys and values, of `fill_mib` */
 	uint32_t set_mib;   /* not one range after the other: so much is used over and over */
 };
 
@@ -142,6 +144,8 @@ enum { FILL_OK, FILL_WRONG, FILL_PEER, FILL_SETUP };
 /* Never returns; exits with one of the above. */
 void fill_run(const struct plan *plan, const struct group *group, struct score *score,
 	const char *file);
+
+void cache_run(const struct plan *plan, const struct group *group, struct score *score);
 
 /* Prints what failed and exits with FILL_SETUP. */
 void must(int64_t result, const char *what);
