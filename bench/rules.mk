@@ -29,14 +29,14 @@ PEERS := $(BUILD)/bench/peers/peers
 PEERS_FLAGS = $(call has_header,lmdb.h,-DHAVE_LMDB) $(call has_header,sqlite3.h,-DHAVE_SQLITE)
 PEERS_LIBS = $(call has_header,lmdb.h,-llmdb) $(call has_header,sqlite3.h,-lsqlite3)
 
-$(PEERS): $(TOP)/bench/peers/peers.c $(FLAGS_FILE) $(STATIC)
+$(PEERS): $(wildcard $(TOP)/bench/peers/*.[ch]) $(FLAGS_FILE) $(STATIC)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LIB_CPPFLAGS) $(CPPFLAGS) $(PEERS_FLAGS) $(WARNINGS) $(USER_CFLAGS) $(CFLAGS) \
-		$(LDFLAGS) -o $@ $< $(STATIC) $(PEERS_LIBS) $(LDLIBS)
+		$(LDFLAGS) -pthread -o $@ $(filter %.c,$^) $(STATIC) $(PEERS_LIBS) $(LDLIBS) -lm
 
 .PHONY: bench-peers
-bench-peers: $(PEERS) ## Measure reading beside memcached, Redis, LMDB and SQLite \
+bench-peers: $(PEERS) ## Measure caches beside memcached, Redis, LMDB and SQLite \
 	(`.ci/deps peers`; what is missing is skipped)
 	$(PEERS)
 

@@ -161,16 +161,19 @@ static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 
 int age_evict(struct ashmem_cache *cache)
 {
+	uint64_t sequence;
 	uint32_t segment;
 
-	if (!segment_victim(cache, cache_epoch(cache), &segment))
+	if (!segment_victim(cache, cache_epoch(cache), &segment, &sequence) ||
+		segment_view(cache, segment) < 0)
 		return 0;
-	uint64_t sequence = SHARED_LOAD(cache->table[segment].sequence);
-	if (segment_view(cache, segment) < 0)
-		return 0;
-	int r = carry_used(cache, segment);
-	if (r)
-		segment_give_up(cache, segment, sequence);
+	int r = 1;
+	/* If another one took it before it was held, there is room now. */
+	if (SHARED_LOAD(cache->table[segment].sequence) == sequence) {
+		r = carry_used(cache, segment);
+		if (r)
+			segment_give_up(cache, segment);
+	}
 	segment_leave(cache, segment);
 	return r;
 }

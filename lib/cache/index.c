@@ -30,19 +30,33 @@ int index_find(const struct ashmem_cache *cache, const struct cache_key *key, ui
 	return 0;
 }
 
+/* Of slots in use: which one has least worth keeping. */
+static uint64_t worth_of(const struct ashmem_cache *cache, uint64_t slot, uint64_t epoch)
+{
+	uint32_t segment = slot_segment(slot);
+
+	if (segment >= cache->layout.segments)
+		return 0;
+	if (!cache_slot_is_dead(cache, slot, epoch))
+		return 0x10000 + SHARED_LOAD(cache->table[segment].sequence);
+	/* It shows that its key was here (age.c): the longer ago, the less that tells. */
+	return 0xffff -
+		((SHARED_LOAD(cache->table[segment].generation) - slot_generation(slot)) & 0xffff);
+}
+
 uint32_t index_spare(const struct ashmem_cache *cache, const struct cache_key *key, uint64_t epoch)
 {
 	const struct cache_bucket *bucket = &cache->buckets[bucket_of(&cache->layout, key->hash)];
-	uint64_t oldest = UINT64_MAX;
+	uint64_t least = UINT64_MAX;
 	uint32_t chosen = 0;
 
 	for (uint32_t i = 0; i < CACHE_SLOTS; i++) {
 		uint64_t slot = SHARED_LOAD(bucket->slot[i]);
-		if (slot == 0 || cache_slot_is_dead(cache, slot, epoch))
+		if (slot == 0)
 			return i;
-		uint64_t sequence = SHARED_LOAD(cache->table[slot_segment(slot)].sequence);
-		if (sequence < oldest) {
-			oldest = sequence;
+		uint64_t worth = worth_of(cache, slot, epoch);
+		if (worth < least) {
+			least = worth;
 			chosen = i;
 		}
 	}

@@ -114,7 +114,8 @@ static int choose(const struct ashmem_cache *cache, const struct choosing *choos
 	return found;
 }
 
-int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment)
+int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment,
+	uint64_t *sequence)
 {
 	struct choosing choosing = begin_choosing(cache, epoch);
 	/* After all that has no entries. */
@@ -124,6 +125,7 @@ int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment
 		struct rank after = rank;
 		if (!choose(cache, &choosing, &after, segment, &rank))
 			return 0;
+		*sequence = rank.sequence;
 		if (!memfd_is_held(cache->memfd, first_page(cache, *segment),
 			    last_page(cache, *segment)))
 			return 1;
@@ -131,19 +133,18 @@ int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment
 	return 0;
 }
 
-void segment_give_up(struct ashmem_cache *cache, uint32_t segment, uint64_t sequence)
+void segment_give_up(struct ashmem_cache *cache, uint32_t segment)
 {
-	/* If it was taken meanwhile, its new owner's entries are forgotten at worst. */
-	if (SHARED_LOAD(cache->table[segment].sequence) == sequence)
-		SHARED_STORE(cache->table[segment].epoch, 0);
+	SHARED_STORE(cache->table[segment].epoch, 0);
 }
 
 /* -- taking -- */
 
 struct taking {
 	struct ashmem_cache *cache;
+	const struct choosing *choosing;
 	uint32_t segment;
-	uint64_t sequence; /* as it was when it was chosen */
+	struct rank rank; /* as it was when it was chosen */
 	uint64_t epoch;
 	enum cache_class class;
 	uint64_t generation; /* the new one */
@@ -156,13 +157,14 @@ static int begin_anew(void *context)
 	struct ashmem_cache *cache = taking->cache;
 	struct cache_segment *at = &cache->table[taking->segment];
 
-	if (SHARED_LOAD(at->sequence) != taking->sequence)
-		return -EBUSY; /* another one was faster */
+	/* Another one was faster, and what it has put is worth more. */
+	if (comes_before(taking->rank, rank_of(cache, taking->choosing, taking->segment)))
+		return -EBUSY;
 	taking->generation = SHARED_LOAD(at->generation) + 1;
 	/* Before everything else that follows: find.c. */
 	__atomic_store_n(&at->generation, taking->generation, __ATOMIC_RELEASE);
 	CRASH_BARRIER();
-	if (taking->sequence != 0)
+	if (SHARED_LOAD(at->sequence) != 0)
 		__atomic_fetch_add(&cache->shared->evictions, 1, __ATOMIC_RELAXED);
 	SHARED_STORE(at->used, CACHE_FIRST_OFFSET);
 	SHARED_STORE(at->is_main, taking->class == CACHE_MAIN);
@@ -198,19 +200,19 @@ static int may_take(const struct choosing *choosing, const struct rank *rank, en
 static int take_next(struct ashmem_cache *cache, uint64_t epoch, enum cache_class class,
 	enum cache_take how)
 {
-	struct taking taking = {.cache = cache, .epoch = epoch, .class = class};
 	struct choosing choosing = begin_choosing(cache, epoch);
-	struct rank rank = {.sequence = 0};
+	struct taking taking = {
+		.cache = cache, .choosing = &choosing, .epoch = epoch, .class = class};
 	int r = -EBUSY;
 
 	for (uint32_t tries = 0; tries < TRIES && r == -EBUSY; tries++) {
-		struct rank after = rank;
-		if (!choose(cache, &choosing, tries ? &after : NULL, &taking.segment, &rank) ||
-			!may_take(&choosing, &rank, how))
+		struct rank after = taking.rank;
+		if (!choose(cache, &choosing, tries ? &after : NULL, &taking.segment,
+			    &taking.rank) ||
+			!may_take(&choosing, &taking.rank, how))
 			break;
 		if (cache->writers[taking.segment] || cache->views[taking.segment])
 			continue;
-		taking.sequence = SHARED_LOAD(cache->table[taking.segment].sequence);
 		r = take(cache, &taking);
 	}
 	if (r < 0)

@@ -37,12 +37,13 @@ int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, enu
 void segment_done(struct ashmem_cache *cache, const struct cache_room *room);
 
 /*
- * The segment whose entries are to give way, after so many that were no good: 1, or 0: none. Nobody
- * holds it at the moment.
+ * The segment whose entries are to give way, and the number of its taking: 1, or 0: there is none.
+ * Nobody holds it at the moment; who has a view of it looks whether the number is still the same.
  */
-int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment);
-/* None of its entries is needed any more: it is taken before others. */
-void segment_give_up(struct ashmem_cache *cache, uint32_t segment, uint64_t sequence);
+int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment,
+	uint64_t *sequence);
+/* None of its entries is needed any more: it is taken before others. The caller has a view of it. */
+void segment_give_up(struct ashmem_cache *cache, uint32_t segment);
 
 /* Hold a segment for looking at it: its contents, once checked, stay. Counted. */
 int segment_view(struct ashmem_cache *cache, uint32_t segment);
