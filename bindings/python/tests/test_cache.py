@@ -388,10 +388,14 @@ def test_fork_shares(cache):
     assert cache[b"key"] == b"child"
 
 
-def test_view_in_a_child_stays(cache):
+@pytest.mark.parametrize("closed", (False, True))
+def test_view_in_a_child_stays(cache, closed):
     value = pattern(100000)
-    cache[b"key"] = value
-    view = cache.view(b"key")
+    viewed = ashmem.Cache.from_fd(cache.fileno())
+    viewed[b"key"] = value
+    view = viewed.view(b"key")
+    if closed:
+        viewed.close()
 
     def work():
         for i in range(200):
