@@ -107,8 +107,11 @@ struct ashmem_cache_options {
 	 */
 	uint64_t entries;
 	/**
-	 * Bytes of the largest value; 0: a 64th of @ref most_bytes, and at most 1 MiB. At most an
-	 * eighth of @ref most_bytes, and a little less than 8 MiB.
+	 * Bytes of the largest value; 0: a 64th of @ref most_bytes, and at most 1 MiB. At most a
+	 * quarter of @ref most_bytes, and at most 1 GiB. A value that is larger than a segment
+	 * (@ref ashmem_cache_stats.segment_bytes) takes some next to each other, for itself alone.
+	 * With more than a 64th here, segments are larger too, and so is what a purge takes at
+	 * once.
 	 */
 	uint64_t value_most_bytes;
 	uint32_t flags;    /**< 0. */
@@ -152,8 +155,8 @@ struct ashmem_cache_stats {
  * @return 0 on success.
  * @retval -EINVAL  @p cache is NULL, or a flag is unknown.
  * @retval -E2BIG   An option that this library does not know is not 0.
- * @retval -EFBIG   512 GiB or more, 2^32 entries or more, or a largest value of more than an eighth
- *   of the cache or of nearly 8 MiB.
+ * @retval -EFBIG   512 GiB or more, 2^32 entries or more, or a largest value of more than a quarter
+ *   of the cache or of 1 GiB.
  * @retval -ENOTSUP `/proc` is not mounted or forbids what writing needs.
  * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT, -ETIMEDOUT, -EUCLEAN, -EBADF  As
  *   ashmem_fd().
@@ -280,9 +283,9 @@ int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t ke
 /**
  * @brief Get a value that stays until it is released.
  *
- * A large value is given in place: it is not copied, and no purge takes it while it is held. A
- * small one (below 16 KiB), one that lies in several pieces, and every one through a read-only
- * descriptor is given as a private copy, which is cheaper, or the only way.
+ * A large value is given in place, in one piece: it is not copied, and no purge takes it while it
+ * is held. A small one (below 16 KiB) and every one through a read-only descriptor is given as a
+ * private copy, which is cheaper, or the only way.
  *
  * @param[in]  cache      A cache.
  * @param[in]  key        The key.
@@ -313,7 +316,8 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
  * @param[in] ttl_ms       Milliseconds until it expires; 0: it does not.
  * @return 0 on success.
  * @retval -EFBIG   The value is larger than the cache was made for, or the key is too long.
- * @retval -EAGAIN  Others hold so much of the cache that no room is left; try later.
+ * @retval -EAGAIN  Others hold so much of the cache that no room is left, or for a value of several
+ *   segments, none in one piece; try later.
  * @retval -EINVAL, -EACCES, -ETIMEDOUT, -EUCLEAN, -EBADF  See @ref ashmem_cache_errors.
  * @retval -ENOTSUP, -ENOMEM, -EMFILE, -ENFILE  In a child of `fork`, whose first put opens a
  *   description of its own.
@@ -507,7 +511,9 @@ int ashmem_cache_remove(struct ashmem_cache *cache, const void *key, size_t key_
 /**
  * @brief Remove all values at once.
  *
- * The memory is used again first, by later puts.
+ * What is put by a call that begins afterwards stays. What was being put or built meanwhile may be
+ * removed too. The memory is used again first, by later puts, and purged
+ * before all other.
  *
  * @param[in] cache  A cache.
  * @return 0 on success.

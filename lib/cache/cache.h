@@ -103,6 +103,38 @@ static inline uint32_t cache_page_of(const struct ashmem_cache *cache, uint32_t 
 		(uint32_t)(offset >> cache->page_shift);
 }
 
+/* How many segments something takes that begins in the first one and ends there. */
+static inline uint32_t cache_segments_for(const struct ashmem_cache *cache, uint64_t end)
+{
+	uint32_t bytes = cache->layout.segment_bytes;
+
+	return __builtin_expect(end <= bytes, 1) ? 1 : (uint32_t)((end - 1) / bytes) + 1;
+}
+
+/*
+ * The sum of the generations of so many segments: each only grows, so no two contents of them have
+ * the same. Acquire: pairs with the release in which a segment was taken.
+ */
+static inline uint64_t cache_generation(const struct ashmem_cache *cache, uint32_t segment,
+	uint32_t count)
+{
+	uint64_t sum = __atomic_load_n(&cache->table[segment].generation, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 1; __builtin_expect(i < count, 0); i++)
+		sum += __atomic_load_n(&cache->table[segment + i].generation, __ATOMIC_ACQUIRE);
+	return sum;
+}
+
+static inline uint32_t cache_first_page(const struct ashmem_cache *cache, uint32_t segment)
+{
+	return cache_page_of(cache, segment, 0);
+}
+
+static inline uint32_t cache_last_page(const struct ashmem_cache *cache, uint32_t segment)
+{
+	return cache_page_of(cache, segment, cache->layout.segment_bytes - 1u);
+}
+
 static inline uint64_t cache_epoch(const struct ashmem_cache *cache)
 {
 	/* Acquire: whoever knows that a clear has happened sees it. */

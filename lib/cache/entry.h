@@ -16,7 +16,7 @@ enum entry_kind {
 struct ashmem_entry {
 	struct ashmem_cache *cache;
 	enum entry_kind kind;
-	uint32_t segment; /* of a view */
+	uint32_t segment, segments; /* of a view */
 	uint64_t value_bytes;
 	unsigned char *value;
 	struct cache_writing writing; /* of room */

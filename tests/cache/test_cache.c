@@ -580,8 +580,12 @@ CONTRACT_TEST(cache, what_cannot_be_made_is_refused)
 	options.most_bytes = UINT64_C(1) << 60;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
 	options.most_bytes = 1 << 20;
-	options.value_most_bytes = (1 << 17) + 1;
+	options.value_most_bytes = (1 << 18) + 1;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
+	options.most_bytes = UINT64_C(8) << 30;
+	options.value_most_bytes = (1 << 30) + 1;
+	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
+	options.most_bytes = 1 << 20;
 	options.value_most_bytes = 0;
 	options.entries = UINT64_C(1) << 33;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
