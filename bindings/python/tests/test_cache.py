@@ -388,10 +388,14 @@ def test_fork_shares(cache):
     assert cache[b"key"] == b"child"
 
 
-def test_view_in_a_child_stays(cache):
+@pytest.mark.parametrize("closed", (False, True))
+def test_view_in_a_child_stays(cache, closed):
     value = pattern(100000)
-    cache[b"key"] = value
-    view = cache.view(b"key")
+    viewed = ashmem.Cache.from_fd(cache.fileno())
+    viewed[b"key"] = value
+    view = viewed.view(b"key")
+    if closed:
+        viewed.close()
 
     def work():
         for i in range(200):
@@ -526,7 +530,7 @@ def test_killed_processes_leave_the_cache_whole():
         keys = [b"key %d" % i for i in range(50)]
 
         def value_of(key, number):
-            return (key + b" %d " % number) * (100 + number * 37 % 900)
+            return (key + b" %d " % number) * (100 + number * 37 % 2900)
 
         def work():
             number = os.getpid()
@@ -537,6 +541,13 @@ def test_killed_processes_leave_the_cache_whole():
                     found = cache.get(keys[number % 50])
                     if found is not None:
                         check(keys[number % 50], found)
+                    view = cache.view(key)
+                    if view is not None:
+                        check(key, bytes(view))
+                    value = value_of(key, number)
+                    with cache.reserve(key, len(value)) as room:
+                        room[:] = value
+                    cache.get_or_build(b"new " + key, lambda: value, ttl=0.001)
 
         def check(key, found):
             number = int(found[len(key):].split(b" ", 2)[1])
@@ -554,6 +565,15 @@ def test_killed_processes_leave_the_cache_whole():
                     check(key, found)
                 cache[key] = value_of(key, 1)
                 assert cache[key] == value_of(key, 1)
+                cache.discard(b"new " + key)
+                with cache.claim(b"new " + key) as claim:
+                    assert claim.granted
+        # Nothing of the dead keeps memory: all but what this process appends to can be purged.
+        for key in keys:
+            cache[key] = bytes(30000)
+        ashmem.purge_all()
+        stats = cache.stats()
+        assert stats.bytes - stats.bytes_unused <= 3 * stats.segment_bytes
 
 
 def test_buffer_is_not_shared_with_a_signal_handler(cache):
