@@ -88,7 +88,7 @@ static int begin_anew(void *context)
 	return 0;
 }
 
-static struct memfd_taking pages_of(const struct taking *taking)
+static struct memfd_taking pages_of(struct taking *taking)
 {
 	struct ashmem_cache *cache = taking->cache;
 
@@ -97,7 +97,7 @@ static struct memfd_taking pages_of(const struct taking *taking)
 		.last = cache_last_page(cache, taking->segment + taking->count - 1),
 		.priority = ASHMEM_PRIORITY_NORMAL + (taking->class == CACHE_MAIN),
 		.lock_fd = cache->room_fd,
-		.context = (void *)(uintptr_t)taking,
+		.context = taking,
 	};
 }
 
@@ -116,7 +116,7 @@ static int begin_again(void *context)
 
 int segment_keep(struct ashmem_cache *cache, const struct cache_run *run)
 {
-	const struct taking taking = {
+	struct taking taking = {
 		.cache = cache,
 		.segment = run->first,
 		.count = run->count,
