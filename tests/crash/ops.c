@@ -55,7 +55,7 @@ void op_prepare(const struct crash_case *c, struct world *world)
 		_exit(1);
 	if (c->op.kind != OP_RELEASE && c->op.kind != OP_RELEASE_LOST)
 		return;
-	ashmem_hold(world->area[0].handle, 0, 0);
+	(void)!ashmem_hold(world->area[0].handle, 0, 0);
 	/* Who releases has rebuilt what was lost. */
 	for (uint32_t page = c->op.first;
 		c->op.kind == OP_RELEASE && page < c->op.first + c->op.pages; page++)

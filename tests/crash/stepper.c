@@ -115,7 +115,7 @@ static void play(void *argument)
 	if (op_is_reader(&c->op))
 		become_reader(part->world);
 	if (c->op.kind == OP_READER_UNPIN)
-		ashmem_pin(part->world->area[0].handle, 0, 0);
+		(void)!ashmem_pin(part->world->area[0].handle, 0, 0);
 	op_prepare(c, part->world);
 	stop_before();
 	stage->result = op_run(&c->op, part->world);
