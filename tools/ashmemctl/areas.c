@@ -53,6 +53,29 @@ int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
 	return r;
 }
 
+/* Read like any reader of the cache, through a descriptor of its own: nothing is counted for it. */
+static void look_at_cache(struct ctl_area *area)
+{
+	int fd = open(ctl_path(area), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct ashmem_cache *cache;
+
+	area->cache = (struct ashmem_cache_stats){.struct_size = sizeof(area->cache)};
+	area->is_cache = 0;
+	if (fd >= 0 && ashmem_cache_import(fd, &cache) == 0) {
+		area->is_cache = ashmem_cache_get_stats(cache, &area->cache) == 0;
+		ashmem_cache_close(cache);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+int ctl_hit_percent(const struct ctl_area *area)
+{
+	double hits = (double)area->cache.hits, reads = hits + (double)area->cache.misses;
+
+	return reads > 0 ? (int)(100 * hits / reads) : -1;
+}
+
 void ctl_look(struct ctl_area *area)
 {
 	int fd = ctl_open(ctl_path(area), &area->read_only);
@@ -61,6 +84,8 @@ void ctl_look(struct ctl_area *area)
 	area->error = fd < 0 ? fd : ashmem_peek(fd, &area->seen);
 	if (fd >= 0)
 		close(fd);
+	if (!area->error)
+		look_at_cache(area);
 }
 
 static struct ctl_area *lookup(struct ctl_areas *areas, const struct stat *status)
@@ -142,6 +167,7 @@ static int find_in(pid_t pid, struct ctl_areas *areas)
 static int find_in_all(struct ctl_areas *areas)
 {
 	struct dirent *entry;
+	size_t looked = 0;
 	int r = 0;
 	DIR *directory = opendir("/proc");
 
@@ -152,6 +178,7 @@ static int find_in_all(struct ctl_areas *areas)
 
 		if (pid == 0)
 			continue;
+		ctl_progress("processes looked at", ++looked);
 		r = find_in(pid, areas);
 		areas->unseen += r == -EACCES || r == -EPERM;
 	}
@@ -163,6 +190,7 @@ int ctl_areas_find(pid_t pid, struct ctl_areas *areas)
 {
 	*areas = (struct ctl_areas){0};
 	int r = pid ? find_in(pid, areas) : find_in_all(areas);
+	ctl_progress_end();
 	if (r < 0)
 		ctl_areas_free(areas);
 	return r;
@@ -249,6 +277,22 @@ static void json_flag(const char *key, int flag)
 	printf(",\"%s\":%s", key, flag ? "true" : "false");
 }
 
+static void json_cache(const struct ctl_area *area)
+{
+	const struct ashmem_cache_stats *cache = &area->cache;
+
+	printf(",\"cache\":{\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"misses_purged\":%" PRIu64
+	       ",\"hit_ratio\":",
+		cache->hits, cache->misses, cache->misses_purged);
+	if (ctl_hit_percent(area) < 0)
+		printf("null");
+	else
+		printf("%.4f", (double)cache->hits / ((double)cache->hits + (double)cache->misses));
+	printf(",\"puts\":%" PRIu64 ",\"removes\":%" PRIu64 ",\"evictions\":%" PRIu64
+	       ",\"bytes\":%" PRIu64 ",\"bytes_filled\":%" PRIu64 "}",
+		cache->puts, cache->removes, cache->evictions, cache->bytes, cache->bytes_filled);
+}
+
 void ctl_json_area(const struct ctl_area *area)
 {
 	const struct ashmem_peek_result *seen = &area->seen;
@@ -282,4 +326,6 @@ void ctl_json_area(const struct ctl_area *area)
 	json_flag("has_readers", (int)seen->readers);
 	json_flag("sealed", (int)seen->sealed);
 	json_flag("damaged", (int)seen->damaged);
+	if (area->is_cache)
+		json_cache(area);
 }

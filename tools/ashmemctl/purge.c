@@ -63,8 +63,10 @@ static int take_found(pid_t pid)
 
 		if (pid == 0 && (area->error || area->read_only))
 			continue;
+		ctl_progress("areas taken", i);
 		failed |= take(area->path);
 	}
+	ctl_progress_end();
 	ctl_areas_free(&areas);
 	return pid ? failed : CTL_OK;
 }
@@ -72,8 +74,9 @@ static int take_found(pid_t pid)
 static int purge(void)
 {
 	uint64_t page = ctl_page();
+	/* Not ashmem_purge_all(): it answers with what was unpinned, freed or not. */
 	int64_t pages =
-		ctl.bytes ? ashmem_shrink((ctl.bytes + page - 1) / page) : ashmem_purge_all();
+		ashmem_shrink(ctl.bytes ? (ctl.bytes + page - 1) / page : ashmem_shrink_count());
 
 	if (pages < 0)
 		return ctl_complain("purge", strerror((int)-pages));
