@@ -417,7 +417,7 @@ static void run_elsewhere(const char *name)
 	while (daemon_count(&daemon, "elsewhere") == 0 && tries++ < 10000)
 		sleep_ms(1);
 	report(tries < 10000, name, "it was noticed", 0);
-	report(group_used(&elsewhere) > 40 * MIB, name, "%llu bytes are left",
+	report(group_used(&elsewhere) > 16 * MIB, name, "%llu bytes are left",
 		group_used(&elsewhere));
 	daemon_stop(&daemon);
 	for (int i = 0; i < 3; i++)
