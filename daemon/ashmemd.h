@@ -58,6 +58,8 @@ extern struct daemon_counts counts;
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
 uint64_t now_ns(void);
+/* Of the processor, by this thread. */
+uint64_t used_ns(void);
 
 /* Read a file from its beginning as text: its length, or a negative errno. */
 int read_text(int fd, char *text, size_t size);

@@ -133,12 +133,10 @@ static int64_t visit(struct hint *hint, uint64_t most_pages)
 static uint64_t take_oldest(struct group *group, struct hint *oldest, uint64_t most_pages)
 {
 	struct user *user = user_of(oldest->user);
-	uint64_t begun = now_ns(), ended;
-	int64_t pages;
+	uint64_t begun = used_ns();
+	int64_t pages = visit(oldest, most_pages);
 
-	pages = visit(oldest, most_pages);
-	ended = now_ns();
-	user_pay(user, ended, ended - begun, pages > 0 ? (uint64_t)pages : 0);
+	user_pay(user, now_ns(), used_ns() - begun, pages > 0 ? (uint64_t)pages : 0);
 	if (pages <= 0)
 		counts.purges_failed++;
 	else

@@ -13,6 +13,8 @@
 #define WINDOW_NS (100 * NS_PER_MS)
 #define MOST_WASTED_NS (20 * NS_PER_MS)
 #define MOST_WASTED_AREAS 1000
+/* One try can meet an owner in a call: that is no pattern. */
+#define LEAST_WASTED_AREAS 4
 #define BACK_OFF_NS (1000 * NS_PER_MS)
 #define BACK_OFF_MOST_NS (60000 * NS_PER_MS)
 /* More than the average may be taken from a user before others have given their share. */
@@ -37,6 +39,12 @@ struct user *user_of(uint32_t id)
 	return &users[i];
 }
 
+static int has_wasted(const struct user *user)
+{
+	return user->wasted_areas >= MOST_WASTED_AREAS ||
+		(user->wasted_ns >= MOST_WASTED_NS && user->wasted_areas >= LEAST_WASTED_AREAS);
+}
+
 int user_may(struct user *user, uint64_t now)
 {
 	if (now < user->back_off_until)
@@ -45,7 +53,7 @@ int user_may(struct user *user, uint64_t now)
 		user->window_at = now;
 		user->wasted_ns = user->wasted_areas = user->fruitful = 0;
 	}
-	return user->wasted_ns < MOST_WASTED_NS && user->wasted_areas < MOST_WASTED_AREAS;
+	return !has_wasted(user);
 }
 
 void user_pay(struct user *user, uint64_t now, uint64_t cost_ns, uint64_t freed_pages)
@@ -57,8 +65,7 @@ void user_pay(struct user *user, uint64_t now, uint64_t cost_ns, uint64_t freed_
 	}
 	user->wasted_ns += cost_ns;
 	user->wasted_areas++;
-	if ((user->wasted_ns < MOST_WASTED_NS && user->wasted_areas < MOST_WASTED_AREAS) ||
-		user->fruitful > 0)
+	if (!has_wasted(user) || user->fruitful > 0)
 		return;
 	user->back_off_ns = user->back_off_ns == 0 ? BACK_OFF_NS : 2 * user->back_off_ns;
 	if (user->back_off_ns > BACK_OFF_MOST_NS)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Groups of cgroup version 1 with a limit, made inside the one that this process is in.
+ * Groups with a limit, made inside the one that this process is in: of cgroup version 1, or of
+ * version 2 where there is no memory controller of version 1.
  */
 #include "relief.h"
 
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 static char parent[PATH_MAX / 4];
+static int is_version_2;
 
 static int write_text(const char *directory, const char *name, const char *text)
 {
@@ -44,43 +46,55 @@ static uint64_t read_number(const char *directory, const char *name, const char 
 	return at ? strtoull(at + strlen(word), NULL, 10) : 0;
 }
 
+/* The group of this process, or the root, which is what a container sees of its own. */
 static void find_parent(void)
 {
+	const char *mount = is_version_2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+	const char *word = is_version_2 ? "0::/" : ":memory:/";
 	char line[PATH_MAX / 8];
 	FILE *file = fopen("/proc/self/cgroup", "re");
 
-	strcpy(parent, "/sys/fs/cgroup/memory");
+	strcpy(parent, mount);
 	while (file && fgets(line, sizeof(line), file)) {
-		char *path = strstr(line, ":memory:/");
+		char *path = strstr(line, word);
 		if (!path)
 			continue;
-		path += strlen(":memory:");
+		path += strlen(word) - 1;
 		path[strcspn(path, "\n")] = '\0';
 		if (path[1])
 			strcat(parent, path);
 	}
 	if (file)
 		fclose(file);
-	if (access(parent, W_OK) < 0) /* a container sees its group as the root */
-		strcpy(parent, "/sys/fs/cgroup/memory");
+	if (access(parent, W_OK) < 0)
+		strcpy(parent, mount);
+}
+
+static int try(const char *limit)
+{
+	char path[PATH_MAX / 2], file[PATH_MAX];
+
+	find_parent();
+	snprintf(path, sizeof(path), "%s/ashmemd-try-%d", parent, (int)getpid());
+	if (mkdir(path, 0755) < 0)
+		return -errno;
+	snprintf(file, sizeof(file), "%s/%s", path, limit);
+	int r = access(file, W_OK) < 0 ? -errno : 0;
+	rmdir(path);
+	return r;
 }
 
 const char *group_obstacle(void)
 {
-	static char why[PATH_MAX];
-	char path[PATH_MAX / 2];
+	is_version_2 = try("memory.limit_in_bytes") < 0;
+	if (is_version_2 && try("memory.max") < 0)
+		return "no cgroup with a memory limit can be made here";
+	return NULL;
+}
 
-	find_parent();
-	snprintf(path, sizeof(path), "%s/ashmemd-try-%d", parent, (int)getpid());
-	if (mkdir(path, 0755) < 0) {
-		snprintf(why, sizeof(why), "no cgroup of version 1 can be made in %s: %s", parent,
-			strerror(errno));
-		return why;
-	}
-	int r = access(strcat(path, "/memory.limit_in_bytes"), W_OK);
-	*strrchr(path, '/') = '\0';
-	rmdir(path);
-	return r < 0 ? "no memory controller of cgroup version 1" : NULL;
+int group_is_version_2(void)
+{
+	return is_version_2;
 }
 
 void group_make(struct group *group, uint64_t limit)
@@ -92,7 +106,8 @@ void group_make(struct group *group, uint64_t limit)
 		++serial);
 	must(mkdir(group->path, 0755) < 0 ? -errno : 0, group->path);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)limit);
-	must(write_text(group->path, "memory.limit_in_bytes", text), "a limit");
+	must(write_text(group->path, is_version_2 ? "memory.max" : "memory.limit_in_bytes", text),
+		"a limit");
 }
 
 void group_enter(const struct group *group)
@@ -109,7 +124,8 @@ void group_drop(struct group *group)
 
 uint64_t group_used(const struct group *group)
 {
-	return read_number(group->path, "memory.usage_in_bytes", "");
+	return read_number(group->path, is_version_2 ? "memory.current" : "memory.usage_in_bytes",
+		"");
 }
 
 uint64_t group_oom(const struct group *group, const char *word)
@@ -119,5 +135,6 @@ uint64_t group_oom(const struct group *group, const char *word)
 
 uint64_t group_kills(const struct group *group)
 {
-	return group_oom(group, "oom_kill ");
+	return is_version_2 ? read_number(group->path, "memory.events", "oom_kill ")
+			    : group_oom(group, "oom_kill ");
 }

@@ -158,9 +158,12 @@ void daemon_stop(struct daemon *daemon)
 
 uint64_t daemon_count(struct daemon *daemon, const char *name)
 {
-	size_t from = daemon->length;
 	char key[64];
 
+	if (daemon->length > sizeof(daemon->text) / 2)
+		daemon->length = 0;
+	size_t from = daemon->length;
+	daemon->text[from] = '\0';
 	must(kill(daemon->pid, SIGUSR2) < 0 ? -errno : 0, "SIGUSR2");
 	snprintf(key, sizeof(key), " %s=", name);
 	return strtoull(wait_for(daemon, from, key) + strlen(key), NULL, 10);

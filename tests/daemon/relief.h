@@ -28,6 +28,7 @@ struct group {
 
 /* NULL, or why no group can be made here. */
 const char *group_obstacle(void);
+int group_is_version_2(void);
 void group_make(struct group *group, uint64_t limit);
 void group_enter(const struct group *group);
 void group_drop(struct group *group);
