@@ -28,6 +28,7 @@
 #define OVER_MAX 1.3
 /* A burst that came faster than relief makes the reserve a quarter of the limit. */
 #define OVER_LATE 1.8
+#define RUNS_LEAST 3
 
 #define BURST .cache_mib = 60, .burst_mib = 60, .areas = 1, .priority = 1
 
@@ -42,7 +43,7 @@ static const struct burst bursts[] = {
 	{BURST, .name = "burst-own-room", .owner = OWNER_MAKES_ROOM, .is_own = 1},
 	{BURST, .name = "burst-own", .is_own = 1, .fate = FATE_RACES},
 	{BURST, .name = "burst-foreign", .fate = FATE_RACES},
-	{BURST, .name = "burst-not-urgent", .priority = 0, .fate = FATE_RACES},
+	{BURST, .name = "burst-not-urgent", .priority = 0, .fate = FATE_IS_TOLD},
 	{BURST, .name = "burst-huge", .kind = BURST_HUGE, .fate = FATE_RACES},
 	{BURST, .name = "burst-tmpfs", .kind = BURST_TMPFS, .fate = FATE_RACES},
 	{BURST, .name = "burst-forks", .kind = BURST_FORKS, .fate = FATE_RACES},
@@ -242,7 +243,9 @@ static int is_good(const struct burst *burst, const struct sum *sum, int runs)
 		return sum->killed == runs;
 	if (sum->broken > 0 || sum->wrong > 0)
 		return 0;
-	if (burst->fate == FATE_LIVES ? sum->killed > 0 : 2 * sum->finished < runs)
+	if (burst->fate == FATE_LIVES && sum->killed > 0)
+		return 0;
+	if (burst->fate == FATE_RACES && runs >= RUNS_LEAST && sum->killed == runs)
 		return 0;
 	return over(sum->purged, sum->needed_reserve) <= OVER_LATE;
 }
@@ -253,7 +256,7 @@ static void print_head(void)
 		"least", "purged", "needed", "over", "over-r");
 }
 
-/* Why a row is over the goal: the reserve is purged besides, a quarter of the limit after a burst. */
+/* Why a row is over the goal: the reserve is purged too, after a burst a quarter of the limit. */
 static const char *reason(const struct sum *sum)
 {
 	if (over(sum->purged, sum->needed) <= OVER_MAX)

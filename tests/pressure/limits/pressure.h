@@ -165,7 +165,8 @@ enum burst_owner {
 /* What a row has to show. */
 enum burst_fate {
 	FATE_LIVES,   /* no kill at all */
-	FATE_RACES,   /* the burst and the relief race: kills are told, most runs must live */
+	FATE_RACES,   /* the burst and the relief race: kills are told, not every run may die */
+	FATE_IS_TOLD, /* the same, and it is only told */
 	FATE_IS_LOST, /* nobody can purge: each run must be killed, or there was no shortage */
 };
 
