@@ -215,7 +215,7 @@ uint64_t policy_part(const struct pressure_decision *decision, uint64_t evictabl
 	uint64_t all = at_most(decision->purge_pages, evictable_pages);
 	uint64_t urgent = at_most(decision->urgent_pages, all), rest = all - urgent;
 
-	if (evictable_pages >= decision->shared_pages / 2)
+	if (decision->shared_pages == 0 || evictable_pages >= decision->shared_pages / 2)
 		return all;
 	/* Less than half of shared_pages each, so their product fits where memory is real. */
 	return urgent +

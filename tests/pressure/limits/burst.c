@@ -95,7 +95,7 @@ static void look(struct run *run)
 
 	if (free_bytes < run->least_free)
 		run->least_free = free_bytes;
-	if (run->trace)
+	if (run->trace && run->trace_begin_ns)
 		fprintf(run->trace, "%s %.3f %.2f\n", run->burst->name,
 			(double)(score_now_ns() - run->trace_begin_ns) / 1e6,
 			(double)free_bytes / (double)MIB);
@@ -302,4 +302,24 @@ void burst_all(enum place place, const char *place_name, int runs,
 				place_name, burst->name, sum.finished, sum.killed, sum.broken,
 				sum.wrong);
 	}
+}
+
+void burst_largest(enum place place, const char *place_name, int runs)
+{
+	struct burst burst = {.name = "burst-largest", .cache_mib = 80, .areas = 1, .priority = 1};
+	uint32_t most = 0;
+	double most_speed = 0;
+
+	for (burst.burst_mib = 20; burst.burst_mib <= LIMIT_MIB; burst.burst_mib += 4) {
+		struct sum sum = {.least_free = UINT64_MAX};
+		for (int run = 0; run < runs && sum.finished == run; run++)
+			run_once(&burst, place, NULL, &sum);
+		if (sum.finished < runs)
+			break;
+		most = burst.burst_mib;
+		most_speed = speed(&burst, &sum);
+	}
+	printf("%-6slargest burst beside a cache of %u MiB that each of %d runs survived: %u MiB at "
+	       "%.0f MiB/s\n",
+		place_name, burst.cache_mib, runs, most, most_speed);
 }

@@ -221,6 +221,9 @@ struct burst_result {
 void burst_all(enum place place, const char *place_name, int runs,
 	int (*is_wanted)(const char *name), FILE *trace, struct burst_result *result);
 
+/* The largest burst that each run survives, by trying larger ones. */
+void burst_largest(enum place place, const char *place_name, int runs);
+
 /* Eight processes: each has a cache, and all together do not fit. Whether each run was good. */
 int fair_run(enum place place, const char *place_name, int runs);
 
