@@ -272,6 +272,9 @@ static int parse(int argc, char **argv, const char **loop_what)
 int main(int argc, char **argv)
 {
 	const char *loop_what = NULL;
+
+	if (argc == 2 && strcmp(argv[1], PRELOADED_OPTION) == 0)
+		return preloaded_serve();
 	int wrong = parse(argc, argv, &loop_what);
 
 	if (wrong) {

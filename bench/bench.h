@@ -7,6 +7,7 @@
  *   reference.c   what the library is compared with: system calls, a robust mutex, a bare word
  *   ranges.c      areas with many unpinned ranges, and the loops over them
  *   workers.c     threads and processes that run such a loop at the same time
+ *   preloaded.c   a process that does so by ioctl, under the library of ashmem-run
  *   bench.c       options, the choice of rows; table.c, json.c, plot.c show the results
  *
  * It uses the public headers only, so that it measures what a user of the library gets.
@@ -261,6 +262,23 @@ void workers_start(struct workers *workers, int count, enum worker_kind kind,
 void workers_run(struct workers *workers, int active, double duration_ns,
 	struct worker_result *answers);
 void workers_stop(struct workers *workers);
+
+/* -- a process under the library of ashmem-run (preloaded.c) -- */
+
+/* What the program is called with to be that process, for preloaded_serve(). */
+#define PRELOADED_OPTION "--serve-pairs"
+
+struct preloaded {
+	int socket, pid;
+};
+
+/* 0, or -1 if the library cannot be loaded here. */
+int preloaded_start(struct preloaded *process);
+/* For struct timed: pairs of unpin and pin, by ioctl. */
+double preloaded_pairs(void *context, uint64_t count);
+void preloaded_stop(struct preloaded *process);
+/* The exit status. */
+int preloaded_serve(void);
 
 /* -- the rows -- */
 

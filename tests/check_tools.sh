@@ -198,6 +198,7 @@ check "doctor tries areas" grep -qE '^ok +areas can be made, purged and pinned a
   "$scratch/doctor"
 
 # Without a byte for files no area can be made: a problem, in words, and no crash.
+check "doctor says whether ashmemd runs" grep -qE '^(ok|note) +ashmemd ' "$scratch/doctor"
 check "doctor finds what is missing" sh -c "ulimit -f 0; '$ctl' doctor | grep -q '^problem'"
 fails 1 sh -c "ulimit -f 0; exec '$ctl' doctor"
 

@@ -152,7 +152,7 @@ prove-cache: ## Show that the stress tests of caches fail when a protection is t
 	@$(SCRIPT_ENV) $(TOP)/tests/cache/prove
 
 .PHONY: check-model
-check-model: ## Explore the models of lock, purge and birth, and see planted faults found \
+check-model: ## Explore the models of lock, purge, birth and cache, and see planted faults found \
 	(spin; DEEP=1 for one more death)
 	@$(SCRIPT_ENV) $(TOP)/tests/model/check
 
@@ -178,6 +178,11 @@ check-pressure: ## Fill caches under real memory limits, here and in QEMU: no ki
 pressure-docs: ## Write the tables and the picture of docs/pressure.md from the last \
 	check-pressure
 	@$(TOP)/tests/pressure/draw.py $(abspath $(BUILD)) $(TOP)/docs
+
+.PHONY: check-daemon
+check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile areas; check its \
+	units and manual page (DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
 
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in \
@@ -212,7 +217,7 @@ check-tools: all ## Run the tools on a process that holds areas
 	@$(SCRIPT_ENV) $(TOP)/tests/check_tools.sh
 
 .PHONY: check-compat
-check-compat: check-cutils ## Run what checks the doors for Android code
+check-compat: check-cutils check-run ## Run what checks the doors for Android code
 
 .PHONY: check-examples
 check-examples: ## Build each example, and each program of the guide, against an installed \

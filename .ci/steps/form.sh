@@ -15,4 +15,4 @@ step check-docs 8 make check-docs SHORT=1
 step demo 8 make demo WERROR=1
 step check-run 8 make "$jobs" check-run WERROR=1 SHORT=1
 step tools 4 make check-tools WERROR=1
-step compat 4 make check-compat WERROR=1
+step check-cutils 4 make check-cutils WERROR=1

@@ -82,11 +82,11 @@ static void set_preload(const char *library)
 
 /* -- the program -- */
 
-/* As execvp(3) finds it. */
+/* As execvp(3) finds it; what is made here is never freed. */
 static const char *find_program(const char *name)
 {
-	static char path[PATH_MAX];
 	const char *folders = getenv("PATH");
+	char *path;
 
 	if (strchr(name, '/'))
 		return name;
@@ -94,10 +94,12 @@ static const char *find_program(const char *name)
 		folders = "/bin:/usr/bin";
 	while (*folders) {
 		size_t length = strcspn(folders, ":");
-		snprintf(path, sizeof(path), "%.*s/%s", length ? (int)length : 1,
-			length ? folders : ".", name);
+		if (asprintf(&path, "%.*s/%s", length ? (int)length : 1, length ? folders : ".",
+			    name) < 0)
+			end(OURS, "%s", strerror(errno));
 		if (access(path, X_OK) == 0)
 			return path;
+		free(path);
 		folders += length + (folders[length] == ':');
 	}
 	end(NOT_FOUND, "%s: not found", name);

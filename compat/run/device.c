@@ -70,9 +70,9 @@ static int finish_open(struct ashmem_area *area, int own, int flags)
 		ashmem_close(area);
 		return answer(-ENOMEM);
 	}
-	file->flags = flags & (O_APPEND | O_NONBLOCK);
-	if (file->flags)
-		libc_fcntl(own, F_SETFL, file->flags);
+	if (flags & O_NONBLOCK)
+		libc_fcntl(own, F_SETFL, O_NONBLOCK);
+	files_note_flags(own, flags);
 	files_set(own, file);
 	files_put(file);
 	return own;
@@ -106,7 +106,7 @@ int device_open(int flags)
  * An area that no other process has gets its name anew, so that /proc/PID/maps shows it: the file
  * below cannot change its name. If this fails, only that is missing.
  */
-static void make_named(struct run_file *file, const char *name)
+static void make_named(struct run_file *file, int own, const char *name)
 {
 	struct ashmem_area *area, *former = file->area;
 
@@ -120,7 +120,8 @@ static void make_named(struct run_file *file, const char *name)
 		ashmem_close(area);
 		return;
 	}
-	libc_fcntl(fd, F_SETFL, file->flags);
+	libc_fcntl(fd, F_SETFL, libc_fcntl(own, F_GETFL, 0));
+	files_note_flags(fd, files_noted_flags(own));
 	files_replace(file, fd);
 	__atomic_store_n(&file->area, area, __ATOMIC_SEQ_CST);
 	files_show(fd);
@@ -132,7 +133,7 @@ static void make_named(struct run_file *file, const char *name)
 		file->former = former;
 }
 
-static int set_name(struct run_file *file, const char *from)
+static int set_name(struct run_file *file, int own, const char *from)
 {
 	char name[NAME_BYTES];
 	int r = reach_read_string(name, from, sizeof(name));
@@ -142,7 +143,7 @@ static int set_name(struct run_file *file, const char *from)
 	name[NAME_BYTES - 1] = '\0';
 	r = ashmem_set_name(file->area, name);
 	if (r == 0)
-		make_named(file, name);
+		make_named(file, own, name);
 	return r;
 }
 
@@ -195,13 +196,13 @@ static int use_range(struct run_file *file, unsigned long number, const struct r
 	}
 }
 
-static int64_t other_ioctl(struct run_file *file, unsigned long number, void *argument)
+static int64_t other_ioctl(struct run_file *file, int fd, unsigned long number, void *argument)
 {
 	unsigned long value = (unsigned long)(uintptr_t)argument;
 
 	switch (number) {
 	case SET_NAME:
-		return set_name(file, argument);
+		return set_name(file, fd, argument);
 	case GET_NAME:
 		return get_name(file, argument);
 	case SET_SIZE:
@@ -239,7 +240,7 @@ int device_ioctl(struct run_file *file, int fd, unsigned long number, void *argu
 	case _IO(0, 2): /* FIGETBSZ */
 		return NEXT(ioctl)(fd, number, argument);
 	default:
-		return answer(other_ioctl(file, number, argument));
+		return answer(other_ioctl(file, fd, number, argument));
 	}
 }
 

@@ -21,7 +21,8 @@ static struct run_file hidden;
 static struct run_file **chunks[CHUNKS];
 static struct run_file *free_files;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pid_t owner; /* whose descriptors these are */
+/* Whose descriptors these are. In memory that a child gets as zeroes, if it is not shared. */
+static pid_t *owner;
 
 /* -- the table -- */
 
@@ -57,10 +58,14 @@ static struct run_file **make_slot(unsigned fd)
 	return slot_of(fd);
 }
 
+static void begin_in_child(void);
+
 /* A child of vfork(2) shares the memory, not the descriptors. */
 static int is_vfork_child(void)
 {
-	return owner != 0 && getpid() != owner;
+	if (owner && *owner == 0)
+		begin_in_child();
+	return owner && getpid() != *owner;
 }
 
 int files_is_known(int fd)
@@ -104,24 +109,6 @@ void files_put(struct run_file *file)
 	errno = error;
 }
 
-struct run_file *files_get_checked(int fd)
-{
-	struct run_file *file = files_get(fd);
-	run_stat status;
-
-	if (!file)
-		return NULL;
-	int error = errno;
-	int same = libc_fstat(fd, &status) == 0 && status.st_ino == file->inode &&
-		status.st_dev == file->device;
-	errno = error;
-	if (same)
-		return file;
-	files_set(fd, NULL);
-	files_put(file);
-	return NULL;
-}
-
 struct run_file *files_new(struct ashmem_area *area, int fd, int access)
 {
 	run_stat status;
@@ -139,7 +126,7 @@ struct run_file *files_new(struct ashmem_area *area, int fd, int access)
 		return NULL;
 	file->slots = 0;
 	file->access = access;
-	file->flags = file->shared = 0;
+	file->shared = 0;
 	file->area = area;
 	file->former = NULL;
 	file->device = status.st_dev;
@@ -174,6 +161,49 @@ void files_set(int fd, struct run_file *file)
 	struct run_file *before = exchange((unsigned)fd, file);
 	if (before)
 		files_put(before);
+}
+
+/* Forget the number, if it is still noted as this file's. */
+static void forget_file(int fd, struct run_file *file)
+{
+	struct run_file **slot = slot_of((unsigned)fd);
+
+	if (is_vfork_child())
+		return;
+	pthread_mutex_lock(&mutex);
+	int was = __atomic_compare_exchange_n(slot, &(struct run_file *){file}, NULL, 0,
+		__ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	if (was)
+		file->slots--;
+	pthread_mutex_unlock(&mutex);
+	if (was)
+		files_put(file);
+}
+
+struct run_file *files_get_checked(int fd)
+{
+	struct run_file *file = files_get(fd);
+	run_stat status;
+
+	if (!file)
+		return NULL;
+	int error = errno;
+	int same = libc_fstat(fd, &status) == 0 && status.st_ino == file->inode &&
+		status.st_dev == file->device;
+	errno = error;
+	if (same)
+		return file;
+	forget_file(fd, file);
+	files_put(file);
+	return NULL;
+}
+
+void files_closed(int fd)
+{
+	struct run_file *file = files_is_known(fd) ? files_get_checked(fd) : NULL;
+
+	if (file)
+		files_put(file);
 }
 
 void files_copy(int from, int to)
@@ -290,7 +320,44 @@ int files_next_hidden(unsigned fd, unsigned last)
 	return -1;
 }
 
+/* -- flags that the file below does not have -- */
+
+/*
+ * The signal of F_SETSIG is kept with the open file description, and nothing ever sends it for a
+ * memfd. A mark is this number, the access mode, and APPENDS; none: O_RDWR and no appending.
+ */
+enum { FIRST_MARK = 56, APPENDS = 4, LAST_MARK = FIRST_MARK + APPENDS + O_ACCMODE };
+
+void files_note_flags(int fd, int flags)
+{
+	int error = errno, noted = (flags & O_ACCMODE) | (flags & O_APPEND ? APPENDS : 0);
+
+	libc_fcntl(fd, F_SETSIG, noted == O_RDWR ? 0 : FIRST_MARK + noted);
+	errno = error;
+}
+
+int files_noted_flags(int fd)
+{
+	int error = errno, flags = libc_fcntl(fd, F_GETFL, 0), mark = libc_fcntl(fd, F_GETSIG, 0);
+
+	errno = error;
+	/* Another process may have sent a descriptor that can only read. */
+	if (flags >= 0 && (flags & O_ACCMODE) != O_RDWR)
+		return flags & O_ACCMODE;
+	if (mark < FIRST_MARK || mark > LAST_MARK)
+		return O_RDWR;
+	mark -= FIRST_MARK;
+	return (mark & O_ACCMODE) | (mark & APPENDS ? O_APPEND : 0);
+}
+
 /* -- descriptors from elsewhere -- */
+
+static int is_area(int fd)
+{
+	int kind = ashmem_fd_kind(fd);
+
+	return kind == ASHMEM_FD_AREA || kind == ASHMEM_FD_READ_ONLY;
+}
 
 int files_adopt(int fd)
 {
@@ -302,8 +369,8 @@ int files_adopt(int fd)
 	int error = errno, known = 0;
 	/* A memfd has no name in any folder. */
 	if (libc_fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 0 &&
-		ashmem_fd_kind(fd) == ASHMEM_FD_AREA && ashmem_import(fd, &area) == 0) {
-		struct run_file *file = files_new(area, fd, O_RDWR);
+		is_area(fd) && ashmem_import(fd, &area) == 0) {
+		struct run_file *file = files_new(area, fd, files_noted_flags(fd) & O_ACCMODE);
 		if (file) {
 			file->shared = 1;
 			files_set(fd, file);
@@ -356,14 +423,37 @@ static void count_refs(struct run_file *file, int fd, void *context)
 /* Calls of other threads that were under way have no end in the child. */
 static void after_fork_in_child(void)
 {
-	owner = getpid();
+	if (owner)
+		*owner = getpid();
 	each_file(count_refs, NULL);
 	pthread_mutex_unlock(&mutex);
 }
 
+/* No handler has run. */
+static void begin_in_child(void)
+{
+	pthread_mutex_init(&mutex, NULL);
+	pthread_mutex_lock(&mutex);
+	after_fork_in_child();
+}
+
+/* Without it, handlers of fork(2) alone know of children. */
+static void make_owner(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	void *made =
+		libc_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (made == MAP_FAILED)
+		return;
+	madvise(made, size, MADV_WIPEONFORK);
+	owner = made;
+	*owner = getpid();
+}
+
 void files_start(void)
 {
-	owner = getpid();
+	make_owner();
 	pthread_atfork(before_fork, after_fork, after_fork_in_child);
 	adopt_inherited();
 }

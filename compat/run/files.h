@@ -10,6 +10,7 @@
  * stale entry, so every call but pins compares the file first: files_get_checked().
  *
  * A child of vfork(2) shares the table, but not the descriptors: its calls leave the table alone.
+ * A child that no handler of fork(2) has run in, as of clone(2), is noticed at its first change.
  *
  * Locks: one mutex, for changes. It is held across no call of the library and no hook.
  */
@@ -27,7 +28,6 @@ struct run_file {
 	uint32_t refs;  /* atomic: numbers of the table, and calls under way; 0: free */
 	uint32_t slots; /* numbers of the table; the mutex guards it */
 	int access;     /* O_RDONLY, O_WRONLY, O_RDWR as it was opened */
-	int flags;      /* O_APPEND and O_NONBLOCK as it was opened */
 	int shared;     /* another process may have it */
 	struct ashmem_area *area;
 	struct ashmem_area *former; /* before it was named; other threads may be in a call */
@@ -35,14 +35,15 @@ struct run_file {
 	struct run_file *next_free;
 };
 
+/* Linux has a fourth access mode, 3, which allows neither. */
 static inline int file_can_read(const struct run_file *file)
 {
-	return file->access != O_WRONLY;
+	return file->access == O_RDONLY || file->access == O_RDWR;
 }
 
 static inline int file_can_write(const struct run_file *file)
 {
-	return file->access != O_RDONLY;
+	return file->access == O_WRONLY || file->access == O_RDWR;
 }
 
 /* The file that the number names, with a reference, or NULL. */
@@ -55,12 +56,22 @@ RUN_HIDDEN void files_put(struct run_file *file);
 RUN_HIDDEN int files_is_known(int fd);
 
 /*
+ * The memfd below is open for reading and writing, and never for appending, which would move what
+ * the library writes. What the program asked for is noted on the open file description, and so goes
+ * to other processes with the descriptor: O_APPEND and the access mode.
+ */
+RUN_HIDDEN void files_note_flags(int fd, int flags);
+RUN_HIDDEN int files_noted_flags(int fd);
+
+/*
  * A new file with one reference; it takes the reference to the area. `fd` is its descriptor. NULL:
  * no memory.
  */
 RUN_HIDDEN struct run_file *files_new(struct ashmem_area *area, int fd, int access);
 /* From now on the number names this file, or NULL: none. What it named before is put. */
 RUN_HIDDEN void files_set(int fd, struct run_file *file);
+/* After a close: another thread's call may have noted the number anew just before. */
+RUN_HIDDEN void files_closed(int fd);
 /* Take the number for another one of what `from` names, if that is an area. */
 RUN_HIDDEN void files_copy(int from, int to);
 /* If the number is a descriptor of an area that is not known yet, know it. 1: it is one. */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -22,16 +21,9 @@ RUN_HOOK int close(int fd)
 		return -1;
 	}
 	files_set(fd, NULL);
-	return NEXT(close)(fd);
-}
-
-RUN_HOOK int fclose(FILE *stream)
-{
-	int error = errno, fd = stream ? fileno(stream) : -1;
-
-	errno = error;
-	files_set(fd, NULL);
-	return NEXT(fclose)(stream);
+	int r = NEXT(close)(fd);
+	files_closed(fd);
+	return r;
 }
 
 #ifdef __GLIBC__
@@ -96,9 +88,18 @@ RUN_HOOK int dup(int fd)
 	return copy;
 }
 
+/* A number that the library within has is none that a program may have. */
+static int is_allowed(int copy)
+{
+	if (!files_is_hidden(copy))
+		return 1;
+	errno = EBADF;
+	return 0;
+}
+
 RUN_HOOK int dup2(int fd, int copy)
 {
-	int r = NEXT(dup2)(fd, copy);
+	int r = is_allowed(copy) ? NEXT(dup2)(fd, copy) : -1;
 
 	if (r >= 0)
 		files_copy(fd, copy);
@@ -107,7 +108,7 @@ RUN_HOOK int dup2(int fd, int copy)
 
 RUN_HOOK int dup3(int fd, int copy, int flags)
 {
-	int r = NEXT(dup3)(fd, copy, flags);
+	int r = is_allowed(copy) ? NEXT(dup3)(fd, copy, flags) : -1;
 
 	if (r >= 0)
 		files_copy(fd, copy);
@@ -135,6 +136,16 @@ static int is_lock(int command)
 			command == F_OFD_SETLKW);
 }
 
+/* What nothing below knows is noted: files_note_flags(). */
+static int set_flags(const struct run_file *file, int fd, int flags, control *really)
+{
+	int r = really(fd, F_SETFL, flags & ~O_APPEND);
+
+	if (r == 0)
+		files_note_flags(fd, file->access | (flags & O_APPEND));
+	return r;
+}
+
 static int control_file(const struct run_file *file, int fd, int command, void *argument,
 	control *really)
 {
@@ -146,7 +157,13 @@ static int control_file(const struct run_file *file, int fd, int command, void *
 	switch (command) {
 	case F_GETFL:
 		r = really(fd, command);
-		return r < 0 ? r : (r & ~O_ACCMODE) | file->access;
+		return r < 0 ? r : (r & ~O_ACCMODE) | files_noted_flags(fd);
+	case F_SETFL:
+		return set_flags(file, fd, (int)(intptr_t)argument, really);
+	case F_SETSIG: /* its place is taken; no area sends a signal */
+		return (uintptr_t)argument > 64 ? really(fd, command, argument) : 0;
+	case F_GETSIG:
+		return 0;
 	case F_GET_SEALS:
 	case F_ADD_SEALS:
 		errno = EINVAL;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "device.h"
@@ -93,36 +94,6 @@ HOOK_OPENAT_2(__openat_2)
 HOOK_OPENAT_2(__openat64_2)
 #endif
 
-static int flags_of_mode(const char *mode)
-{
-	int flags = strchr(mode, '+') ? O_RDWR : mode[0] == 'r' ? O_RDONLY : O_WRONLY;
-
-	return flags | (strchr(mode, 'e') ? O_CLOEXEC : 0) | (mode[0] == 'a' ? O_APPEND : 0);
-}
-
-static FILE *open_stream(enum node_kind kind, const char *mode)
-{
-	int fd = opened(kind, flags_of_mode(mode));
-
-	return fd < 0 ? NULL : fdopen(fd, mode);
-}
-
-RUN_HOOK FILE *fopen(const char *path, const char *mode)
-{
-	enum node_kind kind = node_of(AT_FDCWD, path);
-
-	return kind ? open_stream(kind, mode) : NEXT(fopen)(path, mode);
-}
-
-#ifdef __GLIBC__
-RUN_HOOK FILE *fopen64(const char *path, const char *mode)
-{
-	enum node_kind kind = node_of(AT_FDCWD, path);
-
-	return kind ? open_stream(kind, mode) : NEXT(fopen64)(path, mode);
-}
-#endif
-
 /* -- access -- */
 
 static int may_access(enum node_kind kind, int mode)
@@ -150,6 +121,25 @@ RUN_HOOK int faccessat(int folder, const char *path, int mode, int flags)
 	return kind ? may_access(kind, mode) : NEXT(faccessat)(folder, path, mode, flags);
 }
 
+/* -- extended attributes, which `ls -l` asks for: the node has none -- */
+
+#define HOOK_GETXATTR(name)                                                                 \
+	RUN_HOOK ssize_t name(const char *path, const char *what, void *value, size_t size) \
+	{                                                                                   \
+		return node_of(AT_FDCWD, path) ? fail(ENODATA)                              \
+					       : NEXT(name)(path, what, value, size);       \
+	}
+#define HOOK_LISTXATTR(name)                                                       \
+	RUN_HOOK ssize_t name(const char *path, char *list, size_t size)           \
+	{                                                                          \
+		return node_of(AT_FDCWD, path) ? 0 : NEXT(name)(path, list, size); \
+	}
+
+HOOK_GETXATTR(getxattr)
+HOOK_GETXATTR(lgetxattr)
+HOOK_LISTXATTR(listxattr)
+HOOK_LISTXATTR(llistxattr)
+
 /* -- stat -- */
 
 /* Whether these arguments of a call that ends in "at" are a descriptor of an area. */
@@ -170,6 +160,15 @@ static int is_area(int fd)
 	return is_area_at(fd, "", AT_EMPTY_PATH);
 }
 
+/* For a call that ends in "at". */
+static enum node_kind node_at(int folder, const char *path, int flags)
+{
+	if (is_area_at(folder, path, flags))
+		return NODE_DRIVER;
+	enum node_kind kind = node_of(folder, path);
+	return kind == NODE_LINK && (flags & AT_SYMLINK_NOFOLLOW) ? NODE_NONE : kind;
+}
+
 #define LOOK(kind, status)                    \
 	do {                                  \
 		if (kind == NODE_BELOW)       \
@@ -187,14 +186,14 @@ static int is_area(int fd)
 		LOOK(kind, status);                            \
 		return NEXT(name)(path, status);               \
 	}
-#define HOOK_LSTAT(name, type)                                  \
-	RUN_HOOK int name(const char *path, type *status)       \
-	{                                                       \
-		enum node_kind kind = node_of(AT_FDCWD, path);  \
-		if (kind && path[1] == 'p')                     \
-			kind = NODE_NONE; /* a symbolic link */ \
-		LOOK(kind, status);                             \
-		return NEXT(name)(path, status);                \
+#define HOOK_LSTAT(name, type)                                 \
+	RUN_HOOK int name(const char *path, type *status)      \
+	{                                                      \
+		enum node_kind kind = node_of(AT_FDCWD, path); \
+		if (kind == NODE_LINK)                         \
+			kind = NODE_NONE;                      \
+		LOOK(kind, status);                            \
+		return NEXT(name)(path, status);               \
 	}
 #define HOOK_FSTAT(name, type)                  \
 	RUN_HOOK int name(int fd, type *status) \
@@ -205,9 +204,7 @@ static int is_area(int fd)
 #define HOOK_FSTATAT(name, type)                                                 \
 	RUN_HOOK int name(int folder, const char *path, type *status, int flags) \
 	{                                                                        \
-		enum node_kind kind = node_of(folder, path);                     \
-		if (is_area_at(folder, path, flags))                             \
-			kind = NODE_DRIVER;                                      \
+		enum node_kind kind = node_at(folder, path, flags);              \
 		LOOK(kind, status);                                              \
 		return NEXT(name)(folder, path, status, flags);                  \
 	}
@@ -224,11 +221,11 @@ HOOK_FSTAT(fstat64, struct stat64)
 HOOK_FSTATAT(fstatat64, struct stat64)
 
 /* Programs linked before glibc 2.33. */
-#define HOOK_XSTAT(name, type)                                          \
+#define HOOK_XSTAT(name, type, flags)                                   \
 	RUN_HOOK int name(int version, const char *path, type *status); \
 	int name(int version, const char *path, type *status)           \
 	{                                                               \
-		enum node_kind kind = node_of(AT_FDCWD, path);          \
+		enum node_kind kind = node_at(AT_FDCWD, path, flags);   \
 		LOOK(kind, status);                                     \
 		return NEXT(name)(version, path, status);               \
 	}
@@ -243,19 +240,17 @@ HOOK_FSTATAT(fstatat64, struct stat64)
 	RUN_HOOK int name(int version, int folder, const char *path, type *status, int flags); \
 	int name(int version, int folder, const char *path, type *status, int flags)           \
 	{                                                                                      \
-		enum node_kind kind = node_of(folder, path);                                   \
-		if (is_area_at(folder, path, flags))                                           \
-			kind = NODE_DRIVER;                                                    \
+		enum node_kind kind = node_at(folder, path, flags);                            \
 		LOOK(kind, status);                                                            \
 		return NEXT(name)(version, folder, path, status, flags);                       \
 	}
 
-HOOK_XSTAT(__xstat, struct stat)
-HOOK_XSTAT(__lxstat, struct stat)
+HOOK_XSTAT(__xstat, struct stat, 0)
+HOOK_XSTAT(__lxstat, struct stat, AT_SYMLINK_NOFOLLOW)
 HOOK_FXSTAT(__fxstat, struct stat)
 HOOK_FXSTATAT(__fxstatat, struct stat)
-HOOK_XSTAT(__xstat64, struct stat64)
-HOOK_XSTAT(__lxstat64, struct stat64)
+HOOK_XSTAT(__xstat64, struct stat64, 0)
+HOOK_XSTAT(__lxstat64, struct stat64, AT_SYMLINK_NOFOLLOW)
 HOOK_FXSTAT(__fxstat64, struct stat64)
 HOOK_FXSTATAT(__fxstatat64, struct stat64)
 #endif
@@ -281,11 +276,11 @@ static void fill_extended(struct statx *to)
 
 RUN_HOOK int statx(int folder, const char *path, int flags, unsigned mask, struct statx *status)
 {
-	enum node_kind kind = node_of(folder, path);
+	enum node_kind kind = node_at(folder, path, flags);
 
 	if (kind == NODE_BELOW)
 		return fail(ENOTDIR);
-	if (!kind && !is_area_at(folder, path, flags))
+	if (!kind)
 		return NEXT(statx)(folder, path, flags, mask, status);
 	fill_extended(status);
 	return 0;

@@ -15,11 +15,11 @@
 /* Kept out of libc.h: its struct stat64 is another one here. */
 #include "time64.h"
 
-#define HOOK_PATH(name)                                                                          \
+#define HOOK_PATH(name, flags)                                                                   \
 	__attribute__((visibility("default"))) int name(const char *path, struct stat *status);  \
 	int name(const char *path, struct stat *status)                                          \
 	{                                                                                        \
-		int r = time64_path(AT_FDCWD, path, status);                                     \
+		int r = time64_path(AT_FDCWD, path, status, flags);                              \
 		return r <= 0 ? r                                                                \
 			      : ((int (*)(const char *, struct stat *))time64_find(#name))(path, \
 					status);                                                 \
@@ -41,17 +41,17 @@ static void fill(struct stat *status)
 }
 
 /* 0 or -1 if the path means the driver, 1 if not. */
-static int time64_path(int folder, const char *path, struct stat *status)
+static int time64_path(int folder, const char *path, struct stat *status, int flags)
 {
-	int r = time64_is_node(folder, path);
+	int r = time64_is_node(folder, path, flags);
 
 	if (r > 0)
 		fill(status);
 	return r > 0 ? 0 : r < 0 ? -1 : 1;
 }
 
-HOOK_PATH(__stat64_time64)
-HOOK_PATH(__lstat64_time64)
+HOOK_PATH(__stat64_time64, 0)
+HOOK_PATH(__lstat64_time64, AT_SYMLINK_NOFOLLOW)
 
 __attribute__((visibility("default"))) int __fstat64_time64(int fd, struct stat *status);
 int __fstat64_time64(int fd, struct stat *status)
@@ -66,7 +66,7 @@ __attribute__((visibility("default"))) int __fstatat64_time64(int folder, const 
 	struct stat *status, int flags);
 int __fstatat64_time64(int folder, const char *path, struct stat *status, int flags)
 {
-	int r = time64_path(folder, path, status);
+	int r = time64_path(folder, path, status, flags);
 
 	if (r <= 0)
 		return r;

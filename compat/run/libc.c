@@ -30,6 +30,7 @@
 #define real_fcntl NEXT(fcntl64)
 #define real_fstat NEXT(fstat64)
 #define real_stat NEXT(stat64)
+#define real_fstatat NEXT(fstatat64)
 #define real_mmap NEXT(mmap64)
 #define real_lseek NEXT(lseek64)
 #define real_pread NEXT(pread64)
@@ -42,6 +43,7 @@
 #define real_fcntl NEXT(fcntl)
 #define real_fstat NEXT(fstat)
 #define real_stat NEXT(stat)
+#define real_fstatat NEXT(fstatat)
 #define real_mmap NEXT(mmap)
 #define real_lseek NEXT(lseek)
 #define real_pread NEXT(pread)
@@ -89,6 +91,11 @@ int libc_fstat(int fd, run_stat *status)
 int libc_stat(const char *path, run_stat *status)
 {
 	return real_stat(path, status);
+}
+
+int libc_stat_at(int folder, const char *path, run_stat *status)
+{
+	return real_fstatat(folder, path, status, 0);
 }
 
 void *libc_mmap(void *addr, size_t length, int prot, int flags, int fd, run_offset offset)

@@ -50,6 +50,7 @@ RUN_HIDDEN int libc_close(int fd);
 RUN_HIDDEN int libc_fcntl(int fd, int command, long argument);
 RUN_HIDDEN int libc_fstat(int fd, run_stat *status);
 RUN_HIDDEN int libc_stat(const char *path, run_stat *status);
+RUN_HIDDEN int libc_stat_at(int folder, const char *path, run_stat *status);
 RUN_HIDDEN void *libc_mmap(void *addr, size_t length, int prot, int flags, int fd,
 	run_offset offset);
 RUN_HIDDEN int libc_munmap(void *addr, size_t length);

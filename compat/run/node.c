@@ -49,11 +49,23 @@ static enum node_kind kind_of_rest(const char *rest)
 	return rest[0] == '\0' ? NODE_DRIVER : rest[0] == '/' ? NODE_BELOW : NODE_NONE;
 }
 
-static int is_dev(int folder)
+/* Whether a path's beginning, up to its last component, is the folder /dev. */
+static int is_in_dev(int folder, const char *path, size_t length)
 {
+	char name[256];
 	run_stat dev, status;
-	int error = errno;
-	int r = folder == AT_FDCWD ? libc_stat(".", &status) : libc_fstat(folder, &status);
+	int error = errno, r;
+
+	if (length >= sizeof(name))
+		return 0;
+	memcpy(name, path, length);
+	name[length] = '\0';
+	if (length == 0 && folder != AT_FDCWD)
+		r = libc_fstat(folder, &status);
+	else if (length == 0 || path[0] == '/' || folder == AT_FDCWD)
+		r = libc_stat(length ? name : ".", &status);
+	else
+		r = libc_stat_at(folder, name, &status);
 	int same = r == 0 && libc_stat("/dev", &dev) == 0 && dev.st_ino == status.st_ino &&
 		dev.st_dev == status.st_dev;
 
@@ -79,16 +91,33 @@ static const char *behind(const char *path, const char *prefix)
 	return strncmp(path, prefix, length) == 0 ? path + length : NULL;
 }
 
-static enum node_kind kind_of_absolute(const char *path)
+/* What comes behind the names of this process's folder of descriptors, or NULL. */
+static const char *behind_descriptors(const char *path)
 {
-	const char *rest = behind(path, NODE);
+	static const char *const prefixes[] = {
+		"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"};
+	const char *rest = NULL;
+	char *end;
 
-	if (rest)
-		return kind_of_rest(rest);
-	rest = behind(path, "/proc/self/fd/");
-	if (!rest)
-		rest = behind(path, "/dev/fd/");
-	return rest && names_area(rest) ? NODE_DRIVER : NODE_NONE;
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes) && !rest; i++)
+		rest = behind(path, prefixes[i]);
+	if (!rest && (rest = behind(path, "/proc/")) != NULL)
+		rest = rest[0] >= '1' && rest[0] <= '9' && strtol(rest, &end, 10) == getpid()
+			? behind(end, "/fd/")
+			: NULL;
+	return rest;
+}
+
+/* Any path: its last component says first whether it is worth a look. */
+static enum node_kind kind_of_any(int folder, const char *path)
+{
+	const char *last = strrchr(path, '/');
+
+	last = last ? last + 1 : path;
+	if (!behind(last, "ashmem") || !run_is_active())
+		return NODE_NONE;
+	enum node_kind kind = kind_of_rest(last + strlen("ashmem"));
+	return kind && is_in_dev(folder, path, (size_t)(last - path)) ? kind : NODE_NONE;
 }
 
 enum node_kind node_of(int folder, const char *path)
@@ -97,13 +126,13 @@ enum node_kind node_of(int folder, const char *path)
 
 	if ((uintptr_t)path < no_pointer)
 		return NODE_NONE;
-	if (path[0] == '/')
-		return path[1] == 'd' || path[1] == 'p'
-			? run_is_active() ? kind_of_absolute(path) : NODE_NONE
-			: NODE_NONE;
-	if (strncmp(path, "ashmem", 6) != 0 || !run_is_active() || !is_dev(folder))
-		return NODE_NONE;
-	return kind_of_rest(path + 6);
+	const char *rest = behind(path, NODE);
+	if (rest && run_is_active())
+		return kind_of_rest(rest);
+	rest = behind_descriptors(path);
+	if (rest && names_area(rest))
+		return NODE_LINK;
+	return kind_of_any(folder, path);
 }
 
 void node_get_status(struct node_status *status)

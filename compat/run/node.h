@@ -10,10 +10,11 @@
 #include "libc.h"
 
 /*
- * Whether a path means the driver: /dev/ashmem, with the boot id behind it as Android 10 has it, or
- * a descriptor of an area in /proc/self/fd. NODE_BELOW is a path that goes on behind it.
+ * Whether a path means the driver: /dev/ashmem, with the boot id behind it as Android 10 has it, in
+ * any spelling. NODE_LINK is a descriptor of an area in /proc/self/fd, which is a symbolic link;
+ * NODE_BELOW, a path that goes on behind the node.
  */
-enum node_kind { NODE_NONE, NODE_DRIVER, NODE_BELOW };
+enum node_kind { NODE_NONE, NODE_DRIVER, NODE_LINK, NODE_BELOW };
 RUN_HIDDEN enum node_kind node_of(int folder, const char *path);
 
 /* What is the same in every struct stat. */

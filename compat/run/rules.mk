@@ -70,8 +70,8 @@ $(PRELOAD): $(PRELOAD_TOP)/ashmem-run.c $(BUILD)/compat/run/installed.h $(FLAGS_
 PRELOAD_TESTS := $(patsubst $(TOP)/tests/run/%.c,$(BUILD)/tests/run/%,\
 	$(wildcard $(TOP)/tests/run/*.c))
 PRELOAD_TESTS_LARGE := $(addsuffix -large,$(PRELOAD_TESTS))
-PRELOAD_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-stringop-overflow \
-	-I$(TOP)/tests/run $(CFLAGS)
+PRELOAD_TEST_FLAGS = -std=gnu11 -pthread $(WARNINGS) -Wno-nonnull -Wno-unknown-warning-option \
+	-Wno-stringop-overflow -I$(TOP)/tests/run $(CFLAGS)
 
 $(PRELOAD_TESTS): $(BUILD)/tests/run/%: $(TOP)/tests/run/%.c $(wildcard $(TOP)/tests/run/*.h) \
 		$(FLAGS_FILE)

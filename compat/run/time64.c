@@ -3,6 +3,7 @@
  * The bridge to hooks_time64.c (time64.h).
  */
 #include <errno.h>
+#include <fcntl.h>
 
 #include "files.h"
 #include "node.h"
@@ -20,12 +21,14 @@ void time64_get_node(struct time64_node *node)
 		.mode = status.mode};
 }
 
-int time64_is_node(int folder, const char *path)
+int time64_is_node(int folder, const char *path, int flags)
 {
 	enum node_kind kind = node_of(folder, path);
 
 	if (kind == NODE_BELOW)
 		errno = ENOTDIR;
+	if (kind == NODE_LINK)
+		return !(flags & AT_SYMLINK_NOFOLLOW);
 	return kind == NODE_BELOW ? -1 : kind == NODE_DRIVER;
 }
 

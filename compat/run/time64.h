@@ -15,8 +15,8 @@ struct time64_node {
 
 #pragma GCC visibility push(hidden)
 void time64_get_node(struct time64_node *node);
-/* 1: the path means the driver; 0: it does not; -1 and errno. */
-int time64_is_node(int folder, const char *path);
+/* 1: the path means the driver; 0: it does not, or is a link not to be followed; -1 and errno. */
+int time64_is_node(int folder, const char *path, int flags);
 int time64_is_area(int fd);
 void *time64_find(const char *name);
 #pragma GCC visibility pop

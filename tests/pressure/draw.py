@@ -18,7 +18,7 @@ SHOWN = (
     ("burst-own-room", "after ashmem_pressure_make_room()", "#009e73"),
     ("burst-stopped", "the owner is stopped: killed", "#777"),
 )
-LIMIT = 96
+LIMITS = ("v1", "max", "high", "guest")
 WIDTH, HEIGHT, LEFT, TOP, WIDE, HIGH = 960, 420, 64, 48, 860, 300
 
 
@@ -30,14 +30,14 @@ def rows_of(text):
         if line.startswith("limit "):
             heading = line.rstrip()
             tables.setdefault(heading, {})
-        elif heading and len(words) > 3 and words[0] in ("v1", "max", "high", "guest") and \
+        elif heading and len(words) > 3 and words[0] in LIMITS and \
                 words[2].isdigit():
             tables[heading][words[0], words[1]] = line.rstrip()
     return tables
 
 
 def replaced(page, tables, largest):
-    """The page with its tables' rows replaced; new ones at the end of theirs."""
+    """The page with its tables' rows replaced, and new ones after those of their limit."""
     for line in largest:
         page = re.sub(r"(?m)^" + line.split()[0] + " +largest burst .*$", line, page)
     for heading, rows in tables.items():
@@ -46,7 +46,8 @@ def replaced(page, tables, largest):
             sys.exit("docs/pressure.md has no table: " + heading)
         known = rows_of(block.group())[heading]
         known.update(rows)
-        text = "```\n" + "\n".join([heading, *known.values()]) + "\n```\n"
+        ordered = [known[key] for key in sorted(known, key=lambda key: LIMITS.index(key[0]))]
+        text = "```\n" + "\n".join([heading, *ordered]) + "\n```\n"
         page = page[:block.start()] + text + page[block.end():]
     return page
 

@@ -209,6 +209,28 @@ static void by_close_range(int fd)
 	close_range((unsigned)fd, (unsigned)fd, 0);
 }
 
+/* What a program puts at high numbers, as some do, takes nothing away from the library. */
+static void high_numbers_do_not_meet_the_library(void)
+{
+	struct ashmem_range all = {0, 0};
+	char *base;
+	int fd = made(2, &base), null = open("/dev/null", O_RDWR), refused = 0;
+
+	memset(base, 1, 2 * page);
+	for (int i = 256; i < 1024; i++)
+		refused += dup2(null, i) < 0 && errno == EBADF;
+	EXPECT(refused > 0 && refused < 10);
+	EXPECT(ioctl(fd, ASHMEM_UNPIN, &all) == 0);
+	EXPECT(ioctl(fd, ASHMEM_PURGE_ALL_CACHES) == 2);
+	EXPECT(ioctl(fd, ASHMEM_PIN, &all) == 1);
+	EXPECT(base[0] == 0);
+	EXPECT(mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED);
+	for (int i = 256; i < 1024; i++)
+		close(i);
+	close(null);
+	close(fd);
+}
+
 /* A number that was closed unseen and is another file by now. */
 static void a_raw_close_is_noticed(void)
 {
@@ -282,7 +304,7 @@ static void *pin_in_thread(void *argument)
 	*far = range;
 	EXPECT(ioctl(fd, ASHMEM_UNPIN, &range) == 0);
 	EXPECT(ioctl(fd, ASHMEM_PIN, far) == 0);
-	EXPECT(ioctl(fd, ASHMEM_PIN, (char *)NULL + 16) < 0 && errno == EFAULT);
+	EXPECT(ioctl(fd, ASHMEM_PIN, (void *)(uintptr_t)16) < 0 && errno == EFAULT);
 	free(far);
 	return NULL;
 }
@@ -346,6 +368,7 @@ int main(int argc, char **argv)
 	closing_ends_all(by_close);
 	closing_ends_all(by_dup2);
 	closing_ends_all(by_close_range);
+	high_numbers_do_not_meet_the_library();
 	a_raw_close_is_noticed();
 	pins_make_no_system_call();
 	pointers_of_threads();

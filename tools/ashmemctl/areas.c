@@ -18,36 +18,28 @@
 #include <unistd.h>
 
 #include "ctl.h"
-
-/* The link in /proc of a memfd that is an area begins with this. */
-#define LINK_START "/memfd:/dev/ashmem"
+#include "proc.h"
 
 uint64_t ctl_page(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-pid_t ctl_pid(const char *text)
-{
-	size_t length = strlen(text);
-
-	if (length == 0 || length > 9 || strspn(text, "0123456789") != length)
-		return 0;
-	return (pid_t)strtol(text, NULL, 10);
-}
-
 int ctl_open(const char *path, int *read_only)
 {
-	/* Another kind of file could make open() wait: a FIFO, a lease. */
-	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int fd = open(path, O_RDWR | flags);
+	struct stat status;
+	int fd, found = proc_find(AT_FDCWD, path, &status);
 
 	*read_only = 0;
-	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+	if (found < 0)
+		return found;
+	fd = proc_open(found, O_RDWR);
+	if (fd == -EACCES || fd == -EPERM || fd == -EROFS) {
 		*read_only = 1;
-		fd = open(path, O_RDONLY | flags);
+		fd = proc_open(found, O_RDONLY);
 	}
-	return fd < 0 ? -errno : fd;
+	close(found);
+	return fd;
 }
 
 int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
@@ -152,15 +144,6 @@ static int add(struct ctl_areas *areas, pid_t pid, const char *path)
 	return 0;
 }
 
-static int is_area(int directory, const char *name)
-{
-	char target[sizeof(LINK_START)];
-	ssize_t length = readlinkat(directory, name, target, sizeof(target));
-
-	return length >= (ssize_t)sizeof(LINK_START) - 1 &&
-		strncmp(target, LINK_START, sizeof(LINK_START) - 1) == 0;
-}
-
 static int find_in(pid_t pid, struct ctl_areas *areas)
 {
 	char path[64];
@@ -172,7 +155,7 @@ static int find_in(pid_t pid, struct ctl_areas *areas)
 	if (!directory)
 		return -errno;
 	while (r == 0 && (entry = readdir(directory)) != NULL) {
-		if (!is_area(dirfd(directory), entry->d_name))
+		if (!proc_is_area(dirfd(directory), entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/fd/%.12s", (int)pid, entry->d_name);
 		r = add(areas, pid, path);
@@ -191,7 +174,7 @@ static int find_in_all(struct ctl_areas *areas)
 	if (!directory)
 		return -errno;
 	while (r != -ENOMEM && (entry = readdir(directory)) != NULL) {
-		pid_t pid = ctl_pid(entry->d_name);
+		pid_t pid = proc_pid(entry->d_name);
 
 		if (pid == 0)
 			continue;

@@ -122,9 +122,6 @@ void ctl_areas_free(struct ctl_areas *areas);
 /* Order by ctl.sort. 0, or CTL_USAGE after a message. */
 int ctl_areas_sort(struct ctl_areas *areas);
 
-/* A process id, or 0 if the text is none. */
-pid_t ctl_pid(const char *text);
-
 /* Page size, in bytes. */
 uint64_t ctl_page(void);
 

@@ -3,6 +3,7 @@
  * ashmemctl doctor: what works here, what does not, and what follows from it, in plain words. It
  * tries things rather than reading versions: areas of its own, a watch, a thread's priority.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 enum result { GOOD, NOTE, BAD };
 
@@ -253,6 +255,51 @@ static void check_priority(void)
 	}
 }
 
+/* The id of a process of this name, or 0. Any process may call itself so. */
+static pid_t find_process(const char *name)
+{
+	char path[64], text[32];
+	struct dirent *entry;
+	pid_t pid = 0;
+	DIR *directory = opendir("/proc");
+
+	while (directory && pid == 0 && (entry = readdir(directory)) != NULL) {
+		pid_t candidate = proc_pid(entry->d_name);
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)candidate);
+		FILE *file = candidate ? fopen(path, "re") : NULL;
+		if (!file)
+			continue;
+		if (fgets(text, sizeof(text), file)) {
+			text[strcspn(text, "\n")] = '\0';
+			pid = strcmp(text, name) == 0 ? candidate : 0;
+		}
+		fclose(file);
+	}
+	if (directory)
+		closedir(directory);
+	return pid;
+}
+
+static void check_daemon(void)
+{
+	pid_t pid = find_process("ashmemd");
+
+	if (pid == 0)
+		tell(NOTE, "daemon",
+			"Where a program has no watch, or is stopped, nothing is purged: ashmemd(8) "
+			"does it.",
+			"ashmemd does not run");
+	else if (sched_getscheduler(pid) == SCHED_FIFO)
+		tell(GOOD, "daemon", NULL, "ashmemd runs, before others (SCHED_FIFO), process %d",
+			(int)pid);
+	else
+		tell(NOTE, "daemon",
+			"A burst of allocations can be faster than relief: grant it CAP_SYS_NICE or "
+			"RLIMIT_RTPRIO.",
+			"ashmemd runs as an ordinary process, %d", (int)pid);
+}
+
 /* ---------------------------------------------------------------- cgroups */
 
 /* The directory of this process's cgroup; 0: there is none, or it cannot be seen. */
@@ -418,6 +465,7 @@ int ctl_doctor(void)
 	check_cgroup();
 	check_pressure();
 	check_priority();
+	check_daemon();
 	check_limits();
 	if (ctl.json)
 		puts("\n]");

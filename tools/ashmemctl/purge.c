@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 /* Imported areas. */
 static struct {
@@ -103,7 +104,7 @@ int ctl_purge(void)
 	if (ctl.everything)
 		failed |= take_found(0);
 	for (char **arg = ctl.args; *arg; arg++) {
-		pid_t pid = ctl_pid(*arg);
+		pid_t pid = proc_pid(*arg);
 
 		failed |= pid ? take_found(pid) : take(*arg);
 	}

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 /* Characters of the picture. */
 #define PICTURE_COLUMNS 64
@@ -262,7 +263,7 @@ int ctl_show(void)
 	if (ctl.json)
 		puts("[");
 	for (char **arg = ctl.args; *arg; arg++) {
-		pid_t pid = ctl_pid(*arg);
+		pid_t pid = proc_pid(*arg);
 
 		if (pid || strcmp(*arg, "0") == 0)
 			failed |= show_process(pid);
