@@ -186,8 +186,8 @@ json "show --json: bytes" \
   "got[0]['evictable_bytes'] == $page and got[0]['purged_bytes'] == $((2 * page))" \
   "$ctl" show --json "/proc/$pid/fd/$fd"
 json "watch --json" "got['level'] in range(4) and got['source']" "$ctl" watch -n 1 --json
-json "doctor --json" "{'memfd', 'kernel', 'proc', 'version', 'cgroup', 'priority'} <=
-  {c['check'] for c in got}" \
+json "doctor --json" "({'memfd', 'kernel', 'proc', 'version', 'cgroup', 'priority'} <=
+  {c['check'] for c in got})" \
   "$ctl" doctor --json
 if "$ctl" doctor >"$scratch/doctor"; then
   check "doctor: no problem, status 0" grep -qx '0 problems' "$scratch/doctor"

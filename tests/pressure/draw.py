@@ -13,9 +13,9 @@ import re
 import sys
 
 SHOWN = (
-    ("burst-foreign", "another process", "#0072b2"),
-    ("burst-not-urgent", "the same, a watch without priority", "#d55e00"),
-    ("burst-own-room", "after ashmem_pressure_make_room()", "#009e73"),
+    ("burst-foreign", "taken by another process", "#0072b2"),
+    ("burst-not-urgent", "a watch without priority", "#d55e00"),
+    ("burst-own-room", "after make_room()", "#009e73"),
     ("burst-stopped", "the owner is stopped: killed", "#777"),
 )
 LIMITS = ("v1", "max", "high", "guest")
