@@ -186,7 +186,8 @@ json "show --json: bytes" \
   "got[0]['evictable_bytes'] == $page and got[0]['purged_bytes'] == $((2 * page))" \
   "$ctl" show --json "/proc/$pid/fd/$fd"
 json "watch --json" "got['level'] in range(4) and got['source']" "$ctl" watch -n 1 --json
-json "doctor --json" "{'memfd', 'kernel', 'proc', 'version', 'cgroup', 'priority'} <= {c['check'] for c in got}" \
+json "doctor --json" "({'memfd', 'kernel', 'proc', 'version', 'cgroup', 'priority'} <=
+  {c['check'] for c in got})" \
   "$ctl" doctor --json
 if "$ctl" doctor >"$scratch/doctor"; then
   check "doctor: no problem, status 0" grep -qx '0 problems' "$scratch/doctor"
@@ -221,14 +222,14 @@ if have script; then
   done
   check "top on a terminal: caches are shown as such" grep -aq '(cache, ' "$scratch/typescript"
   check "top on a terminal: leaves the screen as it was" \
-    sh -c "tail -c 200 '$scratch/typescript' | grep -aqF '$escape[?1049l'"
+    sh -c "tail -c 200 '$scratch/typescript' | grep -aqF '${escape}[?1049l'"
   for command in list "show $pid" 'watch -n 1' doctor; do
     on_terminal '' "'$ctl' $command"
     check "$command on a terminal: status 0" test $? = 0
-    check "$command on a terminal: colours" grep -aqF "$escape[" "$scratch/typescript"
+    check "$command on a terminal: colours" grep -aqF "${escape}[" "$scratch/typescript"
     NO_COLOR=1 on_terminal '' "'$ctl' $command"
     check "$command on a terminal: none with NO_COLOR" \
-      sh -c "! grep -aqF '$escape[' '$scratch/typescript'"
+      sh -c "! grep -aqF '${escape}[' '$scratch/typescript'"
     "$ctl" $command >"$scratch/plain" 2>&1
     check "$command into a file: no colours" sh -c "! grep -qF '$escape' '$scratch/plain'"
   done
@@ -252,7 +253,8 @@ fi
 # What can be purged is, and nothing else.
 check "purge /proc/PID/fd/N" \
   sh -c "'$ctl' purge '/proc/$pid/fd/$fd' | grep -qx 'purged $page bytes in 1 areas'"
-json "purge --json: what is held stays, and is not counted" "got['purged_bytes'] == 0" "$ctl" purge --json "$pid"
+json "purge --json: what is held stays, and is not counted" "got['purged_bytes'] == 0" \
+  "$ctl" purge --json "$pid"
 json "purged pages are counted" "got[0]['purged_bytes'] == $((3 * page))" \
   "$ctl" show --json "/proc/$pid/fd/$fd"
 fails 2 "$ctl"

@@ -174,6 +174,11 @@ check-pressure: ## Fill caches under real memory limits, here and in QEMU: no ki
 	byte (`make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/pressure/check
 
+.PHONY: pressure-docs
+pressure-docs: ## Write the tables and the picture of docs/pressure.md from the last \
+	check-pressure
+	@$(TOP)/tests/pressure/draw.py $(abspath $(BUILD)) $(TOP)/docs
+
 .PHONY: check-daemon
 check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile areas; check its \
 	units and manual page (DEEP=1 does more)

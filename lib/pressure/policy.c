@@ -202,12 +202,12 @@ static void decide_by_headroom(struct pressure_policy *policy, uint32_t *before,
 	decision->reserve_bytes = reserve_bytes;
 	decision->by_headroom = level > ASHMEM_PRESSURE_NONE && level >= o->stall_level;
 	decision->observed = decision->by_headroom ? level : o->stall_level;
-	decision->purge_pages = decision->urgent_pages = 0;
-	decision->shared_pages = o->page_bytes ? o->shared_bytes / o->page_bytes : 0;
+	decision->purge_pages = decision->urgent_pages = decision->shared_pages = 0;
 	if (level == ASHMEM_PRESSURE_NONE || settings->percent[decision->observed] == 0)
 		return;
 	decision->purge_pages = pages_needed(o, reserve_bytes, ASHMEM_PRESSURE_SOME);
 	decision->urgent_pages = pages_needed(o, reserve_bytes, ASHMEM_PRESSURE_HIGH);
+	decision->shared_pages = o->shared_bytes / o->page_bytes;
 }
 
 uint64_t policy_part(const struct pressure_decision *decision, uint64_t evictable_pages)
@@ -215,7 +215,7 @@ uint64_t policy_part(const struct pressure_decision *decision, uint64_t evictabl
 	uint64_t all = at_most(decision->purge_pages, evictable_pages);
 	uint64_t urgent = at_most(decision->urgent_pages, all), rest = all - urgent;
 
-	if (evictable_pages >= decision->shared_pages / 2)
+	if (decision->shared_pages == 0 || evictable_pages >= decision->shared_pages / 2)
 		return all;
 	/* Less than half of shared_pages each, so their product fits where memory is real. */
 	return urgent +

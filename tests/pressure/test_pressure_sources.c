@@ -440,6 +440,30 @@ CONTRACT_TEST(pressure_sources, reserve_adapts_unless_it_was_set)
 	fake_system_end();
 }
 
+static void expect_shared(struct ashmem_pressure *pressure, const char *stat, int level)
+{
+	fake_write("cg1/a/memory.stat", "%s", stat);
+	expect_eq(ashmem_pressure_dispatch(pressure), level);
+}
+
+/* 9 MiB are free of 96: more than the reserve, and less than what relief brings back. */
+CONTRACT_TEST(pressure_sources, shared_memory_that_others_purge_shows_in_memory_stat)
+{
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof options, .source = "headroom"};
+	struct ashmem_pressure *pressure;
+
+	fake_system_begin();
+	fake_cgroup(1, "/a");
+	make_limit("cg1/a", 96 * MIB_BYTES, 87 * MIB_BYTES, 0);
+	expect_eq(ashmem_pressure_open(&options, &pressure), 0);
+	expect_shared(pressure, "shmem 5\ntotal_shmem 80000000\n", ASHMEM_PRESSURE_NONE);
+	expect_shared(pressure, "shmem 4\ntotal_shmem 79900000\n", ASHMEM_PRESSURE_NONE);
+	expect_shared(pressure, "shmem 3\ntotal_shmem 78000000\n", ASHMEM_PRESSURE_SOME);
+	ashmem_pressure_close(pressure);
+	fake_system_end();
+}
+
 /* What looks in unpin has a first look when the handle is opened. */
 CONTRACT_TEST(pressure_sources, a_burst_that_was_seen_elsewhere_is_known_to_the_dispatch)
 {

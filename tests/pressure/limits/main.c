@@ -3,8 +3,8 @@
  * Fills caches under real limits and prints a table: which source acted, how long shortage lasted,
  * how much was purged against how much had to be, how often the kernel killed.
  *
- *   pressure --place v1|max|high|guest [--runs N] [--divide N] [--explain] [--file FILE]
- *            [--trace FILE] [CASE...]
+ *   pressure --place v1|max|high|guest [--runs N] [--divide N] [--explain] [--largest]
+ *            [--file FILE] [--trace FILE] [CASE...]
  *
  * --divide fills an N-th (for emulated processors). FILE is one of 128 MiB on a disk, for the case
  * that reads it.
@@ -37,7 +37,7 @@
 #define OVER_PURGE_GOAL 1.3 /* against the ideal that keeps the reserve it always holds */
 
 static const char *const place_names[PLACES] = {"v1", "max", "high", "guest"};
-static int passed, failed, skipped, runs = 1, divide = 1, want_explain;
+static int passed, failed, skipped, runs = 1, divide = 1, want_explain, want_largest;
 static const char *file_name;
 static char **case_names;
 static FILE *trace;
@@ -294,6 +294,8 @@ static void run_bursts(enum place place)
 	burst_all(place, place_names[place], runs, is_wanted, trace, &result);
 	passed += result.passed;
 	failed += result.failed;
+	if (want_largest)
+		burst_largest(place, place_names[place], runs);
 	if (!is_wanted("eight-processes"))
 		return;
 	int good = fair_run(place, place_names[place], runs);
@@ -343,6 +345,9 @@ static int parse(int argc, char **argv, uint32_t *places)
 		if (!strcmp(argv[at], "--explain")) {
 			want_explain = 1;
 			continue;
+		} else if (!strcmp(argv[at], "--largest")) {
+			want_largest = 1;
+			continue;
 		} else if (!strcmp(argv[at], "--runs") && atoi(value) > 0) {
 			runs = atoi(value);
 		} else if (!strcmp(argv[at], "--divide") && atoi(value) > 0) {
@@ -371,7 +376,8 @@ int main(int argc, char **argv)
 
 	if (!at || !places) {
 		fputs("usage: pressure --place v1|max|high|guest [--runs N] [--divide N] "
-		      "[--explain] [--file FILE] [--trace FILE] [CASE...]\n",
+		      "[--explain] [--largest] [--file FILE] "
+		      "[--trace FILE] [CASE...]\n",
 			stderr);
 		return 2;
 	}

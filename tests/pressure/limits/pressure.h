@@ -169,7 +169,8 @@ enum burst_owner {
 /* What a row has to show. */
 enum burst_fate {
 	FATE_LIVES,   /* no kill at all */
-	FATE_RACES,   /* the burst and the relief race: kills are told, most runs must live */
+	FATE_RACES,   /* the burst and the relief race: kills are told, not every run may die */
+	FATE_IS_TOLD, /* the same, and it is only told */
 	FATE_IS_LOST, /* nobody can purge: each run must be killed, or there was no shortage */
 };
 
@@ -223,6 +224,9 @@ struct burst_result {
  */
 void burst_all(enum place place, const char *place_name, int runs,
 	int (*is_wanted)(const char *name), FILE *trace, struct burst_result *result);
+
+/* The largest burst that each run survives, by trying larger ones. */
+void burst_largest(enum place place, const char *place_name, int runs);
 
 /* Eight processes: each has a cache, and all together do not fit. Whether each run was good. */
 int fair_run(enum place place, const char *place_name, int runs);
