@@ -215,6 +215,7 @@ static int control_file(const struct run_file *file, int fd, int command, void *
 		return (uintptr_t)argument > 64 ? really(fd, command, argument) : 0;
 	case F_GETSIG:
 		return 0;
+	case F_SETLEASE:
 	case F_GET_SEALS:
 	case F_ADD_SEALS:
 		errno = EINVAL;

@@ -438,6 +438,16 @@ static void waiting(void)
 	}
 	close(fd);
 
+	part("what no file of its kind takes");
+	fd = made(1, &base);
+	SAY(open(ASHMEM_NODE, O_RDWR | O_DIRECT));
+	SAY(fcntl(fd, F_SETFL, O_DIRECT));
+	SAY(fcntl(fd, F_SETLEASE, F_RDLCK));
+	volatile size_t all = SIZE_MAX;
+	SAY(sizeof(long) < 8 || (read(fd, base, all) < 0 && errno == EFAULT));
+	SAY(sizeof(long) < 8 || (pread(fd, base, all, 0) < 0 && errno == EFAULT));
+	close(fd);
+
 	part("locks");
 	fd = made(3, &base);
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
