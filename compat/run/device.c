@@ -348,9 +348,9 @@ static ssize_t answer_bytes(int64_t r)
 }
 
 /* What the kernel says of a buffer that no memory can hold, before it looks at the bytes. */
-static int is_beyond_all(size_t length)
+static int is_beyond_all(uint64_t length)
 {
-	return (uint64_t)length > INT64_MAX;
+	return length > INT64_MAX;
 }
 
 ssize_t device_read(struct run_file *file, void *bytes, size_t length)
