@@ -55,7 +55,7 @@ else
   step package
   for file in "lib/$SONAME" lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
     include/ashmem/ashmem.h include/ashmem/ashmem.hpp bin/ashmemctl bin/ashmem-inspect \
-    bin/ashmem-run lib/ashmem/ashmem-run.so \
+    bin/ashmem-run sbin/ashmemd lib/ashmem/ashmem-run.so \
     lib/libashmem-cutils.so.1 include/cutils/ashmem.h include/android/sharedmem.h; do
     check "has $file" test -f "$scratch/pkg/usr/$file"
   done

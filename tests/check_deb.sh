@@ -52,6 +52,7 @@ contents() {
 contents libashmem1 >"$work/libashmem1"
 contents libashmem-dev >"$work/libashmem-dev"
 contents libashmem-tools >"$work/libashmem-tools"
+contents ashmemd >"$work/ashmemd"
 contents libashmem-cutils1 >"$work/libashmem-cutils1"
 contents libashmem-cutils-dev >"$work/libashmem-cutils-dev"
 for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
@@ -64,6 +65,8 @@ for file in "libashmem1:./usr/lib/$multiarch/${SONAME:?}" \
   "libashmem-tools:./usr/lib/$multiarch/ashmem/ashmem-run.so" \
   libashmem-tools:./usr/share/bash-completion/completions/ashmemctl \
   libashmem-tools:./usr/share/zsh/vendor-completions/_ashmemctl \
+  ashmemd:./usr/sbin/ashmemd ashmemd:./lib/systemd/system/ashmemd.service \
+  ashmemd:./usr/lib/systemd/user/ashmemd.service ashmemd:./usr/share/man/man8/ashmemd.8.gz \
   "libashmem-cutils1:./usr/lib/$multiarch/libashmem-cutils.so.1" \
   "libashmem-cutils-dev:./usr/lib/$multiarch/libashmem-cutils.a" \
   "libashmem-cutils-dev:./usr/lib/$multiarch/pkgconfig/libashmem-cutils.pc" \

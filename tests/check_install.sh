@@ -46,7 +46,8 @@ check "make help" make_there help
 check "installs" make_there install "PREFIX=$prefix"
 for file in include/ashmem/ashmem.h lib/libashmem.so lib/libashmem.a lib/pkgconfig/libashmem.pc \
   lib/cmake/ashmem/ashmem-config.cmake include/cutils/ashmem.h include/android/sharedmem.h \
-  lib/libashmem-cutils.so lib/libashmem-cutils.a lib/pkgconfig/libashmem-cutils.pc; do
+  lib/libashmem-cutils.so lib/libashmem-cutils.a lib/pkgconfig/libashmem-cutils.pc \
+  sbin/ashmemd share/man/man8/ashmemd.8 lib/systemd/system/ashmemd.service; do
   check "installs $file" test -f "$prefix/$file"
 done
 missing=$(for header in "$tree"/include/ashmem/*; do

@@ -25,7 +25,7 @@ else
 fi
 
 packages=("$BUILD"/rpm/RPMS/*/*.rpm)
-check "six packages" test ${#packages[@]} = 6
+check "seven packages" test ${#packages[@]} = 7
 check "a source package" test -f "$(echo "$BUILD"/rpm/SRPMS/*.src.rpm)"
 if have rpm2cpio && have cpio; then
   for package in "${packages[@]}"; do
@@ -36,6 +36,7 @@ if have rpm2cpio && have cpio; then
     "$libdir/libashmem-cutils.so" usr/include/cutils/ashmem.h usr/include/android/sharedmem.h \
     usr/include/ashmem/ashmem.hpp "$libdir/cmake/ashmem/ashmem-config.cmake" \
     usr/bin/ashmemctl usr/bin/ashmem-inspect usr/bin/ashmem-run \
+    usr/sbin/ashmemd usr/lib/systemd/system/ashmemd.service \
     "$libdir/ashmem/ashmem-run.so" usr/share/licenses/libashmem-"$VERSION"/LICENSE; do
     check "has $file" test -f "$scratch/$file"
   done

@@ -9,7 +9,7 @@ set -u
 cd "${TOP:-$(dirname "$0")/..}" || exit 1
 . tests/counts.sh
 
-flags=(-Iinclude -Ilib -Itests -Icompat/cutils/include -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
+flags=(-Iinclude -Ilib -Itests -Itools -Icompat/cutils/include -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64)
 # shellcheck disable=SC2206 # CPPFLAGS is a list of words
 flags+=(${CPPFLAGS-})
 
@@ -17,7 +17,8 @@ shopt -s nullglob globstar
 # What is installed or shown to users; bench/ and tests/ are for developers, and abound in what
 # analysers dislike.
 # The hooks of compat/run are tables of libc's functions, which these flags declare otherwise.
-sources=(lib/*/*.c compat/cutils/*.c compat/run/[!h]*.c examples/**/*.c tools/**/*.c)
+sources=(lib/*/*.c compat/cutils/*.c compat/run/[!h]*.c examples/**/*.c tools/**/*.c
+  daemon/*.c)
 flags+=('-DINSTALLED="/usr/lib/ashmem"')
 # An example that needs more than libc: its headers are the system's, or it cannot be looked at.
 if glib=$(pkg-config --cflags glib-2.0 2>/dev/null); then

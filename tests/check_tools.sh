@@ -58,6 +58,15 @@ int main(void)
 		if (ashmem_create(name, page, 0, &odd) < 0 || ashmem_fd(odd) < 0)
 			return 1;
 	}
+	struct ashmem_cache *kept;
+	if (ashmem_cache_create("kept", NULL, &kept) < 0 ||
+		ashmem_cache_put(kept, "key", 3, "value", 5, 0) < 0)
+		return 1;
+	/* Counts come in batches of 256: two of hits, one of misses. */
+	for (int i = 0; i < 768; i++)
+		if ((ashmem_cache_read(kept, i % 3 ? "key" : "no", i % 3 ? 3 : 2, &byte, 1) < 0) !=
+			(i % 3 == 0))
+			return 1;
 	if (ashmem_create("\xc3\xa9t\xc3\xa9 \xe7\x8c\xab", page, 0, &odd) < 0 ||
 		ashmem_fd(odd) < 0)
 		return 1;
@@ -145,6 +154,14 @@ shows "    $(printf '%12s + %-12s' $((8 * page)) "$page") unpinned"
 shows "    ##__####.#######"
 shows "    # pinned  . unpinned  _ purged  % mixed; 1 page each"
 
+# A cache is shown as one: of 768 reads 256 were misses, and batches of 256 are known.
+check "list: a cache, with its hits" grep -qE ' kept \(cache, [0-9]+% hits\)$' "$scratch/list"
+check "list: what is no cache is not shown as one" sh -c "! grep -qE ' cache \(cache' \
+  '$scratch/list'"
+check "show: a cache, with its counts" grep -qE \
+  '^  cache: 512 hits, [0-9]+ misses, hit ratio [0-9]+ %; 0 misses because of purges; 1 puts; ' \
+  "$scratch/shown"
+
 # Each command's JSON can be read, and says the same.
 json() {
   local what=$1 program=$2
@@ -160,6 +177,8 @@ assert $program, got" <<<"$("$@")"
 mine="[a for a in got if $pid in a['pids']]"
 json "list --json" "len([a for a in $mine if a['name'] == 'cache']) == 1" "$ctl" list --json
 json "list --json: any name" "all('name' in a for a in $mine)" "$ctl" list --json
+json "list --json: caches" "([a['cache']['hits'] for a in $mine if 'cache' in a] == [512]
+  and all('cache' not in a or 0 < a['cache']['hit_ratio'] <= 1 for a in $mine))" "$ctl" list --json
 json "show --json" "[(r['offset'], r['state']) for a in got if a['name'] == 'cache'
   for r in a['ranges']] == [($((2 * page)), 'purged'), ($((8 * page)), 'unpinned')]" \
   "$ctl" show --json "$pid"
@@ -167,7 +186,7 @@ json "show --json: bytes" \
   "got[0]['evictable_bytes'] == $page and got[0]['purged_bytes'] == $((2 * page))" \
   "$ctl" show --json "/proc/$pid/fd/$fd"
 json "watch --json" "got['level'] in range(4) and got['source']" "$ctl" watch -n 1 --json
-json "doctor --json" "{'memfd', 'kernel', 'proc', 'version'} <= {c['check'] for c in got}" \
+json "doctor --json" "{'memfd', 'kernel', 'proc', 'version', 'cgroup', 'priority'} <= {c['check'] for c in got}" \
   "$ctl" doctor --json
 if "$ctl" doctor >"$scratch/doctor"; then
   check "doctor: no problem, status 0" grep -qx '0 problems' "$scratch/doctor"
@@ -178,26 +197,62 @@ check "doctor tries areas" grep -qE '^ok +areas can be made, purged and pinned a
   "$scratch/doctor"
 
 # Without a byte for files no area can be made: a problem, in words, and no crash.
+check "doctor says whether ashmemd runs" grep -qE '^(ok|note) +ashmemd ' "$scratch/doctor"
 check "doctor finds what is missing" sh -c "ulimit -f 0; '$ctl' doctor | grep -q '^problem'"
 fails 1 sh -c "ulimit -f 0; exec '$ctl' doctor"
 
+# ------------------------------------------------ each command on a terminal
+
+# on_terminal KEYS COMMAND: types KEYS, then q; what it showed is in $scratch/typescript.
+on_terminal() {
+  local keys=$1
+  shift
+  { for key in $keys q; do sleep 0.5; printf '%s' "$key"; done; } |
+    TERM=xterm timeout 60 script -qec "$*" "$scratch/typescript" >/dev/null
+}
+escape=$(printf '\033')
 check "top -n 2" test "$("$ctl" top -n 2 -d 10 | grep -c ' areas, .* evictable')" = 2
 if have script; then
-  # A terminal: keys, colours, the screen put back at the end.
-  { sleep 1; printf 'n'; sleep 1; printf 'q'; } |
-    TERM=xterm timeout 60 script -qec "'$ctl' top" "$scratch/typescript" >/dev/null
+  on_terminal 'n s' "'$ctl' top"
   check "top on a terminal ends with q" test $? = 0
-  check "top on a terminal: a key changes the order" grep -aq 'order: name' "$scratch/typescript"
+  for order in name size; do
+    check "top on a terminal: a key orders by $order" \
+      grep -aq "order: $order" "$scratch/typescript"
+  done
+  check "top on a terminal: caches are shown as such" grep -aq '(cache, ' "$scratch/typescript"
   check "top on a terminal: leaves the screen as it was" \
-    sh -c "tail -c 200 '$scratch/typescript' | grep -aqF '$(printf '\033')[?1049l'"
+    sh -c "tail -c 200 '$scratch/typescript' | grep -aqF '$escape[?1049l'"
+  for command in list "show $pid" 'watch -n 1' doctor; do
+    on_terminal '' "'$ctl' $command"
+    check "$command on a terminal: status 0" test $? = 0
+    check "$command on a terminal: colours" grep -aqF "$escape[" "$scratch/typescript"
+    NO_COLOR=1 on_terminal '' "'$ctl' $command"
+    check "$command on a terminal: none with NO_COLOR" \
+      sh -c "! grep -aqF '$escape[' '$scratch/typescript'"
+    "$ctl" $command >"$scratch/plain" 2>&1
+    check "$command into a file: no colours" sh -c "! grep -qF '$escape' '$scratch/plain'"
+  done
+  on_terminal '' "'$ctl' nothing"
+  check "an error on a terminal: status 2" test $? = 2
+  if have strace && strace -o /dev/null true 2>/dev/null; then
+    # As if there were very many processes: each look into /proc takes a while.
+    slow="strace -o /dev/null -e trace=readlink,readlinkat -e inject=readlink,readlinkat"
+    on_terminal '' "$slow:delay_exit=3000 '$ctl' list"
+    check "a long search on a terminal tells how far it is" \
+      grep -aqE 'processes looked at: [0-9]+' "$scratch/typescript"
+    check "and only there" sh -c "! $slow:delay_exit=1000 '$ctl' list 2>&1 |
+      grep -q 'looked at'"
+  else
+    skip "progress: no strace"
+  fi
 else
-  skip "top on a terminal: no script (bsdutils)"
+  skip "on a terminal: no script (bsdutils)"
 fi
 
 # What can be purged is, and nothing else.
 check "purge /proc/PID/fd/N" \
   sh -c "'$ctl' purge '/proc/$pid/fd/$fd' | grep -qx 'purged $page bytes in 1 areas'"
-json "purge --json" "got['purged_bytes'] == 0" "$ctl" purge --json "$pid"
+json "purge --json: what is held stays, and is not counted" "got['purged_bytes'] == 0" "$ctl" purge --json "$pid"
 json "purged pages are counted" "got[0]['purged_bytes'] == $((3 * page))" \
   "$ctl" show --json "/proc/$pid/fd/$fd"
 fails 2 "$ctl"
@@ -238,6 +293,23 @@ check "completes options" test "$(complete_words ashmemctl purge --)" = \
 check "completes values" test "$(complete_words ashmemctl list --sort = na)" = name
 check "completes process ids" sh -c "echo ' $(complete_words ashmemctl show "$pid") ' |
   grep -q ' $pid '"
+if have zsh; then
+  # The words that the completion offers, from stand-ins for zsh's own functions.
+  zsh_words() {
+    zsh -fc '_describe() { print -rl -- "${(@P)${@[-1]}}" }
+      _arguments() { print -rl -- "$@" }
+      words=("$@") CURRENT=$#
+      complete() { . tools/completion/_ashmemctl }
+      complete' zsh "$@"
+  }
+  check "zsh completes commands" sh -c "echo '$(zsh_words ashmemctl wa)' | grep -q '^watch:'"
+  check "zsh completes options" sh -c "echo '$(zsh_words ashmemctl purge '' |
+    grep -c -- --bytes)' | grep -qx 2"
+  check "zsh completes sources" sh -c "echo '$(zsh_words ashmemctl watch '' |
+    grep -c cgroup-psi)' | grep -qx 1"
+else
+  skip "zsh completion: no zsh (make deps)"
+fi
 while read -r command _; do
   check "completion has $command" grep -qw -- "$command" tools/completion/ashmemctl
   check "zsh completion has $command" grep -qw -- "$command" tools/completion/_ashmemctl

@@ -152,7 +152,7 @@ prove-cache: ## Show that the stress tests of caches fail when a protection is t
 	@$(SCRIPT_ENV) $(TOP)/tests/cache/prove
 
 .PHONY: check-model
-check-model: ## Explore the models of lock, purge and birth, and see planted faults found \
+check-model: ## Explore the models of lock, purge, birth and cache, and see planted faults found \
 	(spin; DEEP=1 for one more death)
 	@$(SCRIPT_ENV) $(TOP)/tests/model/check
 
@@ -173,6 +173,11 @@ prove-hostile: ## Show that check-hostile fails when a protection is taken out o
 check-pressure: ## Fill caches under real memory limits, here and in QEMU: no kill, no wrong \
 	byte (`make deps-vm`; DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/pressure/check
+
+.PHONY: check-daemon
+check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile areas; check its \
+	units and manual page (DEEP=1 does more)
+	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
 
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in \

@@ -676,8 +676,14 @@ CONTRACT_TEST(cpp, cache_tells_what_is_no_error_from_what_is)
 	expect(!cache.add("key", "3", 0, code));
 	expect(!code);
 	expect(cache.replace("key", "4"));
+	std::uint64_t left = 7;
+	expect(cache.get_ttl("key", left) && left == 0);
 	expect(cache.touch("key", 100000));
+	expect(cache.get_ttl("key", left, code) && !code && left > 0 && left <= 100000);
 	expect(!cache.touch("other", 100000));
+	expect(!cache.get_ttl("other", left, code) && !code && left > 0);
+	expect_eq(thrown_by([&] { (void)none.get_ttl("key", left); }, "ashmem_cache_get_ttl"),
+		EINVAL);
 	expect_eq(thrown_by([&] { cache.put("", "v"); }, "ashmem_cache_put"), EINVAL);
 	expect_eq(thrown_by([&] { cache.put(std::string(2000, 'k'), "v"); }, "ashmem_cache_put"),
 		EFBIG);
@@ -685,6 +691,18 @@ CONTRACT_TEST(cpp, cache_tells_what_is_no_error_from_what_is)
 	expect(!none.find("key", code));
 	expect_eq(code.value(), EINVAL);
 	expect_eq(thrown_by([] { (void)ashmem::cache::open("a/b"); }, "ashmem_cache_open"), EINVAL);
+}
+
+CONTRACT_TEST(cpp, entry_outlives_its_cache)
+{
+	ashmem::cache cache = new_cache();
+	const std::string value(30000, 'v');
+
+	cache.put("key", value);
+	ashmem::entry entry = cache.find("key");
+	cache.reset();
+	expect_eq(std::string(static_cast<const char *>(entry.data()), entry.size()) == value,
+		true);
 }
 
 CONTRACT_TEST(cpp, cache_values_are_built_in_place_by_one_builder)

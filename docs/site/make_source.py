@@ -7,7 +7,7 @@
   somewhere on a checkout lead to the same page here; a link to a file that is no page becomes text.
 - reference/: a page for each group of the headers, from Doxygen's XML; the index of errors.
 - examples/: the programs of examples/.
-- tools/: the man pages of tools/, by mandoc.
+- tools/: the man pages of tools/ and daemon/, by mandoc.
 """
 
 import itertools
@@ -519,10 +519,10 @@ class ManPage(HTMLParser):
 
 
 def tools(top, out):
-    where = os.path.join(top, "tools")
-    pages = sorted(n for n in os.listdir(where) if re.search(r"\.[18]$", n))
+    pages = sorted((n, os.path.join(top, folder)) for folder in ("tools", "daemon")
+                   for n in os.listdir(os.path.join(top, folder)) if re.search(r"\.[18]$", n))
     text = ["# Tools", ""]
-    for page in pages:
+    for page, where in pages:
         name, section = page.rsplit(".", 1)
         html = subprocess.run(["mandoc", "-T", "html", "-O", "fragment",
                                os.path.join(where, page)],
@@ -533,7 +533,7 @@ def tools(top, out):
               "# %s(%s)\n%s\n" % (name, section, parser.markdown()))
         found = re.search(r"\\- (.*)", read(os.path.join(where, page)))
         text.append("- [%s](%s.md): %s" % (name, name, found.group(1) if found else ""))
-    text += ["", "```{toctree}", ":hidden:", ""] + [p.rsplit(".", 1)[0] for p in pages] + [
+    text += ["", "```{toctree}", ":hidden:", ""] + [p.rsplit(".", 1)[0] for p, _ in pages] + [
         "```", ""]
     write(os.path.join(out, "tools", "index.md"), "\n".join(text))
 

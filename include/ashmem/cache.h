@@ -107,8 +107,11 @@ struct ashmem_cache_options {
 	 */
 	uint64_t entries;
 	/**
-	 * Bytes of the largest value; 0: a 64th of @ref most_bytes, and at most 1 MiB. At most an
-	 * eighth of @ref most_bytes, and a little less than 8 MiB.
+	 * Bytes of the largest value; 0: a 64th of @ref most_bytes, and at most 1 MiB. At most a
+	 * quarter of @ref most_bytes, and at most 1 GiB. A value that is larger than a segment
+	 * (@ref ashmem_cache_stats.segment_bytes) takes some next to each other, for itself alone.
+	 * With more than a 64th here, segments are larger too, and so is what a purge takes at
+	 * once.
 	 */
 	uint64_t value_most_bytes;
 	uint32_t flags;    /**< 0. */
@@ -152,8 +155,8 @@ struct ashmem_cache_stats {
  * @return 0 on success.
  * @retval -EINVAL  @p cache is NULL, or a flag is unknown.
  * @retval -E2BIG   An option that this library does not know is not 0.
- * @retval -EFBIG   512 GiB or more, 2^32 entries or more, or a largest value of more than an eighth
- *   of the cache or of nearly 8 MiB.
+ * @retval -EFBIG   512 GiB or more, 2^32 entries or more, or a largest value of more than a quarter
+ *   of the cache or of 1 GiB.
  * @retval -ENOTSUP `/proc` is not mounted or forbids what writing needs.
  * @retval -ENODEV, -EMFILE, -ENFILE, -ENOMEM, -EDQUOT, -ETIMEDOUT, -EUCLEAN, -EBADF  As
  *   ashmem_fd().
@@ -202,7 +205,7 @@ int ashmem_cache_open(const char *name, const struct ashmem_cache_options *optio
  * @brief Make a cache from a descriptor that came from a peer, or from a parent.
  *
  * Through a read-only descriptor (ashmem_export_read_only() of ashmem_cache_area()) the cache can
- * be read and not written.
+ * be read and not written. A process that already has the cache writable gets it writable again.
  *
  * @param[in]  fd     The descriptor; the library duplicates it, the caller keeps it.
  * @param[out] cache  The cache; the caller ends it with ashmem_cache_close().
@@ -244,11 +247,14 @@ struct ashmem_area *ashmem_cache_area(struct ashmem_cache *cache);
 /**
  * @brief Give back one reference to a cache.
  *
- * Release all entries first: they must not be used afterwards. Other processes are not affected.
+ * Its entries stay good, each until it is released: a value in place, room, which can still be
+ * committed, or a claim. The memory of the cache stays in the process until the last of them is
+ * released. Other processes are not affected.
  *
  * @param[in] cache  A cache; NULL is allowed.
  *
- * Threads: any thread, but no other call may use this reference at the same time or later.
+ * Threads: any thread, but no other call may use this reference at the same time or later; calls on
+ * its entries may.
  * @since 1.0
  */
 void ashmem_cache_close(struct ashmem_cache *cache);
@@ -277,9 +283,9 @@ int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t ke
 /**
  * @brief Get a value that stays until it is released.
  *
- * A large value is given in place: it is not copied, and no purge takes it while it is held. A
- * small one (below 16 KiB), one that lies in several pieces, and every one through a read-only
- * descriptor is given as a private copy, which is cheaper, or the only way.
+ * A large value is given in place, in one piece: it is not copied, and no purge takes it while it
+ * is held. A small one (below 16 KiB) and every one through a read-only descriptor is given as a
+ * private copy, which is cheaper, or the only way.
  *
  * @param[in]  cache      A cache.
  * @param[in]  key        The key.
@@ -310,7 +316,8 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
  * @param[in] ttl_ms       Milliseconds until it expires; 0: it does not.
  * @return 0 on success.
  * @retval -EFBIG   The value is larger than the cache was made for, or the key is too long.
- * @retval -EAGAIN  Others hold so much of the cache that no room is left; try later.
+ * @retval -EAGAIN  Others hold so much of the cache that no room is left, or for a value of several
+ *   segments, none in one piece; try later.
  * @retval -EINVAL, -EACCES, -ETIMEDOUT, -EUCLEAN, -EBADF  See @ref ashmem_cache_errors.
  * @retval -ENOTSUP, -ENOMEM, -EMFILE, -ENFILE  In a child of `fork`, whose first put opens a
  *   description of its own.
@@ -415,6 +422,8 @@ int ashmem_entry_commit(struct ashmem_entry *entry) ASHMEM_MUST_CHECK;
 /**
  * @brief Release a value, room, or a claim.
  *
+ * The last one of a cache that was closed gives back the cache.
+ *
  * @param[in] entry  An entry; NULL is allowed. It must not be used afterwards.
  *
  * Threads: any thread.
@@ -427,7 +436,9 @@ void ashmem_entry_release(struct ashmem_entry *entry);
  *
  * Returns the value if it is there. If not, and nobody builds it, the caller becomes the builder:
  * it puts the value and releases the entry, or releases it without. Others wait meanwhile. A
- * builder that dies is one no more, and one of those who wait takes over.
+ * builder that dies is one no more, and one of those who wait takes over. The wait sleeps and looks
+ * again, at most 5 ms apart, so it has no descriptor: an event loop calls with @p wait_ms 0, from a
+ * timer.
  *
  * @param[in]  cache      A cache.
  * @param[in]  key        The key.
@@ -464,6 +475,25 @@ int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_b
 	uint64_t ttl_ms);
 
 /**
+ * @brief Read how long a value has to live.
+ *
+ * What it returns can be given to a put, or to ashmem_cache_touch(), as it is. It takes no lock,
+ * makes no system call, and is counted neither as a hit nor as a miss.
+ *
+ * @param[in] cache      A cache.
+ * @param[in] key        The key.
+ * @param[in] key_bytes  Bytes of @p key.
+ * @return Milliseconds until the value expires, at least 1; 0: it does not.
+ * @retval -ENOENT  There is no such value, or no more.
+ * @retval -EINVAL, -EFBIG  See @ref ashmem_cache_errors.
+ *
+ * Threads: any thread.
+ * @since 1.0
+ */
+int64_t ashmem_cache_get_ttl(struct ashmem_cache *cache, const void *key,
+	size_t key_bytes) ASHMEM_MUST_CHECK;
+
+/**
  * @brief Remove a value. Those who hold it keep it until they release it.
  *
  * @param[in] cache      A cache.
@@ -481,7 +511,9 @@ int ashmem_cache_remove(struct ashmem_cache *cache, const void *key, size_t key_
 /**
  * @brief Remove all values at once.
  *
- * The memory is used again first, by later puts.
+ * What is put by a call that begins afterwards stays. What was being put or built meanwhile may be
+ * removed too. The memory is used again first, by later puts, and purged
+ * before all other.
  *
  * @param[in] cache  A cache.
  * @return 0 on success.

@@ -57,7 +57,8 @@ enum class claimed : int {
 /**
  * @brief A value of a cache, room for one, or a claim; released with its owner.
  *
- * Made by cache::find(), cache::reserve() and cache::claim(). Drop it before the cache.
+ * Made by cache::find(), cache::reserve() and cache::claim(). It stays good when the cache
+ * has ended.
  * @since 1.0
  */
 class entry
@@ -565,6 +566,33 @@ class cache
 #endif
 
 	/**
+	 * @brief ashmem_cache_get_ttl(): how long a value has to live.
+	 * @param key  The key.
+	 * @param[out] ttl_ms  Receives the milliseconds, at least 1; 0: without limit.
+	 * @param[out] ec  Set to the error, or cleared.
+	 * @return Whether it is there.
+	 */
+	ASHMEM_HPP_NODISCARD bool get_ttl(const bytes &key, std::uint64_t &ttl_ms,
+		std::error_code &ec) noexcept
+	{
+		return detail::told(ttl_into(key, ttl_ms), ec) > 0;
+	}
+
+#if ASHMEM_HPP_EXCEPTIONS
+	/**
+	 * @brief ashmem_cache_get_ttl(): how long a value has to live.
+	 * @param key  The key.
+	 * @param[out] ttl_ms  Receives the milliseconds, at least 1; 0: without limit.
+	 * @return Whether it is there.
+	 * @throws std::system_error  The errors of that call.
+	 */
+	ASHMEM_HPP_NODISCARD bool get_ttl(const bytes &key, std::uint64_t &ttl_ms)
+	{
+		return detail::checked(ttl_into(key, ttl_ms), "ashmem_cache_get_ttl") > 0;
+	}
+#endif
+
+	/**
 	 * @brief ashmem_cache_remove().
 	 * @param key  The key.
 	 * @param[out] ec  Set to the error, or cleared.
@@ -696,6 +724,16 @@ class cache
 	static int unless(int r, int answer) noexcept
 	{
 		return r == answer ? 1 : r;
+	}
+
+	/* 1 and the time, 0: not there; or an error. */
+	int ttl_into(const bytes &key, std::uint64_t &ttl_ms) noexcept
+	{
+		std::int64_t r = ::ashmem_cache_get_ttl(it_.get(), key.data, key.size);
+
+		if (r >= 0)
+			ttl_ms = static_cast<std::uint64_t>(r);
+		return r >= 0 ? 1 : r == -ENOENT ? 0 : static_cast<int>(r);
 	}
 
 	/* 1 and the value, 0: not there; or an error. The value may grow between two looks. */

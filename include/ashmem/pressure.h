@@ -102,11 +102,16 @@
  *   of the twelfth between two looks. (A quarter that is less than 4 MiB is the reserve in any
  *   case.)
  * - It yields to a cache that just fits: while nothing touches it, half of the twelfth is the
- *   reserve, at least 4 MiB. It is whole for ten seconds if that half is touched or if more than a
- *   quarter of the twelfth was taken between two looks, and after a burst.
+ *   reserve, at least 4 MiB. It is whole for ten seconds if that half is touched, if more than a
+ *   quarter of the twelfth was taken between two looks, if other processes purge under the same
+ *   limit, and after a burst.
  * - Below `memory.high`, which slows a process down and kills none, it is a quarter of the twelfth,
  *   at least 1 MiB.
  * - With "available" it is always a quarter.
+ *
+ * Processes that have caches under one limit share its shortage. What is missing above five eighths
+ * of the reserve they purge in proportion: each twice its part of the shared memory that
+ * `memory.stat` reports, so whoever has most gives most. Below that nobody waits for others.
  *
  * Where nothing reports that free bytes become few (cgroup version 2, "available", and version 1
  * while the cgroup has file pages), they are looked at so often that a burst of 2 GB/s is seen
@@ -198,7 +203,9 @@ struct ashmem_pressure_options {
 	 * How urgent the thread of ashmem_pressure_run() is: a SCHED_FIFO priority, 1 to 99. Where
 	 * that is not allowed (CAP_SYS_NICE, `RLIMIT_RTPRIO`), it gets the best nice value that is
 	 * (`RLIMIT_NICE`); ashmem_pressure_explain() says which. Purge subscribers and shrinkers
-	 * are called on that thread: keep them short. 0: as the thread that starts it.
+	 * are called on that thread: keep them short. The library's code is then locked in memory
+	 * too, as far as `RLIMIT_MEMLOCK` allows, since the kernel drops code first where memory is
+	 * short. 0: as the thread that starts it.
 	 */
 	uint32_t priority;
 	uint32_t reserved; /**< 0. */

@@ -12,6 +12,9 @@
  * changed under the bucket's lock, if it still is what it was: so what was removed or put again
  * stays so. The copy's time to live is read under that lock too, since a touch may change it.
  *
+ * An entry that has a run for itself is not copied: the run becomes a main one, and young again.
+ * Of all runs and segments that give way together, each is looked at by itself.
+ *
  * The generation of the victim does not change before it is taken: until then its entries, also the
  * forgotten ones, can be read.
  */
@@ -65,6 +68,7 @@ static void replace(struct ashmem_cache *cache, const struct cache_found *found,
 	if (!cache_has_moved(cache, found)) {
 		SHARED_STORE(((struct entry_head *)writing_at(cache, writing))->times,
 			SHARED_LOAD(original->times));
+		writing_seal(cache, writing);
 		index_set_reads(bucket, found->index, reads);
 		index_set(bucket, found->index, writing_slot(writing));
 		stats_carried(cache);
@@ -109,7 +113,8 @@ static int is_used(struct ashmem_cache *cache, uint64_t epoch, int is_main,
 	if (!cache_open_slot(cache, found->slot, epoch, NULL, found, &miss) ||
 		!cache_is_still(cache, found) || cache_found_is_expired(found))
 		return 0;
-	found->slot = slot_make(found->hash, found->generation, found->segment, found->offset);
+	found->slot =
+		slot_make(found->hash, slot_generation(found->slot), found->segment, found->offset);
 	if (!find_slot(cache, found))
 		return 0;
 	*reads = index_reads(&cache->buckets[found->bucket], found->index);
@@ -138,6 +143,8 @@ static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 	int is_main = SHARED_LOAD(at->is_main) != 0;
 	uint32_t used = SHARED_LOAD(at->used);
 
+	if (SHARED_LOAD(at->before))
+		return 1; /* of a run that is none any more: no entry begins here */
 	used = used < cache->layout.segment_bytes ? used : cache->layout.segment_bytes;
 	for (uint64_t offset = CACHE_FIRST_OFFSET; offset + sizeof(struct entry_head) <= used;
 		offset += bytes) {
@@ -159,21 +166,71 @@ static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 	return 1;
 }
 
-int age_evict(struct ashmem_cache *cache)
+/* Keep the entry of a run that is held, if it is used: 1 if so. */
+static int keep_used(struct ashmem_cache *cache, const struct cache_run *run)
 {
-	uint64_t sequence;
-	uint32_t segment;
+	const struct cache_segment *at = &cache->table[run->first];
+	struct cache_found found = {
+		.slot = slot_make(0, SHARED_LOAD(at->generation), run->first, CACHE_FIRST_OFFSET),
+	};
+	uint32_t reads;
 
-	if (!segment_victim(cache, cache_epoch(cache), &segment, &sequence) ||
-		segment_view(cache, segment) < 0)
+	if (!is_used(cache, cache_epoch(cache), SHARED_LOAD(at->is_main) != 0, &found, &reads) ||
+		cache_found_segments(cache, &found) != run->count || !segment_keep(cache, run))
 		return 0;
-	int r = 1;
-	/* If another one took it before it was held, there is room now. */
-	if (SHARED_LOAD(cache->table[segment].sequence) == sequence) {
-		r = carry_used(cache, segment);
-		if (r)
-			segment_give_up(cache, segment);
+	index_set_reads(&cache->buckets[found.bucket], found.index, reads);
+	stats_carried(cache);
+	return 1;
+}
+
+/* A run, or one segment, that the caller has a view of: 0: there is no room for what is used. */
+static int evict(struct ashmem_cache *cache, const struct cache_run *run)
+{
+	if (run->count == 1) {
+		if (!carry_used(cache, run->first))
+			return 0;
+	} else if (keep_used(cache, run)) {
+		return 1;
 	}
-	segment_leave(cache, segment);
+	choose_give_up(cache, run);
+	return 1;
+}
+
+/* The segment, and the run that it belongs to, as it was chosen. */
+static int evict_chosen(struct ashmem_cache *cache, const struct choosing *choosing,
+	const struct choose_rank *rank, uint32_t segment, const struct cache_run *run)
+{
+	int r = 1;
+
+	if (segment_view(cache, run->first, run->count) < 0)
+		return 0;
+	struct cache_run now = choose_run_of(cache, segment);
+	/* If another one took it before it was held, there is room now. */
+	if (now.first == run->first && now.count == run->count &&
+		choose_is_still(cache, choosing, segment, 1, rank))
+		r = evict(cache, run);
+	segment_leave(cache, run->first, run->count);
 	return r;
+}
+
+int age_evict(struct ashmem_cache *cache, uint32_t segments)
+{
+	struct choosing choosing;
+	struct choose_rank rank;
+	uint32_t first, evicted = 0;
+
+	choose_begin(cache, cache_epoch(cache), segments, &choosing);
+	if (!choose_victims(cache, &choosing, &first, &rank))
+		return 0;
+	for (uint32_t i = first; i < first + segments;) {
+		struct cache_run run = choose_run_of(cache, i);
+		if (choose_has_entries(cache, i, choosing.epoch)) {
+			if (!evict_chosen(cache, &choosing, &rank, i, &run))
+				return 0;
+			evicted++;
+		}
+		i = run.first + run.count;
+	}
+	/* They are free, but not without the last free one of all. */
+	return evicted || segments == 1 || age_evict(cache, 1);
 }

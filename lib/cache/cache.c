@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a cache's handle: made with a new area, or from a descriptor; closed.
+ * The life of a cache's handle: made with a new area, or from a descriptor; closed. It lives until
+ * its last entry is released, so that a value in place, room or a claim stays good for whoever has
+ * it.
  *
  * A cache is made whole before anybody else can have it. No lock is held on entry.
  */
@@ -73,6 +75,7 @@ static struct ashmem_cache *begin(struct ashmem_area *area)
 	for (int i = 0; i < CACHE_CLASSES; i++)
 		cache->log[i].segment = CACHE_NO_SEGMENT;
 	cache->generation = lock_fork_generation();
+	cache->users = 1;
 	pthread_mutex_init(&cache->mutex, NULL);
 	return cache;
 }
@@ -204,11 +207,8 @@ struct ashmem_area *ashmem_cache_area(struct ashmem_cache *cache)
 	return cache ? cache->area : NULL;
 }
 
-void ashmem_cache_close(struct ashmem_cache *cache)
+static void end(struct ashmem_cache *cache)
 {
-	CANCEL_OFF;
-	if (!cache)
-		return;
 	handles_remove(cache);
 	cache_lock(cache);
 	stats_flush(cache);
@@ -217,4 +217,24 @@ void ashmem_cache_close(struct ashmem_cache *cache)
 	cache_unlock(cache);
 	pthread_mutex_destroy(&cache->mutex);
 	dispose(cache);
+}
+
+void cache_use(struct ashmem_cache *cache)
+{
+	/* Its caller is a user, so it is not the first. */
+	__atomic_fetch_add(&cache->users, 1, __ATOMIC_RELAXED);
+}
+
+void cache_leave(struct ashmem_cache *cache)
+{
+	/* Who ends it comes after all that the others did with it. */
+	if (__atomic_sub_fetch(&cache->users, 1, __ATOMIC_ACQ_REL) == 0)
+		end(cache);
+}
+
+void ashmem_cache_close(struct ashmem_cache *cache)
+{
+	CANCEL_OFF;
+	if (cache)
+		cache_leave(cache);
 }

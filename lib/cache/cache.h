@@ -62,12 +62,21 @@ struct ashmem_cache {
 	struct cache_log log[CACHE_CLASSES]; /* what is appended to */
 	int has_lease;
 	struct ashmem_cache *prev, *next; /* the table's */
+
+	uint32_t users; /* atomic: the handle's owner, until it closes it, and each entry */
 };
 
 /* For public calls: 0, -EINVAL or -EFBIG. */
 int cache_check_key(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
 /* The same for calls that write: -EACCES too. */
 int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
+
+/*
+ * One more entry of the handle is given out; one is released, or the handle is closed: whatever is
+ * the last of these ends it. No lock is held.
+ */
+void cache_use(struct ashmem_cache *cache);
+void cache_leave(struct ashmem_cache *cache);
 
 /* The handle's mutex; a child that was made without fork handlers is put in order. */
 void cache_lock(struct ashmem_cache *cache);
@@ -92,6 +101,38 @@ static inline uint32_t cache_page_of(const struct ashmem_cache *cache, uint32_t 
 {
 	return cache->first_page + segment * cache->segment_pages +
 		(uint32_t)(offset >> cache->page_shift);
+}
+
+/* How many segments something takes that begins in the first one and ends there. */
+static inline uint32_t cache_segments_for(const struct ashmem_cache *cache, uint64_t end)
+{
+	uint32_t bytes = cache->layout.segment_bytes;
+
+	return __builtin_expect(end <= bytes, 1) ? 1 : (uint32_t)((end - 1) / bytes) + 1;
+}
+
+/*
+ * The sum of the generations of so many segments: each only grows, so no two contents of them have
+ * the same. Acquire: pairs with the release in which a segment was taken.
+ */
+static inline uint64_t cache_generation(const struct ashmem_cache *cache, uint32_t segment,
+	uint32_t count)
+{
+	uint64_t sum = __atomic_load_n(&cache->table[segment].generation, __ATOMIC_ACQUIRE);
+
+	for (uint32_t i = 1; __builtin_expect(i < count, 0); i++)
+		sum += __atomic_load_n(&cache->table[segment + i].generation, __ATOMIC_ACQUIRE);
+	return sum;
+}
+
+static inline uint32_t cache_first_page(const struct ashmem_cache *cache, uint32_t segment)
+{
+	return cache_page_of(cache, segment, 0);
+}
+
+static inline uint32_t cache_last_page(const struct ashmem_cache *cache, uint32_t segment)
+{
+	return cache_page_of(cache, segment, cache->layout.segment_bytes - 1u);
 }
 
 static inline uint64_t cache_epoch(const struct ashmem_cache *cache)

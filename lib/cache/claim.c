@@ -62,7 +62,7 @@ static int try_all(struct ashmem_cache *cache, const struct cache_key *key,
 		stats_miss(cache, miss);
 		return 1;
 	}
-	ashmem_entry_release(*entry);
+	entry_end(*entry);
 	if (r > 0)
 		*entry = value;
 	*found = r > 0;
@@ -98,6 +98,7 @@ int ashmem_cache_claim(struct ashmem_cache *cache, const void *key, size_t key_b
 	}
 	if (r < 0)
 		return r;
+	cache_use(cache);
 	*entry = made;
 	return found ? ASHMEM_CLAIM_FOUND : ASHMEM_CLAIM_BUILD;
 }

@@ -52,19 +52,20 @@ static int copy(struct ashmem_cache *cache, const struct cache_found *found,
 	return 1;
 }
 
-/* Hold the segment, and see that the entry is there: 1, 0 if not, or a negative errno. */
+/* Hold its segments, and see that the entry is there: 1, 0 if not, or a negative errno. */
 static int hold(struct ashmem_cache *cache, const struct cache_key *key,
 	const struct cache_found *found, enum cache_miss *miss)
 {
 	struct cache_found again;
-	int r = segment_view(cache, found->segment);
+	uint32_t segments = cache_found_segments(cache, found);
+	int r = segment_view(cache, found->segment, segments);
 
 	if (r < 0)
 		return r;
 	if (cache_open_slot(cache, found->slot, cache_epoch(cache), key, &again, miss) &&
 		cache_is_still(cache, &again) && again.value_bytes == found->value_bytes)
 		return 1;
-	segment_leave(cache, found->segment);
+	segment_leave(cache, found->segment, segments);
 	return 0;
 }
 
@@ -81,6 +82,7 @@ static int view(struct ashmem_cache *cache, const struct cache_key *key,
 		return r;
 	}
 	made->segment = found->segment;
+	made->segments = cache_found_segments(cache, found);
 	made->value_bytes = found->value_bytes;
 	made->value = (unsigned char *)(uintptr_t)cache_found_value(cache, found);
 	*entry = made;
@@ -120,6 +122,8 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
 	r = entry_get(cache, &its_key, entry, &miss);
 	if (r == 0)
 		stats_miss(cache, miss);
+	else if (r > 0)
+		cache_use(cache);
 	return r > 0 ? 0 : r < 0 ? r : -ENOENT;
 }
 
@@ -161,7 +165,7 @@ int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_b
 		r = hold(cache, &its_key, &found, &miss);
 		if (r > 0) {
 			r = set_times(cache, &found, ttl_ms);
-			segment_leave(cache, found.segment);
+			segment_leave(cache, found.segment, cache_found_segments(cache, &found));
 		}
 		if (r == 0 && !cache_has_moved(cache, &found))
 			return -ENOENT;
@@ -192,8 +196,9 @@ int ashmem_cache_reserve(struct ashmem_cache *cache, const void *key, size_t key
 	made->value = publish_value_at(cache, &made->writing);
 	made->value_bytes = value_bytes;
 	if (made->writing.room.taken)
-		around_made_purgeable(cache->area, cache->layout.segment_bytes);
+		around_made_purgeable(cache->area, writing_taken_bytes(cache, &made->writing));
 	made->writing.room.taken = 0;
+	cache_use(cache);
 	*entry = made;
 	return 0;
 }
@@ -248,14 +253,11 @@ void *ashmem_entry_room(struct ashmem_entry *entry, uint64_t *room_bytes)
 	return entry->value;
 }
 
-void ashmem_entry_release(struct ashmem_entry *entry)
+void entry_end(struct ashmem_entry *entry)
 {
-	CANCEL_OFF;
-	if (!entry)
-		return;
 	switch (entry->kind) {
 	case ENTRY_VIEW:
-		segment_leave(entry->cache, entry->segment);
+		segment_leave(entry->cache, entry->segment, entry->segments);
 		break;
 	case ENTRY_ROOM:
 	case ENTRY_COMMITTED:
@@ -269,4 +271,14 @@ void ashmem_entry_release(struct ashmem_entry *entry)
 		break;
 	}
 	free(entry);
+}
+
+void ashmem_entry_release(struct ashmem_entry *entry)
+{
+	CANCEL_OFF;
+	if (!entry)
+		return;
+	struct ashmem_cache *cache = entry->cache;
+	entry_end(entry);
+	cache_leave(cache);
 }

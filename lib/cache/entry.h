@@ -16,7 +16,7 @@ enum entry_kind {
 struct ashmem_entry {
 	struct ashmem_cache *cache;
 	enum entry_kind kind;
-	uint32_t segment; /* of a view */
+	uint32_t segment, segments; /* of a view */
 	uint64_t value_bytes;
 	unsigned char *value;
 	struct cache_writing writing; /* of room */
@@ -25,8 +25,14 @@ struct ashmem_entry {
 	uint64_t copy[]; /* the value of a copy, the key of room */
 };
 
-/* A new entry with so many bytes after it, or NULL. */
+/*
+ * A new entry with so many bytes after it, or NULL. It keeps the handle from when it is given out,
+ * with cache_use().
+ */
 struct ashmem_entry *entry_new(struct ashmem_cache *cache, enum entry_kind kind, uint64_t bytes);
+
+/* Release what was not given out. */
+void entry_end(struct ashmem_entry *entry);
 
 /* ashmem_cache_get() without counting a miss: 1, 0 and why not, or -ENOMEM, ... */
 int entry_get(struct ashmem_cache *cache, const struct cache_key *key, struct ashmem_entry **entry,

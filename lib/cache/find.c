@@ -5,25 +5,37 @@
  * Nothing that is read here can be relied on: the segment may be purged or taken for other entries
  * meanwhile. What makes a read good is the order:
  *
- *   1. the slot (acquire), the segment's generation (acquire), which must be the slot's;
+ *   1. the slot (acquire), the segment's generation (acquire), which must be the slot's, and those
+ *      of the other segments of a run;
  *   2. before each touch of a page, its bit of lost pages: a look at a hole would give it memory
  *      that no purge finds again;
  *   3. head, key and value are read;
  *   4. fence; the bits of all their pages again: a purge sets them before it frees the pages;
- *   5. fence; the whole generation again: a taking changes it before it clears the bits.
+ *   5. fence; the whole generations again: a taking changes it before it clears the bits.
  *
  * With 4 and 5 exchanged, a purge and a taking between the two would go unnoticed. The head's check
- * contains the whole generation, since 16 bits of it come round again.
+ * contains the whole generation, since 16 bits of it come round again, and those of all segments of
+ * a run: so one of them that was taken meanwhile ends the value.
  */
 #include "cache/find.h"
 
-/* Acquire: pairs with the release in which the segment was taken. */
-static uint64_t generation_of(const struct ashmem_cache *cache, uint32_t segment)
+/*
+ * The entry ends where another segment begins or later: 1 and the generation of its run, or 0, it
+ * is none. Only at its very start a segment has such an entry.
+ */
+static int read_run(const struct ashmem_cache *cache, struct cache_found *found)
 {
-	return __atomic_load_n(&cache->table[segment].generation, __ATOMIC_ACQUIRE);
+	uint64_t room =
+		(uint64_t)(cache->layout.segments - found->segment) * cache->layout.segment_bytes;
+
+	if (found->offset != CACHE_FIRST_OFFSET || cache_found_end(found) > room)
+		return 0;
+	found->generation +=
+		cache_generation(cache, found->segment + 1, cache_found_segments(cache, found) - 1);
+	return 1;
 }
 
-/* 1 and the head, which says that the entry is within the segment; or 0 and why not. */
+/* 1 and the head, which says that the entry is within its segments; or 0 and why not. */
 static int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cache_found *found,
 	uint64_t *check, enum cache_miss *miss)
 {
@@ -33,7 +45,7 @@ static int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cac
 	if (found->segment >= cache->layout.segments || found->offset < CACHE_FIRST_OFFSET ||
 		found->offset + sizeof(struct entry_head) > cache->layout.segment_bytes)
 		return 0;
-	found->generation = generation_of(cache, found->segment);
+	found->generation = cache_generation(cache, found->segment, 1);
 	if ((found->generation & 0xffff) != slot_generation(slot))
 		return 0;
 	if (cache_is_lost(cache, found->segment, found->offset, found->offset + ENTRY_HEAD)) {
@@ -43,11 +55,13 @@ static int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cac
 	const struct entry_head *head =
 		(const struct entry_head *)(cache_segment_at(cache, found->segment) +
 			found->offset);
-	*check = SHARED_LOAD(head->check);
+	/* Acquire: pairs with the release in writing_seal(). */
+	*check = __atomic_load_n(&head->check, __ATOMIC_ACQUIRE);
 	found->times = SHARED_LOAD(head->times);
 	found->value_bytes = SHARED_LOAD(head->value_bytes);
 	found->key_bytes = entry_key_bytes(found->times);
-	return cache_found_end(found) <= cache->layout.segment_bytes;
+	return __builtin_expect(cache_found_end(found) <= cache->layout.segment_bytes, 1) ||
+		read_run(cache, found);
 }
 
 /* The key's own hash; what was copied is checked by the entry's check. */
@@ -108,20 +122,23 @@ int cache_slot_is_dead(const struct ashmem_cache *cache, uint64_t slot, uint64_t
 	if (segment >= cache->layout.segments || offset < CACHE_FIRST_OFFSET ||
 		offset + sizeof(struct entry_head) > cache->layout.segment_bytes)
 		return 1;
-	return (generation_of(cache, segment) & 0xffff) != slot_generation(slot) ||
+	return (cache_generation(cache, segment, 1) & 0xffff) != slot_generation(slot) ||
 		SHARED_LOAD(cache->table[segment].epoch) < epoch ||
 		cache_is_lost(cache, segment, offset, offset + ENTRY_HEAD);
 }
 
 int cache_is_still(const struct ashmem_cache *cache, const struct cache_found *found)
 {
+	uint64_t end = cache_found_end(found);
+
 	/* Pairs with the fence of a purge: who has read a hole sees its bit. */
 	FENCE(__ATOMIC_ACQUIRE);
-	if (cache_is_lost(cache, found->segment, found->offset, cache_found_end(found)))
+	if (cache_is_lost(cache, found->segment, found->offset, end))
 		return 0;
 	/* Pairs with the fence of a taking: who sees its cleared bits sees its generation. */
 	FENCE(__ATOMIC_ACQUIRE);
-	return SHARED_LOAD(cache->table[found->segment].generation) == found->generation;
+	return cache_generation(cache, found->segment, cache_segments_for(cache, end)) ==
+		found->generation;
 }
 
 /* One look at all slots of the bucket. */

@@ -17,8 +17,8 @@ struct cache_found {
 	uint64_t slot; /* of the index, its contents */
 	uint32_t bucket, index;
 	uint32_t segment, offset;
-	uint64_t generation;
-	uint64_t hash; /* of its key */
+	uint64_t generation; /* of all its segments together */
+	uint64_t hash;       /* of its key */
 	uint64_t times;
 	uint32_t key_bytes, value_bytes;
 };
@@ -43,6 +43,12 @@ static inline const unsigned char *cache_found_value(const struct ashmem_cache *
 static inline uint64_t cache_found_end(const struct cache_found *found)
 {
 	return found->offset + entry_bytes(found->key_bytes, found->value_bytes);
+}
+
+static inline uint32_t cache_found_segments(const struct ashmem_cache *cache,
+	const struct cache_found *found)
+{
+	return cache_segments_for(cache, cache_found_end(found));
 }
 
 static inline int cache_found_is_expired(const struct cache_found *found)

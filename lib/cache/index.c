@@ -69,6 +69,13 @@ void index_set(struct cache_bucket *bucket, uint32_t index, uint64_t slot)
 	__atomic_store_n(&bucket->slot[index], slot, __ATOMIC_RELEASE);
 }
 
+void index_clear_twins(struct cache_bucket *bucket, uint64_t slot)
+{
+	for (uint32_t i = 0; i < CACHE_SLOTS; i++)
+		if (SHARED_LOAD(bucket->slot[i]) == slot)
+			index_set(bucket, i, 0);
+}
+
 void index_set_reads(struct cache_bucket *bucket, uint32_t index, uint32_t reads)
 {
 	uint32_t was = SHARED_LOAD(bucket->reads), now;

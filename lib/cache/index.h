@@ -23,6 +23,9 @@ uint32_t index_spare(const struct ashmem_cache *cache, const struct cache_key *k
 /* With the bucket locked: from here on readers see what `slot` stands for, or nothing. */
 void index_set(struct cache_bucket *bucket, uint32_t index, uint64_t slot);
 
+/* With the bucket locked: no slot has this content. */
+void index_clear_twins(struct cache_bucket *bucket, uint64_t slot);
+
 /* -- how often an entry was read, up to 3 -- */
 
 static inline uint32_t index_reads(const struct cache_bucket *bucket, uint32_t index)

@@ -3,8 +3,10 @@
  * Choosing, writing and checking the layout of a cache, and the hash of keys; see layout.h.
  *
  * Segments: a power of two near a 256th of the cache, from 64 KiB to 2 MiB, so that a purge can
- * take little; more where the largest value needs it, or where there would be too many of them. All
- * are multiples of 64 KiB, and so of the pages of any system. No lock is held.
+ * take little; more where the largest value needs it, or where there would be too many of them. A
+ * value of up to a 64th of the cache fits one segment, and the largest one eight, unless they would
+ * be larger than a slot can address. All are multiples of 64 KiB, and so of the pages of any
+ * system. No lock is held.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,6 +21,9 @@ static const unsigned char magic[8] = {'a', 's', 'h', 'c', 'a', 'c', '\r', '\n'}
 #define MOST_BYTES (UINT64_C(512) << 30)
 #define LEAST_BYTES (UINT64_C(1) << 20)
 #define LEAST_SEGMENTS 8u
+/* Segments for the largest value, and what part of the cache fits one. */
+#define RUN_MOST 8u
+#define ONE_SEGMENT 64u
 /* Entries a bucket on average: one in some hundred then finds no slot. */
 #define ENTRIES_A_BUCKET_X2 17u
 
@@ -40,18 +45,29 @@ static void place(struct cache_layout *layout)
 	layout->bytes = layout->segments_at + (uint64_t)layout->segments * layout->segment_bytes;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What the largest entry takes. */
+static uint64_t most_needed(uint64_t value_most)
+{
+	return CACHE_FIRST_OFFSET + entry_bytes(ASHMEM_CACHE_KEY_MOST, value_most);
+}
+
 static uint64_t segment_bytes_for(uint64_t most, uint64_t value_most)
 {
-	uint64_t bytes = ALIGN;
-	uint64_t need = CACHE_FIRST_OFFSET + entry_bytes(ASHMEM_CACHE_KEY_MOST, value_most);
+	uint64_t bytes = ALIGN, need = most_needed(value_most);
 
 	while (bytes < most / 256 && bytes < 2u << 20)
 		bytes *= 2;
-	if (bytes < need)
-		bytes = round_up(need, ALIGN);
-	if (most / bytes > CACHE_SEGMENTS_MOST - 1)
-		bytes = round_up(most / (CACHE_SEGMENTS_MOST - 1), ALIGN);
-	return bytes;
+	if (value_most > most / ONE_SEGMENT)
+		need = larger(most / ONE_SEGMENT, need / RUN_MOST + 1);
+	if (need > CACHE_SEGMENT_MOST)
+		need = CACHE_SEGMENT_MOST;
+	bytes = larger(bytes, round_up(need, ALIGN));
+	return larger(bytes, round_up(most / (CACHE_SEGMENTS_MOST - 1), ALIGN));
 }
 
 int cache_layout_choose(struct cache_layout *layout, const struct ashmem_cache_options *options)
@@ -64,7 +80,8 @@ int cache_layout_choose(struct cache_layout *layout, const struct ashmem_cache_o
 	if (wish.flags || wish.reserved)
 		return -EINVAL;
 	uint64_t most = wish.most_bytes ? wish.most_bytes : UINT64_C(64) << 20;
-	if (most > MOST_BYTES || wish.entries > UINT32_MAX || wish.value_most_bytes > most / 8)
+	if (most > MOST_BYTES || wish.entries > UINT32_MAX || wish.value_most_bytes > most / 4 ||
+		wish.value_most_bytes > CACHE_VALUE_MOST)
 		return -EFBIG;
 	most = most < LEAST_BYTES ? LEAST_BYTES : most;
 	uint64_t value_most = wish.value_most_bytes ? wish.value_most_bytes : most / 64;
@@ -116,12 +133,11 @@ int cache_layout_read(struct cache_layout *layout, const struct cache_shared *sh
 		return -EPROTO;
 	if (read.segments == 0 || read.segments > CACHE_SEGMENTS_MOST || read.buckets == 0 ||
 		read.segment_bytes == 0 || read.segment_bytes > CACHE_SEGMENT_MOST ||
-		read.segment_bytes % ALIGN != 0 || read.value_most > CACHE_SEGMENT_MOST)
+		read.segment_bytes % ALIGN != 0 || read.value_most > CACHE_VALUE_MOST)
 		return -EUCLEAN;
 	place(&read);
 	if (read.bytes != area_bytes ||
-		entry_bytes(ASHMEM_CACHE_KEY_MOST, read.value_most) + CACHE_FIRST_OFFSET >
-			read.segment_bytes)
+		most_needed(read.value_most) > (uint64_t)read.segments * read.segment_bytes)
 		return -EUCLEAN;
 	*layout = read;
 	return 0;

@@ -6,8 +6,11 @@
  *     pinned         pinned          pinned                 unpinned once in use
  *
  * A slot of the index says where an entry is; the entry's head says by its check that it is what
- * the slot means. Everything here can be written by a peer: what is used as an index or a length
- * is checked against the private copy (struct cache_layout) first.
+ * the slot means. An entry that is larger than a segment has a *run* of them, next to each other,
+ * for itself: it begins in the first as if that one were larger.
+ *
+ * Everything here can be written by a peer: what is used as an index or a length is checked against
+ * the private copy (struct cache_layout) first.
  *
  * Includes base alone, takes no lock.
  */
@@ -21,7 +24,7 @@
 
 #include "base/shared.h"
 
-#define CACHE_VERSION 1u
+#define CACHE_VERSION 2u
 #define CACHE_SLOTS 15u
 #define CACHE_STRIPES 16u
 #define CACHE_LEASES 64u
@@ -29,6 +32,8 @@
 #define CACHE_SEGMENTS_MOST 65536u
 /* What 20 bits of eight bytes reach. */
 #define CACHE_SEGMENT_MOST (8u << 20)
+/* Bytes of the largest value of any cache. */
+#define CACHE_VALUE_MOST (1u << 30)
 /* No entry lies at 0, so that no slot in use is 0. */
 #define CACHE_FIRST_OFFSET 8u
 
@@ -56,7 +61,8 @@ struct cache_segment {
 	uint64_t sequence;   /* of the takings; 0: never taken */
 	uint64_t epoch;      /* of the last entry */
 	uint32_t used;       /* bytes from the start that have entries */
-	uint32_t is_main;
+	uint16_t is_main;
+	uint16_t before; /* segments of the same run before this one */
 };
 
 struct cache_shared {
@@ -164,7 +170,7 @@ static inline uint32_t entry_value_at(uint32_t key_bytes)
 	return (ENTRY_HEAD + key_bytes + 7) & ~7u;
 }
 
-/* All bytes of an entry; 64 bits, since `value_bytes` may be nonsense. */
+/* All bytes of an entry; 64 bits, since `value_bytes` may be nonsense or belong to a run. */
 static inline uint64_t entry_bytes(uint32_t key_bytes, uint64_t value_bytes)
 {
 	return (entry_value_at(key_bytes) + value_bytes + 7) & ~UINT64_C(7);
@@ -181,7 +187,7 @@ static inline uint64_t mix(uint64_t state, uint64_t word)
 	return state ^ state >> 32;
 }
 
-/* What an entry's head must contain, where it lies and now. */
+/* What an entry's head must contain, where it lies and now. The generation: of all its segments. */
 static inline uint64_t entry_check(const uint64_t secret[4], uint64_t epoch, uint64_t generation,
 	uint64_t where, uint64_t hash, uint64_t lengths)
 {

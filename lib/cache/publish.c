@@ -2,8 +2,9 @@
 /*
  * Writing an entry and making it seen.
  *
- * The entry is whole before its slot is stored, under the bucket's lock. What was written for an
- * earlier epoch has a check that no reader expects: a clear that came in between has removed it.
+ * The entry is whole before it is sealed and its slot is stored, under the bucket's lock. What was
+ * written for an earlier epoch has a check that no reader expects: a clear that came in between has
+ * removed it. It is not stored then, since it would take the place of what was put after the clear.
  */
 #include <errno.h>
 
@@ -15,17 +16,18 @@
 #define EVICTIONS 4u
 
 /*
- * Room for a new entry. Where all segments have entries, those of one give way, but for the ones
- * that are used; if that makes no room, all of one give way.
+ * Room for a new entry. Where all segments have entries, those of one, or of as many in a row as
+ * are needed, give way, but for the ones that are used; if that makes no room, all give way.
  */
-static int find_room(struct ashmem_cache *cache, uint32_t bytes, struct cache_writing *writing)
+static int find_room(struct ashmem_cache *cache, uint64_t bytes, struct cache_writing *writing)
 {
+	uint32_t segments = cache_segments_for(cache, CACHE_FIRST_OFFSET + bytes);
 	enum cache_class class = age_class_for(cache, writing->hash);
 	int r = -EBUSY;
 
 	for (unsigned tries = 0; tries < EVICTIONS && r == -EBUSY; tries++) {
 		r = segment_room(cache, bytes, writing->epoch, class, TAKE_FREE, &writing->room);
-		if (r == -EBUSY && !age_evict(cache))
+		if (r == -EBUSY && !age_evict(cache, segments))
 			break;
 	}
 	if (r == -EBUSY)
@@ -44,7 +46,7 @@ int publish_begin(struct ashmem_cache *cache, const struct cache_key *key, size_
 		.value_bytes = (uint32_t)value_bytes,
 		.hash = key->hash,
 	};
-	int r = find_room(cache, (uint32_t)entry_bytes(key->count, value_bytes), writing);
+	int r = find_room(cache, entry_bytes(key->count, value_bytes), writing);
 	if (r < 0)
 		return r;
 	writing_head(cache, writing, entry_times(cache_expiry(ttl_ms), key->count));
@@ -63,7 +65,7 @@ static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 	const struct cache_writing *writing, const struct cache_key *key, uint32_t flags)
 {
 	struct cache_found old;
-	uint64_t epoch = cache_epoch(cache);
+	uint64_t epoch = writing->epoch;
 	int found = index_find(cache, key, epoch, &old);
 	/* What a purge has taken some of is there no more. */
 	int is_there = found && !cache_found_is_expired(&old) && cache_is_still(cache, &old);
@@ -72,6 +74,9 @@ static int set_slot(struct ashmem_cache *cache, struct cache_bucket *bucket,
 		return -EEXIST;
 	if (!is_there && (flags & ASHMEM_PUT_REPLACE))
 		return -ENOENT;
+	if (cache_epoch(cache) != epoch)
+		return 0;
+	writing_seal(cache, writing);
 	uint32_t index = found ? old.index : index_spare(cache, key, epoch);
 	if (!found)
 		index_set_reads(bucket, index, 0);

@@ -79,11 +79,12 @@ int ashmem_cache_remove(struct ashmem_cache *cache, const void *key, size_t key_
 
 int ashmem_cache_clear(struct ashmem_cache *cache)
 {
+	CANCEL_OFF;
 	if (!cache)
 		return -EINVAL;
 	if (!cache->writable)
 		return -EACCES;
 	/* The checks of all entries are those of an earlier epoch from here on. */
-	__atomic_fetch_add(&cache->shared->epoch, 1, __ATOMIC_ACQ_REL);
+	segment_cleared(cache, __atomic_add_fetch(&cache->shared->epoch, 1, __ATOMIC_ACQ_REL));
 	return 0;
 }

@@ -7,135 +7,29 @@
  * most an eighth of the cache from being purged. Who has none holds its segment anew for each put,
  * and looks whether it is still the same.
  *
- * Which segment is taken: one that was purged, or never used, or whose entries are not needed any
- * more; else the oldest of the class that gives way (age.c). Those that somebody holds are passed
- * over.
+ * Which ones are taken says choose.c. A run for an entry that is larger than a segment is taken at
+ * once, and belongs to no log. Its segments get numbers of taking in a row, by which they are known
+ * as one run: if one of them is taken for something else, it is none any more.
  */
 #include <errno.h>
 #include <unistd.h>
 
 #include "base/lock.h"
+#include "cache/choose.h"
 #include "cache/owner.h"
 #include "cache/segment.h"
 #include "memfd/take.h"
 
-/* Segments looked at for one that nobody holds. */
-#define TRIES 64u
-
-static uint32_t first_page(const struct ashmem_cache *cache, uint32_t segment)
-{
-	return cache_page_of(cache, segment, 0);
-}
-
-static uint32_t last_page(const struct ashmem_cache *cache, uint32_t segment)
-{
-	return cache_page_of(cache, segment, cache->layout.segment_bytes - 1u);
-}
-
 static int hold(struct ashmem_cache *cache, int fd, uint32_t segment)
 {
-	return memfd_hold_by(cache->memfd, fd, first_page(cache, segment),
-		last_page(cache, segment));
+	return memfd_hold_by(cache->memfd, fd, cache_first_page(cache, segment),
+		cache_last_page(cache, segment));
 }
 
 static void let_go(struct ashmem_cache *cache, int fd, uint32_t segment)
 {
-	memfd_let_go(cache->memfd, fd, first_page(cache, segment), last_page(cache, segment));
-}
-
-/* -- choosing -- */
-
-/* What is taken first has the smallest. */
-enum kind { PURGED, NEVER_USED, CLEARED, OLDEST, OTHERS };
-struct rank {
-	enum kind kind;
-	uint64_t sequence;
-};
-
-/* Which class gives way: probation, while it has more than a tenth of what is in use. */
-struct choosing {
-	uint64_t epoch;
-	int main_gives_way;
-	uint32_t free; /* segments without entries */
-};
-
-static int comes_before(struct rank a, struct rank b)
-{
-	return a.kind != b.kind ? a.kind < b.kind : a.sequence < b.sequence;
-}
-
-static struct rank rank_of(const struct ashmem_cache *cache, const struct choosing *choosing,
-	uint32_t segment)
-{
-	const struct cache_segment *at = &cache->table[segment];
-	uint64_t sequence = SHARED_LOAD(at->sequence);
-
-	if (sequence == 0)
-		return (struct rank){NEVER_USED, segment};
-	if (cache_is_lost(cache, segment, 0, 1))
-		return (struct rank){PURGED, sequence};
-	if (SHARED_LOAD(at->epoch) < choosing->epoch)
-		return (struct rank){CLEARED, sequence};
-	return (struct rank){
-		!SHARED_LOAD(at->is_main) == !choosing->main_gives_way ? OLDEST : OTHERS, sequence};
-}
-
-static struct choosing begin_choosing(const struct ashmem_cache *cache, uint64_t epoch)
-{
-	struct choosing choosing = {.epoch = epoch};
-	uint32_t in_use = 0, probation = 0;
-
-	for (uint32_t i = 0; i < cache->layout.segments; i++) {
-		int is_in_use = rank_of(cache, &choosing, i).kind >= OLDEST;
-		in_use += is_in_use;
-		probation += is_in_use && !SHARED_LOAD(cache->table[i].is_main);
-	}
-	choosing.main_gives_way = probation * 10 <= in_use;
-	choosing.free = cache->layout.segments - in_use;
-	return choosing;
-}
-
-/* The next one after `*after` in the order of taking: 1, or 0 if there is none. */
-static int choose(const struct ashmem_cache *cache, const struct choosing *choosing,
-	const struct rank *after, uint32_t *chosen, struct rank *its_rank)
-{
-	int found = 0;
-
-	for (uint32_t i = 0; i < cache->layout.segments; i++) {
-		struct rank rank = rank_of(cache, choosing, i);
-		if (after && !comes_before(*after, rank))
-			continue;
-		if (found && !comes_before(rank, *its_rank))
-			continue;
-		*its_rank = rank;
-		*chosen = i;
-		found = 1;
-	}
-	return found;
-}
-
-int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment,
-	uint64_t *sequence)
-{
-	struct choosing choosing = begin_choosing(cache, epoch);
-	/* After all that has no entries. */
-	struct rank rank = {OLDEST, 0};
-
-	for (uint32_t tries = 0; tries < TRIES; tries++) {
-		struct rank after = rank;
-		if (!choose(cache, &choosing, &after, segment, &rank))
-			return 0;
-		*sequence = rank.sequence;
-		if (!memfd_is_held(cache->memfd, first_page(cache, *segment),
-			    last_page(cache, *segment)))
-			return 1;
-	}
-	return 0;
-}
-
-void segment_give_up(struct ashmem_cache *cache, uint32_t segment)
-{
-	SHARED_STORE(cache->table[segment].epoch, 0);
+	memfd_let_go(cache->memfd, fd, cache_first_page(cache, segment),
+		cache_last_page(cache, segment));
 }
 
 /* -- taking -- */
@@ -143,80 +37,175 @@ void segment_give_up(struct ashmem_cache *cache, uint32_t segment)
 struct taking {
 	struct ashmem_cache *cache;
 	const struct choosing *choosing;
-	uint32_t segment;
-	struct rank rank; /* as it was when it was chosen */
+	uint32_t segment, count;
+	struct choose_rank rank; /* as it was when they were chosen */
 	uint64_t epoch;
 	enum cache_class class;
-	uint64_t generation; /* the new one */
+	uint64_t generation; /* the new one of the first, and of all together */
+	uint64_t generations;
 };
 
-/* Called by memfd_take(), under the area's lock: the old contents end. */
-static int begin_anew(void *context)
+/* The number of the next taking; under the area's lock. */
+static void give_number(struct ashmem_cache *cache, struct cache_segment *at)
 {
-	struct taking *taking = context;
-	struct ashmem_cache *cache = taking->cache;
-	struct cache_segment *at = &cache->table[taking->segment];
+	uint64_t sequence = SHARED_LOAD(cache->shared->sequence) + 1;
 
-	/* Another one was faster, and what it has put is worth more. */
-	if (comes_before(taking->rank, rank_of(cache, taking->choosing, taking->segment)))
-		return -EBUSY;
-	taking->generation = SHARED_LOAD(at->generation) + 1;
+	SHARED_STORE(cache->shared->sequence, sequence);
+	SHARED_STORE(at->sequence, sequence);
+}
+
+/* One segment's old contents end; it is the one after so many others of its run. */
+static void begin_segment(const struct taking *taking, uint32_t before)
+{
+	struct ashmem_cache *cache = taking->cache;
+	struct cache_segment *at = &cache->table[taking->segment + before];
+
 	/* Before everything else that follows: find.c. */
-	__atomic_store_n(&at->generation, taking->generation, __ATOMIC_RELEASE);
+	__atomic_store_n(&at->generation, SHARED_LOAD(at->generation) + 1, __ATOMIC_RELEASE);
 	CRASH_BARRIER();
 	if (SHARED_LOAD(at->sequence) != 0)
 		__atomic_fetch_add(&cache->shared->evictions, 1, __ATOMIC_RELAXED);
 	SHARED_STORE(at->used, CACHE_FIRST_OFFSET);
 	SHARED_STORE(at->is_main, taking->class == CACHE_MAIN);
+	SHARED_STORE(at->before, (uint16_t)before);
 	SHARED_STORE(at->epoch, taking->epoch);
-	uint64_t sequence = SHARED_LOAD(cache->shared->sequence) + 1;
-	SHARED_STORE(cache->shared->sequence, sequence);
-	SHARED_STORE(at->sequence, sequence);
+	give_number(cache, at);
+}
+
+/* Called by memfd_take(), under the area's lock. */
+static int begin_anew(void *context)
+{
+	struct taking *taking = context;
+
+	/* Another one was faster, and what it has put is worth more. */
+	if (!choose_is_still(taking->cache, taking->choosing, taking->segment, taking->count,
+		    &taking->rank))
+		return -EBUSY;
+	for (uint32_t i = 0; i < taking->count; i++)
+		begin_segment(taking, i);
+	taking->generation = cache_generation(taking->cache, taking->segment, 1);
+	taking->generations = cache_generation(taking->cache, taking->segment, taking->count);
 	return 0;
 }
 
-static int take(struct ashmem_cache *cache, struct taking *taking)
+static struct memfd_taking pages_of(const struct taking *taking)
 {
-	const struct memfd_taking pages = {
-		.first = first_page(cache, taking->segment),
-		.last = last_page(cache, taking->segment),
+	struct ashmem_cache *cache = taking->cache;
+
+	return (struct memfd_taking){
+		.first = cache_first_page(cache, taking->segment),
+		.last = cache_last_page(cache, taking->segment + taking->count - 1),
 		.priority = ASHMEM_PRIORITY_NORMAL + (taking->class == CACHE_MAIN),
 		.lock_fd = cache->room_fd,
-		.invalidate = begin_anew,
-		.context = taking,
+		.context = (void *)(uintptr_t)taking,
 	};
-
-	return memfd_take(cache->memfd, &pages);
 }
 
-static int may_take(const struct choosing *choosing, const struct rank *rank, enum cache_take how)
+/* Called by memfd_keep(), under the area's lock. */
+static int begin_again(void *context)
+{
+	struct taking *taking = context;
+	struct cache_segment *at = &taking->cache->table[taking->segment];
+
+	for (uint32_t i = 0; i < taking->count; i++) {
+		SHARED_STORE(at[i].is_main, 1);
+		give_number(taking->cache, &at[i]);
+	}
+	return 0;
+}
+
+int segment_keep(struct ashmem_cache *cache, const struct cache_run *run)
+{
+	const struct taking taking = {
+		.cache = cache,
+		.segment = run->first,
+		.count = run->count,
+		.class = CACHE_MAIN,
+	};
+	struct memfd_taking pages = pages_of(&taking);
+
+	pages.invalidate = begin_again;
+	return memfd_keep(cache->memfd, &pages) == 0;
+}
+
+/* Called by memfd_keep(), under the area's lock: whether all entries are of an earlier epoch. */
+static int is_cleared(void *context)
+{
+	const struct taking *taking = context;
+	const struct cache_segment *at = &taking->cache->table[taking->segment];
+	int is = SHARED_LOAD(at->sequence) != 0 && SHARED_LOAD(at->epoch) < taking->epoch &&
+		!cache_is_lost(taking->cache, taking->segment, 0, 1);
+
+	return is ? 0 : -EBUSY;
+}
+
+void segment_cleared(struct ashmem_cache *cache, uint64_t epoch)
+{
+	struct taking taking = {.cache = cache, .count = 1, .epoch = epoch};
+	int r = 0;
+
+	for (; taking.segment < cache->layout.segments && (r == 0 || r == -EBUSY);
+		taking.segment++) {
+		struct memfd_taking pages = pages_of(&taking);
+		pages.priority = ASHMEM_PRIORITY_FIRST;
+		pages.invalidate = is_cleared;
+		r = is_cleared(&taking);
+		if (r == 0)
+			r = memfd_keep(cache->memfd, &pages);
+	}
+}
+
+static int may_take(const struct choosing *choosing, const struct choose_rank *rank,
+	enum cache_take how)
 {
 	if (how == TAKE_ANY)
 		return 1;
-	return rank->kind < OLDEST && (how == TAKE_LAST || choosing->free > 1);
+	return rank->kind < CHOOSE_OLDEST && (how == TAKE_LAST || choosing->free > choosing->count);
+}
+
+/* A log whose segment was not held may have lost it. */
+static void forget_logs_in(struct ashmem_cache *cache, const struct taking *taking)
+{
+	for (int i = 0; i < CACHE_CLASSES; i++)
+		if (cache->log[i].segment - taking->segment < taking->count)
+			cache->log[i] = (struct cache_log){.segment = CACHE_NO_SEGMENT};
+}
+
+/* Take so many segments in a row. */
+static int take(struct taking *taking, enum cache_take how)
+{
+	struct ashmem_cache *cache = taking->cache;
+	struct choosing choosing;
+	int r = -EBUSY;
+
+	taking->choosing = &choosing;
+	choose_begin(cache, taking->epoch, taking->count, &choosing);
+	while (r == -EBUSY && choosing.tries < CHOOSE_TRIES) {
+		if (!choose_next(cache, &choosing, &taking->segment, &taking->rank) ||
+			!may_take(&choosing, &taking->rank, how))
+			break;
+		if (!choose_is_free(cache, &choosing, taking->segment))
+			continue;
+		struct memfd_taking pages = pages_of(taking);
+		pages.invalidate = begin_anew;
+		r = memfd_take(cache->memfd, &pages);
+		if (r == -EBUSY)
+			choose_pass_over(&choosing, taking->segment);
+	}
+	if (r >= 0)
+		forget_logs_in(cache, taking);
+	return r == -EBUSY && how == TAKE_ANY ? -EAGAIN : r;
 }
 
 /* Append to another segment from now on. */
 static int take_next(struct ashmem_cache *cache, uint64_t epoch, enum cache_class class,
 	enum cache_take how)
 {
-	struct choosing choosing = begin_choosing(cache, epoch);
-	struct taking taking = {
-		.cache = cache, .choosing = &choosing, .epoch = epoch, .class = class};
-	int r = -EBUSY;
+	struct taking taking = {.cache = cache, .count = 1, .epoch = epoch, .class = class};
+	int r = take(&taking, how);
 
-	for (uint32_t tries = 0; tries < TRIES && r == -EBUSY; tries++) {
-		struct rank after = taking.rank;
-		if (!choose(cache, &choosing, tries ? &after : NULL, &taking.segment,
-			    &taking.rank) ||
-			!may_take(&choosing, &taking.rank, how))
-			break;
-		if (cache->writers[taking.segment] || cache->views[taking.segment])
-			continue;
-		r = take(cache, &taking);
-	}
 	if (r < 0)
-		return r == -EBUSY && how == TAKE_ANY ? -EAGAIN : r;
+		return r;
 	cache->log[class] = (struct cache_log){
 		.segment = taking.segment,
 		.used = CACHE_FIRST_OFFSET,
@@ -279,14 +268,15 @@ static int hold_log_again(struct ashmem_cache *cache, struct cache_log *log)
 		!cache_is_lost(cache, log->segment, 0, cache->layout.segment_bytes);
 }
 
-/* Have a segment with so much room. */
-static int prepare_log(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch,
-	enum cache_class class, enum cache_take how, int *taken)
+/* Have a segment with so much room. One with entries that were cleared is used no more. */
+static int prepare_log(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoch,
+	enum cache_class class, enum cache_take how, uint32_t *taken)
 {
 	struct cache_log *log = &cache->log[class];
 
 	*taken = 0;
 	if (log->segment != CACHE_NO_SEGMENT && bytes <= cache->layout.segment_bytes - log->used &&
+		SHARED_LOAD(cache->table[log->segment].epoch) >= epoch &&
 		hold_log_again(cache, log))
 		return 0;
 	end_log(cache, log);
@@ -297,25 +287,69 @@ static int prepare_log(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoc
 	return r;
 }
 
-int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, enum cache_class class,
+/* Room in the segment that is appended to. */
+static int room_in_log(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoch,
+	enum cache_class class, enum cache_take how, struct cache_room *room)
+{
+	int r = prepare_log(cache, bytes, epoch, class, how, &room->taken);
+
+	if (r < 0)
+		return r;
+	struct cache_log *log = &cache->log[class];
+	struct cache_segment *at = &cache->table[log->segment];
+	room->segment = log->segment;
+	room->segments = 1;
+	room->offset = log->used;
+	room->generation = room->generations = log->generation;
+	log->used += (uint32_t)bytes;
+	SHARED_STORE(at->used, log->used);
+	return 0;
+}
+
+/* A run of segments, for what is too large for one. */
+static int room_of_run(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoch,
+	enum cache_class class, enum cache_take how, struct cache_room *room)
+{
+	uint64_t end = CACHE_FIRST_OFFSET + bytes, segment_bytes = cache->layout.segment_bytes;
+	struct taking taking = {
+		.cache = cache,
+		.count = cache_segments_for(cache, end),
+		.epoch = epoch,
+		.class = class,
+	};
+
+	/* What this handle appends to must not be in the way for ever. */
+	for (int i = 0; i < CACHE_CLASSES && how == TAKE_ANY; i++)
+		end_log(cache, &cache->log[i]);
+	int r = take(&taking, how);
+	if (r < 0)
+		return r;
+	room->segment = taking.segment;
+	room->segments = room->taken = taking.count;
+	room->offset = CACHE_FIRST_OFFSET;
+	room->generation = taking.generation;
+	room->generations = taking.generations;
+	for (uint32_t i = 0; i < taking.count; i++, end -= segment_bytes)
+		SHARED_STORE(cache->table[taking.segment + i].used,
+			(uint32_t)(end < segment_bytes ? end : segment_bytes));
+	return 0;
+}
+
+int segment_room(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoch, enum cache_class class,
 	enum cache_take how, struct cache_room *room)
 {
 	cache_lock(cache);
 	int r = owner_begin(cache);
-	if (r == 0)
-		r = prepare_log(cache, bytes, epoch, class, how, &room->taken);
 	if (r == 0) {
-		struct cache_log *log = &cache->log[class];
-		struct cache_segment *at = &cache->table[log->segment];
-		room->segment = log->segment;
-		room->offset = log->used;
-		room->generation = log->generation;
+		if (__builtin_expect(bytes <= cache->layout.segment_bytes - CACHE_FIRST_OFFSET, 1))
+			r = room_in_log(cache, bytes, epoch, class, how, room);
+		else
+			r = room_of_run(cache, bytes, epoch, class, how, room);
+	}
+	if (r == 0) {
 		room->forks = cache->forks;
-		log->used += bytes;
-		cache->writers[log->segment]++;
-		SHARED_STORE(at->used, log->used);
-		if (SHARED_LOAD(at->epoch) < epoch)
-			SHARED_STORE(at->epoch, epoch);
+		for (uint32_t i = 0; i < room->segments; i++)
+			cache->writers[room->segment + i]++;
 	}
 	cache_unlock(cache);
 	return r;
@@ -325,17 +359,25 @@ void segment_done(struct ashmem_cache *cache, const struct cache_room *room)
 {
 	cache_lock(cache);
 	/* In a child the count is not ours, and there is no lock. */
-	if (room->forks == cache->forks) {
-		cache->writers[room->segment]--;
-		let_go_if_idle(cache, room->segment);
+	for (uint32_t i = 0; i < room->segments && room->forks == cache->forks; i++) {
+		cache->writers[room->segment + i]--;
+		let_go_if_idle(cache, room->segment + i);
 	}
 	cache_unlock(cache);
 }
 
 /* -- looking -- */
 
-int segment_view(struct ashmem_cache *cache, uint32_t segment)
+static void leave(struct ashmem_cache *cache, uint32_t segment, uint32_t count)
 {
+	for (uint32_t i = segment; i < segment + count; i++)
+		if (--cache->views[i] == 0)
+			let_go(cache, cache->view_fd, i);
+}
+
+int segment_view(struct ashmem_cache *cache, uint32_t segment, uint32_t count)
+{
+	uint32_t held = 0;
 	int r = 0;
 
 	cache_lock(cache);
@@ -345,25 +387,29 @@ int segment_view(struct ashmem_cache *cache, uint32_t segment)
 			cache->view_fd = r;
 	}
 	/* Under the mutex, so that a second view waits until the first one's hold is in force. */
-	if (r >= 0 && cache->views[segment] == 0)
-		r = hold(cache, cache->view_fd, segment);
-	if (r >= 0)
-		cache->views[segment]++;
+	while (r >= 0 && held < count) {
+		if (cache->views[segment + held] == 0)
+			r = hold(cache, cache->view_fd, segment + held);
+		if (r >= 0)
+			cache->views[segment + held++]++;
+	}
+	if (r < 0)
+		leave(cache, segment, held);
 	cache_unlock(cache);
 	return r < 0 ? r : 0;
 }
 
-void segment_leave(struct ashmem_cache *cache, uint32_t segment)
+void segment_leave(struct ashmem_cache *cache, uint32_t segment, uint32_t count)
 {
 	cache_lock(cache);
-	if (--cache->views[segment] == 0)
-		let_go(cache, cache->view_fd, segment);
+	leave(cache, segment, count);
 	cache_unlock(cache);
 }
 
 void segment_hold_for(struct ashmem_cache *cache, int fd, uint32_t segment)
 {
-	memfd_lock_by(cache->memfd, fd, first_page(cache, segment), last_page(cache, segment));
+	memfd_lock_by(cache->memfd, fd, cache_first_page(cache, segment),
+		cache_last_page(cache, segment));
 }
 
 void segment_end(struct ashmem_cache *cache)

@@ -10,14 +10,15 @@
 #ifndef ASHMEM_LIB_CACHE_SEGMENT_H
 #define ASHMEM_LIB_CACHE_SEGMENT_H
 
-#include "cache/cache.h"
+#include "cache/choose.h"
 
 /* Room for one entry, held until segment_done(). */
 struct cache_room {
-	uint32_t segment, offset;
-	uint64_t generation;
-	uint32_t forks; /* of the handle, when it was its */
-	int taken;      /* 1: a segment was taken, so memory became purgeable */
+	uint32_t segment, segments, offset; /* more than one segment: a run of its own */
+	uint32_t forks;                     /* of the handle, when it was its */
+	uint64_t generation;                /* of the first, */
+	uint64_t generations;               /* and of all together */
+	uint32_t taken;                     /* so many segments became purgeable */
 };
 
 /* Which segments may be taken for it: */
@@ -28,26 +29,26 @@ enum cache_take {
 };
 
 /*
- * Room for so many bytes, which fit a segment. 0; -EBUSY if there is none but with more freedom to
- * take; -EAGAIN if every segment is held by somebody; or a negative errno. The mutex is not held.
+ * Room for so many bytes, which fit the cache: at the end of a segment, or if they do not fit one,
+ * in a run of them. 0; -EBUSY if there is none but with more freedom to take; -EAGAIN if every
+ * segment is held by somebody; or a negative errno. The mutex is not held.
  */
-int segment_room(struct ashmem_cache *cache, uint32_t bytes, uint64_t epoch, enum cache_class class,
+int segment_room(struct ashmem_cache *cache, uint64_t bytes, uint64_t epoch, enum cache_class class,
 	enum cache_take how, struct cache_room *room);
 /* What was to be written there is written, or never will be. */
 void segment_done(struct ashmem_cache *cache, const struct cache_room *room);
 
 /*
- * The segment whose entries are to give way, and the number of its taking: 1, or 0: there is none.
- * Nobody holds it at the moment; who has a view of it looks whether the number is still the same.
+ * The entry of a run is needed: from now on it is as old as if it had been put now, and of class
+ * main. The caller has a view of it. 1, or 0: that failed.
  */
-int segment_victim(struct ashmem_cache *cache, uint64_t epoch, uint32_t *segment,
-	uint64_t *sequence);
-/* None of its entries is needed any more: it is taken before others. The caller has a view of it. */
-void segment_give_up(struct ashmem_cache *cache, uint32_t segment);
+int segment_keep(struct ashmem_cache *cache, const struct cache_run *run);
+/* All entries of earlier epochs are gone: a purge takes them first. As far as that succeeds. */
+void segment_cleared(struct ashmem_cache *cache, uint64_t epoch);
 
-/* Hold a segment for looking at it: its contents, once checked, stay. Counted. */
-int segment_view(struct ashmem_cache *cache, uint32_t segment);
-void segment_leave(struct ashmem_cache *cache, uint32_t segment);
+/* Hold segments for looking at them: their contents, once checked, stay. Counted. */
+int segment_view(struct ashmem_cache *cache, uint32_t segment, uint32_t count);
+void segment_leave(struct ashmem_cache *cache, uint32_t segment, uint32_t count);
 /* A lock of another description, besides that of a view: nothing has to be waited for. */
 void segment_hold_for(struct ashmem_cache *cache, int fd, uint32_t segment);
 

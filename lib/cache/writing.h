@@ -27,9 +27,18 @@ static inline uint64_t writing_slot(const struct cache_writing *writing)
 	return slot_make(writing->hash, room->generation, room->segment, room->offset);
 }
 
-/* The head of the entry. */
+/* What became purgeable for it. */
+static inline uint64_t writing_taken_bytes(const struct ashmem_cache *cache,
+	const struct cache_writing *writing)
+{
+	return (uint64_t)writing->room.taken * cache->layout.segment_bytes;
+}
+
+/* The head of the entry, but for its check. */
 void writing_head(const struct ashmem_cache *cache, const struct cache_writing *writing,
 	uint64_t times);
+/* The check: from here on it is an entry. All of it is written; its bucket is locked. */
+void writing_seal(const struct ashmem_cache *cache, const struct cache_writing *writing);
 /* Nothing more is written. No lock is held: it may purge. */
 void writing_end(struct ashmem_cache *cache, const struct cache_writing *writing);
 

@@ -39,8 +39,11 @@ static int lock_pages(struct memfd_area *area, int lock_fd, enum sys_range_lock 
 			       ((uint64_t)last - first + 1) << shift);
 }
 
+enum contents { CONTENTS_KEPT, CONTENTS_NEW };
+
 /* The pages become one fresh range. */
-static int renew(struct memfd_area *area, const struct memfd_taking *taking, uint64_t now)
+static int renew(struct memfd_area *area, const struct memfd_taking *taking, uint64_t now,
+	enum contents contents)
 {
 	struct control_map *control = &area->control;
 	struct range_list *list = control_list(control);
@@ -48,7 +51,8 @@ static int renew(struct memfd_area *area, const struct memfd_taking *taking, uin
 
 	if (r < 0)
 		return r;
-	control_clear_lost(control, taking->first, taking->last);
+	if (contents == CONTENTS_NEW)
+		control_clear_lost(control, taking->first, taking->last);
 	return range_unpin(list, taking->first, taking->last,
 		purge_key_of(taking->priority, ASHMEM_ORDER_FIFO,
 			control_next_stamp(control, &stamp_clock, now)));
@@ -71,7 +75,7 @@ static int take(struct memfd_area *area, const struct memfd_taking *taking, uint
 	if (r >= 0) {
 		/* Who sees what follows, here or in the new contents, sees the old ones invalid. */
 		FENCE(__ATOMIC_SEQ_CST);
-		r = renew(area, taking, now);
+		r = renew(area, taking, now, CONTENTS_NEW);
 	}
 	if (r < 0)
 		lock_pages(area, taking->lock_fd, SYS_LOCK_NONE, taking->first, taking->last);
@@ -86,6 +90,22 @@ int memfd_take(struct memfd_area *area, const struct memfd_taking *taking)
 	if (r < 0)
 		return r;
 	r = take(area, taking, now);
+	control_unlock(&area->control, r);
+	return r;
+}
+
+int memfd_keep(struct memfd_area *area, const struct memfd_taking *pages)
+{
+	uint64_t now = stamp_now(&stamp_clock);
+	int r = memfd_lock(area);
+
+	if (r < 0)
+		return r;
+	r = control_check_fd(&area->control);
+	if (r >= 0)
+		r = pages->invalidate(pages->context);
+	if (r >= 0)
+		r = renew(area, pages, now, CONTENTS_KEPT);
 	control_unlock(&area->control, r);
 	return r;
 }

@@ -17,7 +17,7 @@ struct memfd_taking {
 	int lock_fd;       /* takes the lock on them, from memfd_open_locks() */
 	/*
 	 * Called when nobody but `lock_fd` holds the pages, under the area's lock: makes what they
-	 * contain invalid. A negative result ends the taking.
+	 * contain invalid. A negative result ends the taking. memfd_keep() calls it too.
 	 */
 	int (*invalidate)(void *context);
 	void *context;
@@ -28,6 +28,12 @@ struct memfd_taking {
  * somebody holds some; or a negative errno. Nothing has changed then.
  */
 int memfd_take(struct memfd_area *area, const struct memfd_taking *taking);
+
+/*
+ * Pages become one range as if they had been unpinned now, and keep their contents. None of them is
+ * lost, as the caller knows or `invalidate` finds. `lock_fd` is not used.
+ */
+int memfd_keep(struct memfd_area *area, const struct memfd_taking *pages);
 
 /* A description for locks, close-on-exec. -ENOTSUP without /proc. */
 int memfd_open_locks(struct memfd_area *area);

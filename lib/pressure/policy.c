@@ -68,6 +68,14 @@ static uint64_t taken_since(const struct pressure_policy *policy, uint64_t free_
 	return before > free_bytes ? before - free_bytes : 0;
 }
 
+/* Shared memory became less, and not by this process: others purge, so they find the limit near. */
+static int others_purge(const struct pressure_policy *policy, const struct pressure_observation *o,
+	uint64_t calm)
+{
+	return policy->shared_bytes > o->shared_bytes && o->shared_bytes > 0 &&
+		policy->shared_bytes - o->shared_bytes > calm / 8;
+}
+
 /* Rule 7: a calm reserve, or half of it. */
 static uint64_t yielding(struct pressure_policy *policy, const struct pressure_observation *o,
 	uint64_t calm)
@@ -76,7 +84,8 @@ static uint64_t yielding(struct pressure_policy *policy, const struct pressure_o
 
 	if (half >= calm)
 		return calm;
-	if (o->free_bytes < half || taken_since(policy, o->free_bytes, calm) > calm / 4)
+	if (o->free_bytes < half || taken_since(policy, o->free_bytes, calm) > calm / 4 ||
+		others_purge(policy, o, calm))
 		policy->whole_until_ns = o->now_ns + PRESSURE_WHOLE_NS;
 	return o->now_ns < policy->whole_until_ns ? calm : half;
 }
@@ -110,6 +119,8 @@ static uint64_t reserve_now(struct pressure_policy *policy,
 	uint64_t reserve_bytes = adapt(policy, settings, o);
 	policy->has_looked = 1;
 	policy->free_bytes = o->free_bytes;
+	if (policy->shared_bytes < o->shared_bytes)
+		policy->shared_bytes = o->shared_bytes;
 	return reserve_bytes;
 }
 
@@ -144,10 +155,11 @@ static uint32_t level_held(struct pressure_policy *policy, uint32_t observed, ui
 	return level;
 }
 
-/* Rule 4. */
-static uint64_t pages_needed(const struct pressure_observation *o, uint64_t reserve_bytes)
+/* Rule 4: pages until a level has ended. */
+static uint64_t pages_needed(const struct pressure_observation *o, uint64_t reserve_bytes,
+	uint32_t level)
 {
-	uint64_t goal = policy_level_ends(reserve_bytes, ASHMEM_PRESSURE_SOME);
+	uint64_t goal = policy_level_ends(reserve_bytes, level);
 
 	if (goal <= o->free_bytes)
 		return 0;
@@ -181,15 +193,38 @@ static void decide_by_headroom(struct pressure_policy *policy, uint32_t *before,
 	struct pressure_decision *decision)
 {
 	uint64_t reserve_bytes = reserve_now(policy, settings, o);
+	/* Others are at it: take part until it is over, though they may have ended the worst. */
+	if (*before == ASHMEM_PRESSURE_NONE && others_purge(policy, o, reserve_bytes))
+		*before = ASHMEM_PRESSURE_SOME;
 	uint32_t level = level_of_headroom(*before, o, reserve_bytes);
 
 	*before = level;
 	decision->reserve_bytes = reserve_bytes;
 	decision->by_headroom = level > ASHMEM_PRESSURE_NONE && level >= o->stall_level;
 	decision->observed = decision->by_headroom ? level : o->stall_level;
-	decision->purge_pages = 0;
-	if (level > ASHMEM_PRESSURE_NONE && settings->percent[decision->observed] > 0)
-		decision->purge_pages = pages_needed(o, reserve_bytes);
+	decision->purge_pages = decision->urgent_pages = 0;
+	decision->shared_pages = o->page_bytes ? o->shared_bytes / o->page_bytes : 0;
+	if (level == ASHMEM_PRESSURE_NONE || settings->percent[decision->observed] == 0)
+		return;
+	decision->purge_pages = pages_needed(o, reserve_bytes, ASHMEM_PRESSURE_SOME);
+	decision->urgent_pages = pages_needed(o, reserve_bytes, ASHMEM_PRESSURE_HIGH);
+}
+
+uint64_t policy_part(const struct pressure_decision *decision, uint64_t evictable_pages)
+{
+	uint64_t all = at_most(decision->purge_pages, evictable_pages);
+	uint64_t urgent = at_most(decision->urgent_pages, all), rest = all - urgent;
+
+	if (evictable_pages >= decision->shared_pages / 2)
+		return all;
+	/* Less than half of shared_pages each, so their product fits where memory is real. */
+	return urgent +
+		(rest * 2 * evictable_pages + decision->shared_pages - 1) / decision->shared_pages;
+}
+
+void policy_purged(struct pressure_policy *policy)
+{
+	policy->shared_bytes = 0;
 }
 
 int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes)

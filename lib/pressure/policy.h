@@ -19,11 +19,16 @@
  *    half of the twelfth between two looks. Between 4 and 512 MiB, where a quarter is that much.
  * 7. It yields: of the twelfth only half is kept, 4 MiB at least, while nothing shows that it is
  *    needed, so that a cache that just fits is left alone. The whole twelfth is kept for
- *    PRESSURE_WHOLE_NS when even that half is touched, as by a cache that does not fit, or when
- *    more than a quarter of it went between two looks.
+ *    PRESSURE_WHOLE_NS when even that half is touched, as by a cache that does not fit, when more
+ *    than a quarter of it went between two looks, or when other processes purge.
  * 8. Of the whole system's memory a quarter is kept in any case: what the kernel calls available is
  *    a guess. A soft limit (memory.high), which slows down and kills nobody, has a quarter of the
  *    twelfth, 1 MiB at least, and knows no bursts.
+ * 9. Processes with caches under one limit share its shortage: each purges in proportion to its
+ *    part of the limit's shared memory, for what is missing above the end of the second level.
+ *    Twice that part, since not all of it can be purged: whoever has half of it purges all that is
+ *    needed. Else the one that fills purges, it misses more for it and fills more, until it has
+ *    nothing and the others all. Below that nobody waits for others.
  */
 #ifndef ASHMEM_LIB_PRESSURE_POLICY_H
 #define ASHMEM_LIB_PRESSURE_POLICY_H
@@ -53,6 +58,7 @@ struct pressure_observation {
 	int is_soft;              /* exceeding that limit kills nobody */
 	int is_system;            /* the limit is all the memory that there is */
 	int must_poll;            /* no event comes when they become few */
+	uint64_t shared_bytes;    /* shared memory that counts against it; 0: not known */
 	uint64_t evictable_pages; /* what could be purged */
 	uint64_t page_bytes;
 };
@@ -69,6 +75,7 @@ struct pressure_policy {
 	uint64_t wary_until_ns;            /* rule 6 */
 	uint64_t whole_until_ns;           /* rule 7 */
 	uint64_t free_bytes;               /* at the last look */
+	uint64_t shared_bytes;             /* the most since this process purged; 0: not known */
 	int has_looked;
 	uint64_t bursts;
 };
@@ -79,7 +86,15 @@ struct pressure_decision {
 	int by_headroom;        /* headroom's level is at least that of stalls and events */
 	uint64_t purge_pages;   /* at most what can be purged */
 	uint64_t reserve_bytes; /* 0: no headroom known */
+	uint64_t urgent_pages;  /* of purge_pages: those that no other process is waited for */
+	uint64_t shared_pages;  /* shared memory that counts against the limit; 0: not known */
 };
+
+/* Rule 9: how many of purge_pages a process purges that could purge so many. */
+uint64_t policy_part(const struct pressure_decision *decision, uint64_t evictable_pages);
+
+/* This process has purged: the shared memory became less by that. */
+void policy_purged(struct pressure_policy *policy);
 
 /* Pages to purge so that `bytes` can be taken and the reserve stays; -1: the limit is too low. */
 int64_t policy_room(const struct pressure_observation *o, uint64_t reserve_bytes, uint64_t bytes);

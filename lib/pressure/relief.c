@@ -132,29 +132,53 @@ static uint64_t count_purgeable(void)
 	return pages;
 }
 
+/* What to purge of a decision: this process's part, less what it purged too much for the last. */
+static uint64_t choose_pages(struct relief *r, const struct pressure_decision *decision,
+	uint64_t evictable_pages, int *is_part)
+{
+	uint64_t wanted = policy_part(decision, evictable_pages);
+
+	*is_part = wanted < decision->purge_pages && wanted < evictable_pages;
+	if (!*is_part)
+		r->ahead_pages = 0;
+	uint64_t ahead = r->ahead_pages < wanted ? r->ahead_pages : wanted;
+	r->ahead_pages -= ahead;
+	return wanted - ahead;
+}
+
 /*
- * Shrink by some pages, not more than there are if `is_to_count`, and count that. The lock is given
- * up meanwhile. `patience_ns` is for all of one call.
+ * Shrink by the pages of a decision, or by this process's part of them, and count that. The lock is
+ * given up meanwhile. `patience_ns` is for all of one call; `*is_part`: others are to purge too.
  */
-static uint64_t shrink(struct relief *r, uint64_t wanted, int is_to_count, uint64_t *patience_ns)
+static uint64_t shrink(struct relief *r, const struct pressure_decision *decision,
+	uint64_t *patience_ns, int *is_part)
 {
 	/* Shrinkers are called, and may unpin. */
 	struct context frame = {.flags = CONTEXT_RELIEF, .patience_ns = patience_ns};
-	uint64_t began_ns, purge_ns, evictable;
-	int64_t purged;
+	uint64_t wanted = decision->purge_pages, evictable = wanted;
+	int64_t purged = 0;
 
 	pthread_mutex_unlock(&relief_lock);
 	context_push(&frame);
-	began_ns = sys_now_ns();
-	evictable = is_to_count ? ashmem_shrink_count() : wanted;
-	wanted = wanted < evictable ? wanted : evictable;
-	purged = ashmem_shrink(wanted);
-	purge_ns = sys_now_ns() - began_ns;
+	uint64_t began_ns = sys_now_ns();
+	if (decision->by_headroom)
+		evictable = ashmem_shrink_count();
+	pthread_mutex_lock(&relief_lock);
+	*is_part = 0;
+	if (decision->by_headroom)
+		wanted = choose_pages(r, decision, evictable, is_part);
+	pthread_mutex_unlock(&relief_lock);
+	if (wanted > 0)
+		purged = ashmem_shrink(wanted);
+	uint64_t purge_ns = sys_now_ns() - began_ns;
 	context_pop(&frame);
 	pthread_mutex_lock(&relief_lock);
 	/* Pinned meanwhile, or an area is damaged or stuck: the next look shows which. */
 	if (purged <= 0)
 		return 0;
+	policy_purged(&r->policy);
+	if (*is_part && (uint64_t)purged > wanted)
+		r->ahead_pages += (uint64_t)purged - wanted;
 	r->counts.purges++;
 	r->counts.wanted_pages += wanted;
 	r->counts.purged_pages += (uint64_t)purged;
@@ -172,10 +196,11 @@ static uint64_t relieve(struct relief *r, int in_unpin)
 	struct pressure_observation before, after;
 	struct pressure_decision decision = look_at(r, &before);
 	uint64_t all = 0, patience_ns = LOCK_TIMEOUT_NS;
+	int is_part;
 
 	for (int round = 0; decision.purge_pages > 0 && round < ROUNDS; round++) {
 		r->is_purging = 1;
-		uint64_t purged = shrink(r, decision.purge_pages, 1, &patience_ns);
+		uint64_t purged = shrink(r, &decision, &patience_ns, &is_part);
 		r->is_purging = 0;
 		if (purged == 0)
 			break;
@@ -184,7 +209,9 @@ static uint64_t relieve(struct relief *r, int in_unpin)
 		r->counts.unpin_purges += (uint64_t)in_unpin;
 		decision = look_at(r, &after);
 		if (decision.observed < ASHMEM_PRESSURE_HIGH &&
-			after.free_bytes < before.free_bytes + purged / 2 * before.page_bytes)
+			(is_part ||
+				after.free_bytes <
+					before.free_bytes + purged / 2 * before.page_bytes))
 			break;
 		before = after;
 	}
@@ -259,12 +286,13 @@ static void relief_unpinned(uint64_t bytes)
 uint64_t relief_purge(struct relief *relief, const struct pressure_decision *decision)
 {
 	uint64_t purged, patience_ns = LOCK_TIMEOUT_NS;
+	int is_part;
 
 	if (decision->purge_pages == 0)
 		return 0;
 	if (!decision->by_headroom) {
 		enter(relief);
-		purged = shrink(relief, decision->purge_pages, 0, &patience_ns);
+		purged = shrink(relief, decision, &patience_ns, &is_part);
 	} else {
 		if (!enter_to_purge(relief))
 			return 0;
@@ -276,9 +304,10 @@ uint64_t relief_purge(struct relief *relief, const struct pressure_decision *dec
 
 int64_t relief_make_room(struct relief *relief, uint64_t bytes)
 {
-	uint64_t all = 0, left = 0, patience_ns = LOCK_TIMEOUT_NS;
+	uint64_t sum = 0, left = 0, patience_ns = LOCK_TIMEOUT_NS;
 	struct pressure_observation o;
 	int64_t missing, r = 0;
+	int is_part;
 
 	enter(relief);
 	for (int is_first = 1; r == 0; is_first = 0) {
@@ -289,16 +318,19 @@ int64_t relief_make_room(struct relief *relief, uint64_t bytes)
 		/* Others may unpin as fast as we purge: it ends when what was there is gone. */
 		if (is_first)
 			left = 2 * count_purgeable();
+		/* Nobody else is waited for: this process is the one that needs it. */
+		const struct pressure_decision all = {
+			.by_headroom = 1, .purge_pages = (uint64_t)missing};
 		if (missing > 0 && left > 0)
-			purged = shrink(relief, (uint64_t)missing, 1, &patience_ns);
-		all += purged;
+			purged = shrink(relief, &all, &patience_ns, &is_part);
+		sum += purged;
 		left -= purged < left ? purged : left;
 		r = purged == 0 ? -ENOMEM : 0;
 	}
 	if (!o.headroom_known)
 		r = -ENODATA;
 	leave(relief);
-	return r < 0 ? r : (int64_t)all;
+	return r < 0 ? r : (int64_t)sum;
 }
 
 int relief_decide(struct relief *relief, struct pressure_observation *o,

@@ -51,6 +51,8 @@ struct relief {
 	struct pressure_policy policy;
 	struct relief_counts counts;
 	int is_purging; /* because of free bytes */
+	/* Purged beyond its part, since ranges go whole: the next part is less by it. */
+	uint64_t ahead_pages;
 };
 
 /* NULL if there is no memory. */

@@ -67,14 +67,17 @@ static uint64_t nearest(const struct limits *limits)
 	return limits->hard < limits->soft ? limits->hard : limits->soft;
 }
 
-/* File pages in a cgroup and below it; 0 if they are not known. */
-static uint64_t file_bytes(const struct open_source *source, const struct pressure_group *group)
+/* File pages in a cgroup and below it, and shared memory; 0 if they are not known. */
+static uint64_t file_bytes(const struct open_source *source, const struct pressure_group *group,
+	uint64_t *shared_bytes)
 {
 	char text[8192];
 	uint64_t inactive = 0, active = 0;
 
+	*shared_bytes = 0;
 	if (group->stat_fd < 0 || source_read(group->stat_fd, text, sizeof(text)) < 0)
 		return 0;
+	source_number(text, source->is_version_1 ? "total_shmem " : "shmem ", shared_bytes);
 	if (source_number(text, source->is_version_1 ? "total_inactive_file " : "inactive_file ",
 		    &inactive) < 0 ||
 		source_number(text, source->is_version_1 ? "total_active_file " : "active_file ",
@@ -92,7 +95,7 @@ static uint64_t most_reserve(const struct open_source *source, uint64_t limit, i
 
 /* The tightest counts: the one furthest below its reserve. */
 static void consider(const struct open_source *source, struct pressure_observation *o,
-	uint64_t usage, uint64_t limit, int is_soft)
+	uint64_t usage, uint64_t limit, int is_soft, uint64_t shared_bytes)
 {
 	uint64_t free_bytes = usage < limit ? limit - usage : 0;
 
@@ -106,12 +109,13 @@ static void consider(const struct open_source *source, struct pressure_observati
 	o->free_bytes = free_bytes;
 	o->limit_bytes = limit;
 	o->is_soft = is_soft;
+	o->shared_bytes = shared_bytes;
 }
 
 static int look_at_group(const struct open_source *source, const struct pressure_group *group,
 	struct pressure_observation *o)
 {
-	uint64_t usage, near;
+	uint64_t usage, near, shared = 0;
 	struct limits limits;
 	int r = read_limits(group, &limits);
 
@@ -126,7 +130,7 @@ static int look_at_group(const struct open_source *source, const struct pressure
 		o->must_poll = 1;
 	uint64_t reserve = policy_reserve(source->settings, near, 1);
 	if (usage > near || near - usage < policy_level_ends(reserve, ASHMEM_PRESSURE_SOME)) {
-		uint64_t file = file_bytes(source, group);
+		uint64_t file = file_bytes(source, group, &shared);
 		usage -= file < usage ? file : usage;
 		/*
 		 * File pages keep the usage beyond the thresholds: no event comes when others take
@@ -135,8 +139,8 @@ static int look_at_group(const struct open_source *source, const struct pressure
 		if (file > 0)
 			o->must_poll = 1;
 	}
-	consider(source, o, usage, limits.hard, 0);
-	consider(source, o, usage, limits.soft, 1);
+	consider(source, o, usage, limits.hard, 0, shared);
+	consider(source, o, usage, limits.soft, 1, shared);
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cancel.h"
+#include "base/resident.h"
 #include "base/sys.h"
 #include "pressure/watch.h"
 
@@ -37,14 +38,15 @@ static int is_stopped(struct ashmem_pressure *p)
 static void hurry(struct ashmem_pressure *p)
 {
 	int nice_value, r = sys_become_urgent((int)p->priority, &nice_value);
+	const char *code = p->has_code ? "; its code stays in memory" : "";
 
 	pthread_mutex_lock(&p->handle_lock);
 	if (r == 0)
-		snprintf(p->thread_says, sizeof(p->thread_says), "thread: real-time priority %u\n",
-			p->priority);
+		snprintf(p->thread_says, sizeof(p->thread_says),
+			"thread: real-time priority %u%s\n", p->priority, code);
 	else
 		snprintf(p->thread_says, sizeof(p->thread_says),
-			"thread: nice value %d, real time is not allowed\n", nice_value);
+			"thread: nice value %d, real time is not allowed%s\n", nice_value, code);
 	pthread_mutex_unlock(&p->handle_lock);
 }
 
@@ -60,8 +62,10 @@ static void *run(void *argument)
 	pthread_mutex_unlock(&p->handle_lock);
 	if (fds[0].fd < 0) /* stopped before it began */
 		return NULL;
-	if (p->priority > 0)
+	if (p->priority > 0) {
+		resident_touch_stack();
 		hurry(p);
+	}
 	for (;;) {
 		int count = poll(fds, 2, LOOK_MS);
 		if (count == 0 && is_stopped(p))
@@ -91,6 +95,8 @@ static int start(struct ashmem_pressure *p)
 	r = watch_keep(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &p->stop_fd, &p->stop_file);
 	if (r < 0)
 		return r;
+	if (p->priority > 0)
+		p->has_code = resident_lock_code() == 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	r = pthread_create(&p->thread, NULL, run, p);

@@ -49,7 +49,8 @@ struct ashmem_pressure {
 	pthread_mutex_t handle_lock;
 	const char *source_name;
 	char explanation[1024];
-	char thread_says[64]; /* what priority it got; "" if none was asked for */
+	char thread_says[96]; /* what priority it got; "" if none was asked for */
+	int has_code;         /* the library's code is locked in memory for it */
 	ashmem_pressure_fn fn;
 	void *userdata;
 	struct ashmem_pressure_status status; /* but for what relief counts */

@@ -21,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORKERS = 4, KEYS = 400, VALUE_MOST = 30000 };
+/* The largest values need several segments. */
+enum { WORKERS = 4, KEYS = 400, SOME = 30000, VALUE_MOST = 250000 };
 
 struct key_state {
 	uint64_t begun, done;
@@ -64,7 +65,7 @@ static size_t value_bytes(uint64_t key, uint64_t number)
 
 	random_next(&state);
 	uint64_t size = random_next(&state);
-	return size % 4 ? size % 600 : size % VALUE_MOST;
+	return size % 4 ? size % 600 : size % 64 ? size % SOME : size % VALUE_MOST;
 }
 
 static void fill(unsigned char *value, size_t bytes, uint64_t key, uint64_t number)
@@ -126,6 +127,20 @@ static int64_t get_copy(const char *text)
 	return (int64_t)bytes;
 }
 
+/* The same put, built in place. */
+static int build(const char *text, const unsigned char *value, size_t bytes)
+{
+	struct ashmem_entry *entry;
+	int r = ashmem_cache_reserve(cache, text, strlen(text), bytes, 0, &entry);
+
+	if (r < 0)
+		return r;
+	memcpy(ashmem_entry_room(entry, NULL), value, bytes);
+	r = ashmem_entry_commit(entry);
+	ashmem_entry_release(entry);
+	return r;
+}
+
 static void read_one(uint64_t key, int in_place)
 {
 	char text[40];
@@ -157,7 +172,8 @@ static void change_one(uint64_t key, int is_remove)
 	} else {
 		size_t bytes = value_bytes(key, number);
 		fill(buffer, bytes, key, number);
-		r = ashmem_cache_put(cache, text, strlen(text), buffer, bytes, 0);
+		r = number % 4 ? ashmem_cache_put(cache, text, strlen(text), buffer, bytes, 0)
+			       : build(text, buffer, bytes);
 	}
 	if (r == 0)
 		__atomic_store_n(&state->done, number, __ATOMIC_SEQ_CST);

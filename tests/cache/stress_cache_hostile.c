@@ -21,7 +21,8 @@
 #include "cache/layout.h"
 #include "support/random.h"
 
-enum { STEPS = 20000, KEYS = 300, VALUE_MOST = 40000 };
+/* The largest values need several segments. */
+enum { STEPS = 20000, KEYS = 300, VALUE_MOST = 200000 };
 
 static struct ashmem_cache *cache;
 static unsigned char value[VALUE_MOST];

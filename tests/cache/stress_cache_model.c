@@ -34,8 +34,8 @@ enum {
 	KEYS = 600,
 	HOT = 20, /* the first ones are used more than all others */
 	CACHE_BYTES = 4 << 20,
-	VALUE_MOST = CACHE_BYTES / 8,
-	CHANGES = 8, /* of each key, the last ones */
+	VALUE_MOST = CACHE_BYTES / 4, /* of several segments */
+	CHANGES = 8,                  /* of each key, the last ones */
 	VIEWS = 4,
 	CLAIMS = 16,
 	SLACK_MS = 500,
@@ -466,8 +466,6 @@ static void do_reserve(void)
 	uint32_t was_sure = shared->key[number].is_sure;
 	uint64_t room_bytes, ttl_ms = choose_ttl();
 
-	if (bytes > 30000)
-		bytes = 30000; /* in one piece */
 	int r = ashmem_cache_reserve(cache, key, key_bytes, bytes, ttl_ms, &entry);
 	if (r < 0) {
 		stress_expect(is_refused(r));

@@ -16,14 +16,17 @@
 
 #include "support/random.h"
 
-enum { THREADS = 4, KEYS = 100, STEPS = 4000, VALUE_MOST = 20000 };
+/* The largest values need several segments. */
+enum { THREADS = 4, KEYS = 100, STEPS = 4000, VALUE_MOST = 150000 };
 
 static struct ashmem_cache *cache;
 static uint64_t wrong, hits;
 
 static size_t value_bytes(uint32_t key, uint32_t number)
 {
-	return 8 + (key % 5 == 0 ? 17000 : key % 7 * 100) + number % 50;
+	size_t bytes = key % 5 == 0 ? 17000 : key % 7 * 100;
+
+	return 8 + (key % 10 == 9 ? 70000 + number * 79 : bytes) + number % 50;
 }
 
 static void fill(unsigned char *value, uint32_t key, uint32_t number)

@@ -235,6 +235,37 @@ CONTRACT_TEST(cache, values_expire_and_touch_gives_them_more_time)
 	ashmem_cache_close(cache);
 }
 
+CONTRACT_TEST(cache, time_that_is_left_can_be_given_back)
+{
+	struct ashmem_cache *cache = new_kv(0);
+	struct ashmem_cache_stats before = {.struct_size = sizeof(before)}, after = before;
+
+	expect_eq(ashmem_cache_get_ttl(cache, "a", 1), -ENOENT);
+	expect_eq(kv_put(cache, "ever", "1"), 0);
+	expect_eq(ashmem_cache_put(cache, "long", 4, "2", 1, 100000), 0);
+	expect_eq(ashmem_cache_put(cache, "longest", 7, "3", 1, UINT64_MAX), 0);
+	expect_eq(ashmem_cache_get_stats(cache, &before), 0);
+	expect_eq(ashmem_cache_get_ttl(cache, "ever", 4), 0);
+	int64_t left = ashmem_cache_get_ttl(cache, "long", 4);
+	expect(left > 0 && left <= 100000);
+	expect(ashmem_cache_get_ttl(cache, "longest", 7) > 100000);
+	expect_eq(ashmem_cache_get_stats(cache, &after), 0);
+	expect(before.hits == after.hits && before.misses == after.misses);
+	expect_eq(ashmem_cache_touch(cache, "ever", 4, (uint64_t)left), 0);
+	int64_t its = ashmem_cache_get_ttl(cache, "ever", 4);
+	expect(its > 0 && its <= left);
+	expect_eq(ashmem_cache_touch(cache, "long", 4, 0), 0);
+	expect_eq(ashmem_cache_get_ttl(cache, "long", 4), 0);
+	expect_eq(ashmem_cache_touch(cache, "ever", 4, 1), 0);
+	usleep(3000);
+	expect_eq(ashmem_cache_get_ttl(cache, "ever", 4), -ENOENT);
+	purge_kv(cache);
+	expect_eq(ashmem_cache_get_ttl(cache, "long", 4), -ENOENT);
+	expect_eq(ashmem_cache_get_ttl(cache, "", 0), -EINVAL);
+	expect_eq(ashmem_cache_get_ttl(NULL, "a", 1), -EINVAL);
+	ashmem_cache_close(cache);
+}
+
 /* -- purges -- */
 
 static uint64_t blocks_of(struct ashmem_cache *cache)
@@ -337,6 +368,61 @@ CONTRACT_TEST(cache, reserved_room_is_seen_after_the_commit)
 	expect_miss(cache, "b");
 	ashmem_entry_release(NULL);
 	ashmem_cache_close(cache);
+}
+
+static int maps_of_caches(void)
+{
+	char line[512];
+	int count = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	while (maps && fgets(line, sizeof(line), maps))
+		count += strstr(line, "/dev/ashmem/kv closed") != NULL;
+	if (maps)
+		fclose(maps);
+	return count;
+}
+
+CONTRACT_TEST(cache, entries_stay_good_after_the_close)
+{
+	struct ashmem_cache_options options = {
+		.struct_size = sizeof(options), .most_bytes = 4 << 20};
+	struct ashmem_cache *cache, *other;
+	struct ashmem_entry *view, *copy, *room, *claim, *found;
+	char *value = calloc(1, 50000);
+	uint64_t bytes = 0;
+
+	expect_eq(ashmem_cache_create("kv closed", &options, &cache), 0);
+	int fd = dup(ashmem_cache_fd(cache));
+	expect_eq(ashmem_cache_put(cache, "view", 4, value, 50000, 0), 0);
+	expect_eq(kv_put(cache, "copy", "small"), 0);
+	expect_eq(ashmem_cache_get(cache, "view", 4, &view), 0);
+	expect_eq(ashmem_cache_get(cache, "copy", 4, &copy), 0);
+	expect_eq(ashmem_cache_reserve(cache, "room", 4, 5, 0, &room), 0);
+	expect_eq(ashmem_cache_claim(cache, "claim", 5, 0, &claim), ASHMEM_CLAIM_BUILD);
+	ashmem_cache_close(cache);
+
+	expect_eq(ashmem_cache_import(fd, &other), 0);
+	close(fd);
+	purge_kv(other);
+	for (int k = 0; k < 200; k++)
+		expect_eq(ashmem_cache_put(other, &k, sizeof(k), "full\0full", 9, 0), 0);
+	expect(memcmp(ashmem_entry_value(view, &bytes), value, 50000) == 0 && bytes == 50000);
+	expect(memcmp(ashmem_entry_value(copy, &bytes), "small", 5) == 0 && bytes == 5);
+	expect_eq(ashmem_cache_claim(other, "claim", 5, 0, &found), -EBUSY);
+	memcpy(ashmem_entry_room(room, NULL), "built", 5);
+	expect_eq(ashmem_entry_commit(room), 0);
+	expect_value(other, "room", "built");
+	ashmem_entry_release(room);
+	ashmem_entry_release(claim);
+	expect_eq(ashmem_cache_claim(other, "claim", 5, 0, &found), ASHMEM_CLAIM_BUILD);
+	ashmem_entry_release(found);
+	ashmem_cache_close(other);
+	ashmem_entry_release(copy);
+	expect(maps_of_caches() > 0);
+	ashmem_entry_release(view);
+	expect_eq(maps_of_caches(), 0);
+	free(value);
 }
 
 CONTRACT_TEST(cache, room_stays_while_puts_go_round_the_cache)
@@ -494,8 +580,12 @@ CONTRACT_TEST(cache, what_cannot_be_made_is_refused)
 	options.most_bytes = UINT64_C(1) << 60;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
 	options.most_bytes = 1 << 20;
-	options.value_most_bytes = (1 << 17) + 1;
+	options.value_most_bytes = (1 << 18) + 1;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
+	options.most_bytes = UINT64_C(8) << 30;
+	options.value_most_bytes = (1 << 30) + 1;
+	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);
+	options.most_bytes = 1 << 20;
 	options.value_most_bytes = 0;
 	options.entries = UINT64_C(1) << 33;
 	expect_eq(ashmem_cache_create("c", &options, &cache), -EFBIG);

@@ -11,6 +11,7 @@
  *   judge     is the state that a dead process left behind one that the others can live with?
  *   cases     operations, and the areas they are done on
  *   run       one case: every step judged, some steps killed for real, the recovery crashed as well
+ *   caches    the same for calls on caches of keys and values, judged by a map that may only forget
  *
  * The supervisor has no handle of the originals, only descriptors and a plain mapping: the child
  * that is stepped imports them, and its death is nobody else's business. It judges on the copies,
@@ -206,6 +207,7 @@ struct victim {
 	uintptr_t head; /* of its robust list */
 	long futex_offset;
 	uintptr_t known_pending; /* what the last translation was of */
+	int64_t pending_offset;
 	int pending_area;
 };
 
@@ -223,6 +225,8 @@ int victim_step(struct victim *victim); /* 0: it came to its end */
 void victim_kill(struct victim *victim);
 /* The area whose lock word the kernel would look at if it died now, or NONE. */
 int victim_pending(struct victim *victim, const struct world *world);
+/* Where that word lies in the file, or NONE. */
+int64_t victim_pending_offset(struct victim *victim, ino_t inode);
 
 pid_t spawn(void (*fn)(void *argument), void *argument);
 int wait_for(pid_t pid); /* its wait status */
@@ -275,6 +279,9 @@ extern int deep;
 void run_case(const struct crash_case *c);
 void run_storm(void);
 void run_births(void);
+/* caches.c; NULL: no such case */
+const char *cache_case_name(unsigned number);
+void run_cache_case(unsigned number);
 void case_done(const char *name, int failed);
 /* Say what is wrong, with the place. Returns -1. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

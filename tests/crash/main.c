@@ -25,7 +25,7 @@ int deep;
 char here[200];
 static uint64_t seed, random_state;
 
-enum { WORKERS = 2 };
+enum { WORKERS = 2, CACHES = 200 };
 
 /* Each case has its own numbers, whichever worker does it. */
 static void random_seed(uint64_t number)
@@ -101,7 +101,7 @@ static void stay_on_processor(int number)
 
 /* What the workers share: which cases are taken, and what came of them. */
 struct shared {
-	uint32_t taken[200];
+	uint32_t taken[CACHES + 100];
 	struct totals totals[WORKERS];
 };
 
@@ -117,6 +117,17 @@ static void do_cases(struct shared *shared, int slow, int argc, char **argv)
 	}
 }
 
+static void do_caches(struct shared *shared, int argc, char **argv)
+{
+	for (unsigned i = 0; cache_case_name(i); i++) {
+		if (!is_chosen(cache_case_name(i), argc, argv) ||
+			__atomic_exchange_n(&shared->taken[CACHES + i], 1, __ATOMIC_SEQ_CST))
+			continue;
+		random_seed(CACHES + i);
+		run_cache_case(i);
+	}
+}
+
 /* The long ones first, so that nobody is left alone with one at the end. */
 static void be_worker(struct shared *shared, int number, int argc, char **argv)
 {
@@ -128,6 +139,7 @@ static void be_worker(struct shared *shared, int number, int argc, char **argv)
 		random_seed(199);
 		run_births();
 	}
+	do_caches(shared, argc, argv);
 	do_cases(shared, 0, argc, argv);
 	shared->totals[number] = totals;
 	exit(0);

@@ -269,6 +269,28 @@ void victim_kill(struct victim *victim)
 
 /* -- what the kernel would do -- */
 
+/* Where in the file an address of the child lies, or NONE. */
+static int64_t offset_of(pid_t pid, uintptr_t address, ino_t wanted)
+{
+	char path[40], line[400];
+	int64_t found = NONE;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	FILE *maps = fopen(path, "r");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		uintptr_t start, end;
+		uint64_t offset;
+		unsigned long inode;
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %" SCNx64 " %*s %lu", &start, &end,
+			    &offset, &inode) == 4 &&
+			address >= start && address < end && inode == wanted)
+			found = (int64_t)(address - start + offset);
+	}
+	if (maps)
+		fclose(maps);
+	return found;
+}
+
 /* Which area's lock word lies at an address of the child. */
 static int area_at(pid_t pid, uintptr_t address, const struct world *world)
 {
@@ -312,6 +334,21 @@ int victim_pending(struct victim *victim, const struct world *world)
 			area_at(victim->pid, pending + (uintptr_t)victim->futex_offset, world);
 	}
 	return victim->pending_area;
+}
+
+int64_t victim_pending_offset(struct victim *victim, ino_t inode)
+{
+	uintptr_t place = victim->head + offsetof(struct sys_robust_head, list_op_pending);
+	uintptr_t pending = (uintptr_t)ptrace(PTRACE_PEEKDATA, victim->pid, (void *)place, 0);
+
+	if (!victim->head || !pending)
+		return NONE;
+	if (pending != victim->known_pending) {
+		victim->known_pending = pending;
+		victim->pending_offset =
+			offset_of(victim->pid, pending + (uintptr_t)victim->futex_offset, inode);
+	}
+	return victim->pending_offset;
 }
 
 /* -- whether it works here -- */

@@ -353,6 +353,11 @@ int faulty_madvise(void *address, size_t length, int advice)
 	return madvise(address, length, advice);
 }
 
+int faulty_mlock(const void *address, size_t length)
+{
+	return fails(CALL_MLOCK) ? -1 : mlock(address, length);
+}
+
 /* -- files -- */
 
 FILE *faulty_fopen(const char *path, const char *mode)
@@ -749,6 +754,9 @@ static enum call syscall_kind(long number)
 		return CALL_KCMP;
 	case SYS_getrandom:
 		return CALL_GETRANDOM;
+	case SYS_sched_setscheduler:
+	case SYS_setpriority:
+		return CALL_PRIORITY;
 	default:
 		return CALLS;
 	}
@@ -764,7 +772,8 @@ long faulty_syscall(long number, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(arguments, long);
 	va_end(arguments);
-	if (kind == CALLS && number != SYS_gettid) /* a call of which this test knows nothing */
+	if (kind == CALLS && number != SYS_gettid &&
+		number != SYS_getpriority) /* a call of which this test knows nothing */
 		misuse("makes a system call that tests/faults/calls.c does not know");
 	if (kind != CALLS && fails(kind))
 		return -1;

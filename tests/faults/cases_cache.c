@@ -5,9 +5,10 @@
 
 #include "faults.h"
 
-enum { LARGE = 60000 };
+/* The second one is larger than a segment. */
+enum { LARGE = 60000, LARGER = 150000 };
 
-static char large[LARGE];
+static char large[LARGER];
 
 /* -- what they are done on -- */
 
@@ -23,7 +24,7 @@ static void empty(struct world *world)
 static void cached(struct world *world)
 {
 	struct ashmem_cache_options options = {
-		.struct_size = sizeof(options), .most_bytes = 1 << 20, .value_most_bytes = LARGE};
+		.struct_size = sizeof(options), .most_bytes = 1 << 20, .value_most_bytes = LARGER};
 
 	use_memfd(world);
 	if (ashmem_cache_create("faults", &options, &world->cache) < 0 ||
@@ -38,6 +39,28 @@ static void full(struct world *world)
 	cached(world);
 	if (ashmem_cache_put(world->cache, "b", 1, large, LARGE, 0) < 0)
 		die("ashmem_cache_put");
+}
+
+/* Nothing is free: a used value in one segment and a used one in a run must give way or stay. */
+static void crowded(struct world *world)
+{
+	char value[8];
+
+	cached(world);
+	if (ashmem_cache_put(world->cache, "d", 1, large, LARGER, 0) < 0)
+		die("ashmem_cache_put");
+	for (char key = 'e'; key < 'z'; key++)
+		if (ashmem_cache_read(world->cache, "d", 1, value, sizeof(value)) < 0 ||
+			ashmem_cache_put(world->cache, &key, 1, large, LARGE, 0) < 0)
+			die("ashmem_cache_put");
+}
+
+static void viewed_run(struct world *world)
+{
+	cached(world);
+	if (ashmem_cache_put(world->cache, "b", 1, large, LARGER, 0) < 0 ||
+		ashmem_cache_get(world->cache, "b", 1, &world->entry) < 0)
+		die("ashmem_cache_get");
 }
 
 static void viewed(struct world *world)
@@ -106,6 +129,11 @@ static int64_t do_put_large(struct world *world)
 	return ashmem_cache_put(world->cache, "c", 1, large, LARGE, 0);
 }
 
+static int64_t do_put_run(struct world *world)
+{
+	return ashmem_cache_put(world->cache, "c", 1, large, LARGER, 0);
+}
+
 static int64_t do_add_again(struct world *world)
 {
 	int r = ashmem_cache_put_with(world->cache, "a", 1, "two", 3, 0, ASHMEM_PUT_ADD);
@@ -148,6 +176,14 @@ static int64_t do_get_large(struct world *world)
 	return got(world, r, entry);
 }
 
+static int64_t do_get_run(struct world *world)
+{
+	struct ashmem_entry *entry = UNTOUCHED;
+	int r = ashmem_cache_get(world->cache, "d", 1, &entry);
+
+	return got(world, r, entry);
+}
+
 static int64_t do_reserve(struct world *world)
 {
 	struct ashmem_entry *entry = UNTOUCHED;
@@ -179,6 +215,11 @@ static int64_t do_claim(struct world *world)
 static int64_t do_touch(struct world *world)
 {
 	return ashmem_cache_touch(world->cache, "a", 1, UINT64_MAX);
+}
+
+static int64_t do_get_ttl(struct world *world)
+{
+	return ashmem_cache_get_ttl(world->cache, "a", 1);
 }
 
 static int64_t do_remove_value(struct world *world)
@@ -218,15 +259,20 @@ const struct fault_case cache_cases[] = {
 	{"cache: area", "ashmem_cache_area", cached, do_area, 0},
 	{"cache: put", "ashmem_cache_put", cached, do_put, 0},
 	{"cache: put into another segment", "ashmem_cache_put", full, do_put_large, 0},
+	{"cache: put into a run of segments", "ashmem_cache_put", cached, do_put_run, 0},
+	{"cache: put into a run where others give way", "ashmem_cache_put", crowded, do_put_run, 0},
 	{"cache: add what is there", "ashmem_cache_put_with", cached, do_add_again, 0},
 	{"cache: read", "ashmem_cache_read", cached, do_read_value, 0},
 	{"cache: get", "ashmem_cache_get", cached, do_get, 0},
 	{"cache: get in place", "ashmem_cache_get", cached, do_get_large, 0},
+	{"cache: get a run in place", "ashmem_cache_get", crowded, do_get_run, 0},
 	{"cache: release", "ashmem_entry_release", viewed, do_release_entry, NO_RETRY},
+	{"cache: release a run", "ashmem_entry_release", viewed_run, do_release_entry, NO_RETRY},
 	{"cache: reserve", "ashmem_cache_reserve", full, do_reserve, 0},
 	{"cache: commit", "ashmem_entry_commit", reserved, do_commit, NO_RETRY},
 	{"cache: claim", "ashmem_cache_claim", cached, do_claim, ANY_SUCCESS},
 	{"cache: touch", "ashmem_cache_touch", cached, do_touch, 0},
+	{"cache: time to live", "ashmem_cache_get_ttl", cached, do_get_ttl, 0},
 	{"cache: remove", "ashmem_cache_remove", cached, do_remove_value, NO_RETRY},
 	{"cache: clear", "ashmem_cache_clear", cached, do_clear, 0},
 	{"cache: walk", "ashmem_cache_next", cached, do_next, 0},

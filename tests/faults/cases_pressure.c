@@ -170,7 +170,8 @@ static void service_socket(struct world *world)
 
 static void open_watch(struct world *world)
 {
-	struct ashmem_pressure_options options = {.struct_size = sizeof(options), .source = source};
+	struct ashmem_pressure_options options = {
+		.struct_size = sizeof(options), .source = source, .priority = 1};
 
 	add_area(world, 0, PAGES, 0);
 	unpin_pages(world, 0, 1, 3);

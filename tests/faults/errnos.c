@@ -69,6 +69,8 @@ static const struct {
 	[CALL_MUNMAP] = {"munmap", {ENOMEM}},
 	[CALL_MPROTECT] = {"mprotect", {ENOMEM, EACCES}},
 	[CALL_MADVISE] = {"madvise", {ENOMEM, NOT_THERE(EINVAL)}},
+	[CALL_MLOCK] = {"mlock", {ENOMEM, EPERM, EAGAIN}},
+	[CALL_PRIORITY] = {"sched_setscheduler, setpriority", {EPERM, EINVAL}},
 	[CALL_PERSONALITY] = {"personality", {EPERM, NOT_THERE(ENOSYS)}},
 	[CALL_PTHREAD_ATFORK] = {"pthread_atfork", {ENOMEM}},
 	[CALL_PTHREAD_CREATE] = {"pthread_create", {EAGAIN, EPERM}},

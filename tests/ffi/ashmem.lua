@@ -178,6 +178,7 @@ int ashmem_cache_claim(struct ashmem_cache *cache, const void *key, size_t key_b
 	uint32_t wait_ms, struct ashmem_entry **entry);
 int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_bytes,
 	uint64_t ttl_ms);
+int64_t ashmem_cache_get_ttl(struct ashmem_cache *cache, const void *key, size_t key_bytes);
 int ashmem_cache_remove(struct ashmem_cache *cache, const void *key, size_t key_bytes);
 int ashmem_cache_clear(struct ashmem_cache *cache);
 int ashmem_cache_next(struct ashmem_cache *cache, uint64_t *position, void *key, size_t key_room,

@@ -333,6 +333,7 @@ FUNCTIONS = {
     "cache_reserve": (c_int, *KEY, c_size_t, c_uint64, POINTER(c_void_p)),
     "cache_claim": (c_int, *KEY, c_uint32, POINTER(c_void_p)),
     "cache_touch": (c_int, *KEY, c_uint64),
+    "cache_get_ttl": (c_int64, *KEY),
     "cache_remove": (c_int, *KEY),
     "cache_clear": (c_int, CACHE),
     "cache_next": (c_int, CACHE, POINTER(c_uint64), c_void_p, c_size_t, POINTER(c_size_t),

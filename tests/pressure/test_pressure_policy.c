@@ -365,3 +365,75 @@ CONTRACT_TEST(pressure_policy, a_reserve_that_was_set_stays_as_it_is)
 	expect_eq(policy.bursts, 0);
 	expect_eq(stalled(&policy, 2, ASHMEM_PRESSURE_SOME).reserve_bytes, 0);
 }
+
+/* So much free of 96 MiB and so much shared, and then others purge down to `after`. */
+static struct pressure_decision others_purge(struct pressure_policy *policy, uint64_t free_bytes,
+	uint64_t shared, uint64_t after)
+{
+	struct pressure_observation o = {.headroom_known = 1,
+		.free_bytes = free_bytes,
+		.limit_bytes = 96 * MIB,
+		.shared_bytes = shared,
+		.evictable_pages = 1000000,
+		.page_bytes = 4096};
+	struct pressure_decision decision;
+
+	policy_decide(policy, &adapting, &o, &decision);
+	expect_eq(decision.purge_pages, 0);
+	o.now_ns = MS;
+	o.shared_bytes = after;
+	policy_decide(policy, &adapting, &o, &decision);
+	return decision;
+}
+
+CONTRACT_TEST(pressure_policy, who_sees_others_purge_takes_part)
+{
+	struct pressure_policy policy = {.level = 0};
+
+	expect_eq(others_purge(&policy, 9 * MIB, 80 * MIB, 78 * MIB).reserve_bytes, 8 * MIB);
+	policy = (struct pressure_policy){.level = 0};
+	expect_eq(others_purge(&policy, 9 * MIB, 80 * MIB, 78 * MIB).purge_pages, MIB / 4096);
+	/* Only if they do, and while there is need. */
+	policy = (struct pressure_policy){.level = 0};
+	expect_eq(others_purge(&policy, 9 * MIB, 80 * MIB, 80 * MIB).purge_pages, 0);
+	policy = (struct pressure_policy){.level = 0};
+	expect_eq(others_purge(&policy, 11 * MIB, 80 * MIB, 78 * MIB).purge_pages, 0);
+	policy = (struct pressure_policy){.level = 0};
+	expect_eq(others_purge(&policy, 9 * MIB, 80 * MIB, 0).purge_pages, 0); /* not known */
+}
+
+CONTRACT_TEST(pressure_policy, what_this_process_purged_is_no_purge_of_others)
+{
+	struct pressure_policy policy = {.level = 0};
+
+	policy.shared_bytes = 90 * MIB;
+	policy_purged(&policy);
+	expect_eq(others_purge(&policy, 9 * MIB, 80 * MIB, 80 * MIB).purge_pages, 0);
+}
+
+CONTRACT_TEST(pressure_policy, processes_purge_in_proportion_and_nobody_waits_where_it_is_urgent)
+{
+	struct pressure_decision decision = {
+		.purge_pages = 800, .urgent_pages = 0, .shared_pages = 10000};
+
+	expect_eq(policy_part(&decision, 10000), 800);
+	expect_eq(policy_part(&decision, 5000), 800); /* half of it: the rest may be pinned */
+	expect_eq(policy_part(&decision, 2500), 400);
+	expect_eq(policy_part(&decision, 1), 1); /* rounded up: it goes on */
+	expect_eq(policy_part(&decision, 0), 0);
+	decision.urgent_pages = 600;
+	expect_eq(policy_part(&decision, 2500), 700);
+	expect_eq(policy_part(&decision, 100), 100);
+	decision.shared_pages = 0; /* not known: nobody else */
+	expect_eq(policy_part(&decision, 2500), 800);
+}
+
+CONTRACT_TEST(pressure_policy, what_is_urgent_ends_with_the_second_level)
+{
+	struct pressure_policy policy = {.level = 0};
+	struct pressure_decision decision = left(&policy, 0, 13 * MIB);
+
+	expect_eq(decision.purge_pages, 17 * MIB / 4096);
+	expect_eq(decision.urgent_pages, 2 * MIB / 4096);
+	expect_eq(left(&policy, 1, 16 * MIB).urgent_pages, 0);
+}

@@ -872,6 +872,12 @@ CALL(ashmem_cache_touch)
 	ashmem_cache_touch(world->cache, "a", 1, 0);
 }
 
+CALL(ashmem_cache_get_ttl)
+{
+	NEEDS_CACHE;
+	TRY(ashmem_cache_get_ttl(world->cache, "a", 1));
+}
+
 CALL(ashmem_cache_remove)
 {
 	NEEDS_CACHE;

@@ -18,36 +18,28 @@
 #include <unistd.h>
 
 #include "ctl.h"
-
-/* The link in /proc of a memfd that is an area begins with this. */
-#define LINK_START "/memfd:/dev/ashmem"
+#include "proc.h"
 
 uint64_t ctl_page(void)
 {
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-pid_t ctl_pid(const char *text)
-{
-	size_t length = strlen(text);
-
-	if (length == 0 || length > 9 || strspn(text, "0123456789") != length)
-		return 0;
-	return (pid_t)strtol(text, NULL, 10);
-}
-
 int ctl_open(const char *path, int *read_only)
 {
-	/* Another kind of file could make open() wait: a FIFO, a lease. */
-	int flags = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-	int fd = open(path, O_RDWR | flags);
+	struct stat status;
+	int fd, found = proc_find(AT_FDCWD, path, &status);
 
 	*read_only = 0;
-	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+	if (found < 0)
+		return found;
+	fd = proc_open(found, O_RDWR);
+	if (fd == -EACCES || fd == -EPERM || fd == -EROFS) {
 		*read_only = 1;
-		fd = open(path, O_RDONLY | flags);
+		fd = proc_open(found, O_RDONLY);
 	}
-	return fd < 0 ? -errno : fd;
+	close(found);
+	return fd;
 }
 
 int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
@@ -61,6 +53,29 @@ int ctl_import(const char *path, struct ashmem_area **area, int *read_only)
 	return r;
 }
 
+/* Read like any reader of the cache, through a descriptor of its own: nothing is counted for it. */
+static void look_at_cache(struct ctl_area *area)
+{
+	int fd = open(ctl_path(area), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct ashmem_cache *cache;
+
+	area->cache = (struct ashmem_cache_stats){.struct_size = sizeof(area->cache)};
+	area->is_cache = 0;
+	if (fd >= 0 && ashmem_cache_import(fd, &cache) == 0) {
+		area->is_cache = ashmem_cache_get_stats(cache, &area->cache) == 0;
+		ashmem_cache_close(cache);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+int ctl_hit_percent(const struct ctl_area *area)
+{
+	double hits = (double)area->cache.hits, reads = hits + (double)area->cache.misses;
+
+	return reads > 0 ? (int)(100 * hits / reads) : -1;
+}
+
 void ctl_look(struct ctl_area *area)
 {
 	int fd = ctl_open(ctl_path(area), &area->read_only);
@@ -69,6 +84,8 @@ void ctl_look(struct ctl_area *area)
 	area->error = fd < 0 ? fd : ashmem_peek(fd, &area->seen);
 	if (fd >= 0)
 		close(fd);
+	if (!area->error)
+		look_at_cache(area);
 }
 
 static struct ctl_area *lookup(struct ctl_areas *areas, const struct stat *status)
@@ -127,15 +144,6 @@ static int add(struct ctl_areas *areas, pid_t pid, const char *path)
 	return 0;
 }
 
-static int is_area(int directory, const char *name)
-{
-	char target[sizeof(LINK_START)];
-	ssize_t length = readlinkat(directory, name, target, sizeof(target));
-
-	return length >= (ssize_t)sizeof(LINK_START) - 1 &&
-		strncmp(target, LINK_START, sizeof(LINK_START) - 1) == 0;
-}
-
 static int find_in(pid_t pid, struct ctl_areas *areas)
 {
 	char path[64];
@@ -147,7 +155,7 @@ static int find_in(pid_t pid, struct ctl_areas *areas)
 	if (!directory)
 		return -errno;
 	while (r == 0 && (entry = readdir(directory)) != NULL) {
-		if (!is_area(dirfd(directory), entry->d_name))
+		if (!proc_is_area(dirfd(directory), entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/fd/%.12s", (int)pid, entry->d_name);
 		r = add(areas, pid, path);
@@ -159,16 +167,18 @@ static int find_in(pid_t pid, struct ctl_areas *areas)
 static int find_in_all(struct ctl_areas *areas)
 {
 	struct dirent *entry;
+	size_t looked = 0;
 	int r = 0;
 	DIR *directory = opendir("/proc");
 
 	if (!directory)
 		return -errno;
 	while (r != -ENOMEM && (entry = readdir(directory)) != NULL) {
-		pid_t pid = ctl_pid(entry->d_name);
+		pid_t pid = proc_pid(entry->d_name);
 
 		if (pid == 0)
 			continue;
+		ctl_progress("processes looked at", ++looked);
 		r = find_in(pid, areas);
 		areas->unseen += r == -EACCES || r == -EPERM;
 	}
@@ -180,6 +190,7 @@ int ctl_areas_find(pid_t pid, struct ctl_areas *areas)
 {
 	*areas = (struct ctl_areas){0};
 	int r = pid ? find_in(pid, areas) : find_in_all(areas);
+	ctl_progress_end();
 	if (r < 0)
 		ctl_areas_free(areas);
 	return r;
@@ -266,6 +277,22 @@ static void json_flag(const char *key, int flag)
 	printf(",\"%s\":%s", key, flag ? "true" : "false");
 }
 
+static void json_cache(const struct ctl_area *area)
+{
+	const struct ashmem_cache_stats *cache = &area->cache;
+
+	printf(",\"cache\":{\"hits\":%" PRIu64 ",\"misses\":%" PRIu64 ",\"misses_purged\":%" PRIu64
+	       ",\"hit_ratio\":",
+		cache->hits, cache->misses, cache->misses_purged);
+	if (ctl_hit_percent(area) < 0)
+		printf("null");
+	else
+		printf("%.4f", (double)cache->hits / ((double)cache->hits + (double)cache->misses));
+	printf(",\"puts\":%" PRIu64 ",\"removes\":%" PRIu64 ",\"evictions\":%" PRIu64
+	       ",\"bytes\":%" PRIu64 ",\"bytes_filled\":%" PRIu64 "}",
+		cache->puts, cache->removes, cache->evictions, cache->bytes, cache->bytes_filled);
+}
+
 void ctl_json_area(const struct ctl_area *area)
 {
 	const struct ashmem_peek_result *seen = &area->seen;
@@ -299,4 +326,6 @@ void ctl_json_area(const struct ctl_area *area)
 	json_flag("has_readers", (int)seen->readers);
 	json_flag("sealed", (int)seen->sealed);
 	json_flag("damaged", (int)seen->damaged);
+	if (area->is_cache)
+		json_cache(area);
 }

@@ -63,6 +63,13 @@ const char *ctl_size(uint64_t bytes, char buf[8]);
 /* Bytes from text such as 10M; -1 if it is not one. */
 int64_t ctl_parse_size(const char *text);
 
+/*
+ * How far a long search has come, in place of what this said before: on a terminal, on stderr, when
+ * it takes longer than a moment. ctl_progress_end() wipes it out.
+ */
+void ctl_progress(const char *what, size_t count);
+void ctl_progress_end(void);
+
 /* JSON: a string, with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ctl_json_string(const char *text);
 
@@ -78,6 +85,8 @@ struct ctl_area {
 	int error; /* 0, or why it could not be read; then `seen` is not known */
 	int read_only;
 	struct ashmem_peek_result seen;
+	int is_cache; /* then `cache` is known */
+	struct ashmem_cache_stats cache;
 	uint32_t holders; /* processes */
 	pid_t pids[16];   /* the first of them */
 };
@@ -113,11 +122,11 @@ void ctl_areas_free(struct ctl_areas *areas);
 /* Order by ctl.sort. 0, or CTL_USAGE after a message. */
 int ctl_areas_sort(struct ctl_areas *areas);
 
-/* A process id, or 0 if the text is none. */
-pid_t ctl_pid(const char *text);
-
 /* Page size, in bytes. */
 uint64_t ctl_page(void);
+
+/* Of the reads of a cache, those that found something, in percent; -1: there were none. */
+int ctl_hit_percent(const struct ctl_area *area);
 
 /* The members of the object of an area, without its braces. */
 void ctl_json_area(const struct ctl_area *area);

@@ -3,6 +3,7 @@
  * ashmemctl doctor: what works here, what does not, and what follows from it, in plain words. It
  * tries things rather than reading versions: areas of its own, a watch, a thread's priority.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 enum result { GOOD, NOTE, BAD };
 
@@ -253,6 +255,139 @@ static void check_priority(void)
 	}
 }
 
+/* The id of a process of this name, or 0. Any process may call itself so. */
+static pid_t find_process(const char *name)
+{
+	char path[64], text[32];
+	struct dirent *entry;
+	pid_t pid = 0;
+	DIR *directory = opendir("/proc");
+
+	while (directory && pid == 0 && (entry = readdir(directory)) != NULL) {
+		pid_t candidate = proc_pid(entry->d_name);
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)candidate);
+		FILE *file = candidate ? fopen(path, "re") : NULL;
+		if (!file)
+			continue;
+		if (fgets(text, sizeof(text), file)) {
+			text[strcspn(text, "\n")] = '\0';
+			pid = strcmp(text, name) == 0 ? candidate : 0;
+		}
+		fclose(file);
+	}
+	if (directory)
+		closedir(directory);
+	return pid;
+}
+
+static void check_daemon(void)
+{
+	pid_t pid = find_process("ashmemd");
+
+	if (pid == 0)
+		tell(NOTE, "daemon",
+			"Where a program has no watch, or is stopped, nothing is purged: ashmemd(8) "
+			"does it.",
+			"ashmemd does not run");
+	else if (sched_getscheduler(pid) == SCHED_FIFO)
+		tell(GOOD, "daemon", NULL, "ashmemd runs, before others (SCHED_FIFO), process %d",
+			(int)pid);
+	else
+		tell(NOTE, "daemon",
+			"A burst of allocations can be faster than relief: grant it CAP_SYS_NICE or "
+			"RLIMIT_RTPRIO.",
+			"ashmemd runs as an ordinary process, %d", (int)pid);
+}
+
+/* ---------------------------------------------------------------- cgroups */
+
+/* The directory of this process's cgroup; 0: there is none, or it cannot be seen. */
+static int cgroup_directory(int version, char *directory, size_t size)
+{
+	const char *mount = version == 1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+	char line[PATH_MAX];
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	int found = 0;
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		char *path = version == 2 ? (strncmp(line, "0::", 3) == 0 ? line + 3 : NULL)
+					  : strstr(line, ":memory:");
+
+		if (!path)
+			continue;
+		path += version == 1 ? strlen(":memory:") : 0;
+		path[strcspn(path, "\n")] = '\0';
+		/* A container's own is the root of its mount. */
+		int length = snprintf(directory, size, "%s%s", mount, path);
+		if (length < 0 || (size_t)length >= size || access(directory, F_OK) != 0)
+			snprintf(directory, size, "%s", mount);
+		found = 1;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* A limit in a file of a cgroup; -1: there is no such file, 0: no limit. */
+static int64_t cgroup_limit(const char *directory, const char *name)
+{
+	char path[PATH_MAX + 64], text[64] = "";
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return -1;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	int64_t limit = strncmp(text, "max", 3) == 0 ? 0 : strtoll(text, NULL, 10);
+	return limit >= INT64_MAX / 2 ? 0 : limit;
+}
+
+static void check_version_2(const char *directory)
+{
+	int64_t most = cgroup_limit(directory, "memory.max");
+	int64_t high = cgroup_limit(directory, "memory.high");
+	char buf[2][8];
+
+	if (most <= 0)
+		tell(GOOD, "cgroup", NULL, "cgroup version 2, without a memory limit of its own");
+	else if (high <= 0 || high > most)
+		tell(NOTE, "cgroup",
+			"Above memory.max the kernel kills. Set memory.high (MemoryHigh=) a tenth "
+			"below it: then a burst is slowed down until memory was purged.",
+			"cgroup version 2: memory.max is %s, memory.high is not set",
+			ctl_size((uint64_t)most, buf[0]));
+	else
+		tell(GOOD, "cgroup", NULL, "cgroup version 2: memory.max is %s, memory.high %s",
+			ctl_size((uint64_t)most, buf[0]), ctl_size((uint64_t)high, buf[1]));
+}
+
+static void check_cgroup(void)
+{
+	char directory[PATH_MAX], buf[8];
+	int64_t limit;
+
+	if (cgroup_directory(1, directory, sizeof(directory)) &&
+		(limit = cgroup_limit(directory, "memory.limit_in_bytes")) >= 0) {
+		if (limit > 0)
+			tell(GOOD, "cgroup", NULL, "cgroup version 1, with a limit of %s",
+				ctl_size((uint64_t)limit, buf));
+		else
+			tell(GOOD, "cgroup", NULL,
+				"cgroup version 1, without a memory limit of its own");
+	} else if (cgroup_directory(2, directory, sizeof(directory)) &&
+		access("/sys/fs/cgroup/cgroup.procs", F_OK) == 0) {
+		check_version_2(directory);
+	} else {
+		tell(NOTE, "cgroup",
+			"A limit that is set from outside is not seen: mount the hierarchy, "
+			"read-only is enough.",
+			"no cgroup with the memory controller can be seen");
+	}
+}
+
 /* ---------------------------------------------------------------- limits */
 
 static void check_limit(int which, const char *what, rlim_t enough, const char *advice)
@@ -276,6 +411,9 @@ static void check_limits(void)
 	check_limit(RLIMIT_NOFILE, "RLIMIT_NOFILE", 4096,
 		"An area needs one or two descriptors: calls fail with EMFILE above that.");
 	check_limit(RLIMIT_FSIZE, "RLIMIT_FSIZE", RLIM_INFINITY, "A larger area fails with EFBIG.");
+	check_limit(RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK", (rlim_t)1 << 20,
+		"An urgent watch cannot keep the library's code in memory: it may be read from a "
+		"disk when memory is short.");
 	if (maps >= 0)
 		tell(maps >= 65530 ? GOOD : NOTE, "max_map_count",
 			maps >= 65530 ? NULL : "Mapping many areas fails with ENOMEM.",
@@ -324,8 +462,10 @@ int ctl_doctor(void)
 	try_sealing();
 	check_robust_lists();
 	check_sandbox();
+	check_cgroup();
 	check_pressure();
 	check_priority();
+	check_daemon();
 	check_limits();
 	if (ctl.json)
 		puts("\n]");

@@ -33,6 +33,16 @@ static void print_pages(uint64_t pages)
 	printf(" %6s", ctl_size(pages * ctl_page(), buf));
 }
 
+static void print_cache(const struct ctl_area *area)
+{
+	int percent = area->is_cache ? ctl_hit_percent(area) : -1;
+
+	if (percent >= 0)
+		printf(" (cache, %d%% hits)", percent);
+	else if (area->is_cache)
+		fputs(" (cache)", stdout);
+}
+
 void ctl_list_line(const struct ctl_area *area)
 {
 	char buf[8];
@@ -60,6 +70,7 @@ void ctl_list_line(const struct ctl_area *area)
 	print_pages(seen->purged_pages);
 	putchar(' ');
 	ctl_print_text(stdout, seen->name, 0);
+	print_cache(area);
 	fputs(seen->damaged               ? " (damaged)"
 			: seen->sealed    ? " (sealed)"
 			: area->read_only ? " (read-only)"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 /* Imported areas. */
 static struct {
@@ -62,8 +63,10 @@ static int take_found(pid_t pid)
 
 		if (pid == 0 && (area->error || area->read_only))
 			continue;
+		ctl_progress("areas taken", i);
 		failed |= take(area->path);
 	}
+	ctl_progress_end();
 	ctl_areas_free(&areas);
 	return pid ? failed : CTL_OK;
 }
@@ -71,8 +74,9 @@ static int take_found(pid_t pid)
 static int purge(void)
 {
 	uint64_t page = ctl_page();
+	/* Not ashmem_purge_all(): it answers with what was unpinned, freed or not. */
 	int64_t pages =
-		ctl.bytes ? ashmem_shrink((ctl.bytes + page - 1) / page) : ashmem_purge_all();
+		ashmem_shrink(ctl.bytes ? (ctl.bytes + page - 1) / page : ashmem_shrink_count());
 
 	if (pages < 0)
 		return ctl_complain("purge", strerror((int)-pages));
@@ -100,7 +104,7 @@ int ctl_purge(void)
 	if (ctl.everything)
 		failed |= take_found(0);
 	for (char **arg = ctl.args; *arg; arg++) {
-		pid_t pid = ctl_pid(*arg);
+		pid_t pid = proc_pid(*arg);
 
 		failed |= pid ? take_found(pid) : take(*arg);
 	}

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "ctl.h"
+#include "proc.h"
 
 /* Characters of the picture. */
 #define PICTURE_COLUMNS 64
@@ -137,6 +138,20 @@ static void print_state(struct ashmem_area *area)
 		print_ranges(area);
 }
 
+static void print_cache(const struct ctl_area *found)
+{
+	const struct ashmem_cache_stats *cache = &found->cache;
+	int percent = ctl_hit_percent(found);
+	char buf[2][8];
+
+	printf("  cache: %" PRIu64 " hits, %" PRIu64 " misses", cache->hits, cache->misses);
+	if (percent >= 0)
+		printf(", hit ratio %d %%", percent);
+	printf("; %" PRIu64 " misses because of purges; %" PRIu64 " puts; %s of %s filled\n",
+		cache->misses_purged, cache->puts, ctl_size(cache->bytes_filled, buf[0]),
+		ctl_size(cache->bytes, buf[1]));
+}
+
 static void print_area(struct ashmem_area *area, const struct ctl_area *found)
 {
 	uint64_t size = ashmem_get_size(area), page = ctl_page();
@@ -158,6 +173,8 @@ static void print_area(struct ashmem_area *area, const struct ctl_area *found)
 		printf("mask %c%c%c", prot & PROT_READ ? 'r' : '-', prot & PROT_WRITE ? 'w' : '-',
 			prot & PROT_EXEC ? 'x' : '-');
 	puts(found->read_only ? "; read-only descriptor" : "");
+	if (found->is_cache)
+		print_cache(found);
 	print_state(area);
 }
 
@@ -206,8 +223,8 @@ static int show(struct ctl_area *found)
 
 	if (r < 0)
 		return ctl_complain(ctl_path(found), strerror(-r));
+	ctl_look(found);
 	if (ctl.json) {
-		ctl_look(found);
 		print_json(area, found);
 	} else {
 		print_area(area, found);
@@ -246,7 +263,7 @@ int ctl_show(void)
 	if (ctl.json)
 		puts("[");
 	for (char **arg = ctl.args; *arg; arg++) {
-		pid_t pid = ctl_pid(*arg);
+		pid_t pid = proc_pid(*arg);
 
 		if (pid || strcmp(*arg, "0") == 0)
 			failed |= show_process(pid);

@@ -8,10 +8,15 @@
 #include <langinfo.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
 #include "ctl.h"
+
+#define PROGRESS_AFTER_MS 300
+#define PROGRESS_EACH_MS 100
 
 void ctl_color_on(enum ctl_color color)
 {
@@ -123,6 +128,35 @@ int ctl_complain(const char *what, const char *problem)
 	ctl_print_text(stderr, what, 0);
 	fprintf(stderr, ": %s\n", problem);
 	return CTL_PROBLEM;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int64_t began_ms, told_ms;
+
+void ctl_progress(const char *what, size_t count)
+{
+	int64_t now = now_ms();
+
+	if (!began_ms)
+		began_ms = now;
+	if (now - began_ms < PROGRESS_AFTER_MS || now - told_ms < PROGRESS_EACH_MS || !isatty(2))
+		return;
+	told_ms = now;
+	fprintf(stderr, "\r%s: %zu\033[K", what, count);
+}
+
+void ctl_progress_end(void)
+{
+	if (told_ms)
+		fputs("\r\033[K", stderr);
+	began_ms = told_ms = 0;
 }
 
 const char *ctl_size(uint64_t bytes, char buf[8])

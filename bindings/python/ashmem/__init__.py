@@ -13,7 +13,7 @@ from . import _reduce
 from ._area import PRIORITY_FIRST, PRIORITY_LAST, PRIORITY_NORMAL, Area, AreaStats, Extent
 from ._area import UnpinnedRange, View, unpublish
 from ._cache import Cache, CacheStats, Claim, Reservation
-from ._native import PAGE_SIZE, check as _check, lib as _lib
+from ._native import PAGE_SIZE, check as _check, lib as _lib, text as _text
 from ._objects import CachedFunction, Objects, cached
 from ._pressure import PURGE_NOTHING, Level, Pressure, PressureStatus
 from ._purging import SHRINK_STOP, SHRINKER_FREE, ProcessStats, PurgeNotice, PurgeQueue
@@ -43,4 +43,4 @@ def library_version() -> str:
 
 def backend_select(name: str) -> None:
     """Chooses where new areas come from: "auto", "memfd" or "kernel"."""
-    _check(_lib.backend_select(name.encode()))
+    _check(_lib.backend_select(_text(name)))

@@ -7,7 +7,7 @@ import mmap
 import os
 import threading
 import weakref
-from ctypes import byref, c_uint32, c_uint64, c_void_p
+from ctypes import byref, c_int, c_uint32, c_uint64, c_void_p
 from types import TracebackType
 from typing import Any, Callable, Iterator, List, NamedTuple, NoReturn, Optional, Tuple, Type
 from typing import Union, overload
@@ -226,7 +226,8 @@ class Area:
         flags = _native.CREATE_ALLOW_SEAL if allow_seal else 0
         if size <= 0:
             raise ValueError("the size of an area is at least 1 byte")
-        check(lib.create(os.fsencode(name), size, flags, byref(out)))
+        size = _native.number(size)
+        check(lib.create(_native.text(name), size, flags, byref(out)))
         self._take(out)
 
     def _take(self, out: c_void_p) -> None:
@@ -248,7 +249,7 @@ class Area:
     def from_fd(cls, fd: int) -> "Area":
         """The area of a descriptor that came from another process; the caller keeps it."""
         out = c_void_p()
-        check(getattr(lib, "import")(fd, byref(out)))
+        check(getattr(lib, "import")(_native.number(fd, c_int), byref(out)))
         return cls._received(out)
 
     @classmethod
@@ -262,12 +263,12 @@ class Area:
     def open(cls, name: str) -> "Area":
         """The area that this user's processes have published under a name."""
         out = c_void_p()
-        check(lib.open_named(os.fsencode(name), byref(out)))
+        check(lib.open_named(_native.text(name), byref(out)))
         return cls._received(out)
 
     def publish(self, name: str) -> None:
         """Gives the area a name by which this user's other processes open it."""
-        check(lib.publish(self._handle, os.fsencode(name)))
+        check(lib.publish(self._handle, _native.text(name)))
 
     def send(self, sock: Any) -> None:
         """Sends the area over a connected AF_UNIX socket; the peer calls `recv`."""
@@ -341,7 +342,7 @@ class Area:
 
     def set_prot(self, prot: int) -> None:
         """Takes bits out of the mask, for later mappings and peers; mappings keep their rights."""
-        check(lib.set_prot(self._handle, prot))
+        check(lib.set_prot(self._handle, _native.number(prot, c_int)))
 
     def seal(self) -> None:
         """Forbids writing to everybody, for good; a sealed area is never purged."""
@@ -353,10 +354,10 @@ class Area:
             raise ValueError("negative offset or length")
         if length == 0:
             raise ValueError("nothing to do for length 0; leave it out to mean: to the end")
-        rest = self.size - offset
+        rest = self.size - _native.number(offset)
         if length is None:
             return 0, max(rest, 0)
-        return length, length
+        return _native.number(length), length
 
     def _map(self) -> _Mapping:
         if self._mapped is None:
@@ -402,6 +403,7 @@ class Area:
         A child of fork that leaves the block of its parent unpins nothing.
         """
         order = _ORDER_LIFO if lifo else _ORDER_FIFO
+        _native.number(priority, c_uint32)
 
         def end(handle: _Handle, offset: int, length: int, failed: bool) -> None:
             check(lib.unpin_with(handle, offset, length, priority, order))
@@ -452,6 +454,7 @@ class Area:
         """
         length, _ = self._range(offset, length)
         order = _ORDER_LIFO if lifo else _ORDER_FIFO
+        _native.number(priority, c_uint32)
         check(lib.unpin_with(self._handle, offset, length, priority, order))
 
     def is_pinned(self, offset: int = 0, length: Optional[int] = None) -> bool:
@@ -495,6 +498,7 @@ class Area:
         """A copy of some bytes, without a pin and without a mapping."""
         if length < 0 or offset < 0:
             raise ValueError("negative offset or length")
+        _native.number(offset)
         self.fileno()  # a new area has no memory to read before
         buf = ctypes.create_string_buffer(max(length, 1))
         count = check(lib.pread(self._handle, buf, length, offset))
@@ -509,10 +513,9 @@ class Area:
 
 def unpublish(name: str) -> None:
     """Takes a name away from its area, or from its cache; who has it keeps it."""
-    check(lib.unpublish(os.fsencode(name)))
+    check(lib.unpublish(_native.text(name)))
 
 
 def fileno_of(sock: Any) -> int:
     """The descriptor of a socket."""
-    number: int = sock if isinstance(sock, int) else sock.fileno()
-    return number
+    return _native.number(sock if isinstance(sock, int) else sock.fileno(), c_int)

@@ -4,11 +4,10 @@
 import ctypes
 import errno
 import math
-import os
 import time
-from ctypes import byref, c_size_t, c_uint64, c_void_p
+from ctypes import byref, c_int, c_size_t, c_uint64, c_void_p
 from types import TracebackType
-from typing import Any, Callable, Dict, ItemsView, Iterator, List, MutableMapping, NamedTuple
+from typing import Any, Callable, ItemsView, Iterator, List, MutableMapping, NamedTuple
 from typing import NoReturn, Optional, Tuple, Type, TypeVar, Union, ValuesView, overload
 
 from . import _native, _views
@@ -52,7 +51,7 @@ class CacheStats(NamedTuple):
 
 
 class _Handle(_views.Handle):
-    """A handle of a cache; given back when neither a Cache, an entry nor a call uses it."""
+    """A handle of a cache; given back when neither a Cache nor a call uses it."""
 
     __slots__ = ()
 
@@ -66,19 +65,12 @@ class _Entry(_views.Handle):
     __slots__ = ()
 
     def __del__(self, release: Callable[[int], None] = lib.entry_release) -> None:
-        # First the entry ends, then perhaps the cache.
-        cache = _cache_of.pop(int(self))
         release(int(self))
-        del cache
 
 
-_cache_of: Dict[int, _Handle] = {}
-
-
-def _entry_of(cache: _Handle, out: c_void_p) -> _Entry:
-    """The entry that a call has made."""
+def _entry_of(out: c_void_p) -> _Entry:
+    """The entry that a call has made; it keeps what it needs of the cache."""
     assert out.value is not None
-    _cache_of[out.value] = cache
     return _Entry(out.value)
 
 
@@ -120,29 +112,36 @@ class _Values(ValuesView[bytes]):
 class Reservation:
     """A value that is built in place: the block that `Cache.reserve` begins."""
 
-    def __init__(self, cache: "Cache", key: bytes, length: int, ttl_ms: int) -> None:
-        self._cache, self._key, self._length, self._ttl_ms = cache, key, length, ttl_ms
+    def __init__(self, cache: "Cache", key: bytes, length: int, ttl: Optional[float]) -> None:
+        self._cache, self._key, self._length, self._ttl = cache, key, length, ttl
+        self._begun: Optional[Tuple[_Entry, memoryview]] = None
 
     def __enter__(self) -> memoryview:
         cache, out = self._cache._handle, c_void_p()
+        if self._begun is not None:
+            raise RuntimeError("this block has begun already")
         check(lib.cache_reserve(
-            cache, self._key, len(self._key), self._length, self._ttl_ms, byref(out)))
-        self._entry = entry = _entry_of(cache, out)
-        self._view = _views.view_of(lib.entry_room(entry, None), self._length, entry, True)
-        return self._view
+            cache, self._key, len(self._key), self._length, _milliseconds(self._ttl), byref(out)))
+        entry = _entry_of(out)
+        view = _views.view_of(lib.entry_room(entry, None), self._length, entry, True)
+        self._begun = entry, view
+        return view
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        entry, view = self._entry, self._view
-        del self._entry, self._view
+        if self._begun is None:
+            raise RuntimeError("this block has not begun")
+        (entry, view), self._begun = self._begun, None
         unused = _views.take_back(view)
         if kind is None:
             if not unused:
                 raise BufferError("a slice of the room, or an array made from it, still exists:"
                                   " the value was not put")
             check(lib.entry_commit(entry))
+            if self._ttl is not None and self._ttl <= 0 and not self._cache.closed:
+                self._cache.discard(self._key)
 
 
 class Cache(MutableMapping[BytesLike, bytes]):
@@ -179,7 +178,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         out = c_void_p()
         options = _native.CacheOptions(
             most_bytes=most_bytes, entries=entries, value_most_bytes=value_most_bytes)
-        check(lib.cache_create(os.fsencode(name), byref(options), byref(out)))
+        check(lib.cache_create(_native.text(name), byref(options), byref(out)))
         self._take(out, True)
 
     def _take(self, out: c_void_p, trusted: bool) -> None:
@@ -200,7 +199,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         out = c_void_p()
         options = _native.CacheOptions(
             most_bytes=most_bytes, entries=entries, value_most_bytes=value_most_bytes)
-        check(lib.cache_open(os.fsencode(name), byref(options), byref(out)))
+        check(lib.cache_open(_native.text(name), byref(options), byref(out)))
         return cls._received(out, True)
 
     @classmethod
@@ -213,10 +212,13 @@ class Cache(MutableMapping[BytesLike, bytes]):
     def from_fd(cls, fd: int, *, trusted: bool = False) -> "Cache":
         """The cache of a descriptor that came from another process; the caller keeps it.
 
+        Through a read-only descriptor the cache can be read alone, unless this process also has
+        it writable: that one counts.
+
         `trusted`: whoever can write to it may run code here, as `cached` unpickles values.
         """
         out = c_void_p()
-        check(lib.cache_import(fd, byref(out)))
+        check(lib.cache_import(_native.number(fd, c_int), byref(out)))
         return cls._received(out, trusted)
 
     @classmethod
@@ -307,7 +309,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         if result == -errno.ENOENT:
             return None, 0, 0
         check(result)
-        entry = _entry_of(cache, out)
+        entry = _entry_of(out)
         address: int = lib.entry_value(entry, byref(length)) or 0
         return entry, address, length.value
 
@@ -394,7 +396,7 @@ class Cache(MutableMapping[BytesLike, bytes]):
         """
         if length <= 0:
             raise ValueError("a value that is built in place has at least 1 byte")
-        return Reservation(self, _raw(key), length, _milliseconds(ttl))
+        return Reservation(self, _raw(key), _native.number(length, c_size_t), ttl)
 
     def touch(self, key: BytesLike, ttl: Optional[float] = None) -> bool:
         """Gives a value a new time to live, from now on; returns whether it is there."""
@@ -404,6 +406,23 @@ class Cache(MutableMapping[BytesLike, bytes]):
         result = lib.cache_touch(
             self._open, raw, len(raw), _milliseconds(ttl))
         return self._found(result)
+
+    def ttl(self, key: BytesLike) -> Optional[float]:
+        """The seconds that a value has to live; None: without limit. KeyError: there is none.
+
+        >>> import ashmem
+        >>> cache = ashmem.Cache()
+        >>> cache.set(b"key", b"value", ttl=60)
+        >>> 59 < cache.ttl(b"key") <= 60
+        True
+        """
+        raw = _raw(key)
+        left: int = lib.cache_get_ttl(self._open, raw, len(raw))
+        if left == -errno.ENOENT:
+            raise KeyError(key)
+        if left < 0:
+            raise self._failed(left)
+        return left / 1000 if left else None
 
     def discard(self, key: BytesLike) -> bool:
         """Removes a value; returns whether it was there."""
@@ -480,15 +499,14 @@ class Cache(MutableMapping[BytesLike, bytes]):
         deadline = time.monotonic() + wait
         cache, out = self._handle, c_void_p()
         while True:
-            left = max(0, int((deadline - time.monotonic()) * 1000))
-            result = lib.cache_claim(
-                cache, raw, len(raw), min(left, _WAIT_PIECE_MS), byref(out))
+            left = max(0.0, min((deadline - time.monotonic()) * 1000, _WAIT_PIECE_MS))
+            result = lib.cache_claim(cache, raw, len(raw), math.ceil(left), byref(out))
             if result != -errno.EBUSY or left == 0:
                 break
         if result == -errno.EBUSY or result in _READ_ONLY:
             return Claim(None, self._read(raw))
         check(result)
-        entry = _entry_of(cache, out)
+        entry = _entry_of(out)
         if result == _native.CLAIM_BUILD:
             return Claim(entry, None)
         length = c_uint64()

@@ -27,7 +27,8 @@ def register(called: Any) -> int:
 def callback(kind: Any, what: str, default: Any) -> Callable[[Callable[..., Any]], Any]:
     """Makes a C function of one that gets what was registered, in place of the number.
 
-    What it raises is logged, and it then returns `default`.
+    What it raises is logged, and it then returns `default`: whatever it is, since C would get a
+    result that nobody has set.
     """
     def decorate(function: Callable[..., Any]) -> Any:
         def call(number: Optional[int], *arguments: Any) -> Any:
@@ -36,7 +37,7 @@ def callback(kind: Any, what: str, default: Any) -> Callable[[Callable[..., Any]
                 return default
             try:
                 return function(called, *arguments)
-            except Exception:
+            except BaseException:
                 _native.log.exception("%s: %r", what, called)
                 return default
 

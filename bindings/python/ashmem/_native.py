@@ -9,6 +9,7 @@ the one in its build directory; what the loader finds. Calls release the GIL, an
 import ctypes
 import logging
 import mmap
+import operator
 import os
 import sys
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int, c_int64, c_size_t
@@ -44,6 +45,9 @@ class SizedStructure(Structure):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(struct_size=ctypes.sizeof(type(self)), **values)
+        for name, value in values.items():
+            if isinstance(value, int) and getattr(self, name) != value:
+                raise OverflowError(f"{name} is out of range: {value}")
 
 
 def counters(names: str) -> Any:
@@ -204,6 +208,7 @@ FUNCTIONS: Dict[str, Any] = {
     "cache_reserve": (c_int, HANDLE, *KEY, c_size_t, c_uint64, OUT),
     "cache_claim": (c_int, HANDLE, *KEY, c_uint32, OUT),
     "cache_touch": (c_int, HANDLE, *KEY, c_uint64),
+    "cache_get_ttl": (c_int64, HANDLE, *KEY),
     "cache_remove": (c_int, HANDLE, *KEY),
     "cache_clear": (c_int, HANDLE),
     "cache_next": (c_int, HANDLE, POINTER(c_uint64), c_void_p, c_size_t, POINTER(c_size_t),
@@ -218,7 +223,7 @@ FUNCTIONS: Dict[str, Any] = {
 }
 
 # Those that take no lock and make no system call keep the GIL, which is faster.
-KEEP_THE_GIL = ("cache_read", "entry_value")
+KEEP_THE_GIL = ("cache_read", "cache_get_ttl", "entry_value")
 
 
 class Library:
@@ -281,6 +286,22 @@ def load() -> Library:
 
 
 lib = load()
+
+
+def number(value: int, kind: Any = c_uint64) -> int:
+    """A number that C takes as it is: ctypes would cut off what does not fit."""
+    value = operator.index(value)
+    if kind(value).value != value:
+        raise OverflowError(f"out of range: {value}")
+    return value
+
+
+def text(name: str) -> bytes:
+    """A name for C, where it would end at a null character."""
+    raw = os.fsencode(name)
+    if b"\0" in raw:
+        raise ValueError("embedded null character")
+    return raw
 
 
 def failed(result: int) -> OSError:

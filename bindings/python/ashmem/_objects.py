@@ -141,6 +141,20 @@ class CachedFunction(Generic[R]):
         self._name = f"{function.__module__}.{function.__qualname__}", version
         self._is_async = inspect.iscoroutinefunction(function)
         functools.update_wrapper(self, function)
+        if self._is_async:
+            self._mark()
+
+    def _mark(self) -> None:
+        """Lets frameworks see that calls are to be awaited."""
+        mark: Any = getattr(inspect, "markcoroutinefunction", None)
+        if mark is not None:
+            mark(self)
+        else:  # before Python 3.12
+            self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+
+    def __reduce__(self) -> str:
+        # By its name, as a function is.
+        return self.__wrapped__.__qualname__
 
     def __get__(self, instance: object, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)

@@ -94,7 +94,7 @@ class Pressure(Closable):
         priority: int = 0,
     ) -> None:
         options = _native.PressureOptions(
-            source=None if source is None else source.encode(), some_percent=some_percent,
+            source=None if source is None else _native.text(source), some_percent=some_percent,
             high_percent=high_percent, critical_percent=critical_percent, hold_ms=hold_ms,
             flags=(0 if in_unpin else _native.NOT_IN_UNPIN)
             | (_native.ONLY_TELL if only_tell else 0),
@@ -117,7 +117,7 @@ class Pressure(Closable):
 
     def make_room(self, bytes_: int) -> int:
         """Purges before a large allocation, so that it fits; returns the pages that were purged."""
-        return check(lib.pressure_make_room(self._handle, bytes_))
+        return check(lib.pressure_make_room(self._handle, _native.number(bytes_)))
 
     def run(self) -> None:
         """Starts a thread that waits and dispatches."""

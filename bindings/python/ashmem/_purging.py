@@ -2,7 +2,7 @@
 """Giving memory back, taking part in that, and learning what was purged."""
 
 import os
-from ctypes import byref, c_void_p
+from ctypes import byref, c_int64, c_uint32, c_void_p
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from . import _native
@@ -21,7 +21,7 @@ def shrink(pages: int) -> int:
     """
     if pages < 0:
         raise ValueError("a negative number of pages")
-    return check(lib.shrink(pages))
+    return check(lib.shrink(_native.number(pages)))
 
 
 def shrink_count() -> int:
@@ -68,12 +68,12 @@ def process_stats() -> ProcessStats:
 
 @callback(_native.COUNT_FN, "count of a shrinker", 0)
 def _call_count(called: Tuple[Callable[[], int], Any, str]) -> int:
-    return max(int(called[0]()), 0)
+    return _native.number(max(int(called[0]()), 0))
 
 
 @callback(_native.SCAN_FN, "scan of a shrinker", SHRINK_STOP)
 def _call_scan(called: Tuple[Any, Callable[[int], int], str], pages: int) -> int:
-    return int(called[1](pages))
+    return _native.number(int(called[1](pages)), c_int64)
 
 
 class Shrinker(Closable):
@@ -105,7 +105,7 @@ class Shrinker(Closable):
     ) -> None:
         key = register((count, scan, name))
         options = _native.ShrinkerOptions(
-            name=os.fsencode(name), count=_call_count, scan=_call_scan, userdata=key,
+            name=_native.text(name), count=_call_count, scan=_call_scan, userdata=key,
             batch_pages=batch_pages, seeks=seeks)
         out = c_void_p()
         self._begin(lib.shrinker_register(byref(options), byref(out)), out,
@@ -136,7 +136,7 @@ def shrinker_stats() -> List[ShrinkerStats]:
 
 def set_areas_seeks(seeks: int) -> None:
     """Sets the cost of the areas beside the shrinkers; 0: the default."""
-    check(lib.shrinker_set_areas_seeks(seeks))
+    check(lib.shrinker_set_areas_seeks(_native.number(seeks, c_uint32)))
 
 
 class PurgeNotice(NamedTuple):

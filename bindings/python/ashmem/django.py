@@ -22,8 +22,7 @@ import hashlib
 import os
 import pickle
 import threading
-import time
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional
 
 from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
 from django.core.exceptions import ImproperlyConfigured
@@ -47,27 +46,6 @@ def opened(location: str, options: Dict[str, Any]) -> Cache:
         if location not in _caches:
             _caches[location] = Cache.open(location, **options) if location else Cache(**options)
         return _caches[location]
-
-
-def encode(value: Any, ttl: Optional[float]) -> bytes:
-    """Integers as text with the time at which they end, so that `incr` can keep it; or a pickle."""
-    if type(value) is int:
-        return f"{value} {'' if ttl is None else time.time() + ttl}".encode()
-    return dumps(value)
-
-
-def number(data: bytes) -> Optional[Tuple[int, Optional[float]]]:
-    """An integer and the seconds it has left, if it is one: a pickle begins with 0x80."""
-    if data[:1] == b"\x80":
-        return None
-    value, end = data.split(b" ")
-    return int(value), float(end) - time.time() if end else None
-
-
-def decode(data: bytes) -> Any:
-    """The value."""
-    found = number(data)
-    return pickle.loads(data) if found is None else found[0]
 
 
 class AshmemCache(BaseCache):
@@ -112,7 +90,7 @@ class AshmemCache(BaseCache):
     ) -> bool:
         raw, ttl = self._key(key, version), self._ttl(timeout)
         try:
-            return put(raw, encode(value, ttl), ttl) is not False
+            return put(raw, dumps(value), ttl) is not False
         except OSError as error:
             if not not_kept(error):
                 raise
@@ -120,7 +98,7 @@ class AshmemCache(BaseCache):
 
     def get(self, key: Any, default: Any = None, version: Optional[int] = None) -> Any:
         data = self._cache.get(self._key(key, version))
-        return default if data is None else decode(data)
+        return default if data is None else pickle.loads(data)
 
     def has_key(self, key: Any, version: Optional[int] = None) -> bool:
         return self._key(key, version) in self._cache
@@ -131,13 +109,7 @@ class AshmemCache(BaseCache):
     def touch(
         self, key: Any, timeout: Any = DEFAULT_TIMEOUT, version: Optional[int] = None
     ) -> bool:
-        raw, ttl = self._key(key, version), self._ttl(timeout)
-        data = self._cache.get(raw)
-        if data is None or number(data) is None:
-            return self._cache.touch(raw, ttl)
-        with self._locked(raw):
-            data = self._cache.get(raw)
-            return data is not None and self._cache.replace(raw, encode(decode(data), ttl), ttl)
+        return self._cache.touch(self._key(key, version), self._ttl(timeout))
 
     def _locked(self, raw: bytes) -> Any:
         # The claim on a key that never gets a value is a lock, which a dead process gives back.
@@ -147,13 +119,11 @@ class AshmemCache(BaseCache):
     def incr(self, key: Any, delta: int = 1, version: Optional[int] = None) -> Any:
         raw = self._key(key, version)
         with self._locked(raw):
-            data = self._cache.get(raw)
-            if data is None:
-                raise ValueError(f"Key '{key}' not found")
-            found = number(data)
-            value, ttl = found or (pickle.loads(data), self._ttl(DEFAULT_TIMEOUT))
-            value += delta
-            self._cache.set(raw, encode(value, ttl), ttl)
+            try:
+                value = pickle.loads(self._cache[raw]) + delta
+                self._cache.set(raw, dumps(value), self._cache.ttl(raw))
+            except KeyError:
+                raise ValueError(f"Key '{key}' not found") from None
             return value
 
     def get_or_set(
@@ -163,10 +133,10 @@ class AshmemCache(BaseCache):
         raw = self._key(key, version)
         data = self._cache.get(raw)
         if data is not None:
-            return decode(data)
+            return pickle.loads(data)
         with self._cache.claim(raw, WAIT_SECONDS) as claim:
             if claim.value is not None:
-                return decode(claim.value)
+                return pickle.loads(claim.value)
             if callable(default):
                 default = default()
             self.add(key, default, timeout=timeout, version=version)

@@ -33,11 +33,20 @@ class AshmemCacheTests(BaseCacheTests, TestCase):
             AshmemCache("", {"OPTIONS": {"MOST_BYTES": 1 << 20}})
 
     def test_incr_keeps_the_time(self):
-        cache.set("number", 1, 1000)
-        self.assertEqual(cache.incr("number"), 2)
-        self.assertTrue(cache.touch("number", 3))
-        self.assertEqual(cache.incr("number", 5), 7)
+        for value in (1, 1.5):
+            cache.set("number", value, 1000)
+            self.assertEqual(cache.incr("number"), value + 1)
+            self.assertTrue(900 < cache._cache.ttl(b":1:number") <= 1000)
+            cache.set("number", value, None)
+            self.assertEqual(cache.incr("number", 5), value + 5)
+            self.assertIsNone(cache._cache.ttl(b":1:number"))
+
+    def test_touched_number_ends(self):
+        cache.set("number", 1, None)
+        self.assertTrue(cache.touch("number", 1))
         deadline = time.monotonic() + 60
         while cache.get("number") is not None:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
+        with self.assertRaises(ValueError):
+            cache.incr("number")

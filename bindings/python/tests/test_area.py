@@ -69,6 +69,22 @@ def test_errors_are_os_errors_with_the_number():
         area.seal()
 
 
+def test_numbers_that_c_would_cut_are_refused(area):
+    for use in (lambda: ashmem.Area(1 << 70), lambda: area.pin((1 << 64) + PAGE, PAGE),
+                lambda: area.pin(0, (1 << 64) + PAGE), lambda: area.unpin(1 << 64),
+                lambda: area.unpin(priority=1 << 32), lambda: area.pread(1, 1 << 64),
+                lambda: area.pinned(1 << 64).__enter__(), lambda: area.set_prot(1 << 32),
+                lambda: ashmem.Area.from_fd(area.fileno() + (1 << 32)),
+                lambda: ashmem.Area.recv(1 << 32), lambda: ashmem.shrink(1 << 64)):
+        with pytest.raises(OverflowError):
+            use()
+    assert area.is_pinned()
+    for use in (lambda: ashmem.Area(PAGE, "a\0b"), lambda: ashmem.Area.open("a\0b"),
+                lambda: area.publish("a\0b"), lambda: ashmem.unpublish("a\0b")):
+        with pytest.raises(ValueError, match="null"):
+            use()
+
+
 def test_closed_area_refuses(area):
     area.close()
     area.close()

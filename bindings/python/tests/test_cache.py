@@ -601,3 +601,259 @@ def test_nothing_leaks():
         round_trip()
     gc.collect()
     assert (open_fds(), mappings(), ashmem.process_stats().areas) == before
+
+
+def test_time_that_is_left(cache):
+    cache.set(b"short", b"v", ttl=1000)
+    cache[b"ever"] = b"v"
+    assert 900 < cache.ttl(b"short") <= 1000 and cache.ttl(b"ever") is None
+    assert cache.touch(b"ever", cache.ttl(b"short")) and cache.ttl(b"ever") <= 1000
+    assert cache.touch(b"short") and cache.ttl(b"short") is None
+    with pytest.raises(KeyError):
+        cache.ttl(b"no")
+    with pytest.raises(OSError):
+        cache.ttl(b"")
+    with pytest.raises(TypeError):
+        cache.ttl("text")
+    cache.close()
+    with pytest.raises(ValueError):
+        cache.ttl(b"short")
+
+
+def test_numbers_that_c_would_cut_are_refused(cache):
+    fd = cache.fileno()
+    for use in (lambda: ashmem.Cache(1 << 70), lambda: ashmem.Cache(-1),
+                lambda: ashmem.Cache(entries=1 << 64), lambda: ashmem.Cache.open("x", 1 << 64),
+                lambda: ashmem.Cache.from_fd(fd + (1 << 32)),
+                lambda: cache.reserve(b"key", (1 << 64) + 5)):
+        with pytest.raises(OverflowError):
+            use()
+    for use in (lambda: ashmem.Cache.from_fd("1"), lambda: ashmem.Cache("64M"),
+                lambda: ashmem.Cache(1.5), lambda: cache.reserve(b"key", 1.5)):
+        with pytest.raises(TypeError):
+            use()
+
+
+def test_names_do_not_end_in_the_middle():
+    for make in (lambda: ashmem.Cache(name="a\0b"), lambda: ashmem.Cache.open("a\0b"),
+                 lambda: ashmem.Cache.open(b"a\0b")):
+        with pytest.raises(ValueError, match="null"):
+            make()
+
+
+def test_room_of_a_value_without_time_is_not_kept(cache):
+    cache[b"key"] = b"old"
+    for ttl in (0, -1):
+        with cache.reserve(b"key", 5, ttl=ttl) as room:
+            room[:] = b"hello"
+        assert b"key" not in cache
+
+
+def test_a_reservation_serves_once_at_a_time(cache):
+    block = cache.reserve(b"key", 5)
+    with pytest.raises(RuntimeError):
+        block.__exit__(None, None, None)
+    for value in (b"first", b"again"):
+        with block as room:
+            with pytest.raises(RuntimeError):
+                block.__enter__()
+            room[:] = value
+        assert cache[b"key"] == value
+
+
+def test_room_is_put_though_the_cache_is_closed(cache):
+    with ashmem.Cache.from_fd(cache.fileno()) as other:
+        with other.reserve(b"key", 50000, ttl=0) as gone, other.reserve(b"room", 5) as room:
+            other.close()
+            gone[0] = 1
+            room[:] = b"hello"
+    assert cache[b"room"] == b"hello"
+
+
+def test_claim_outlives_its_cache(cache):
+    with ashmem.Cache.from_fd(cache.fileno()) as other:
+        claim = other.claim(b"key")
+    gc.collect()
+    assert claim.granted and not cache.claim(b"key").granted
+    claim.release()
+    assert cache.claim(b"key").granted
+
+
+def test_wait_without_end(cache):
+    with cache.claim(b"key"):
+        got = []
+        thread = threading.Thread(target=lambda: got.append(
+            cache.get_or_build(b"key", lambda: b"other", wait=float("inf"))))
+        thread.start()
+        cache[b"key"] = b"built"
+        thread.join(60)
+    assert got == [b"built"]
+
+
+def test_importing_a_read_only_descriptor_beside_the_writable_cache(cache):
+    fd = cache.export_read_only()
+    with ashmem.Cache.from_fd(fd) as same:
+        same[b"key"] = b"v"
+    os.close(fd)
+    assert cache[b"key"] == b"v"
+
+
+PASS_ON = """
+import ashmem, multiprocessing, sys
+
+def child(cache, queue):
+    try:
+        queue.put(cache[b"key"])
+        cache[b"key"] = b"w"
+    except PermissionError as error:
+        queue.put(error.errno)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[2])
+    queue = context.Queue()
+    cache = ashmem.Cache.from_fd(int(sys.argv[1]))
+    process = context.Process(target=child, args=(cache, queue))
+    process.start()
+    print(queue.get(timeout=60), queue.get(timeout=60))
+    process.join()
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_read_only_cache_is_passed_on_read_only(cache, method, tmp_path):
+    cache[b"key"] = b"v"
+    fd = cache.export_read_only()
+    program = tmp_path / "pass_on.py"
+    program.write_text(PASS_ON)
+    done = subprocess.run([sys.executable, str(program), str(fd), method], pass_fds=(fd,),
+                          capture_output=True, text=True, timeout=120, check=False)
+    os.close(fd)
+    assert (done.stdout, done.stderr) == (f"b'v' {errno.EACCES}\n", "")
+
+
+def test_threads_use_a_cache_that_another_closes():
+    errors = []
+
+    def work(cache):
+        try:
+            while True:
+                cache[b"key"] = bytes(30000)
+                view = cache.view(b"key")
+                assert view is None or len(view) == 30000
+                cache.claim(b"other").release()
+        except ValueError:
+            assert cache.closed
+        except BaseException as error:
+            errors.append(error)
+
+    for _ in range(20):
+        cache = ashmem.Cache(4 << 20)
+        threads = [threading.Thread(target=work, args=(cache,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while cache.stats().puts < 3:
+            time.sleep(0)
+        cache.close()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
+def test_fork_while_threads_use_the_cache(cache):
+    done, errors = threading.Event(), []
+
+    def work():
+        try:
+            count = 0
+            while not done.is_set():
+                count += 1
+                cache[b"key %d" % (count % 20)] = bytes(20000)
+                view = cache.view(b"key %d" % (count * 7 % 20))
+                assert view is None or len(view) == 20000
+                cache.get_or_build(b"built", lambda: b"v", ttl=0.001)
+        except BaseException as error:
+            errors.append(error)
+
+    def child():
+        for i in range(50):
+            cache[b"child"] = b"%d" % (i % 10) * 20000
+            view = cache.view(b"child")
+            assert view is None or view == b"%d" % (i % 10) * 20000
+            cache.get_or_build(b"built", lambda: b"v")
+        cache.close()
+        return 0
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert [status(fork(child)) for _ in range(10)] == [0] * 10
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
+ENDS = {
+    "views in a cycle": """
+cache[b"key"] = bytes(100000)
+class Late:
+    def __del__(self):
+        assert self.view[0] == 0 and len(self.cache.get(b"key")) == 100000
+late = Late()
+late.view, late.cache, late.me = cache.view(b"key")[5:], cache, late
+claim, room = cache.claim(b"claim"), cache.reserve(b"room", 50000).__enter__()
+sys.modules["kept"] = late
+""",
+    "daemon threads": """
+def work():
+    while True:
+        cache[b"key"] = bytes(20000)
+        cache.view(b"key")
+        cache.get(b"key")
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+while cache.stats().puts < 9:
+    pass
+""",
+    "a thread that waits for a builder": """
+claim = cache.claim(b"key")
+threading.Thread(target=lambda: cache.claim(b"key", wait=300), daemon=True).start()
+""",
+    "sys.exit() in a builder": """
+try:
+    cache.get_or_build(b"key", lambda: sys.exit(3))
+except SystemExit:
+    assert cache.claim(b"key").granted
+""",
+}
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_python_ends_with(what):
+    program = "import ashmem, sys, threading\ncache = ashmem.Cache(8 << 20)\n" + ENDS[what]
+    done = subprocess.run([sys.executable, "-X", "dev", "-c", program], capture_output=True,
+                          text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_subinterpreters(cache):
+    pytest.importorskip("_xxsubinterpreters")
+    program = """
+import _xxsubinterpreters, ashmem
+for _ in range(3):
+    other = _xxsubinterpreters.create(isolated=False)
+    _xxsubinterpreters.run_string(other, '''
+import ashmem
+cache = ashmem.Cache(4 << 20)
+cache[b"key"] = bytes(50000)
+view = cache.view(b"key")
+assert len(view) == 50000
+''')
+    _xxsubinterpreters.destroy(other)
+ashmem.Cache(4 << 20)[b"key"] = b"v"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

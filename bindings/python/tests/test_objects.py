@@ -2,6 +2,8 @@
 """Objects in a cache: the decorator, the mapping, and the backends for other packages."""
 
 import asyncio
+import copy
+import multiprocessing
 import os
 import pickle
 import subprocess
@@ -100,6 +102,26 @@ def test_methods(cache):
     assert calls == [1, 2]
 
 
+@ashmem.cached(ashmem.Cache(2 << 20))
+def pid_of(number):
+    """For pickle."""
+    return os.getpid()
+
+
+def test_functions_are_pickled_by_name():
+    assert pickle.loads(pickle.dumps(pid_of)) is pid_of and copy.deepcopy(pid_of) is pid_of
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert len(set(pool.map(pid_of, [1] * 10))) == 1
+
+
+def test_coroutine_functions_are_seen_as_such(cache):
+    async def function():
+        return 1
+
+    assert asyncio.iscoroutinefunction(ashmem.cached(cache)(function))
+    assert not asyncio.iscoroutinefunction(pid_of)
+
+
 def test_errors_are_not_kept(cache):
     calls = []
 
@@ -160,6 +182,48 @@ def test_coroutines(cache):
 
     assert asyncio.run(story()) == [8] * 5 + [10]
     assert sorted(calls) == [4, 5]
+
+
+def test_coroutines_that_wait_leave_the_loop_to_others(cache):
+    order = []
+
+    @ashmem.cached(cache, wait=600)
+    async def function():
+        return "computed"
+
+    async def waits():
+        order.append("waits")
+        assert await function() == "computed"
+        order.append("has it")
+
+    async def story():
+        with cache.claim(function.key()):  # as if another process computed it
+            task = asyncio.create_task(waits())
+            while order != ["waits"]:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+            order.append("the loop runs")
+        await task
+
+    asyncio.run(story())
+    assert order == ["waits", "the loop runs", "has it"]
+
+
+def test_cancelled_coroutine_gives_up_its_claim(cache):
+    @ashmem.cached(cache)
+    async def function():
+        await asyncio.sleep(600)
+
+    async def story():
+        task = asyncio.create_task(function())
+        while cache.claim(function.key()).granted:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(story())
+    assert cache.claim(function.key()).granted
 
 
 def test_caches_of_others_are_not_unpickled_unasked(cache):

@@ -68,6 +68,24 @@ def test_shrinker_that_raises_is_logged_and_stops(caplog):
     assert "bad" in caplog.text and "RuntimeError" in caplog.text
 
 
+@pytest.mark.parametrize("error", (KeyboardInterrupt, SystemExit, GeneratorExit))
+def test_shrinker_that_wants_to_end_the_program_is_logged_and_stops(caplog, error):
+    def scan(pages):
+        raise error
+
+    with caplog.at_level(logging.ERROR, "ashmem"), ashmem.Shrinker(lambda: 9, scan, name="ends"):
+        assert ashmem.shrink(5) == 0
+        assert ashmem.shrinker_stats()[1].stops == 1
+    assert error.__name__ in caplog.text
+
+
+def test_shrinker_with_numbers_that_c_would_cut(caplog):
+    for count, freed in ((1 << 70, 1), (5, (1 << 64) + 5), (5, None)):
+        with ashmem.Shrinker(lambda: count, lambda pages: freed):
+            assert ashmem.shrink(5) == 0
+    assert "OverflowError" in caplog.text and "TypeError" in caplog.text
+
+
 def test_shrinker_that_only_stops():
     with ashmem.Shrinker(lambda: 9, lambda pages: ashmem.SHRINK_STOP):
         assert ashmem.shrink(5) == 0

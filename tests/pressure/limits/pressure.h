@@ -8,6 +8,9 @@
  *   group.c   the limit: a cgroup of our own, version 1 or 2, or the memory of the whole system
  *   fill.c    what the child does
  *   score.c   what is written down meanwhile, in memory that outlives a killed child
+ *   burst.c   a second table: what others, or the process itself, take at once beside a full cache
+ *   burst_child.c   the processes of it: the owner of the cache, and the one that takes memory
+ *   fair.c    its last row: eight processes with a cache each
  */
 #ifndef TESTS_PRESSURE_PRESSURE_H
 #define TESTS_PRESSURE_PRESSURE_H
@@ -15,6 +18,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define MIB ((uint64_t)1 << 20)
@@ -141,5 +145,82 @@ void fill_run(const struct plan *plan, const struct group *group, struct score *
 
 /* Prints what failed and exits with FILL_SETUP. */
 void must(int64_t result, const char *what);
+
+/* -- bursts -- */
+
+enum burst_kind {
+	BURST_MEMORY, /* anonymous pages, written as fast as it goes */
+	BURST_HUGE,   /* the same in huge pages */
+	BURST_TMPFS,  /* a file in a tmpfs */
+	BURST_FORKS,  /* many processes, each with a part */
+};
+
+enum burst_owner {
+	OWNER_WATCHES,
+	OWNER_MAKES_ROOM, /* and says beforehand what it will take itself */
+	OWNER_UNWATCHED,
+	OWNER_STOPPED, /* by SIGSTOP: its watch cannot run */
+};
+
+/* What a row has to show. */
+enum burst_fate {
+	FATE_LIVES,   /* no kill at all */
+	FATE_RACES,   /* the burst and the relief race: kills are told, most runs must live */
+	FATE_IS_LOST, /* nobody can purge: each run must be killed, or there was no shortage */
+};
+
+/* One row. What is zero is off. */
+struct burst {
+	const char *name;
+	enum burst_owner owner;
+	enum burst_kind kind;
+	enum burst_fate fate;
+	uint32_t is_own;   /* a thread of the owner takes the memory */
+	uint32_t priority; /* of the watch's thread, where it is allowed */
+	uint32_t reserve_percent;
+	uint32_t cache_mib, burst_mib;
+	uint32_t areas;
+};
+
+enum burst_stage {
+	STAGE_SETUP,
+	STAGE_READY,
+	STAGE_GO,
+	STAGE_TAKEN,
+	STAGE_COUNT,
+	STAGE_COUNTED,
+	STAGE_END
+};
+
+/* Shared by the processes of one run; made by their parent, so it is not counted in the group. */
+struct burst_score {
+	uint32_t stage; /* atomic */
+	uint32_t parts; /* atomic: of BURST_FORKS, how many processes have theirs */
+	uint64_t begin_ns, end_ns;
+	uint64_t purged_bytes, free_bytes; /* when the burst was over, and relief after it */
+	uint64_t kept, lost, wrong;
+};
+
+enum burst_stage burst_stage(const struct burst_score *score);
+void burst_advance(struct burst_score *score, enum burst_stage stage);
+
+/* The processes of a run; neither returns. */
+void burst_own(const struct burst *burst, const struct group *group, struct burst_score *score);
+void burst_take(const struct burst *burst, const struct group *group, struct burst_score *score);
+
+/* What the rows of a place amount to. */
+struct burst_result {
+	int passed, failed, skipped;
+};
+
+/*
+ * All rows whose names are wanted. `trace` is a file for the free bytes over time of the first run
+ * of each row, or NULL.
+ */
+void burst_all(enum place place, const char *place_name, int runs,
+	int (*is_wanted)(const char *name), FILE *trace, struct burst_result *result);
+
+/* Eight processes: each has a cache, and all together do not fit. Whether each run was good. */
+int fair_run(enum place place, const char *place_name, int runs);
 
 #endif
