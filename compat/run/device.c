@@ -84,6 +84,8 @@ int device_open(int flags)
 
 	if (flags & O_DIRECTORY)
 		return answer(-ENOTDIR);
+	if ((flags & O_DIRECT) && !(flags & O_PATH))
+		return answer(-EINVAL);
 	if ((flags & O_CREAT) && (flags & O_EXCL))
 		return answer(-EEXIST);
 	if (flags & O_PATH)
@@ -345,10 +347,18 @@ static ssize_t answer_bytes(int64_t r)
 	return -1;
 }
 
+/* What the kernel says of a buffer that no memory can hold, before it looks at the bytes. */
+static int is_beyond_all(uint64_t length)
+{
+	return length > INT64_MAX;
+}
+
 ssize_t device_read(struct run_file *file, void *bytes, size_t length)
 {
 	if (!file_can_read(file))
 		return answer(-EBADF);
+	if (is_beyond_all(length))
+		return answer(-EFAULT);
 	return answer_bytes(ashmem_read(file->area, bad_if_null(bytes), length));
 }
 
@@ -358,6 +368,8 @@ ssize_t device_pread(struct run_file *file, void *bytes, size_t length, int64_t 
 		return answer(-EINVAL);
 	if (!file_can_read(file))
 		return answer(-EBADF);
+	if (is_beyond_all(length))
+		return answer(-EFAULT);
 	return answer_bytes(ashmem_pread(file->area, bad_if_null(bytes), length, (uint64_t)offset));
 }
 

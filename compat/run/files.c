@@ -326,7 +326,7 @@ int files_next_hidden(unsigned fd, unsigned last)
  * The signal of F_SETSIG is kept with the open file description, and nothing ever sends it for a
  * memfd. A mark is this number, the access mode, and APPENDS; none: O_RDWR and no appending.
  */
-enum { FIRST_MARK = 56, APPENDS = 4, LAST_MARK = FIRST_MARK + APPENDS + O_ACCMODE };
+enum { FIRST_MARK = 56, APPENDS = 4, LAST_MARK = FIRST_MARK + 7 };
 
 void files_note_flags(int fd, int flags)
 {

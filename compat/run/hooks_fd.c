@@ -117,23 +117,75 @@ RUN_HOOK int dup3(int fd, int copy, int flags)
 
 typedef int control(int fd, int command, ...);
 
-/* A lock from the position on: the file below has a position of its own, which means nothing. */
-static int lock_from_position(const struct run_file *file, int fd, int command, struct flock *lock,
-	control *really)
-{
-	struct flock absolute = *lock;
-	int64_t position = ashmem_seek(file->area, 0, SEEK_CUR);
+/* What a command's argument is, as the kernel reads it: locks have two forms on 32 bits. */
+enum lock_form { NO_LOCK, SHORT_LOCK, LARGE_LOCK };
 
-	absolute.l_whence = SEEK_SET;
-	absolute.l_start += (off_t)(position < 0 ? 0 : position);
-	return really(fd, command, &absolute);
+static enum lock_form form_of_lock(int command, int is_large)
+{
+	switch (command) {
+	case F_GETLK:
+	case F_SETLK:
+	case F_SETLKW:
+		return SHORT_LOCK;
+	case F_OFD_GETLK:
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return is_large ? LARGE_LOCK : SHORT_LOCK;
+#if defined(F_SETLK64) && F_SETLK64 != F_SETLK
+	case F_GETLK64:
+	case F_SETLK64:
+	case F_SETLKW64:
+		return LARGE_LOCK;
+#endif
+	default:
+		return NO_LOCK;
+	}
 }
 
-static int is_lock(int command)
+/* The kernel writes into these locks alone. */
+static int is_question(int command)
 {
-	return sizeof(off_t) == sizeof(int64_t) &&
-		(command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK ||
-			command == F_OFD_SETLKW);
+#if defined(F_GETLK64) && F_GETLK64 != F_GETLK
+	if (command == F_GETLK64)
+		return 1;
+#endif
+	return command == F_GETLK || command == F_OFD_GETLK;
+}
+
+/* A lock from the position on: the file below has a position of its own, which means nothing. */
+#define LOCK_FROM_POSITION(name, type)                                                           \
+	static int name(const struct run_file *file, int fd, int command, type *lock,            \
+		control *really)                                                                 \
+	{                                                                                        \
+		int64_t position = ashmem_seek(file->area, 0, SEEK_CUR);                         \
+		type absolute = *lock;                                                           \
+		absolute.l_whence = SEEK_SET;                                                    \
+		absolute.l_start += (__typeof__(absolute.l_start))(position < 0 ? 0 : position); \
+		int r = really(fd, command, &absolute);                                          \
+		if (r == 0 && is_question(command) && absolute.l_type == F_UNLCK)                \
+			lock->l_type = F_UNLCK;                                                  \
+		else if (r == 0 && is_question(command))                                         \
+			*lock = absolute;                                                        \
+		return r;                                                                        \
+	}
+
+LOCK_FROM_POSITION(short_lock_from_position, struct flock)
+LOCK_FROM_POSITION(large_lock_from_position, run_flock)
+
+/* 1 if the lock was one from the position on; then `result` is the call's. */
+static int lock_file(const struct run_file *file, int fd, int command, void *lock, int is_large,
+	control *really, int *result)
+{
+	enum lock_form form = form_of_lock(command, is_large);
+	struct flock *first = lock; /* l_whence is at the same place in both */
+
+	if (!form ||
+		!reach_can_read(lock, form == SHORT_LOCK ? sizeof(*first) : sizeof(run_flock)) ||
+		first->l_whence != SEEK_CUR)
+		return 0;
+	*result = form == SHORT_LOCK ? short_lock_from_position(file, fd, command, lock, really)
+				     : large_lock_from_position(file, fd, command, lock, really);
+	return 1;
 }
 
 /* What nothing below knows is noted: files_note_flags(). */
@@ -147,13 +199,12 @@ static int set_flags(const struct run_file *file, int fd, int flags, control *re
 }
 
 static int control_file(const struct run_file *file, int fd, int command, void *argument,
-	control *really)
+	int is_large, control *really)
 {
 	int r;
 
-	if (is_lock(command) && reach_can_read(argument, sizeof(struct flock)) &&
-		((struct flock *)argument)->l_whence == SEEK_CUR)
-		return lock_from_position(file, fd, command, argument, really);
+	if (lock_file(file, fd, command, argument, is_large, really, &r))
+		return r;
 	switch (command) {
 	case F_GETFL:
 		r = really(fd, command);
@@ -164,6 +215,7 @@ static int control_file(const struct run_file *file, int fd, int command, void *
 		return (uintptr_t)argument > 64 ? really(fd, command, argument) : 0;
 	case F_GETSIG:
 		return 0;
+	case F_SETLEASE:
 	case F_GET_SEALS:
 	case F_ADD_SEALS:
 		errno = EINVAL;
@@ -173,7 +225,7 @@ static int control_file(const struct run_file *file, int fd, int command, void *
 	}
 }
 
-static int control_any(int fd, int command, void *argument, control *really)
+static int control_any(int fd, int command, void *argument, int is_large, control *really)
 {
 	struct run_file *file = files_get_checked(fd);
 
@@ -187,7 +239,7 @@ static int control_any(int fd, int command, void *argument, control *really)
 	}
 	if (!file)
 		return really(fd, command, argument);
-	int r = control_file(file, fd, command, argument, really);
+	int r = control_file(file, fd, command, argument, is_large, really);
 	files_put(file);
 	return r;
 }
@@ -201,14 +253,14 @@ static int control_any(int fd, int command, void *argument, control *really)
 RUN_HOOK int fcntl(int fd, int command, ...)
 {
 	GET_ARGUMENT(command);
-	return control_any(fd, command, argument, NEXT(fcntl));
+	return control_any(fd, command, argument, 0, NEXT(fcntl));
 }
 
 #ifdef __GLIBC__
 RUN_HOOK int fcntl64(int fd, int command, ...)
 {
 	GET_ARGUMENT(command);
-	return control_any(fd, command, argument, NEXT(fcntl64));
+	return control_any(fd, command, argument, 1, NEXT(fcntl64));
 }
 #endif
 
@@ -249,7 +301,7 @@ RUN_HOOK int __fcntl_time64(int fd, int command, ...);
 int __fcntl_time64(int fd, int command, ...)
 {
 	GET_ARGUMENT(command);
-	return control_any(fd, command, argument, NEXT(__fcntl_time64));
+	return control_any(fd, command, argument, 1, NEXT(__fcntl_time64));
 }
 
 RUN_HOOK int __ioctl_time64(int fd, unsigned long number, ...);

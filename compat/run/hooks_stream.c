@@ -54,7 +54,11 @@ static ssize_t write_area(void *cookie, const char *bytes, size_t length)
 {
 	ssize_t written = write(((struct stream *)cookie)->fd, bytes, length);
 
-	return written < 0 ? 0 : written;
+#ifdef __GLIBC__
+	return written < 0 ? 0 : written; /* it takes no negative answer */
+#else
+	return written;
+#endif
 }
 
 static int seek_area(void *cookie, run_offset *offset, int whence)

@@ -12,6 +12,7 @@
 #ifndef ASHMEM_COMPAT_RUN_LIBC_H
 #define ASHMEM_COMPAT_RUN_LIBC_H
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -25,10 +26,12 @@
 #define LARGE(name) name##64
 typedef struct stat64 run_stat;
 typedef off64_t run_offset;
+typedef struct flock64 run_flock;
 #else
 #define LARGE(name) name
 typedef struct stat run_stat;
 typedef off_t run_offset;
+typedef struct flock run_flock;
 #endif
 
 /* Ends the program if libc has no such function: nothing but a hook of it asks. */

@@ -438,8 +438,18 @@ static void waiting(void)
 	}
 	close(fd);
 
-	part("locks");
+	part("what no file of its kind takes");
 	fd = made(1, &base);
+	SAY(open(ASHMEM_NODE, O_RDWR | O_DIRECT));
+	SAY(fcntl(fd, F_SETFL, O_DIRECT));
+	SAY(fcntl(fd, F_SETLEASE, F_RDLCK));
+	volatile size_t all = SIZE_MAX;
+	SAY(sizeof(long) < 8 || (read(fd, base, all) < 0 && errno == EFAULT));
+	SAY(sizeof(long) < 8 || (pread(fd, base, all, 0) < 0 && errno == EFAULT));
+	close(fd);
+
+	part("locks");
+	fd = made(3, &base);
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
 	SAY(fcntl(fd, F_SETLK, &lock));
 	SAY(fcntl(fd, F_GETLK, &lock));
@@ -447,6 +457,25 @@ static void waiting(void)
 	SAY(flock(fd, LOCK_SH | LOCK_NB));
 	SAY(flock(fd, LOCK_UN));
 	SAY(lockf(fd, F_TEST, 0));
+	/* From the position on, which a search for data that fails leaves where it is. */
+	SAY(lseek(fd, 100, SEEK_SET));
+	SAY(lseek(fd, (off_t)page + 5, SEEK_DATA));
+	lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_start = 5, .l_len = 10};
+	SAY(fcntl(fd, F_SETLK, &lock));
+	SAY(lock.l_whence == SEEK_CUR && lock.l_start == 5);
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_CUR};
+		SAY(fcntl(fd, F_GETLK, &lock));
+		SAY(lock.l_type == F_WRLCK);
+		SAY(lock.l_whence == SEEK_SET);
+		SAY(lock.l_start);
+		SAY(lock.l_len);
+		fflush(stdout);
+		_exit(0);
+	}
+	wait_for(child);
 	close(fd);
 }
 
