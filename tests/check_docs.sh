@@ -18,7 +18,7 @@ for tool in doxygen python3 sphinx-build dot mandoc; do
 done
 
 check "builds man pages and site" "$MAKE" -s "BUILD=$BUILD" docs
-pages=("$BUILD"/docs/man/man?/* tools/*.[0-9])
+pages=("$BUILD"/docs/man/man?/* tools/*.[0-9] daemon/*.[0-9] compat/run/*.[0-9])
 
 lint() {
   local said

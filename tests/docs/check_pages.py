@@ -12,6 +12,7 @@ pages: what they refer to is there. Of the Markdown: lists of contents are compl
 stand in several places agree, sentences are short.
 """
 
+import glob
 import json
 import os
 import re
@@ -156,12 +157,13 @@ def site(top, checks):
         checks.check(page in found, "the search does not find %s by %s" % (page, word))
 
 
-def man(directory, tools, checks):
-    """References between man pages."""
-    there, pages = set(), []
+def man(directory, top, checks):
+    """References between man pages: made from the headers, and of the programs."""
+    pages = []
     for folder, _, names in os.walk(directory):
         pages += [os.path.join(folder, n) for n in names]
-    pages += [os.path.join(tools, n) for n in os.listdir(tools) if re.search(r"\.[1-8]$", n)]
+    for folder in ("tools", "daemon", "compat/run"):
+        pages += glob.glob(os.path.join(top, folder, "*.[1-8]"))
     there = {os.path.basename(p) for p in pages}
     for path in pages:
         for name, section in re.findall(r"((?:lib)?ashmem[\w-]*)(?:\\fP| )\((\d)\)",
@@ -224,7 +226,7 @@ def main():
     top, html = sys.argv[1:3]
     checks = Checks()
     site(html, checks)
-    man(os.path.join(html, "..", "man"), os.path.join(top, "tools"), checks)
+    man(os.path.join(html, "..", "man"), top, checks)
     markdown(top, checks, len(sys.argv) > 3)
     print("%d checked" % checks.count)
     return 1 if checks.faults else 0
