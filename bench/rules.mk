@@ -19,7 +19,8 @@ $(BENCH): $(BENCH_OBJ) $(BUILD)/libashmem-cutils.a $(STATIC)
 	$(Q)$(call link,$(BENCH_OBJ) $(CUTILS_STATIC) $(STATIC) -lm)
 
 .PHONY: bench
-bench: $(BENCH) $(BUILD)/compat/run/ashmem-run.so ## Measure, as ratios to system calls (BENCH_ARGS=--help)
+bench: $(BENCH) $(BUILD)/compat/run/ashmem-run.so ## Measure, as ratios to system calls \
+	(BENCH_ARGS=--help)
 	$(BENCH) $(BENCH_ARGS)
 
 # What is measured beside the library, where its header is there.

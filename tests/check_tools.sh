@@ -230,7 +230,7 @@ if have script; then
     NO_COLOR=1 on_terminal '' "'$ctl' $command"
     check "$command on a terminal: none with NO_COLOR" \
       sh -c "! grep -aqF '${escape}[' '$scratch/typescript'"
-    "$ctl" $command >"$scratch/plain" 2>&1
+    sh -c "'$ctl' $command" >"$scratch/plain" 2>&1
     check "$command into a file: no colours" sh -c "! grep -qF '$escape' '$scratch/plain'"
   done
   on_terminal '' "'$ctl' nothing"

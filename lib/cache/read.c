@@ -16,7 +16,7 @@ int read_copy(const struct ashmem_cache *cache, const struct cache_found *found,
 	/* A look at a hole would give it memory. */
 	if (cache_is_lost(cache, found->segment, found->offset, cache_found_end(found)))
 		return 0;
-	if (bytes)
+	if (buf)
 		copy_from_shared(buf, cache_found_value(cache, found), bytes);
 	if (cache_is_still(cache, found))
 		return 1;

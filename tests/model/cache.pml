@@ -256,7 +256,7 @@ inline put_it(me, put) {
 			/* a clear since it was begun has removed it */
 			:: put != OTHER_KEY && mine == epoch -> set_current(put); where = at
 			:: put != OTHER_KEY && mine != epoch ->
-				/* for who began before that clear, it may have been before it too */
+				/* for who began before it, it may have been before it too */
 				seen = (reading -> seen | 1 << put : 0);
 				set_current(0)
 			:: else -> skip

@@ -287,8 +287,8 @@ static void check_daemon(void)
 
 	if (pid == 0)
 		tell(NOTE, "daemon",
-			"Where a program has no watch, or is stopped, nothing is purged: ashmemd(8) "
-			"does it.",
+			"Where a program has no watch, or is stopped, nothing is purged: "
+			"ashmemd(8) does it.",
 			"ashmemd does not run");
 	else if (sched_getscheduler(pid) == SCHED_FIFO)
 		tell(GOOD, "daemon", NULL, "ashmemd runs, before others (SCHED_FIFO), process %d",

@@ -14,7 +14,7 @@
 /* A process id, or 0 if the text is none. */
 pid_t proc_pid(const char *text);
 
-/* Whether a link of a directory /proc/PID/fd has the name of an area. Anybody can give that name. */
+/* Whether a link of /proc/PID/fd has the name of an area. Anybody can give that name. */
 int proc_is_area(int directory, const char *name);
 
 /*

@@ -319,7 +319,7 @@ void burst_largest(enum place place, const char *place_name, int runs)
 		most = burst.burst_mib;
 		most_speed = speed(&burst, &sum);
 	}
-	printf("%-6slargest burst beside a cache of %u MiB that each of %d runs survived: %u MiB at "
-	       "%.0f MiB/s\n",
+	printf("%-6slargest burst beside a cache of %u MiB that each of %d runs survived: %u MiB "
+	       "at %.0f MiB/s\n",
 		place_name, burst.cache_mib, runs, most, most_speed);
 }
