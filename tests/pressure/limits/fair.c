@@ -2,8 +2,8 @@
 /*
  * Eight processes under one limit. Each has a cache of its own and a watch, uses its ranges in no
  * order, and fills again what was purged. All together do not fit, so each can have a part. What
- * counts is whether the parts are alike: the hit ratios of the second half of each one's uses, the
- * best by the worst, in the mean of all runs.
+ * counts is whether the parts are alike: the hit ratios of the second half of the uses, the best by
+ * the worst, in the mean of all runs.
  */
 #include "pressure.h"
 
@@ -30,7 +30,7 @@
 
 /* Made by the parent, outside the limit. */
 struct fair_score {
-	uint64_t done, purged_pages; /* atomic: processes that have made their uses; of all */
+	uint64_t done, purged_pages; /* atomic: halves that processes have made; of all */
 	uint64_t wrong;              /* atomic */
 	struct {
 		uint64_t uses, hits;
@@ -93,11 +93,13 @@ static void run_user(const struct group *group, struct fair_score *score, uint32
 	u.base = base;
 	must(ashmem_pressure_open(&options, &pressure), "pressure");
 	must(ashmem_pressure_run(pressure), "run");
-	/* Whoever is done goes on, so that the others are not alone. */
-	for (uint64_t uses = 1; __atomic_load_n(&score->done, __ATOMIC_RELAXED) < PROCESSES;
-		uses++) {
-		use(&u, uses > USES / 2 && uses <= USES);
-		if (uses == USES)
+	/* All go on until all have made half, and then until all have made the other half. */
+	uint64_t uses[2] = {0, 0};
+	for (uint64_t done;
+		(done = __atomic_load_n(&score->done, __ATOMIC_RELAXED)) < 2 * PROCESSES;) {
+		int counts = done >= PROCESSES;
+		use(&u, counts);
+		if (++uses[counts] == USES / 2)
 			__atomic_fetch_add(&score->done, 1, __ATOMIC_RELAXED);
 	}
 	ashmem_pressure_close(pressure);
