@@ -18,8 +18,8 @@ pid_t proc_pid(const char *text);
 int proc_is_area(int directory, const char *name);
 
 /*
- * Find out what a name leads to, without opening it: a descriptor of O_PATH, and its status. -ENOTTY
- * if it is no regular file, which no area is: to open a FIFO or a device has effects.
+ * Find out what a name leads to, without opening it: a descriptor of O_PATH, and its status.
+ * -ENOTTY if it is no regular file, which no area is: to open a FIFO or a device has effects.
  */
 int proc_find(int directory, const char *name, struct stat *status);
 
