@@ -295,8 +295,8 @@ static void check_daemon(void)
 			(int)pid);
 	else
 		tell(NOTE, "daemon",
-			"A burst of allocations can be faster than relief: grant it CAP_SYS_NICE or "
-			"RLIMIT_RTPRIO.",
+			"A burst of allocations can be faster than relief: grant it CAP_SYS_NICE "
+			"or RLIMIT_RTPRIO.",
 			"ashmemd runs as an ordinary process, %d", (int)pid);
 }
 
