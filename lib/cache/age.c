@@ -224,7 +224,7 @@ int age_evict(struct ashmem_cache *cache, uint32_t segments)
 		return 0;
 	for (uint32_t i = first; i < first + segments;) {
 		struct cache_run run = choose_run_of(cache, i);
-		if (choose_has_entries(cache, i, choosing.epoch)) {
+		if (choose_kind_of(cache, i, choosing.epoch) == CHOOSE_OLDEST) {
 			if (!evict_chosen(cache, &choosing, &rank, i, &run))
 				return 0;
 			evicted++;

@@ -16,21 +16,27 @@ static int comes_before(struct choose_rank a, struct choose_rank b)
 	return a.kind != b.kind ? a.kind < b.kind : a.sequence < b.sequence;
 }
 
+enum choose_kind choose_kind_of(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch)
+{
+	const struct cache_segment *at = &cache->table[segment];
+
+	if (SHARED_LOAD(at->sequence) == 0)
+		return CHOOSE_UNUSED;
+	if (cache_is_lost(cache, segment, 0, 1))
+		return CHOOSE_PURGED;
+	return SHARED_LOAD(at->epoch) < epoch ? CHOOSE_CLEARED : CHOOSE_OLDEST;
+}
+
 static struct choose_rank rank_of(const struct ashmem_cache *cache, const struct choosing *choosing,
 	uint32_t segment)
 {
 	const struct cache_segment *at = &cache->table[segment];
 	uint64_t sequence = SHARED_LOAD(at->sequence);
+	enum choose_kind kind = choose_kind_of(cache, segment, choosing->epoch);
 
-	if (sequence == 0)
-		return (struct choose_rank){CHOOSE_UNUSED, segment};
-	if (cache_is_lost(cache, segment, 0, 1))
-		return (struct choose_rank){CHOOSE_PURGED, sequence};
-	if (SHARED_LOAD(at->epoch) < choosing->epoch)
-		return (struct choose_rank){CHOOSE_CLEARED, sequence};
-	if (!SHARED_LOAD(at->is_main) == !choosing->main_gives_way)
-		return (struct choose_rank){CHOOSE_OLDEST, sequence};
-	return (struct choose_rank){CHOOSE_OTHERS, sequence};
+	if (kind == CHOOSE_OLDEST && !SHARED_LOAD(at->is_main) != !choosing->main_gives_way)
+		kind = CHOOSE_OTHERS;
+	return (struct choose_rank){kind, kind == CHOOSE_UNUSED ? segment : sequence};
 }
 
 void choose_begin(const struct ashmem_cache *cache, uint64_t epoch, uint32_t count,
@@ -43,7 +49,7 @@ void choose_begin(const struct ashmem_cache *cache, uint64_t epoch, uint32_t cou
 	choosing->least = CHOOSE_PURGED;
 	choosing->tries = 0;
 	for (uint32_t i = 0; i < cache->layout.segments; i++)
-		if (choose_has_entries(cache, i, epoch)) {
+		if (choose_kind_of(cache, i, epoch) == CHOOSE_OLDEST) {
 			in_use++;
 			probation += !SHARED_LOAD(cache->table[i].is_main);
 		}
@@ -124,14 +130,6 @@ int choose_victims(struct ashmem_cache *cache, struct choosing *choosing, uint32
 		if (choose_is_free(cache, choosing, *segment))
 			return 1;
 	return 0;
-}
-
-int choose_has_entries(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch)
-{
-	const struct cache_segment *at = &cache->table[segment];
-
-	return SHARED_LOAD(at->sequence) != 0 && SHARED_LOAD(at->epoch) >= epoch &&
-		!cache_is_lost(cache, segment, 0, 1);
 }
 
 struct cache_run choose_run_of(const struct ashmem_cache *cache, uint32_t segment)

@@ -34,6 +34,9 @@ struct choosing {
 	uint32_t tries;              /* how many of them */
 };
 
+/* Of a segment, as it is for this epoch; CHOOSE_OLDEST: it has entries, whatever its class. */
+enum choose_kind choose_kind_of(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch);
+
 /* Begin to choose so many segments in a row. */
 void choose_begin(const struct ashmem_cache *cache, uint64_t epoch, uint32_t count,
 	struct choosing *choosing);
@@ -57,7 +60,6 @@ int choose_is_still(const struct ashmem_cache *cache, const struct choosing *cho
  */
 int choose_victims(struct ashmem_cache *cache, struct choosing *choosing, uint32_t *segment,
 	struct choose_rank *rank);
-int choose_has_entries(const struct ashmem_cache *cache, uint32_t segment, uint64_t epoch);
 /* The run that a segment belongs to; it stays that if the caller has a view of it. */
 struct cache_run choose_run_of(const struct ashmem_cache *cache, uint32_t segment);
 /* Its entries are not needed any more: it is taken before others. The caller has a view of it. */

@@ -132,11 +132,10 @@ int segment_keep(struct ashmem_cache *cache, const struct cache_run *run)
 static int is_cleared(void *context)
 {
 	const struct taking *taking = context;
-	const struct cache_segment *at = &taking->cache->table[taking->segment];
-	int is = SHARED_LOAD(at->sequence) != 0 && SHARED_LOAD(at->epoch) < taking->epoch &&
-		!cache_is_lost(taking->cache, taking->segment, 0, 1);
 
-	return is ? 0 : -EBUSY;
+	return choose_kind_of(taking->cache, taking->segment, taking->epoch) == CHOOSE_CLEARED
+		? 0
+		: -EBUSY;
 }
 
 void segment_cleared(struct ashmem_cache *cache, uint64_t epoch)
