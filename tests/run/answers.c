@@ -25,10 +25,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "area.h"
 #include "say.h"
-
-static size_t page;
 
 /* mmap(2) as 0 or -1. */
 static int map(int fd, size_t length, int prot, int flags, off_t offset)
@@ -45,27 +43,6 @@ static char *before_a_hole(size_t bytes)
 	munmap(both + page, page);
 	memset(both, 0x5a, page);
 	return both + page - bytes;
-}
-
-static int fresh(int flags)
-{
-	int fd = open(ASHMEM_NODE, flags);
-
-	if (fd < 0) {
-		perror(ASHMEM_NODE);
-		exit(1);
-	}
-	return fd;
-}
-
-/* An area of some pages that has been mapped; the mapping stays. */
-static int made(size_t pages, char **base)
-{
-	int fd = fresh(O_RDWR);
-
-	ioctl(fd, ASHMEM_SET_SIZE, pages * page);
-	*base = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return fd;
 }
 
 static void names(void)
@@ -110,7 +87,7 @@ static void names(void)
 	SAY(ioctl(fd, ASHMEM_GET_NAME, name));
 	SAY(strcmp(name, "dev/ashmem"));
 	close(fd);
-	fd = made(1, &base);
+	fd = made(NULL, 1, &base);
 	SAY(ioctl(fd, ASHMEM_SET_NAME, "late"));
 	SAY(ioctl(fd, ASHMEM_SET_NAME, NULL));
 	SAY(ioctl(fd, ASHMEM_GET_NAME, name));
@@ -135,7 +112,7 @@ static void sizes(void)
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, 0));
 	SAY(ioctl(fd, ASHMEM_GET_SIZE));
 	close(fd);
-	fd = made(2, &base);
+	fd = made(NULL, 2, &base);
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, page));
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(2 * page));
 	munmap(base, 2 * page);
@@ -173,7 +150,7 @@ static void numbers(void)
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, 5));
 	close(fd);
 	/* GET_FILE_ID is of Android alone. */
-	fd = made(1, &base);
+	fd = made(NULL, 1, &base);
 	value = ioctl(fd, ASHMEM_GET_FILE_ID, &id) < 0 ? errno == ENOTTY : id != 7;
 	SAY(value);
 	close(fd);
@@ -203,7 +180,7 @@ static void masks(void)
 	SAY(map(fd, page, PROT_READ, MAP_SHARED, 0));
 	close(fd);
 
-	fd = made(2, &base);
+	fd = made(NULL, 2, &base);
 	SAY(mprotect(base, page, PROT_READ));
 	SAY(ioctl(fd, ASHMEM_SET_PROT_MASK, PROT_READ));
 	SAY(mprotect(base, page, PROT_READ | PROT_WRITE));
@@ -257,7 +234,7 @@ static void mappings(void)
 	close(fd);
 
 	/* Seen through both of two mappings; after the descriptor. */
-	fd = made(1, &base);
+	fd = made(NULL, 1, &base);
 	place = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
 	strcpy(base, "both");
 	SAY(strcmp(place, "both"));
@@ -360,7 +337,7 @@ static void reading(void)
 static void other_calls(void)
 {
 	char *base;
-	int fd = made(2, &base), null = open("/dev/null", O_RDWR), pipes[2];
+	int fd = made(NULL, 2, &base), null = open("/dev/null", O_RDWR), pipes[2];
 	struct iovec one = {"x", 1};
 	off_t from = 0;
 
@@ -422,7 +399,7 @@ static void looking(void)
 	struct stat status;
 	struct statx extended;
 	char *base, path[64];
-	int fd = made(2, &base), dev, lowest;
+	int fd = made(NULL, 2, &base), dev, lowest;
 
 	part("looking");
 	status_of("fstat", fstat(fd, &status), &status);
@@ -480,7 +457,7 @@ static void pins(void)
 	SAY(ioctl(fd, ASHMEM_UNPIN, &range));
 	SAY(ioctl(fd, ASHMEM_GET_PIN_STATUS, &range));
 	close(fd);
-	fd = made(8, &base);
+	fd = made(NULL, 8, &base);
 	SAY(ioctl(fd, ASHMEM_PIN, NULL));
 	SAY(ioctl(fd, ASHMEM_UNPIN, 8));
 	SAY(ioctl(fd, ASHMEM_GET_PIN_STATUS, -8L));
@@ -528,7 +505,7 @@ static void pins(void)
 static void duplicates(void)
 {
 	char *base, byte;
-	int fd = made(1, &base), copy, third;
+	int fd = made(NULL, 1, &base), copy, third;
 
 	part("duplicates");
 	copy = dup(fd);

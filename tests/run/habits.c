@@ -23,40 +23,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "area.h"
 #include "say.h"
 
 extern char **environ;
 
-static size_t page;
 static char self[4096], path_of_system[5000];
-
-static int fresh(int flags)
-{
-	int fd = open(ASHMEM_NODE, flags);
-
-	if (fd < 0) {
-		perror(ASHMEM_NODE);
-		exit(1);
-	}
-	return fd;
-}
-
-static int made(size_t pages, char **base)
-{
-	int fd = fresh(O_RDWR);
-
-	ioctl(fd, ASHMEM_SET_SIZE, pages * page);
-	*base = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return fd;
-}
-
-static int range_call(int fd, unsigned long number, size_t first, size_t pages)
-{
-	struct ashmem_range range = {(uint32_t)(first * page), (uint32_t)(pages * page)};
-
-	return ioctl(fd, number, &range);
-}
 
 static int map(int fd, size_t pages, int prot, int flags, size_t first)
 {
@@ -286,7 +258,7 @@ static void through_sockets(void)
 static void mappings(void)
 {
 	char *base, *other, *moved;
-	int fd = made(4, &base);
+	int fd = made(NULL, 4, &base);
 
 	part("mappings cut and moved");
 	strcpy(base + 2 * page, "third");
@@ -324,7 +296,7 @@ static void mappings(void)
 	close(second);
 	close(fd);
 	/* A mask that is narrowed binds later mappings, and these later changes. */
-	fd = made(2, &base);
+	fd = made(NULL, 2, &base);
 	SAY(ioctl(fd, ASHMEM_SET_PROT_MASK, PROT_READ | PROT_WRITE));
 	other = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
 	SAY(ioctl(fd, ASHMEM_SET_PROT_MASK, PROT_READ));
@@ -343,7 +315,8 @@ static void mappings(void)
 static void numbers(void)
 {
 	char *base;
-	int fd = made(2, &base), other = made(3, &base), null = open("/dev/null", O_RDWR);
+	int fd = made(NULL, 2, &base), other = made(NULL, 3, &base),
+	    null = open("/dev/null", O_RDWR);
 
 	part("numbers used again");
 	SAY(dup2(other, fd) == fd);
@@ -361,7 +334,7 @@ static void numbers(void)
 	/* The area that a mapping alone keeps. */
 	base[0] = 1;
 	SAY(base[0]);
-	fd = made(1, &base);
+	fd = made(NULL, 1, &base);
 	SAY(dup2(fd, fd) == fd);
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)page);
 	SAY(dup3(fd, 60, O_CLOEXEC));
@@ -390,7 +363,7 @@ static void numbers(void)
 static void waiting(void)
 {
 	char *base, byte[4] = "";
-	int fd = made(1, &base), queue = epoll_create1(0);
+	int fd = made(NULL, 1, &base), queue = epoll_create1(0);
 	struct epoll_event event = {.events = EPOLLIN};
 	struct timeval none = {0, 0};
 	fd_set set;
@@ -439,7 +412,7 @@ static void waiting(void)
 	close(fd);
 
 	part("what no file of its kind takes");
-	fd = made(1, &base);
+	fd = made(NULL, 1, &base);
 	SAY(open(ASHMEM_NODE, O_RDWR | O_DIRECT));
 	SAY(fcntl(fd, F_SETFL, O_DIRECT));
 	SAY(fcntl(fd, F_SETLEASE, F_RDLCK));
@@ -449,7 +422,7 @@ static void waiting(void)
 	close(fd);
 
 	part("locks");
-	fd = made(3, &base);
+	fd = made(NULL, 3, &base);
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
 	SAY(fcntl(fd, F_SETLK, &lock));
 	SAY(fcntl(fd, F_GETLK, &lock));
@@ -490,7 +463,7 @@ static void looking(void)
 {
 	struct stat status;
 	char *base, path[64];
-	int fd = made(1, &base), dev = open("/dev", O_PATH);
+	int fd = made(NULL, 1, &base), dev = open("/dev", O_PATH);
 
 	part("looking");
 	SAY(fchmod(fd, 0666));
@@ -523,7 +496,7 @@ static void looking(void)
 static void child_uses(int fd)
 {
 	char *base;
-	int own = made(1, &base);
+	int own = made(NULL, 1, &base);
 
 	SAY(ioctl(own, ASHMEM_GET_SIZE) == (int)page);
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(2 * page));
@@ -547,7 +520,7 @@ static void children(void)
 	posix_spawn_file_actions_t actions;
 	char *base, word[16];
 	pid_t child;
-	int fd = made(2, &base);
+	int fd = made(NULL, 2, &base);
 
 	part("clone");
 	fflush(stdout);
@@ -615,13 +588,13 @@ static void threads(void)
 	char *base;
 
 	part("threads that pin what is closed");
-	contended = made(2, &base);
+	contended = made(NULL, 2, &base);
 	for (int i = 0; i < 2; i++)
 		pthread_create(&thread[i], NULL, pins, &wrong[i]);
 	for (int i = 0; i < ROUNDS; i++) {
 		munmap(base, 2 * page);
 		close(contended);
-		contended = made(2, &base);
+		contended = made(NULL, 2, &base);
 	}
 	for (int i = 0; i < 2; i++) {
 		pthread_join(thread[i], NULL);

@@ -14,41 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "driver.h"
+#include "area.h"
 #include "say.h"
 
 extern char **environ;
 
-static size_t page;
 static char self[4096];
-
-static int fresh(void)
-{
-	int fd = open(ASHMEM_NODE, O_RDWR);
-
-	if (fd < 0) {
-		perror(ASHMEM_NODE);
-		exit(1);
-	}
-	return fd;
-}
-
-static int made(const char *name, size_t pages, char **base)
-{
-	int fd = fresh();
-
-	ioctl(fd, ASHMEM_SET_NAME, name);
-	ioctl(fd, ASHMEM_SET_SIZE, pages * page);
-	*base = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	return fd;
-}
-
-static int range_call(int fd, unsigned long number, size_t first, size_t pages)
-{
-	struct ashmem_range range = {(uint32_t)(first * page), (uint32_t)(pages * page)};
-
-	return ioctl(fd, number, &range);
-}
 
 /* What a child finds comes out before its parent goes on. */
 static void in_child(void (*work)(int), int fd)
@@ -117,7 +88,7 @@ static void forks(void)
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(4 * page));
 	close(fd);
 
-	fd = fresh();
+	fd = fresh(O_RDWR);
 	in_child(child_makes, fd);
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(2 * page));
 	SAY(ioctl(fd, ASHMEM_GET_NAME, name));
@@ -233,7 +204,7 @@ static void execs(void)
 	}
 
 	part("exec before there is memory");
-	int fd = fresh();
+	int fd = fresh(O_RDWR);
 	snprintf(fd_word, sizeof(fd_word), "%d", fd);
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, 2 * page));
 	in_child(by_execv, fd);
@@ -328,7 +299,7 @@ static void sockets(void)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
 		return;
 	/* As Android's programs do: named, sized, narrowed, sent; the maker never maps it. */
-	fd = fresh();
+	fd = fresh(O_RDWR);
 	SAY(ioctl(fd, ASHMEM_SET_NAME, "sent"));
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, 2 * page));
 	SAY(ioctl(fd, ASHMEM_SET_PROT_MASK, PROT_READ));
@@ -340,7 +311,7 @@ static void sockets(void)
 	close(fd);
 
 	/* Sent first, made by the receiver. */
-	fd = fresh();
+	fd = fresh(O_RDWR);
 	send_fd(pair[0], fd);
 	in_child(child_makes_sent, fd);
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(3 * page));
@@ -451,7 +422,7 @@ static void shown(void)
 	munmap(base, page);
 	close(fd);
 	SAY(lines_with("/dev/ashmem/a name to show"));
-	fd = fresh();
+	fd = fresh(O_RDWR);
 	ioctl(fd, ASHMEM_SET_SIZE, page);
 	base = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
 	SAY(lines_with("/dev/ashmem") > 0);
