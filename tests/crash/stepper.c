@@ -321,34 +321,40 @@ static int area_at(pid_t pid, uintptr_t address, const struct world *world)
 	return found;
 }
 
-int victim_pending(struct victim *victim, const struct world *world)
+/*
+ * The address of the lock word that list_op_pending names, or 0; `*is_new`: it is another one than
+ * at the last look.
+ */
+static uintptr_t pending_word(struct victim *victim, int *is_new)
 {
 	uintptr_t place = victim->head + offsetof(struct sys_robust_head, list_op_pending);
 	uintptr_t pending = (uintptr_t)ptrace(PTRACE_PEEKDATA, victim->pid, (void *)place, 0);
 
 	if (!victim->head || !pending)
-		return NONE;
-	if (pending != victim->known_pending) {
-		victim->known_pending = pending;
-		victim->pending_area =
-			area_at(victim->pid, pending + (uintptr_t)victim->futex_offset, world);
-	}
-	return victim->pending_area;
+		return 0;
+	*is_new = pending != victim->known_pending;
+	victim->known_pending = pending;
+	return pending + (uintptr_t)victim->futex_offset;
+}
+
+int victim_pending(struct victim *victim, const struct world *world)
+{
+	int is_new;
+	uintptr_t word = pending_word(victim, &is_new);
+
+	if (word && is_new)
+		victim->pending_area = area_at(victim->pid, word, world);
+	return word ? victim->pending_area : NONE;
 }
 
 int64_t victim_pending_offset(struct victim *victim, ino_t inode)
 {
-	uintptr_t place = victim->head + offsetof(struct sys_robust_head, list_op_pending);
-	uintptr_t pending = (uintptr_t)ptrace(PTRACE_PEEKDATA, victim->pid, (void *)place, 0);
+	int is_new;
+	uintptr_t word = pending_word(victim, &is_new);
 
-	if (!victim->head || !pending)
-		return NONE;
-	if (pending != victim->known_pending) {
-		victim->known_pending = pending;
-		victim->pending_offset =
-			offset_of(victim->pid, pending + (uintptr_t)victim->futex_offset, inode);
-	}
-	return victim->pending_offset;
+	if (word && is_new)
+		victim->pending_offset = offset_of(victim->pid, word, inode);
+	return word ? victim->pending_offset : NONE;
 }
 
 /* -- whether it works here -- */
