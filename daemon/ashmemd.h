@@ -151,6 +151,11 @@ struct group {
 
 extern struct group groups[GROUPS];
 
+/*
+ * Visit a directory and those below it. `visit` returns 1 to go on below the one, 0 not to, -1 to
+ * end the walk. The path is changed meanwhile.
+ */
+void group_walk(char path[GROUP_PATH], int (*visit)(const char *path));
 /* Begin to watch; `path` is the directory, or "" for the system. 0, or a negative errno. */
 int group_open(struct group *group, enum group_kind kind, const char *path, int epoll_fd);
 void group_close(struct group *group);

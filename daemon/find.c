@@ -5,14 +5,12 @@
  */
 #include "ashmemd.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LEVELS 32
 #define MOST_DIRECTORIES 20000
 
 /* The hierarchies with a memory controller: where they are mounted, and our own group there. */
@@ -192,27 +190,12 @@ static int is_of_user(const char *path)
 	return is_within(path, of) || is_within(of, path);
 }
 
-static void walk(char path[GROUP_PATH], unsigned levels)
+static int take_directory(const char *path)
 {
-	size_t length = strlen(path);
-	struct dirent *entry;
-	DIR *directory;
-
 	if (!is_of_user(path) || now.directories++ >= MOST_DIRECTORIES)
-		return;
+		return 0;
 	add_group(now.kind, path);
-	directory = levels > 0 ? opendir(path) : NULL;
-	if (!directory)
-		return;
-	while ((entry = readdir(directory))) {
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		if ((size_t)snprintf(path + length, GROUP_PATH - length, "/%s", entry->d_name) <
-			GROUP_PATH - length)
-			walk(path, levels - 1);
-		path[length] = '\0';
-	}
-	closedir(directory);
+	return 1;
 }
 
 static void find_all(void)
@@ -221,7 +204,7 @@ static void find_all(void)
 
 	for (now.kind = GROUP_V1; now.kind <= GROUP_V2; now.kind++)
 		if (mounts[now.kind][0])
-			walk(strcpy(path, mounts[now.kind]), LEVELS);
+			group_walk(strcpy(path, mounts[now.kind]), take_directory);
 }
 
 static void find_named(const char *path)

@@ -8,6 +8,7 @@
  */
 #include "ashmemd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,6 +27,34 @@
 #define BURST_BYTES_PER_MS (UINT64_C(2000000) * 3)
 
 struct group groups[GROUPS];
+
+#define LEVELS 32
+
+/* -1: `visit` has ended it. */
+static int walk(char path[GROUP_PATH], int (*visit)(const char *path), unsigned levels)
+{
+	size_t length = strlen(path);
+	struct dirent *entry;
+	int r = visit(path);
+	DIR *directory = r > 0 && levels > 0 ? opendir(path) : NULL;
+
+	while (directory && r >= 0 && (entry = readdir(directory))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		if ((size_t)snprintf(path + length, GROUP_PATH - length, "/%s", entry->d_name) <
+			GROUP_PATH - length)
+			r = walk(path, visit, levels - 1);
+		path[length] = '\0';
+	}
+	if (directory)
+		closedir(directory);
+	return r < 0 ? -1 : 0;
+}
+
+void group_walk(char path[GROUP_PATH], int (*visit)(const char *path))
+{
+	walk(path, visit, LEVELS);
+}
 
 /*
  * Owners that watch keep a twelfth free, and half of that at the least, but 4 MiB: this stays below

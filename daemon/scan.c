@@ -23,7 +23,6 @@
 
 /* So many descriptors of one user are looked at in one scan: half a second, if all are areas. */
 #define MOST_DESCRIPTORS 20000
-#define LEVELS 32 /* of cgroups below one that is watched */
 
 dev_t area_device;
 
@@ -114,7 +113,7 @@ static void scan_process(pid_t pid)
 }
 
 /* Opened for each look: a kept cgroup.procs of version 1 goes on showing who was there before. */
-static void scan_members(const char *directory)
+static int scan_members(const char *directory)
 {
 	char path[GROUP_PATH + 64], line[32];
 	FILE *file;
@@ -122,7 +121,7 @@ static void scan_members(const char *directory)
 	snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
 	file = fopen(path, "re");
 	if (!file)
-		return;
+		return 1;
 	while (!now.is_cut && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		pid_t pid = proc_pid(line);
@@ -130,27 +129,7 @@ static void scan_members(const char *directory)
 			scan_process(pid);
 	}
 	fclose(file);
-}
-
-static void scan_subtree(char path[GROUP_PATH], unsigned levels)
-{
-	size_t length = strlen(path);
-	struct dirent *entry;
-	DIR *directory;
-
-	scan_members(path);
-	directory = levels > 0 ? opendir(path) : NULL;
-	if (!directory)
-		return;
-	while (!now.is_cut && (entry = readdir(directory))) {
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		if ((size_t)snprintf(path + length, GROUP_PATH - length, "/%s", entry->d_name) <
-			GROUP_PATH - length)
-			scan_subtree(path, levels - 1);
-		path[length] = '\0';
-	}
-	closedir(directory);
+	return now.is_cut ? -1 : 1;
 }
 
 static void scan_system(void)
@@ -189,7 +168,7 @@ void scan(struct group *group, int (*is_urgent)(const struct group *group))
 	if (group->kind == GROUP_SYSTEM)
 		scan_system();
 	else
-		scan_subtree(strcpy(path, group->path), LEVELS);
+		group_walk(strcpy(path, group->path), scan_members);
 	hints_end(&now.list);
 	group->scanned_at = now_ns();
 	group->scan_ns = group->scanned_at - begun;
