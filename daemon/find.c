@@ -5,6 +5,8 @@
  */
 #include "ashmemd.h"
 
+#include "ashmemctl/proc.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,35 +51,13 @@ static void take_mount(char *line)
 		strcpy(mount, place);
 }
 
-/* "4:memory:/a/b" or "0::/a/b" of /proc/self/cgroup. */
-static void take_own(char *line)
+static void find_own_group(enum group_kind kind)
 {
-	char *path = strchr(line, '/');
-	int v2 = strncmp(line, "0::", 3) == 0;
-	enum group_kind kind = v2 ? GROUP_V2 : GROUP_V1;
+	char path[GROUP_PATH - sizeof(mounts[0])];
 
-	if (!path ||
-		!(v2 || strstr(line, ":memory:") || strstr(line, ",memory:") ||
-			strstr(line, ":memory,")))
-		return;
-	path[strcspn(path, "\n")] = '\0';
-	if (mounts[kind][0])
-		snprintf(own_groups[kind], sizeof(own_groups[kind]), "%.255s%.700s", mounts[kind],
+	if (mounts[kind][0] && proc_own_cgroup(kind == GROUP_V2 ? 2 : 1, path, sizeof(path)) == 0)
+		snprintf(own_groups[kind], sizeof(own_groups[kind]), "%s%s", mounts[kind],
 			strcmp(path, "/") == 0 ? "" : path);
-}
-
-static void each_line(const char *path, void (*take)(char *line))
-{
-	char *line = NULL;
-	size_t size = 0;
-	FILE *file = fopen(path, "re");
-
-	if (!file)
-		return;
-	while (getline(&line, &size, file) > 0)
-		take(line);
-	free(line);
-	fclose(file);
 }
 
 static void find_hierarchies(void)
@@ -87,8 +67,16 @@ static void find_hierarchies(void)
 	if (is_done)
 		return;
 	is_done = 1;
-	each_line("/proc/self/mountinfo", take_mount);
-	each_line("/proc/self/cgroup", take_own);
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t size = 0;
+	while (file && getline(&line, &size, file) > 0)
+		take_mount(line);
+	free(line);
+	if (file)
+		fclose(file);
+	find_own_group(GROUP_V1);
+	find_own_group(GROUP_V2);
 }
 
 /* -- groups -- */

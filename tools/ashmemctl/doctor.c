@@ -306,27 +306,15 @@ static void check_daemon(void)
 static int cgroup_directory(int version, char *directory, size_t size)
 {
 	const char *mount = version == 1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
-	char line[PATH_MAX];
-	FILE *file = fopen("/proc/self/cgroup", "re");
-	int found = 0;
+	char path[PATH_MAX];
 
-	while (file && !found && fgets(line, sizeof(line), file)) {
-		char *path = version == 2 ? (strncmp(line, "0::", 3) == 0 ? line + 3 : NULL)
-					  : strstr(line, ":memory:");
-
-		if (!path)
-			continue;
-		path += version == 1 ? strlen(":memory:") : 0;
-		path[strcspn(path, "\n")] = '\0';
-		/* A container's own is the root of its mount. */
-		int length = snprintf(directory, size, "%s%s", mount, path);
-		if (length < 0 || (size_t)length >= size || access(directory, F_OK) != 0)
-			snprintf(directory, size, "%s", mount);
-		found = 1;
-	}
-	if (file)
-		fclose(file);
-	return found;
+	if (proc_own_cgroup(version, path, sizeof(path)) < 0)
+		return 0;
+	/* A container's own is the root of its mount. */
+	int length = snprintf(directory, size, "%s%s", mount, path);
+	if (length < 0 || (size_t)length >= size || access(directory, F_OK) != 0)
+		snprintf(directory, size, "%s", mount);
+	return 1;
 }
 
 /* A limit in a file of a cgroup; -1: there is no such file, 0: no limit. */

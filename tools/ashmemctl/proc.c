@@ -60,3 +60,40 @@ int proc_open(int found, int access)
 	fd = open(path, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	return fd < 0 ? -errno : fd;
 }
+
+/* "4:cpu,memory:/a/b" or "0::/a/b": the path, or NULL if it is of another hierarchy. */
+static char *path_in_line(int version, char *line)
+{
+	char *controllers = strchr(line, ':');
+	char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+	if (!path)
+		return NULL;
+	*path++ = '\0';
+	path[strcspn(path, "\n")] = '\0';
+	if (version == 2)
+		return strcmp(line, "0:") == 0 ? path : NULL;
+	for (char *rest, *name = strtok_r(controllers + 1, ",", &rest); name;
+		name = strtok_r(NULL, ",", &rest))
+		if (strcmp(name, "memory") == 0)
+			return path;
+	return NULL;
+}
+
+int proc_own_cgroup(int version, char *path, size_t size)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	char *line = NULL;
+	size_t room = 0;
+	int r = file ? -ENOENT : -errno;
+
+	while (file && r == -ENOENT && getline(&line, &room, file) > 0) {
+		const char *found = path_in_line(version, line);
+		if (found)
+			r = (size_t)snprintf(path, size, "%s", found) < size ? 0 : -ENAMETOOLONG;
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	return r;
+}

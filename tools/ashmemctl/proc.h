@@ -29,4 +29,10 @@ int proc_find(int directory, const char *name, struct stat *status);
  */
 int proc_open(int found, int access);
 
+/*
+ * The path of this process's cgroup in the hierarchy with the memory controller of version 1, or in
+ * that of version 2. -ENOENT: there is none.
+ */
+int proc_own_cgroup(int version, char *path, size_t size);
+
 #endif /* ASHMEM_TOOLS_PROC_H */
