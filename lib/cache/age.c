@@ -59,9 +59,7 @@ static void replace(struct ashmem_cache *cache, const struct cache_found *found,
 	const struct cache_writing *writing, uint32_t reads)
 {
 	struct cache_bucket *bucket = &cache->buckets[found->bucket];
-	const struct entry_head *original =
-		(const struct entry_head *)(cache_segment_at(cache, found->segment) +
-			found->offset);
+	const struct entry_head *original = (const struct entry_head *)(cache->base + found->at);
 
 	if (index_lock(bucket) < 0)
 		return;
@@ -91,8 +89,7 @@ static int carry(struct ashmem_cache *cache, const struct cache_found *found, ui
 
 	if (r < 0)
 		return r;
-	copy_to_shared(writing_at(cache, &writing) + ENTRY_HEAD,
-		cache_segment_at(cache, found->segment) + found->offset + ENTRY_HEAD,
+	copy_to_shared(writing_at(cache, &writing) + ENTRY_HEAD, cache_found_key(cache, found),
 		bytes - ENTRY_HEAD);
 	/* Also where it is not needed after all: whoever walks over it sees how long it is. */
 	writing_head(cache, &writing, found->times);
@@ -125,10 +122,9 @@ static int is_used(struct ashmem_cache *cache, uint64_t epoch, int is_main,
 }
 
 /* What the entry at this place takes, whether it is one or not. */
-static uint64_t bytes_at(const struct ashmem_cache *cache, uint32_t segment, uint64_t offset)
+static uint64_t bytes_at(const struct ashmem_cache *cache, uint64_t at)
 {
-	const struct entry_head *head =
-		(const struct entry_head *)(cache_segment_at(cache, segment) + offset);
+	const struct entry_head *head = (const struct entry_head *)(cache->base + at);
 
 	return entry_bytes(entry_key_bytes(SHARED_LOAD(head->times)),
 		SHARED_LOAD(head->value_bytes));
@@ -148,15 +144,15 @@ static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 	used = used < cache->layout.segment_bytes ? used : cache->layout.segment_bytes;
 	for (uint64_t offset = CACHE_FIRST_OFFSET; offset + sizeof(struct entry_head) <= used;
 		offset += bytes) {
-		uint64_t epoch = cache_epoch(cache);
+		uint64_t epoch = cache_epoch(cache), its_at = cache_at(cache, segment, offset);
 		struct cache_found found = {
 			.slot = slot_make(0, generation, segment, (uint32_t)offset)};
 		uint32_t reads;
 
 		/* Where it was purged before it was held, nothing is to be touched. */
-		if (cache_is_lost(cache, segment, offset, offset + ENTRY_HEAD))
+		if (cache_is_lost(cache, its_at, its_at + ENTRY_HEAD))
 			break;
-		bytes = bytes_at(cache, segment, offset);
+		bytes = bytes_at(cache, its_at);
 		if (carried + bytes > most || !is_used(cache, epoch, is_main, &found, &reads))
 			continue;
 		if (carry(cache, &found, epoch, reads) < 0)

@@ -20,20 +20,6 @@
 #include "memfd/backend.h"
 #include "memfd/take.h"
 
-int cache_check_key(const struct ashmem_cache *cache, const void *key, size_t key_bytes)
-{
-	if (!cache || !key || key_bytes == 0)
-		return -EINVAL;
-	return key_bytes > ASHMEM_CACHE_KEY_MOST ? -EFBIG : 0;
-}
-
-int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t key_bytes)
-{
-	int r = cache_check_key(cache, key, key_bytes);
-
-	return r == 0 && !cache->writable ? -EACCES : r;
-}
-
 static void dispose(struct ashmem_cache *cache)
 {
 	if (cache->base)
@@ -90,8 +76,6 @@ static int finish(struct ashmem_cache *cache)
 	memcpy(cache->secret, cache->shared->secret, sizeof(cache->secret));
 	cache->lost = cache->memfd->control.lost;
 	cache->page_shift = cache->memfd->control.page_shift;
-	cache->first_page = (uint32_t)(cache->layout.segments_at >> cache->page_shift);
-	cache->segment_pages = cache->layout.segment_bytes >> cache->page_shift;
 	cache->writable = cache->memfd->control.writable;
 	if (!cache->writable)
 		return 0;

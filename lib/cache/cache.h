@@ -10,6 +10,7 @@
 #ifndef ASHMEM_LIB_CACHE_CACHE_H
 #define ASHMEM_LIB_CACHE_CACHE_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -41,7 +42,7 @@ struct ashmem_cache {
 	struct cache_bucket *buckets;
 	const uint64_t *lost; /* the area's bitmap of lost pages */
 	uint64_t secret[4];
-	uint32_t page_shift, first_page, segment_pages; /* of the segments */
+	uint32_t page_shift;
 	int writable;
 
 	/* Of this handle's reads, not yet added to the shared ones: stats.h. */
@@ -67,9 +68,22 @@ struct ashmem_cache {
 };
 
 /* For public calls: 0, -EINVAL or -EFBIG. */
-int cache_check_key(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
+static inline int cache_check_key(const struct ashmem_cache *cache, const void *key,
+	size_t key_bytes)
+{
+	if (!cache || !key || key_bytes == 0)
+		return -EINVAL;
+	return key_bytes > ASHMEM_CACHE_KEY_MOST ? -EFBIG : 0;
+}
+
 /* The same for calls that write: -EACCES too. */
-int cache_check_writer(const struct ashmem_cache *cache, const void *key, size_t key_bytes);
+static inline int cache_check_writer(const struct ashmem_cache *cache, const void *key,
+	size_t key_bytes)
+{
+	int r = cache_check_key(cache, key, key_bytes);
+
+	return r == 0 && !cache->writable ? -EACCES : r;
+}
 
 /*
  * One more entry of the handle is given out; one is released, or the handle is closed: whatever is
@@ -89,18 +103,10 @@ void cache_unlock(struct ashmem_cache *cache);
 void cache_forget(struct ashmem_cache *cache);
 void cache_forget_parents(struct ashmem_cache *cache);
 
-static inline unsigned char *cache_segment_at(const struct ashmem_cache *cache, uint32_t segment)
+/* Where a byte of a segment lies in the area; segments are whole pages. */
+static inline uint64_t cache_at(const struct ashmem_cache *cache, uint32_t segment, uint64_t offset)
 {
-	return cache->base + cache->layout.segments_at +
-		(uint64_t)segment * cache->layout.segment_bytes;
-}
-
-/* The page of a byte of a segment; segments are whole pages. */
-static inline uint32_t cache_page_of(const struct ashmem_cache *cache, uint32_t segment,
-	uint64_t offset)
-{
-	return cache->first_page + segment * cache->segment_pages +
-		(uint32_t)(offset >> cache->page_shift);
+	return cache->layout.segments_at + (uint64_t)segment * cache->layout.segment_bytes + offset;
 }
 
 /* How many segments something takes that begins in the first one and ends there. */
@@ -127,12 +133,12 @@ static inline uint64_t cache_generation(const struct ashmem_cache *cache, uint32
 
 static inline uint32_t cache_first_page(const struct ashmem_cache *cache, uint32_t segment)
 {
-	return cache_page_of(cache, segment, 0);
+	return (uint32_t)(cache_at(cache, segment, 0) >> cache->page_shift);
 }
 
 static inline uint32_t cache_last_page(const struct ashmem_cache *cache, uint32_t segment)
 {
-	return cache_page_of(cache, segment, cache->layout.segment_bytes - 1u);
+	return cache_first_page(cache, segment + 1) - 1;
 }
 
 static inline uint64_t cache_epoch(const struct ashmem_cache *cache)
@@ -158,25 +164,34 @@ static inline uint64_t cache_expiry(uint64_t ttl_ms)
 	return ttl_ms < latest - now ? now + ttl_ms : latest;
 }
 
-/*
- * Whether any of the bytes from..end-1 of a segment lies on a lost page. Acquire is the caller's.
- */
-static inline int cache_is_lost(const struct ashmem_cache *cache, uint32_t segment, uint64_t from,
-	uint64_t end)
-{
-	uint32_t first = cache_page_of(cache, segment, from);
-	uint32_t last = cache_page_of(cache, segment, end - 1);
+/* -- lost pages; acquire is the caller's -- */
 
-	/* Nearly always one word has them all. */
-	if (__builtin_expect(first / 64 == last / 64, 1)) {
-		uint32_t beyond = 63 - last % 64;
-		return (SHARED_LOAD(cache->lost[first / 64]) << beyond) >> (beyond + first % 64) !=
-			0;
-	}
-	for (uint32_t page = first; page <= last; page++)
-		if (SHARED_LOAD(cache->lost[page / 64]) >> page % 64 & 1)
-			return 1;
-	return 0;
+/* Up to where in the area no page is lost, from the one of this byte on; not always all the way. */
+static inline uint64_t cache_kept_until(const struct ashmem_cache *cache, uint64_t at)
+{
+	uint64_t page = at >> cache->page_shift;
+	uint64_t lost = SHARED_LOAD(cache->lost[page / 64]) >> page % 64;
+	uint64_t next = __builtin_expect(lost == 0, 1) ? (page | 63) + 1
+						       : page + (uint64_t)__builtin_ctzll(lost);
+
+	return next << cache->page_shift;
+}
+
+/* cache_is_lost(), where one look does not say it. */
+static inline int cache_is_lost_slowly(const struct ashmem_cache *cache, uint64_t at, uint64_t end)
+{
+	uint64_t kept;
+
+	while ((kept = cache_kept_until(cache, at)) > at && kept < end)
+		at = kept;
+	return kept <= at;
+}
+
+/* Whether any of the bytes at..end-1 of the area lies on a lost page. */
+static inline int cache_is_lost(const struct ashmem_cache *cache, uint64_t at, uint64_t end)
+{
+	return __builtin_expect(end > cache_kept_until(cache, at), 0) &&
+		cache_is_lost_slowly(cache, at, end);
 }
 
 #endif /* ASHMEM_LIB_CACHE_CACHE_H */

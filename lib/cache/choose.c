@@ -22,7 +22,7 @@ enum choose_kind choose_kind_of(const struct ashmem_cache *cache, uint32_t segme
 
 	if (SHARED_LOAD(at->sequence) == 0)
 		return CHOOSE_UNUSED;
-	if (cache_is_lost(cache, segment, 0, 1))
+	if (cache_is_lost(cache, cache_at(cache, segment, 0), cache_at(cache, segment, 1)))
 		return CHOOSE_PURGED;
 	return SHARED_LOAD(at->epoch) < epoch ? CHOOSE_CLEARED : CHOOSE_OLDEST;
 }

@@ -16,7 +16,6 @@
 #include "cache/entry.h"
 #include "cache/index.h"
 #include "cache/owner.h"
-#include "cache/read.h"
 #include "cache/stats.h"
 
 /* Below this, copying is cheaper than the system calls of a hold. */
@@ -44,7 +43,7 @@ static int copy(struct ashmem_cache *cache, const struct cache_found *found,
 	if (!made)
 		return -ENOMEM;
 	made->value_bytes = found->value_bytes;
-	if (!read_copy(cache, found, made->value, found->value_bytes, miss)) {
+	if (!cache_copy(cache, found, made->value, found->value_bytes, miss)) {
 		free(made);
 		return 0;
 	}
@@ -95,7 +94,7 @@ int entry_get(struct ashmem_cache *cache, const struct cache_key *key, struct as
 	struct cache_found found;
 	int r = 0;
 
-	for (unsigned tries = 0; tries < READ_TRIES && r == 0; tries++) {
+	for (unsigned tries = 0; tries < CACHE_TRIES && r == 0; tries++) {
 		if (!cache_find(cache, key, &found, miss))
 			return 0;
 		r = cache->writable && found.value_bytes >= COPY_BELOW
@@ -105,7 +104,7 @@ int entry_get(struct ashmem_cache *cache, const struct cache_key *key, struct as
 			return 0;
 	}
 	if (r > 0)
-		read_count(cache, &found);
+		stats_hit(cache, &found);
 	return r;
 }
 
@@ -134,8 +133,7 @@ int ashmem_cache_get(struct ashmem_cache *cache, const void *key, size_t key_byt
 static int set_times(struct ashmem_cache *cache, const struct cache_found *found, uint64_t ttl_ms)
 {
 	struct cache_bucket *bucket = &cache->buckets[found->bucket];
-	struct entry_head *head =
-		(struct entry_head *)(cache_segment_at(cache, found->segment) + found->offset);
+	struct entry_head *head = (struct entry_head *)(cache->base + found->at);
 	int r = index_lock(bucket);
 
 	if (r < 0)
@@ -158,7 +156,7 @@ int ashmem_cache_touch(struct ashmem_cache *cache, const void *key, size_t key_b
 	if (r < 0)
 		return r;
 	struct cache_key its_key = cache_key_of(cache, key, key_bytes);
-	for (unsigned tries = 0; tries < READ_TRIES && r == 0; tries++) {
+	for (unsigned tries = 0; tries < CACHE_TRIES && r == 0; tries++) {
 		if (!cache_find(cache, &its_key, &found, &miss))
 			return -ENOENT;
 		/* Without a hold, the entry could be another one by the time of the store. */

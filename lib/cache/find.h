@@ -5,6 +5,9 @@
 
 #include "cache/cache.h"
 
+/* How often one looks again for a key that was put again, or carried, while one looked. */
+#define CACHE_TRIES 16u
+
 /* What is looked for. */
 struct cache_key {
 	const void *bytes;
@@ -17,6 +20,8 @@ struct cache_found {
 	uint64_t slot; /* of the index, its contents */
 	uint32_t bucket, index;
 	uint32_t segment, offset;
+	uint64_t at;         /* the same in the area */
+	uint64_t kept_until; /* there, no page was lost when it was found */
 	uint64_t generation; /* of all its segments together */
 	uint64_t hash;       /* of its key */
 	uint64_t times;
@@ -33,16 +38,33 @@ static inline struct cache_key cache_key_of(const struct ashmem_cache *cache, co
 	};
 }
 
+static inline const unsigned char *cache_found_key(const struct ashmem_cache *cache,
+	const struct cache_found *found)
+{
+	return cache->base + found->at + ENTRY_HEAD;
+}
+
 static inline const unsigned char *cache_found_value(const struct ashmem_cache *cache,
 	const struct cache_found *found)
 {
-	return cache_segment_at(cache, found->segment) + found->offset +
-		entry_value_at(found->key_bytes);
+	return cache->base + found->at + entry_value_at(found->key_bytes);
 }
 
+static inline uint64_t cache_found_bytes(const struct cache_found *found)
+{
+	return entry_bytes(found->key_bytes, found->value_bytes);
+}
+
+/* Where it ends, from the start of its segment. */
 static inline uint64_t cache_found_end(const struct cache_found *found)
 {
-	return found->offset + entry_bytes(found->key_bytes, found->value_bytes);
+	return found->offset + cache_found_bytes(found);
+}
+
+static inline int cache_found_is_lost(const struct ashmem_cache *cache,
+	const struct cache_found *found)
+{
+	return cache_is_lost(cache, found->at, found->at + cache_found_bytes(found));
 }
 
 static inline uint32_t cache_found_segments(const struct ashmem_cache *cache,
@@ -79,6 +101,10 @@ int cache_is_still(const struct ashmem_cache *cache, const struct cache_found *f
  */
 int cache_find(const struct ashmem_cache *cache, const struct cache_key *key,
 	struct cache_found *found, enum cache_miss *miss);
+
+/* Copy the first bytes of the value found: 1, or 0 and why it is not there any more. */
+int cache_copy(const struct ashmem_cache *cache, const struct cache_found *found, void *buf,
+	size_t bytes, enum cache_miss *miss);
 
 /* Whether the slot has another content by now than when the entry was found. */
 static inline int cache_has_moved(const struct ashmem_cache *cache, const struct cache_found *found)

@@ -143,56 +143,43 @@ int cache_layout_read(struct cache_layout *layout, const struct cache_shared *sh
 	return 0;
 }
 
-/* -- the hash: SipHash with one round a word and three at the end -- */
+/* -- the hash -- */
 
-static inline uint64_t rotate(uint64_t word, unsigned by)
+static inline uint64_t load_64(const unsigned char *at)
 {
-	return word << by | word >> (64 - by);
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
 }
 
-static inline void sip_round(uint64_t v[4])
+static inline uint64_t load_32(const unsigned char *at)
 {
-	v[0] += v[1];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[2] = rotate(v[2], 32);
+	uint32_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word;
 }
 
-static inline void sip_word(uint64_t v[4], uint64_t word)
-{
-	v[3] ^= word;
-	sip_round(v);
-	v[0] ^= word;
-}
-
+/* Sixteen bytes a step. In each product both factors contain what only the secret tells. */
 uint64_t cache_hash(const uint64_t secret[2], const void *key, size_t key_bytes)
 {
-	uint64_t v[4] = {
-		secret[0] ^ UINT64_C(0x736f6d6570736575),
-		secret[1] ^ UINT64_C(0x646f72616e646f6d),
-		secret[0] ^ UINT64_C(0x6c7967656e657261),
-		secret[1] ^ UINT64_C(0x7465646279746573),
-	};
-	const unsigned char *at = key;
-	uint64_t word;
-	size_t left = key_bytes;
+	const unsigned char *at = key, *end = at + key_bytes;
+	uint64_t hash = secret[0], first, last;
 
-	for (; left >= sizeof(word); left -= sizeof(word), at += sizeof(word)) {
-		memcpy(&word, at, sizeof(word));
-		sip_word(v, word);
+	for (; end - at > 16; at += 16)
+		hash = fold(load_64(at) ^ secret[1], load_64(at + 8) ^ hash);
+	size_t left = (size_t)(end - at);
+	if (left >= 8) {
+		first = load_64(at);
+		last = load_64(end - 8);
+	} else if (left >= 4) {
+		first = load_32(at);
+		last = load_32(end - 4);
+	} else {
+		first = at[0] | (uint64_t)at[left / 2] << 8 | (uint64_t)end[-1] << 16;
+		last = 0;
 	}
-	word = 0;
-	memcpy(&word, at, left);
-	sip_word(v, word ^ (uint64_t)key_bytes << 56);
-	v[2] ^= 0xff;
-	sip_round(v);
-	sip_round(v);
-	sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	hash = fold(first ^ secret[1], last ^ hash);
+	return fold(hash ^ secret[0], UINT64_C(0x9e3779b97f4a7c15) ^ key_bytes);
 }

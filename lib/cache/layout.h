@@ -19,12 +19,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <ashmem/cache.h>
 
 #include "base/shared.h"
 
-#define CACHE_VERSION 2u
+#define CACHE_VERSION 3u
 #define CACHE_SLOTS 15u
 #define CACHE_STRIPES 16u
 #define CACHE_LEASES 64u
@@ -178,25 +179,38 @@ static inline uint64_t entry_bytes(uint32_t key_bytes, uint64_t value_bytes)
 
 /* -- hash and check -- */
 
+/* The halves of the product, one over the other: each of its bits depends on all of both. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+#ifdef __SIZEOF_INT128__
+	__extension__ unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+	uint64_t low = (a & UINT32_MAX) * (b & UINT32_MAX), high = (a >> 32) * (b >> 32);
+	uint64_t first = (a >> 32) * (b & UINT32_MAX), second = (a & UINT32_MAX) * (b >> 32);
+	uint64_t carry = (low >> 32) + (first & UINT32_MAX) + (second & UINT32_MAX);
+
+	high += (first >> 32) + (second >> 32) + (carry >> 32);
+	return (carry << 32 | (low & UINT32_MAX)) ^ high;
+#endif
+}
+
 /* A keyed hash: who does not know the secret cannot choose keys that meet. */
 uint64_t cache_hash(const uint64_t secret[2], const void *key, size_t key_bytes);
 
-static inline uint64_t mix(uint64_t state, uint64_t word)
-{
-	state = (state ^ word) * UINT64_C(0xd6e8feb86659fd93);
-	return state ^ state >> 32;
-}
-
-/* What an entry's head must contain, where it lies and now. The generation: of all its segments. */
+/*
+ * What an entry's head must contain, where its slot says that it lies, and now. The generation: of
+ * all its segments together.
+ */
 static inline uint64_t entry_check(const uint64_t secret[4], uint64_t epoch, uint64_t generation,
-	uint64_t where, uint64_t hash, uint64_t lengths)
+	uint64_t slot, uint64_t hash, uint64_t lengths)
 {
-	uint64_t check = mix(secret[2] ^ hash, epoch);
+	/* Without the tag, which is the hash's. */
+	uint64_t place = fold(hash ^ secret[2], (slot << 12) ^ secret[3]);
+	uint64_t time = fold(generation ^ secret[2], epoch ^ secret[3]);
 
-	check = mix(check, generation);
-	check = mix(check, where);
-	check = mix(check, lengths);
-	return mix(check, secret[3]);
+	return fold(place ^ lengths, time ^ secret[2]);
 }
 
 /* -- copies of what others may change meanwhile; the caller looks afterwards whether they did -- */
@@ -225,9 +239,22 @@ static inline int differs_from_shared(const void *ours, const void *shared, size
 	return differs;
 }
 #else
+/* Most keys are short: then two words say it. */
+static inline int differs_from_shared(const void *ours, const void *shared, size_t bytes)
+{
+	uint64_t a[2], b[2];
+
+	if (bytes < sizeof(a[0]) || bytes > sizeof(a))
+		return memcmp(ours, shared, bytes) != 0;
+	memcpy(&a[0], ours, sizeof(a[0]));
+	memcpy(&a[1], (const char *)ours + bytes - sizeof(a[1]), sizeof(a[1]));
+	memcpy(&b[0], shared, sizeof(b[0]));
+	memcpy(&b[1], (const char *)shared + bytes - sizeof(b[1]), sizeof(b[1]));
+	return ((a[0] ^ b[0]) | (a[1] ^ b[1])) != 0;
+}
+
 #define copy_from_shared(to, from, bytes) ((void)memcpy(to, from, bytes))
 #define copy_to_shared(to, from, bytes) ((void)memcpy(to, from, bytes))
-#define differs_from_shared(ours, shared, bytes) (memcmp(ours, shared, bytes) != 0)
 #endif
 
 #endif /* ASHMEM_LIB_CACHE_LAYOUT_H */

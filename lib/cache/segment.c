@@ -263,7 +263,8 @@ static int hold_log_again(struct ashmem_cache *cache, struct cache_log *log)
 	log->is_held = 1;
 	return __atomic_load_n(&cache->table[log->segment].generation, __ATOMIC_ACQUIRE) ==
 		log->generation &&
-		!cache_is_lost(cache, log->segment, 0, cache->layout.segment_bytes);
+		!cache_is_lost(cache, cache_at(cache, log->segment, 0),
+			cache_at(cache, log->segment + 1, 0));
 }
 
 /* Have a segment with so much room. One with entries that were cleared is used no more. */

@@ -6,6 +6,7 @@
 #include "base/cancel.h"
 #include "base/structs.h"
 #include "base/sys.h"
+#include "cache/index.h"
 #include "cache/stats.h"
 
 #define BATCH 256u
@@ -57,9 +58,11 @@ static inline void count(struct ashmem_cache *cache, struct cache_stripe *stripe
 			count(cache, stripe, &stripe->member);  \
 	} while (0)
 
-void stats_hit(struct ashmem_cache *cache)
+void stats_hit(struct ashmem_cache *cache, const struct cache_found *found)
 {
 	COUNT(cache, hits);
+	if (__builtin_expect(cache->writable, 1))
+		index_count_read(&cache->buckets[found->bucket], found->index);
 }
 
 void stats_miss(struct ashmem_cache *cache, enum cache_miss why)
@@ -101,7 +104,8 @@ static void add_segment(struct ashmem_cache_stats *sum, const struct ashmem_cach
 {
 	const struct cache_segment *at = &cache->table[segment];
 
-	if (SHARED_LOAD(at->sequence) == 0 || cache_is_lost(cache, segment, 0, 1))
+	if (SHARED_LOAD(at->sequence) == 0 ||
+		cache_is_lost(cache, cache_at(cache, segment, 0), cache_at(cache, segment, 1)))
 		sum->bytes_unused += cache->layout.segment_bytes;
 	else
 		sum->bytes_filled += SHARED_LOAD(at->used);

@@ -7,9 +7,10 @@
 #ifndef ASHMEM_LIB_CACHE_STATS_H
 #define ASHMEM_LIB_CACHE_STATS_H
 
-#include "cache/cache.h"
+#include "cache/find.h"
 
-void stats_hit(struct ashmem_cache *cache);
+/* In the index too: age.c asks what was read. */
+void stats_hit(struct ashmem_cache *cache, const struct cache_found *found);
 void stats_miss(struct ashmem_cache *cache, enum cache_miss why);
 void stats_put(struct ashmem_cache *cache);
 void stats_remove(struct ashmem_cache *cache);

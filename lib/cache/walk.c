@@ -22,8 +22,7 @@ static int look(const struct ashmem_cache *cache, uint64_t position, void *key, 
 	if (found->key_bytes > key_room)
 		return cache_is_still(cache, found) ? -ERANGE : 0;
 	unsigned char copy[ASHMEM_CACHE_KEY_MOST];
-	copy_from_shared(copy, cache_segment_at(cache, found->segment) + found->offset + ENTRY_HEAD,
-		found->key_bytes);
+	copy_from_shared(copy, cache_found_key(cache, found), found->key_bytes);
 	if (!cache_is_still(cache, found))
 		return 0;
 	memcpy(key, copy, found->key_bytes);

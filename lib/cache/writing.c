@@ -31,9 +31,8 @@ void writing_seal(const struct ashmem_cache *cache, const struct cache_writing *
 			writing_slot(writing));
 	/* Release: who sees the check sees the entry. */
 	__atomic_store_n(&head->check,
-		entry_check(cache->secret, writing->epoch, room->generations,
-			(uint64_t)room->segment << 32 | room->offset, writing->hash,
-			(uint64_t)writing->value_bytes << 32 | writing->key_bytes),
+		entry_check(cache->secret, writing->epoch, room->generations, writing_slot(writing),
+			writing->hash, (uint64_t)writing->value_bytes << 32 | writing->key_bytes),
 		__ATOMIC_RELEASE);
 }
 

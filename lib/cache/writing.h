@@ -16,7 +16,7 @@ struct cache_writing {
 static inline unsigned char *writing_at(const struct ashmem_cache *cache,
 	const struct cache_writing *writing)
 {
-	return cache_segment_at(cache, writing->room.segment) + writing->room.offset;
+	return cache->base + cache_at(cache, writing->room.segment, writing->room.offset);
 }
 
 /* What the slot is to be from when it is seen. */

@@ -117,7 +117,7 @@ static void strike_forged(struct scribbler *s)
 	SHARED_STORE(head->value_bytes, value_bytes);
 	SHARED_STORE(head->check,
 		entry_check(s->shared->secret, SHARED_LOAD(s->shared->epoch), generation,
-			(uint64_t)segment << 32 | offset, hash,
+			slot_make(hash, generation, segment, offset), hash,
 			(uint64_t)value_bytes << 32 | key_bytes));
 	if (left >= 24)
 		memcpy((unsigned char *)head + ENTRY_HEAD, &key, sizeof(key));
