@@ -36,6 +36,8 @@ enum cache_class age_class_for(const struct ashmem_cache *cache, uint64_t hash)
 		uint32_t segment = slot_segment(slot);
 		if (slot == 0 || !slot_has_tag(slot, hash) || segment >= cache->layout.segments)
 			continue;
+		/* Soon the put looks whether it is the key's own. */
+		__builtin_prefetch(cache->base + cache_at(cache, segment, 0) + slot_offset(slot));
 		/* Taken once since: it was forgotten less than a turn of the cache ago. */
 		uint64_t generation = SHARED_LOAD(cache->table[segment].generation);
 		if (((generation - slot_generation(slot)) & 0xffff) == 1)
@@ -98,12 +100,8 @@ static int carry(struct ashmem_cache *cache, const struct cache_found *found, ui
 	return 0;
 }
 
-/*
- * Whether the entry is alive and used: 1 and the reads that it is to have as a copy. `found` has
- * its place in the segment.
- */
-static int is_used(struct ashmem_cache *cache, uint64_t epoch, int is_main,
-	struct cache_found *found, uint32_t *reads)
+/* Whether the entry is alive: 1, what it is, and the slot that is its own. It has its place. */
+static int is_alive(const struct ashmem_cache *cache, uint64_t epoch, struct cache_found *found)
 {
 	enum cache_miss miss;
 
@@ -112,6 +110,13 @@ static int is_used(struct ashmem_cache *cache, uint64_t epoch, int is_main,
 		return 0;
 	found->slot =
 		slot_make(found->hash, slot_generation(found->slot), found->segment, found->offset);
+	return 1;
+}
+
+/* Whether an entry that is alive is used: 1 and the reads that it is to have as a copy. */
+static int is_used(struct ashmem_cache *cache, int is_main, struct cache_found *found,
+	uint32_t *reads)
+{
 	if (!find_slot(cache, found))
 		return 0;
 	*reads = index_reads(&cache->buckets[found->bucket], found->index);
@@ -130,34 +135,63 @@ static uint64_t bytes_at(const struct ashmem_cache *cache, uint64_t at)
 		SHARED_LOAD(head->value_bytes));
 }
 
+/* Some entries of a segment, so many that their lines of the index come to the cache together. */
+struct some {
+	uint64_t epoch;
+	uint32_t count;
+	struct cache_found alive[16];
+};
+
+/* Look at some entries from an offset on, and say where the next one begins. */
+static uint64_t look_at_some(const struct ashmem_cache *cache, uint32_t segment,
+	uint64_t generation, uint64_t offset, uint64_t used, struct some *some)
+{
+	const uint32_t most = sizeof(some->alive) / sizeof(some->alive[0]);
+
+	some->epoch = cache_epoch(cache);
+	for (some->count = 0; some->count < most && offset + sizeof(struct entry_head) <= used;) {
+		struct cache_found *found = &some->alive[some->count];
+		uint64_t at = cache_at(cache, segment, offset);
+		/* Where it was purged before it was held, nothing is to be touched. */
+		if (cache_is_lost(cache, at, at + ENTRY_HEAD))
+			return used;
+		uint64_t bytes = bytes_at(cache, at);
+		__builtin_prefetch(cache->base + at + 4 * bytes);
+		found->slot = slot_make(0, generation, segment, (uint32_t)offset);
+		if (is_alive(cache, some->epoch, found)) {
+			index_prefetch(cache, found->hash);
+			some->count++;
+		}
+		offset += bytes;
+	}
+	return offset;
+}
+
 /* Carry what is used of a segment that is held: 0: there is no room even for the first. */
 static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 {
 	const struct cache_segment *at = &cache->table[segment];
-	uint64_t generation = SHARED_LOAD(at->generation), carried = 0, bytes;
+	uint64_t generation = SHARED_LOAD(at->generation), carried = 0;
 	uint64_t most = cache->layout.segment_bytes / 10 * 9;
 	int is_main = SHARED_LOAD(at->is_main) != 0;
 	uint32_t used = SHARED_LOAD(at->used);
+	struct some some;
 
 	if (SHARED_LOAD(at->before))
 		return 1; /* of a run that is none any more: no entry begins here */
 	used = used < cache->layout.segment_bytes ? used : cache->layout.segment_bytes;
-	for (uint64_t offset = CACHE_FIRST_OFFSET; offset + sizeof(struct entry_head) <= used;
-		offset += bytes) {
-		uint64_t epoch = cache_epoch(cache), its_at = cache_at(cache, segment, offset);
-		struct cache_found found = {
-			.slot = slot_make(0, generation, segment, (uint32_t)offset)};
-		uint32_t reads;
-
-		/* Where it was purged before it was held, nothing is to be touched. */
-		if (cache_is_lost(cache, its_at, its_at + ENTRY_HEAD))
-			break;
-		bytes = bytes_at(cache, its_at);
-		if (carried + bytes > most || !is_used(cache, epoch, is_main, &found, &reads))
-			continue;
-		if (carry(cache, &found, epoch, reads) < 0)
-			return carried > 0;
-		carried += bytes;
+	for (uint64_t offset = CACHE_FIRST_OFFSET; offset + sizeof(struct entry_head) <= used;) {
+		offset = look_at_some(cache, segment, generation, offset, used, &some);
+		for (uint32_t i = 0; i < some.count; i++) {
+			struct cache_found *found = &some.alive[i];
+			uint64_t bytes = cache_found_bytes(found);
+			uint32_t reads;
+			if (carried + bytes > most || !is_used(cache, is_main, found, &reads))
+				continue;
+			if (carry(cache, found, some.epoch, reads) < 0)
+				return carried > 0;
+			carried += bytes;
+		}
 	}
 	return 1;
 }
@@ -171,7 +205,8 @@ static int keep_used(struct ashmem_cache *cache, const struct cache_run *run)
 	};
 	uint32_t reads;
 
-	if (!is_used(cache, cache_epoch(cache), SHARED_LOAD(at->is_main) != 0, &found, &reads) ||
+	if (!is_alive(cache, cache_epoch(cache), &found) ||
+		!is_used(cache, SHARED_LOAD(at->is_main) != 0, &found, &reads) ||
 		cache_found_segments(cache, &found) != run->count || !segment_keep(cache, run))
 		return 0;
 	index_set_reads(&cache->buckets[found.bucket], found.index, reads);

@@ -9,6 +9,15 @@
 
 #include "cache/find.h"
 
+/* Its lines of the index are looked at soon. */
+static inline void index_prefetch(const struct ashmem_cache *cache, uint64_t hash)
+{
+	const struct cache_bucket *bucket = &cache->buckets[bucket_of(&cache->layout, hash)];
+
+	__builtin_prefetch(bucket);
+	__builtin_prefetch(&bucket->slot[CACHE_SLOTS - 1]);
+}
+
 /* 0, -ETIMEDOUT or -EDEADLK. */
 int index_lock(struct cache_bucket *bucket);
 void index_unlock(struct cache_bucket *bucket);

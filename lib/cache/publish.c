@@ -40,6 +40,7 @@ int publish_begin(struct ashmem_cache *cache, const struct cache_key *key, size_
 {
 	if (value_bytes > cache->layout.value_most)
 		return -EFBIG;
+	index_prefetch(cache, key->hash);
 	*writing = (struct cache_writing){
 		.epoch = cache_epoch(cache),
 		.key_bytes = key->count,
