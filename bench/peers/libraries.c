@@ -39,7 +39,8 @@ static void library_join(void)
 
 static void library_clear(void)
 {
-	ashmem_cache_clear(cache);
+	if (ashmem_cache_clear(cache) < 0 || ashmem_shrink(UINT64_MAX) < 0)
+		die("ashmem_cache_clear");
 }
 
 static void library_put(const char *key, const char *value, size_t bytes)

@@ -17,7 +17,10 @@ struct peer {
 	const char *(*open)(void);
 	/* In a child of fork: a way of its own to the same values. NULL: it has none. */
 	void (*join)(void);
-	/* Forget all, where new values are kept behind old ones that are used. Or NULL. */
+	/*
+	 * Forget all and give the memory back, where new values go to new memory while old ones
+	 * are there. Or NULL: they go where the key's old value was.
+	 */
 	void (*clear)(void);
 	void (*put)(const char *key, const char *value, size_t bytes);
 	int64_t (*get)(const char *key, char *value); /* the value's bytes, or below 0 */

@@ -184,7 +184,7 @@ static int carry_used(struct ashmem_cache *cache, uint32_t segment)
 		offset = look_at_some(cache, segment, generation, offset, used, &some);
 		for (uint32_t i = 0; i < some.count; i++) {
 			struct cache_found *found = &some.alive[i];
-			uint64_t bytes = cache_found_bytes(found);
+			uint64_t bytes = found->bytes;
 			uint32_t reads;
 			if (carried + bytes > most || !is_used(cache, is_main, found, &reads))
 				continue;

@@ -104,7 +104,7 @@ int entry_get(struct ashmem_cache *cache, const struct cache_key *key, struct as
 			return 0;
 	}
 	if (r > 0)
-		stats_hit(cache, &found);
+		stats_hit(cache, found.bucket, found.index);
 	return r;
 }
 

@@ -76,6 +76,7 @@ HOT int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cache_
 	found->times = SHARED_LOAD(head->times);
 	found->value_bytes = SHARED_LOAD(head->value_bytes);
 	found->key_bytes = entry_key_bytes(found->times);
+	found->bytes = entry_bytes(found->key_bytes, found->value_bytes);
 	uint64_t end = cache_found_end(found), others;
 	if (__builtin_expect(end <= cache->layout.segment_bytes, 1))
 		return 1;
@@ -216,7 +217,7 @@ HOT int copy(const struct ashmem_cache *cache, const struct cache_found *found, 
 {
 	*miss = CACHE_PURGED;
 	/* A look at a hole would give it memory. */
-	if (is_lost_at_first(cache, found, found->at + cache_found_bytes(found)))
+	if (is_lost_at_first(cache, found, found->at + found->bytes))
 		return 0;
 	if (buf)
 		copy_from_shared(buf, cache_found_value(cache, found), bytes);
@@ -267,7 +268,7 @@ int64_t ashmem_cache_read(struct ashmem_cache *cache, const void *key, size_t ke
 		stats_miss(cache, miss);
 		return -ENOENT;
 	}
-	stats_hit(cache, &found);
+	stats_hit(cache, found.bucket, found.index);
 	return found.value_bytes;
 }
 

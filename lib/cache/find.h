@@ -26,6 +26,7 @@ struct cache_found {
 	uint64_t hash;       /* of its key */
 	uint64_t times;
 	uint32_t key_bytes, value_bytes;
+	uint64_t bytes; /* all that the entry takes */
 };
 
 static inline struct cache_key cache_key_of(const struct ashmem_cache *cache, const void *key,
@@ -50,21 +51,16 @@ static inline const unsigned char *cache_found_value(const struct ashmem_cache *
 	return cache->base + found->at + entry_value_at(found->key_bytes);
 }
 
-static inline uint64_t cache_found_bytes(const struct cache_found *found)
-{
-	return entry_bytes(found->key_bytes, found->value_bytes);
-}
-
 /* Where it ends, from the start of its segment. */
 static inline uint64_t cache_found_end(const struct cache_found *found)
 {
-	return found->offset + cache_found_bytes(found);
+	return found->offset + found->bytes;
 }
 
 static inline int cache_found_is_lost(const struct ashmem_cache *cache,
 	const struct cache_found *found)
 {
-	return cache_is_lost(cache, found->at, found->at + cache_found_bytes(found));
+	return cache_is_lost(cache, found->at, found->at + found->bytes);
 }
 
 static inline uint32_t cache_found_segments(const struct ashmem_cache *cache,

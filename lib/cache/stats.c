@@ -58,11 +58,11 @@ static inline void count(struct ashmem_cache *cache, struct cache_stripe *stripe
 			count(cache, stripe, &stripe->member);  \
 	} while (0)
 
-void stats_hit(struct ashmem_cache *cache, const struct cache_found *found)
+void stats_hit(struct ashmem_cache *cache, uint32_t bucket, uint32_t index)
 {
 	COUNT(cache, hits);
 	if (__builtin_expect(cache->writable, 1))
-		index_count_read(&cache->buckets[found->bucket], found->index);
+		index_count_read(&cache->buckets[bucket], index);
 }
 
 void stats_miss(struct ashmem_cache *cache, enum cache_miss why)

@@ -7,10 +7,10 @@
 #ifndef ASHMEM_LIB_CACHE_STATS_H
 #define ASHMEM_LIB_CACHE_STATS_H
 
-#include "cache/find.h"
+#include "cache/cache.h"
 
-/* In the index too: age.c asks what was read. */
-void stats_hit(struct ashmem_cache *cache, const struct cache_found *found);
+/* Of what this slot has; counted there too, for age.c. */
+void stats_hit(struct ashmem_cache *cache, uint32_t bucket, uint32_t index);
 void stats_miss(struct ashmem_cache *cache, enum cache_miss why);
 void stats_put(struct ashmem_cache *cache);
 void stats_remove(struct ashmem_cache *cache);
