@@ -122,7 +122,8 @@ static const char USAGE[] =
 	"  --vs-kernel        compare memfd with the driver; status 77 if there is none\n"
 	"  --json             write JSON instead of the table\n"
 	"  --plot FILE.svg    draw cost against number of ranges and size of the area\n"
-	"  --loop OP,N,COUNT  do only OP (pair, status, purge) COUNT times at N ranges\n"
+	"  --loop OP,N,COUNT  do only OP COUNT times: pair, status, purge at N ranges;\n"
+	"                     cache-read, -miss, -put at N keys\n"
 	"Every ratio is ours / reference: less is better for times, more for throughputs.\n";
 
 static void set_defaults(void)
@@ -145,6 +146,8 @@ static int loop(const char *what)
 		fputs(USAGE, stderr);
 		return 2;
 	}
+	if (strncmp(what, "cache-", 6) == 0)
+		return caches_loop(what, count, times);
 	int r = ranges_open(&ranges, count, 2, SEQUENTIAL);
 	if (r < 0)
 		die("making ranges", r);

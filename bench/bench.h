@@ -6,6 +6,7 @@
  *   measure.c     the clock, rounds in which reference and subject take turns, statistics
  *   reference.c   what the library is compared with: system calls, a robust mutex, a bare word
  *   ranges.c      areas with many unpinned ranges, and the loops over them
+ *   caches.c      a cache, and the loops over it
  *   workers.c     threads and processes that run such a loop at the same time
  *   preloaded.c   a process that does so by ioctl, under the library of ashmem-run
  *   bench.c       options, the choice of rows; table.c, json.c, plot.c show the results
@@ -231,6 +232,11 @@ int descriptors_suffice(uint64_t count);
 int purges_here(void);
 /* "1,000,000"; in a buffer of its own for each of the last four calls. */
 const char *with_commas(uint64_t number);
+
+/* -- caches (caches.c) -- */
+
+/* "cache-read,...", "cache-miss,..." or "cache-put,...": do it so many times, with so many keys. */
+int caches_loop(const char *what, uint64_t keys, uint64_t times);
 
 /* -- threads and processes (workers.c) -- */
 
