@@ -146,7 +146,9 @@ static const struct target {
 
 /* -- measuring -- */
 
-static char keys[KEYS_MOST][KEY_MOST], none[KEYS_MOST][KEY_MOST];
+/* Without gaps, so that what is measured is not the way to the keys. */
+static char keys[KEYS_MOST * KEY_MOST], none[KEYS_MOST * KEY_MOST];
+static size_t key_stride;
 static uint32_t order[ORDER];
 static char value[VALUE_MOST], got[VALUE_MOST];
 
@@ -158,14 +160,20 @@ static double now_ns(void)
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
+static char *key_at(char *all, uint32_t number)
+{
+	return all + number * key_stride;
+}
+
 static void choose_keys(const struct row *row)
 {
 	uint64_t state = 1;
 	struct zipf zipf = zipf_make(row->keys, 0.99);
 
+	key_stride = (size_t)row->key_bytes + 1;
 	for (uint32_t i = 0; i < row->keys; i++) {
-		snprintf(keys[i], KEY_MOST, "key-%0*u", row->key_bytes - 4, i);
-		snprintf(none[i], KEY_MOST, "not-%0*u", row->key_bytes - 4, i);
+		snprintf(key_at(keys, i), key_stride, "key-%0*u", row->key_bytes - 4, i);
+		snprintf(key_at(none, i), key_stride, "not-%0*u", row->key_bytes - 4, i);
 	}
 	for (uint32_t i = 0; i < ORDER; i++)
 		order[i] = row->is_zipf ? zipf_next(&zipf, &state)
@@ -178,7 +186,7 @@ static void read_many(const struct peer *peer, const struct row *row, uint32_t a
 	const char *batch[BATCH_MOST];
 
 	for (uint32_t i = 0; i < BATCH_MOST; i++)
-		batch[i] = keys[order[(at + i) % ORDER]];
+		batch[i] = key_at(keys, order[(at + i) % ORDER]);
 	if (peer->get_many) {
 		peer->get_many(batch, BATCH_MOST, row->bytes, got);
 		return;
@@ -197,19 +205,19 @@ static uint32_t once(const struct peer *peer, const struct row *row, uint32_t at
 	case READ:
 	case READ_BY_TWO:
 		got[0] = 0;
-		if (peer->get(keys[key], got) != (int64_t)row->bytes || got[0] != 'v')
+		if (peer->get(key_at(keys, key), got) != (int64_t)row->bytes || got[0] != 'v')
 			die(peer->name);
 		return 1;
 	case READ_MANY:
 		read_many(peer, row, at);
 		return BATCH_MOST;
 	case MISS:
-		if (peer->get(none[key], got) >= 0)
+		if (peer->get(key_at(none, key), got) >= 0)
 			die(peer->name);
 		return 1;
 	case PUT:
 	case PUT_NEW:
-		peer->put(keys[key], value, row->bytes);
+		peer->put(key_at(keys, key), value, row->bytes);
 		return 1;
 	}
 	return 0;
@@ -304,7 +312,7 @@ static void measure_peer(int which)
 		/* Most puts are into a cache that is full. */
 		int turns = row->kind == PUT && peer->clear ? TURNS : 1;
 		for (uint32_t k = 0; k < turns * row->keys; k++)
-			peer->put(keys[k % row->keys], value, row->bytes);
+			peer->put(key_at(keys, k % row->keys), value, row->bytes);
 		if (row->kind == PUT_NEW && !peer->clear)
 			continue;
 		if (row->kind != READ_BY_TWO)
