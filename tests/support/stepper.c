@@ -12,7 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t start_stopped(void (*fn)(void *argument), void *argument)
+static void do_nothing(void *argument)
+{
+	(void)argument;
+}
+
+static pid_t start_stopped(void (*prepare)(void *argument), void (*fn)(void *argument),
+	void *argument)
 {
 	pid_t child;
 	int status = 0;
@@ -23,6 +29,7 @@ static pid_t start_stopped(void (*fn)(void *argument), void *argument)
 		contract_in_child = 1;
 		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
 			_exit(77);
+		prepare(argument);
 		raise(SIGSTOP);
 		fn(argument);
 		raise(SIGSTOP);
@@ -59,11 +66,6 @@ static int step(pid_t child, int *cannot)
 	return 1;
 }
 
-static void do_nothing(void *argument)
-{
-	(void)argument;
-}
-
 void skip_without_stepping(void)
 {
 	int cannot = 1;
@@ -73,7 +75,7 @@ void skip_without_stepping(void)
 		contract_skip("valgrind runs the program's instructions out of sight of ptrace");
 	if (UNDER_THREAD_SANITIZER)
 		contract_skip("too slow under the thread sanitizer");
-	child = start_stopped(do_nothing, NULL);
+	child = start_stopped(do_nothing, do_nothing, NULL);
 	if (child > 0) {
 		step(child, &cannot);
 		end_child(child);
@@ -85,7 +87,7 @@ void skip_without_stepping(void)
 uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(void *context),
 	void *context, int *child_id)
 {
-	pid_t child = start_stopped(fn, argument);
+	pid_t child = start_stopped(do_nothing, fn, argument);
 	uint64_t steps = 0;
 	int cannot = 0;
 
@@ -98,6 +100,23 @@ uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(v
 	}
 	expect(!cannot);
 	look(context);
+	end_child(child);
+	return steps;
+}
+
+uint64_t step_until(void (*prepare)(void *argument), void (*fn)(void *argument),
+	int (*look)(void *argument), void *argument)
+{
+	pid_t child = start_stopped(prepare, fn, argument);
+	uint64_t steps = 0;
+	int cannot = 0, is_over = 0;
+
+	expect(child > 0);
+	while (!is_over && step(child, &cannot)) {
+		steps++;
+		is_over = look(argument);
+	}
+	expect(!cannot);
 	end_child(child);
 	return steps;
 }

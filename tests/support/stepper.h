@@ -26,4 +26,11 @@ void skip_without_stepping(void);
 uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(void *context),
 	void *context, int *child);
 
+/*
+ * The same with one argument for all, until look() says that the child is to be killed there: not
+ * 0. The child first does what prepare() does at full speed, for what is done but once.
+ */
+uint64_t step_until(void (*prepare)(void *argument), void (*fn)(void *argument),
+	int (*look)(void *argument), void *argument);
+
 #endif
