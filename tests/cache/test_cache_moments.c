@@ -3,16 +3,19 @@
  * A call on a cache, and what others do between two of its instructions: a child is stepped through
  * the call, and the test acts, or looks, at each moment. Nothing depends on time.
  */
+#define _GNU_SOURCE 1
 #include "support/areas.h"
 #include "support/stepper.h"
 
 #include <ashmem/ashmem.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "cache/cache.h"
 #include "cache/find.h"
@@ -24,6 +27,7 @@ enum { BEFORE = 3300, VALUE = 1500, VIEW = 20000, FILL = 30000, NEVER = -1 };
 struct report {
 	int64_t got;
 	int is_wrong;
+	pid_t sleeper;
 	unsigned char value[VIEW];
 };
 
@@ -34,6 +38,7 @@ struct scene {
 	size_t bytes;
 	uint32_t segment; /* of the value */
 	int64_t steps, purge_at, take_at, copy_begins;
+	int ends[2]; /* of a pipe that lives as long as the test */
 };
 
 static unsigned char bytes_of_value[VIEW], bytes_of_others[FILL];
@@ -242,5 +247,204 @@ CONTRACT_TEST(cache_moments, taking_after_a_purge_does_not_hide_that_half_of_a_c
 	expect(copied > 0);
 	for (int64_t at = copied; at < moments; at++)
 		look(&scene, read_as_child, copied, at);
+	end(&scene);
+}
+
+/* -- a purge, and who reads meanwhile -- */
+
+static void purge_as_child(void *context)
+{
+	struct scene *scene = context;
+
+	scene->report->got = ashmem_shrink(UINT64_MAX);
+}
+
+/* 1: it is there and whole, 0: it is a miss. */
+static int has_value(const struct scene *scene, struct ashmem_cache *cache)
+{
+	static unsigned char value[VIEW];
+	int64_t got = ashmem_cache_read(cache, "key", 3, value, sizeof(value));
+
+	expect_msg(got == -ENOENT || got == (int64_t)scene->bytes, "a read gives %lld",
+		(long long)got);
+	expect_msg(got < 0 || is_value(value, got), "wrong bytes at moment %lld of the purge",
+		(long long)scene->steps);
+	return got > 0;
+}
+
+static uint64_t noted_pages(const struct scene *scene)
+{
+	return SHARED_LOAD(scene->other->memfd->control.shared->purge_count);
+}
+
+static int read_at_each_moment(void *context)
+{
+	struct scene *scene = context;
+	int is_there = has_value(scene, scene->other);
+
+	scene->steps++;
+	if (scene->purge_at == NEVER && noted_pages(scene))
+		scene->purge_at = scene->steps;
+	if (noted_pages(scene))
+		scene->take_at = scene->steps;
+	expect(is_there || scene->purge_at != NEVER);
+	return 0;
+}
+
+/* `purge_at`, `take_at`: the moments from which and until which pages are noted to be freed. */
+static void watch_purge(struct scene *scene)
+{
+	scene->bytes = VIEW;
+	begin(scene);
+	put_value(scene);
+	scene->purge_at = NEVER;
+	step_until(warm_up, purge_as_child, read_at_each_moment, scene);
+	expect(scene->report->got > 0);
+	expect(!has_value(scene, scene->other));
+}
+
+CONTRACT_TEST(cache_moments, value_is_whole_or_a_miss_at_each_moment_of_a_purge)
+{
+	struct scene scene = {.steps = 0};
+
+	watch_purge(&scene);
+	end(&scene);
+}
+
+/* -- a purger that is killed -- */
+
+enum { DEATHS = 10 };
+
+/* The process has the cache no more, but for what it opens from here on. */
+static void close_all(struct scene *scene)
+{
+	ashmem_cache_close(scene->other);
+	ashmem_cache_close(scene->child_has);
+	ashmem_cache_close(scene->keeper);
+	scene->keeper = scene->child_has = scene->other = NULL;
+}
+
+static int die_at_its_time(void *context)
+{
+	struct scene *scene = context;
+
+	if (scene->steps++ == 0)
+		close_all(scene);
+	return scene->steps == scene->purge_at;
+}
+
+/* Between any two of the instructions with which it notes pages, frees them and says so. */
+static int64_t death(const struct scene *watched, int64_t i)
+{
+	int64_t first = watched->purge_at - 20, last = watched->take_at + 20;
+
+	return first + (last - first) * i / (DEATHS - 1);
+}
+
+static void die_while_somebody_only_reads(int64_t moment)
+{
+	struct scene scene = {.bytes = VIEW};
+	struct ashmem_cache *reader;
+	struct ashmem_entry *entry;
+
+	begin(&scene);
+	put_value(&scene);
+	int fd = ashmem_export_read_only(ashmem_cache_area(scene.other));
+	expect(fd >= 0);
+	scene.purge_at = moment;
+	step_until(warm_up, purge_as_child, die_at_its_time, &scene);
+	expect_eq(ashmem_cache_import(fd, &reader), 0);
+	expect_eq(ashmem_cache_put(reader, "key", 3, "", 0, 0), -EACCES);
+	int is_there = has_value(&scene, reader);
+	int r = ashmem_cache_get(reader, "key", 3, &entry);
+	expect_eq(r, is_there ? 0 : -ENOENT);
+	if (r == 0)
+		ashmem_entry_release(entry);
+	expect_eq(has_value(&scene, reader), is_there);
+	expect_eq(ashmem_cache_read(reader, "no key", 6, NULL, 0), -ENOENT);
+	ashmem_cache_close(reader);
+	close(fd);
+	end(&scene);
+}
+
+CONTRACT_TEST(cache_moments, readers_go_on_when_a_purger_was_killed_and_nobody_can_recover)
+{
+	struct scene scene = {.steps = 0};
+
+	watch_purge(&scene);
+	for (int64_t i = 0; i < DEATHS; i++)
+		die_while_somebody_only_reads(death(&scene, i));
+	end(&scene);
+}
+
+/* The purger's child lives on, with all descriptions that it inherited, until the test ends. */
+static void fork_sleeper(void *context)
+{
+	struct scene *scene = context;
+	char byte;
+
+	warm_up(scene);
+	pid_t sleeper = fork();
+	expect(sleeper >= 0);
+	if (sleeper == 0) {
+		close(scene->ends[1]);
+		_exit(read(scene->ends[0], &byte, 1) != 0);
+	}
+	scene->report->sleeper = sleeper;
+}
+
+static void expect_no_lock(struct ashmem_cache *cache, int fd)
+{
+	struct flock lock = {
+		.l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)cache->layout.segments_at,
+		.l_len = (off_t)(cache->layout.bytes - cache->layout.segments_at),
+	};
+
+	expect_eq(fcntl(fd, F_OFD_GETLK, &lock), 0);
+	expect_eq(lock.l_type, F_UNLCK);
+}
+
+static void die_while_a_child_sleeps(int64_t moment)
+{
+	struct scene scene = {.bytes = VIEW};
+	struct ashmem_entry *entry;
+	char path[64];
+
+	begin(&scene);
+	put_value(&scene);
+	expect_eq(pipe(scene.ends), 0);
+	int number = ashmem_cache_fd(scene.child_has);
+	scene.purge_at = moment;
+	step_until(fork_sleeper, purge_as_child, die_at_its_time, &scene);
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)scene.report->sleeper, number);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	expect(fd >= 0);
+	expect_eq(ashmem_cache_import(fd, &scene.other), 0);
+	expect_no_lock(scene.other, fd);
+	/* Whoever waited for the dead one's lock would get -ETIMEDOUT. */
+	int r = ashmem_cache_get(scene.other, "key", 3, &entry);
+	expect(r == 0 || r == -ENOENT);
+	if (r == 0)
+		ashmem_entry_release(entry);
+	has_value(&scene, scene.other);
+	put(scene.other, "key", bytes_of_value, VIEW);
+	expect_eq(ashmem_cache_get(scene.other, "key", 3, &entry), 0);
+	ashmem_entry_release(entry);
+	expect(has_value(&scene, scene.other));
+	close(fd);
+	close(scene.ends[0]);
+	close(scene.ends[1]);
+	end(&scene);
+}
+
+CONTRACT_TEST(cache_moments, nobody_waits_for_a_killed_purger_whose_child_sleeps)
+{
+	struct scene scene = {.steps = 0};
+
+	watch_purge(&scene);
+	for (int64_t i = 0; i < DEATHS; i++)
+		die_while_a_child_sleeps(death(&scene, i));
 	end(&scene);
 }
