@@ -104,19 +104,33 @@ uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(v
 	return steps;
 }
 
+/* Let it come to its end. */
+static void run_to_end(pid_t child)
+{
+	int status = 0;
+
+	expect_eq(ptrace(PTRACE_CONT, child, 0, 0), 0);
+	expect_eq(waitpid(child, &status, 0), child);
+	expect_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP,
+		"the child ended, wait status %#x", (unsigned)status);
+}
+
 uint64_t step_until(void (*prepare)(void *argument), void (*fn)(void *argument),
-	int (*look)(void *argument), void *argument)
+	enum stepping (*look)(void *argument), void *argument)
 {
 	pid_t child = start_stopped(prepare, fn, argument);
+	enum stepping next = STEP_ON;
 	uint64_t steps = 0;
-	int cannot = 0, is_over = 0;
+	int cannot = 0;
 
 	expect(child > 0);
-	while (!is_over && step(child, &cannot)) {
+	while (next == STEP_ON && step(child, &cannot)) {
 		steps++;
-		is_over = look(argument);
+		next = look(argument);
 	}
 	expect(!cannot);
+	if (next == STEP_RUN)
+		run_to_end(child);
 	end_child(child);
 	return steps;
 }
