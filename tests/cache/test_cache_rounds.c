@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cache/cache.h"
+#include "cache/find.h"
 
 enum { ROUND = 1 << 16 };
 
@@ -83,5 +84,32 @@ CONTRACT_TEST(cache_rounds, key_has_one_slot_when_a_dead_one_comes_to_stand_for_
 	expect_eq(ashmem_cache_remove(cache, "key", 3), 0);
 	expect_miss(cache, "key");
 	ashmem_cache_close(other);
+	ashmem_cache_close(cache);
+}
+
+/* The slot of what is gone stands for a place in a value, which has there what the slot means. */
+CONTRACT_TEST(cache_rounds, entry_in_a_value_is_none_when_the_slot_of_its_original_comes_round)
+{
+	struct ashmem_cache *cache = new_kv(0);
+	struct cache_key key = cache_key_of(cache, "key", 3);
+	struct cache_found found;
+	enum cache_miss miss;
+	unsigned char image[64], value[4096] = "";
+
+	/* The first one of the segment has no place in a value. */
+	expect_eq(kv_put(cache, "first", "one"), 0);
+	expect_eq(kv_put(cache, "key", "old"), 0);
+	expect(cache_find(cache, &key, &found, &miss));
+	const unsigned char *at = cache_segment_at(cache, found.segment);
+	uint32_t bytes = (uint32_t)entry_bytes(found.key_bytes, found.value_bytes);
+	expect(found.segment == 0 && bytes <= sizeof(image));
+	memcpy(image, at + found.offset, bytes);
+	cache = come_round(cache);
+	memcpy(value + found.offset - CACHE_FIRST_OFFSET - entry_value_at(4), image, bytes);
+	expect_eq(ashmem_cache_put(cache, "fake", 4, value, sizeof(value), 0), 0);
+	/* It lies where the original did. */
+	at = cache_segment_at(cache, 0) + found.offset;
+	expect(memcmp(at, image, bytes) == 0);
+	expect_miss(cache, "key");
 	ashmem_cache_close(cache);
 }

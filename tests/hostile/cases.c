@@ -401,15 +401,22 @@ static void many_areas_locked(uint64_t seed)
 
 /*
  * A budget makes a call purge until its limit is kept. One area is locked for ever, and claims
- * much; in another one, each time that a page is freed, there is another.
+ * much; in another one, each time that a page is freed, there is another, which has memory.
  */
 static void give_one_more(void *argument)
 {
 	struct enemy *enemy = argument;
 	struct range_node *leaf = tree_node(&enemy->list, enemy->leaf[0]);
+	static uint32_t turn;
+	struct range range = {
+		.start = turn++ % 2, /* not the page that is about to be freed */
+		.pages = 1,
+		.live = 1,
+		.stamp = purge_key_of_stamp(sys_now_ns()),
+	};
 
-	range_store(leaf, 0,
-		&(struct range){.pages = 1, .live = 1, .stamp = purge_key_of_stamp(sys_now_ns())});
+	must(pwrite(enemy->fd, "", 1, (off_t)range.start * sysconf(_SC_PAGESIZE)) == 1);
+	range_store(leaf, 0, &range);
 	leaf->count = 1;
 	enemy->root->root = enemy->leaf[0];
 	enemy->root->height = 0;
@@ -428,6 +435,7 @@ static void budget_of_a_locked_area(uint64_t seed)
 	target_make(&giving, 0, 0);
 	enemy_map(&enemy, locked.fd, locked.pages * locked.page, seed);
 	enemy_map(&giver, giving.fd, giving.pages * giving.page, seed);
+	give_one_more(&enemy); /* else there is nothing to wait for */
 	enemy.root->evictable_pages = enemy.root->unpinned_pages = locked.pages;
 	enemy.control->lock = LOCK_TID - 1;
 	give_one_more(&giver);

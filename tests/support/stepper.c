@@ -12,7 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static pid_t start_stopped(void (*fn)(void *argument), void *argument)
+static void do_nothing(void *argument)
+{
+	(void)argument;
+}
+
+static pid_t start_stopped(void (*prepare)(void *argument), void (*fn)(void *argument),
+	void *argument)
 {
 	pid_t child;
 	int status = 0;
@@ -23,6 +29,7 @@ static pid_t start_stopped(void (*fn)(void *argument), void *argument)
 		contract_in_child = 1;
 		if (ptrace(PTRACE_TRACEME, 0, 0, 0) < 0)
 			_exit(77);
+		prepare(argument);
 		raise(SIGSTOP);
 		fn(argument);
 		raise(SIGSTOP);
@@ -59,11 +66,6 @@ static int step(pid_t child, int *cannot)
 	return 1;
 }
 
-static void do_nothing(void *argument)
-{
-	(void)argument;
-}
-
 void skip_without_stepping(void)
 {
 	int cannot = 1;
@@ -73,7 +75,7 @@ void skip_without_stepping(void)
 		contract_skip("valgrind runs the program's instructions out of sight of ptrace");
 	if (UNDER_THREAD_SANITIZER)
 		contract_skip("too slow under the thread sanitizer");
-	child = start_stopped(do_nothing, NULL);
+	child = start_stopped(do_nothing, do_nothing, NULL);
 	if (child > 0) {
 		step(child, &cannot);
 		end_child(child);
@@ -85,7 +87,7 @@ void skip_without_stepping(void)
 uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(void *context),
 	void *context, int *child_id)
 {
-	pid_t child = start_stopped(fn, argument);
+	pid_t child = start_stopped(do_nothing, fn, argument);
 	uint64_t steps = 0;
 	int cannot = 0;
 
@@ -98,6 +100,37 @@ uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(v
 	}
 	expect(!cannot);
 	look(context);
+	end_child(child);
+	return steps;
+}
+
+/* Let it come to its end. */
+static void run_to_end(pid_t child)
+{
+	int status = 0;
+
+	expect_eq(ptrace(PTRACE_CONT, child, 0, 0), 0);
+	expect_eq(waitpid(child, &status, 0), child);
+	expect_msg(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP,
+		"the child ended, wait status %#x", (unsigned)status);
+}
+
+uint64_t step_until(void (*prepare)(void *argument), void (*fn)(void *argument),
+	enum stepping (*look)(void *argument), void *argument)
+{
+	pid_t child = start_stopped(prepare, fn, argument);
+	enum stepping next = STEP_ON;
+	uint64_t steps = 0;
+	int cannot = 0;
+
+	expect(child > 0);
+	while (next == STEP_ON && step(child, &cannot)) {
+		steps++;
+		next = look(argument);
+	}
+	expect(!cannot);
+	if (next == STEP_RUN)
+		run_to_end(child);
 	end_child(child);
 	return steps;
 }

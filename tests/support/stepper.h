@@ -26,4 +26,13 @@ void skip_without_stepping(void);
 uint64_t step_through(void (*fn)(void *argument), void *argument, void (*look)(void *context),
 	void *context, int *child);
 
+/*
+ * The same with one argument for all, until look() says that the child is to be killed there, or to
+ * run to its end unseen. The child first does what prepare() does at full speed, for what a process
+ * does but once.
+ */
+enum stepping { STEP_ON, STEP_KILL, STEP_RUN };
+uint64_t step_until(void (*prepare)(void *argument), void (*fn)(void *argument),
+	enum stepping (*look)(void *argument), void *argument);
+
 #endif
