@@ -148,7 +148,7 @@ prove-faults: ## Show that check-faults notices error paths that do too little, 
 	@$(SCRIPT_ENV) OBJCOPY='$(OBJCOPY)' $(TOP)/tests/faults/prove
 
 .PHONY: prove-cache
-prove-cache: ## Show that the stress tests of caches fail when a protection is taken out
+prove-cache: ## Show that the tests of caches fail when a protection is taken out
 	@$(SCRIPT_ENV) $(TOP)/tests/cache/prove
 
 .PHONY: check-model

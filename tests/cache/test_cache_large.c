@@ -307,6 +307,7 @@ CONTRACT_TEST(cache_large, small_ones_that_are_read_stay_while_large_ones_are_pu
 	struct ashmem_cache *cache = new_kv(LARGEST);
 
 	expect_eq(kv_put(cache, "small", "read"), 0);
+	put_small(cache, 200000); /* its segment is not appended to any more, so not held */
 	for (uint32_t i = 0; i < 60; i++) {
 		expect_eq(ashmem_cache_put(cache, &i, sizeof(i), value, 150000, 0), 0);
 		expect_value(cache, "small", "read");

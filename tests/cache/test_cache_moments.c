@@ -91,6 +91,7 @@ static void begin(struct scene *scene)
 	scene->report = mmap(NULL, sizeof(*scene->report), PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	expect(scene->report != MAP_FAILED);
+	expect_eq(pipe(scene->ends), 0);
 }
 
 /* The value lies on two pages of a segment that nobody holds. */
@@ -108,6 +109,8 @@ static void put_value(struct scene *scene)
 static void end(struct scene *scene)
 {
 	munmap(scene->report, sizeof(*scene->report));
+	close(scene->ends[0]);
+	close(scene->ends[1]);
 	ashmem_cache_close(scene->other);
 	ashmem_cache_close(scene->child_has);
 	ashmem_cache_close(scene->keeper);
@@ -310,8 +313,25 @@ static enum stepping read_at_each_moment(void *context)
 	return STEP_ON;
 }
 
+/* The purger's child lives on, with all descriptions that it inherited, until the test ends. */
+static void fork_sleeper(void *context)
+{
+	struct scene *scene = context;
+	char byte;
+
+	warm_up(scene);
+	pid_t sleeper = fork();
+	expect(sleeper >= 0);
+	if (sleeper == 0) {
+		close(scene->ends[1]);
+		_exit(read(scene->ends[0], &byte, 1) != 0);
+	}
+	scene->report->sleeper = sleeper;
+}
+
 /* `purge_at`, `take_at`: the moments from which and until which pages are noted to be freed. */
-static void watch_purge(struct scene *scene, void (*purge)(void *scene))
+static void watch_purge(struct scene *scene, void (*prepare)(void *scene),
+	void (*purge)(void *scene))
 {
 	if (sysconf(_SC_PAGESIZE) > 16384)
 		contract_skip("no page but the first has a part of the value");
@@ -319,7 +339,7 @@ static void watch_purge(struct scene *scene, void (*purge)(void *scene))
 	begin(scene);
 	put_value(scene);
 	scene->purge_at = NEVER;
-	step_until(warm_up, purge, read_at_each_moment, scene);
+	step_until(prepare, purge, read_at_each_moment, scene);
 	expect(scene->report->got > 0);
 }
 
@@ -327,7 +347,7 @@ CONTRACT_TEST(cache_moments, value_is_whole_or_a_miss_at_each_moment_of_a_purge)
 {
 	struct scene scene = {.steps = 0};
 
-	watch_purge(&scene, purge_as_child);
+	watch_purge(&scene, warm_up, purge_as_child);
 	expect(!has_value(&scene, scene.other));
 	end(&scene);
 }
@@ -392,26 +412,10 @@ CONTRACT_TEST(cache_moments, readers_go_on_when_a_purger_was_killed_and_nobody_c
 {
 	struct scene scene = {.only_watched = 1};
 
-	watch_purge(&scene, purge_as_child);
+	watch_purge(&scene, warm_up, purge_as_child);
+	end(&scene); /* before the others: a purge looks at all caches of the process */
 	for (int64_t i = 0; i < DEATHS; i++)
 		die_while_somebody_only_reads(death(&scene, i));
-	end(&scene);
-}
-
-/* The purger's child lives on, with all descriptions that it inherited, until the test ends. */
-static void fork_sleeper(void *context)
-{
-	struct scene *scene = context;
-	char byte;
-
-	warm_up(scene);
-	pid_t sleeper = fork();
-	expect(sleeper >= 0);
-	if (sleeper == 0) {
-		close(scene->ends[1]);
-		_exit(read(scene->ends[0], &byte, 1) != 0);
-	}
-	scene->report->sleeper = sleeper;
 }
 
 static void expect_no_lock(struct ashmem_cache *cache, int fd)
@@ -435,7 +439,6 @@ static void die_while_a_child_sleeps(int64_t moment)
 
 	begin(&scene);
 	put_value(&scene);
-	expect_eq(pipe(scene.ends), 0);
 	int number = ashmem_cache_fd(scene.child_has);
 	scene.purge_at = moment;
 	step_until(fork_sleeper, shrink_as_child, die_at_its_time, &scene);
@@ -455,8 +458,6 @@ static void die_while_a_child_sleeps(int64_t moment)
 	ashmem_entry_release(entry);
 	expect(has_value(&scene, scene.other));
 	close(fd);
-	close(scene.ends[0]);
-	close(scene.ends[1]);
 	end(&scene);
 }
 
@@ -464,8 +465,8 @@ CONTRACT_TEST(cache_moments, nobody_waits_for_a_killed_purger_whose_child_sleeps
 {
 	struct scene scene = {.only_watched = 1};
 
-	watch_purge(&scene, shrink_as_child);
+	watch_purge(&scene, fork_sleeper, shrink_as_child);
+	end(&scene); /* before the others: a purge looks at all caches of the process */
 	for (int64_t i = 0; i < DEATHS; i++)
 		die_while_a_child_sleeps(death(&scene, i));
-	end(&scene);
 }

@@ -162,11 +162,16 @@ struct putting {
 static void shrink_when_told(void *argument)
 {
 	const struct putting *putting = argument;
+	struct ashmem_cache *cache = putting->cache;
 	char byte;
 
 	close(putting->go[1]);
 	while (read(putting->go[0], &byte, 1) == 1) {
 		expect(ashmem_shrink(UINT64_MAX) >= 0);
+		/* Page by page, as far as nobody holds them. */
+		expect(ashmem_purge(ashmem_cache_area(cache), cache->layout.segments_at,
+			       (uint64_t)cache->layout.segments * cache->layout.segment_bytes) >=
+			0);
 		expect_eq(write(putting->done[1], "", 1), 1);
 	}
 }
