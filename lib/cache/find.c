@@ -29,8 +29,8 @@
 #define COLD static __attribute__((noinline))
 
 /*
- * The entry ends where another segment begins or later: 1, and what the others of its run add to the
- * generation; or 0, it is none. Only at its very start a segment has such an entry.
+ * The entry ends where another segment begins or later: 1, and what the others of its run add to
+ * the generation; or 0, it is none. Only at its very start a segment has such an entry.
  */
 COLD int read_run(const struct ashmem_cache *cache, uint32_t segment, uint32_t offset, uint64_t end,
 	uint64_t *generation)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A cache's reads without a lock against puts, removes, clears, purges, takings and carrying:
- * lib/cache/find.c, read.c, publish.c, put.c, segment.c, entry.c, age.c, over lib/memfd/take.c and
+ * lib/cache/find.c, publish.c, put.c, segment.c, entry.c, age.c, over lib/memfd/take.c and
  * control_purge.c.
  *
  * Two segments of two pages, each with room for one entry: its head and the first half of its value

@@ -132,7 +132,7 @@ static uint64_t blocks_of(struct ashmem_cache *cache)
 
 static void read_what_is_purged(struct user *user)
 {
-	/* The index gets memory by the first look at it, and keeps it: some keys had no look yet. */
+	/* The index gets memory by the first look, and keeps it: some keys had none. */
 	for (uint32_t key = 0; key < user->keys; key++)
 		look(user, key, 0);
 	must(ashmem_shrink(UINT64_MAX), "ashmem_shrink");
