@@ -198,12 +198,19 @@ struct run_file *files_get_checked(int fd)
 	return NULL;
 }
 
-void files_closed(int fd)
+int files_is_area(int fd)
 {
-	struct run_file *file = files_is_known(fd) ? files_get_checked(fd) : NULL;
+	struct run_file *file = files_get_checked(fd);
 
 	if (file)
 		files_put(file);
+	return file != NULL;
+}
+
+void files_closed(int fd)
+{
+	if (files_is_known(fd))
+		files_is_area(fd);
 }
 
 void files_copy(int from, int to)

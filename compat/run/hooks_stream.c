@@ -176,6 +176,19 @@ static FILE *open_stream(enum node_kind kind, const char *mode)
 
 HOOK_FOPEN(fopen)
 
+/* libc cannot make a stream of its own kind of ours: it crashes. A failure closes the stream. */
+#define HOOK_FREOPEN(name)                                                    \
+	RUN_HOOK FILE *name(const char *path, const char *mode, FILE *stream) \
+	{                                                                     \
+		if (find(stream) < 0)                                         \
+			return NEXT(name)(path, mode, stream);                \
+		fclose(stream);                                               \
+		errno = EOPNOTSUPP;                                           \
+		return NULL;                                                  \
+	}
+
+HOOK_FREOPEN(freopen)
+
 /* 1 if this is an area, and then errno says that it takes no bytes. */
 static int refuses_bytes(int fd)
 {
@@ -207,6 +220,7 @@ RUN_HOOK int dprintf(int fd, const char *form, ...)
 
 #ifdef __GLIBC__
 HOOK_FOPEN(fopen64)
+HOOK_FREOPEN(freopen64)
 
 RUN_HOOK int __vdprintf_chk(int fd, int flag, const char *form, va_list list);
 int __vdprintf_chk(int fd, int flag, const char *form, va_list list)

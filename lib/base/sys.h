@@ -107,9 +107,9 @@ int sys_truncate(int fd, uint64_t size_bytes);
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
 /*
- * Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). Others may have
- * the same open file description and set O_APPEND, which is taken away; -EUCLEAN if it never stays
- * away.
+ * Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). Others may
+ * have the same open file description and set O_APPEND, which is taken away; -EUCLEAN if it never
+ * stays away.
  */
 int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
 

@@ -247,6 +247,19 @@ static void a_raw_close_is_noticed(void)
 	close(fd);
 }
 
+/* The driver's would go on as another file: here it fails, and ends as a failure does. */
+static void a_stream_is_not_opened_anew(void)
+{
+	char *base;
+	int fd = made(1, &base);
+	FILE *stream = fdopen(fd, "r+");
+
+	EXPECT(stream && freopen("/dev/null", "r", stream) == NULL && errno == EOPNOTSUPP);
+	EXPECT(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
+	stream = fopen("/dev/null", "r");
+	EXPECT(stream && freopen(ASHMEM_NODE, "r", stream) == NULL);
+}
+
 /* -- what pins cost -- */
 
 static void pairs(int fd, long count)
@@ -370,6 +383,7 @@ int main(int argc, char **argv)
 	closing_ends_all(by_close_range);
 	high_numbers_do_not_meet_the_library();
 	a_raw_close_is_noticed();
+	a_stream_is_not_opened_anew();
 	pins_make_no_system_call();
 	pointers_of_threads();
 	return failures != 0;
