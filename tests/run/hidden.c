@@ -260,6 +260,34 @@ static void a_stream_is_not_opened_anew(void)
 	EXPECT(stream && freopen(ASHMEM_NODE, "r", stream) == NULL);
 }
 
+/* libc's own standard streams are back as soon as the numbers are other files'. */
+static void standard_streams_come_back(void)
+{
+	char *base;
+	int fd = made(1, &base), out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO), pipes[2];
+	FILE *libcs = stdout;
+
+	fflush(stdout);
+	EXPECT(pipe(pipes) == 0 && write(pipes[1], "typed", 5) == 5);
+	for (int i = 0; i < 2; i++) {
+		dup2(fd, STDOUT_FILENO);
+		EXPECT(fputs("lost", stdout) < 0 || fflush(stdout) < 0);
+		dup2(out, STDOUT_FILENO);
+		EXPECT(stdout == libcs && fileno(stdout) == STDOUT_FILENO);
+		dup2(fd, STDIN_FILENO);
+		EXPECT(lseek(fd, 0, SEEK_SET) == 0 && getchar() == 0);
+		dup2(pipes[0], STDIN_FILENO);
+		EXPECT(i > 0 || getchar() == 't');
+	}
+	EXPECT(base[0] == 0);
+	dup2(in, STDIN_FILENO);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(in);
+	close(out);
+	close(fd);
+}
+
 /* -- what pins cost -- */
 
 static void pairs(int fd, long count)
@@ -384,6 +412,7 @@ int main(int argc, char **argv)
 	high_numbers_do_not_meet_the_library();
 	a_raw_close_is_noticed();
 	a_stream_is_not_opened_anew();
+	standard_streams_come_back();
 	pins_make_no_system_call();
 	pointers_of_threads();
 	return failures != 0;

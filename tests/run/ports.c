@@ -269,6 +269,39 @@ static void without_environment(int fd)
 	execl(self, self, line, NULL);
 }
 
+/* -- standard streams -- */
+
+/* This program anew, with an area as its standard input. */
+static int say_input(void)
+{
+	char line[16] = "";
+
+	SAY(fgets(line, sizeof(line), stdin) != NULL);
+	SAY(strcmp(line, "one\n"));
+	SAY(ftell(stdin) == (long)page);
+	return 0;
+}
+
+static void use_streams(int unused)
+{
+	char line[16] = "", *base;
+	int fd = made(NULL, 1, &base), out = dup(STDOUT_FILENO);
+
+	(void)unused;
+	strcpy(base, "one\ntwo\n");
+	dup2(fd, STDIN_FILENO);
+	SAY(fgets(line, sizeof(line), stdin) != NULL);
+	SAY(strcmp(line, "one\n"));
+	SAY(fileno(stdin));
+	fflush(stdout);
+	dup2(fd, STDOUT_FILENO);
+	int r = puts("to the area") < 0 || fflush(stdout) < 0;
+	dprintf(out, "refused: %d, unharmed: %d\n", r, strcmp(base, "one\ntwo\n") == 0);
+	dup2(out, STDOUT_FILENO);
+	lseek(fd, 0, SEEK_SET);
+	execl(self, self, "input", NULL);
+}
+
 /* -- signals -- */
 
 static volatile sig_atomic_t handled;
@@ -310,6 +343,8 @@ int main(int argc, char **argv)
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (argc > 1 && strcmp(argv[1], "input") == 0)
+		return say_input();
 	if (argc > 1)
 		return say_name(atoi(argv[1]));
 	if (length < 0)
@@ -322,6 +357,8 @@ int main(int argc, char **argv)
 	started_before_the_name();
 	part("programs started without an environment");
 	in_child(without_environment, fd);
+	part("standard streams");
+	in_child(use_streams, fd);
 	signals(fd);
 	close(fd);
 	return 0;
