@@ -8,6 +8,7 @@
 #define _GNU_SOURCE 1
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -302,6 +303,47 @@ static void use_streams(int unused)
 	execl(self, self, "input", NULL);
 }
 
+/* -- threads that open areas while others fork -- */
+
+enum { OPENS = 300, FORKS = 100 };
+
+static void *open_many(void *wrong)
+{
+	for (int i = 0; i < OPENS; i++) {
+		int fd = open(ASHMEM_NODE, O_RDWR | O_CLOEXEC);
+		*(long *)wrong += fd < 0 || ioctl(fd, ASHMEM_SET_NAME, "of a thread") != 0 ||
+			ioctl(fd, ASHMEM_SET_SIZE, page) != 0;
+		void *mapped = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
+		*(long *)wrong += mapped == MAP_FAILED || munmap(mapped, page) != 0;
+		*(long *)wrong += close(fd) != 0;
+	}
+	return NULL;
+}
+
+static void fork_beside_threads(void)
+{
+	pthread_t threads[2];
+	long wrong[3] = {0, 0, 0};
+
+	part("threads that open areas while another forks");
+	fflush(stdout);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, open_many, &wrong[i]);
+	for (int i = 0; i < FORKS; i++) {
+		int status = -1;
+		pid_t child = fork();
+		if (child == 0)
+			_exit(open(ASHMEM_NODE, O_RDWR) < 0);
+		waitpid(child, &status, 0);
+		wrong[2] += status != 0;
+	}
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		SAY(wrong[i]);
+	}
+	SAY(wrong[2]);
+}
+
 /* -- signals -- */
 
 static volatile sig_atomic_t handled;
@@ -359,6 +401,7 @@ int main(int argc, char **argv)
 	in_child(without_environment, fd);
 	part("standard streams");
 	in_child(use_streams, fd);
+	fork_beside_threads();
 	signals(fd);
 	close(fd);
 	return 0;
