@@ -49,6 +49,22 @@ static int answer(int64_t r)
 
 /* -- open -- */
 
+/* An area and its descriptor, or a negative errno. Another thread may fork in between: anew. */
+static int make_area(const char *name, uint64_t size_bytes, struct ashmem_area **area)
+{
+	int fd = -EBUSY;
+
+	while (fd == -EBUSY) {
+		int r = ashmem_create(name, size_bytes, 0, area);
+		if (r < 0)
+			return r;
+		fd = ashmem_export_early(*area);
+		if (fd < 0)
+			ashmem_close(*area);
+	}
+	return fd;
+}
+
 /* A descriptor of the program's own, the lowest that is free, for one of the library's. */
 static int make_own(int fd, int flags)
 {
@@ -90,11 +106,10 @@ int device_open(int flags)
 		return answer(-EEXIST);
 	if (flags & O_PATH)
 		return libc_open("/dev/null", flags & ~(O_CREAT | O_TRUNC));
-	int r = ashmem_create(NULL, 0, 0, &area);
-	if (r < 0)
-		return answer(r);
-	int fd = ashmem_export_early(area);
-	int own = fd < 0 ? answer(fd) : make_own(fd, flags);
+	int fd = make_area(NULL, 0, &area);
+	if (fd < 0)
+		return answer(fd);
+	int own = make_own(fd, flags);
 	if (own < 0) {
 		ashmem_close(area);
 		return -1;
@@ -112,13 +127,15 @@ static void make_named(struct run_file *file, int own, const char *name)
 {
 	struct ashmem_area *area, *former = file->area;
 
-	if (file->shared || file->former || !name[0] || ashmem_is_materialised(former) != 0 ||
-		ashmem_create(name, ashmem_get_size(former), 0, &area) < 0)
+	if (file->shared || file->former || !name[0] || ashmem_is_materialised(former) != 0)
 		return;
-	int mask = ashmem_get_prot(former), fd = ashmem_export_early(area);
-	if (fd < 0 || mask < 0 || ashmem_set_prot(area, mask) < 0) {
-		if (fd >= 0)
-			make_own(fd, 0);
+	int fd = make_area(name, ashmem_get_size(former), &area);
+	if (fd < 0)
+		return;
+	int mask = ashmem_get_prot(former);
+	if (mask < 0 || ashmem_set_prot(area, mask) < 0) {
+		files_show(fd);
+		libc_close(fd);
 		ashmem_close(area);
 		return;
 	}

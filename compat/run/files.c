@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "stream.h"
 
 enum { CHUNK = 1024, CHUNKS = 1024 };
 
@@ -161,6 +162,8 @@ void files_set(int fd, struct run_file *file)
 	struct run_file *before = exchange((unsigned)fd, file);
 	if (before)
 		files_put(before);
+	if (!is_vfork_child())
+		streams_follow(fd, file != NULL);
 }
 
 /* Forget the number, if it is still noted as this file's. */
@@ -176,8 +179,10 @@ static void forget_file(int fd, struct run_file *file)
 	if (was)
 		file->slots--;
 	pthread_mutex_unlock(&mutex);
-	if (was)
-		files_put(file);
+	if (!was)
+		return;
+	files_put(file);
+	streams_follow(fd, 0);
 }
 
 struct run_file *files_get_checked(int fd)
@@ -198,12 +203,19 @@ struct run_file *files_get_checked(int fd)
 	return NULL;
 }
 
-void files_closed(int fd)
+int files_is_area(int fd)
 {
-	struct run_file *file = files_is_known(fd) ? files_get_checked(fd) : NULL;
+	struct run_file *file = files_get_checked(fd);
 
 	if (file)
 		files_put(file);
+	return file != NULL;
+}
+
+void files_closed(int fd)
+{
+	if (files_is_known(fd))
+		files_is_area(fd);
 }
 
 void files_copy(int from, int to)

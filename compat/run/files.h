@@ -51,6 +51,8 @@ RUN_HIDDEN struct run_file *files_get(int fd);
 /* The same, once the kernel has said that the number still names it. */
 RUN_HIDDEN struct run_file *files_get_checked(int fd);
 RUN_HIDDEN void files_put(struct run_file *file);
+/* Whether the number names an area, also by the kernel's word. */
+RUN_HIDDEN int files_is_area(int fd);
 
 /* Whether any number is noted: 0 makes most hooks cheap. */
 RUN_HIDDEN int files_is_known(int fd);

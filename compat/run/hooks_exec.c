@@ -7,9 +7,11 @@
  */
 #include <alloca.h>
 #include <errno.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,12 +39,14 @@ static size_t count_of(char *const *words)
 	return count;
 }
 
+static char *const nothing[] = {NULL};
+
 /* Whether the environment must be made anew; then with so many words and so many bytes. */
 static int lacks_us(char *const *environment, size_t *words, size_t *bytes)
 {
 	const char *library = run_is_active() ? run_library() : NULL;
 
-	if (!library || !environment || (uintptr_t)environment < 4096)
+	if (!library || (uintptr_t)environment < 4096)
 		return 0;
 	const char *preload = preload_of(environment);
 	if (preload && strstr(preload, library))
@@ -72,14 +76,15 @@ static void fill(char **to, char *text, char *const *environment)
 /*
  * Declares `with`: the environment, with us in it. In the caller's frame, for there is no malloc.
  */
-#define ADD_US(environment)                                       \
-	char *const *with = (environment);                        \
-	size_t words_, bytes_;                                    \
-	files_share_all();                                        \
-	if (lacks_us(with, &words_, &bytes_)) {                   \
-		char **array_ = alloca(words_ * sizeof(*array_)); \
-		fill(array_, alloca(bytes_), with);               \
-		with = array_;                                    \
+#define ADD_US(environment)                                        \
+	char *const *with = (environment);                         \
+	with = with ? with : nothing; /* as the kernel reads it */ \
+	size_t words_, bytes_;                                     \
+	files_share_all();                                         \
+	if (lacks_us(with, &words_, &bytes_)) {                    \
+		char **array_ = alloca(words_ * sizeof(*array_));  \
+		fill(array_, alloca(bytes_), with);                \
+		with = array_;                                     \
 	}
 
 RUN_HOOK int execve(const char *path, char *const *words, char *const *environment)
@@ -158,3 +163,52 @@ RUN_HOOK int execle(const char *path, const char *first, ...)
 
 HOOK_SPAWN(posix_spawn)
 HOOK_SPAWN(posix_spawnp)
+
+/* -- children that libc starts without these, or without a handler of fork(2) -- */
+
+/* Programs that libc runs by itself get this process's environment. */
+static void keep_us(void)
+{
+	size_t words, bytes;
+
+	files_share_all();
+	if (!lacks_us(environ ? environ : nothing, &words, &bytes))
+		return;
+	char **array = alloca(words * sizeof(*array)), *text = alloca(bytes);
+	fill(array, text, environ ? environ : nothing);
+	setenv("LD_PRELOAD", text + strlen(PRELOAD), 1);
+}
+
+RUN_HOOK int system(const char *command)
+{
+	keep_us();
+	return NEXT(system)(command);
+}
+
+RUN_HOOK FILE *popen(const char *command, const char *mode)
+{
+	keep_us();
+	return NEXT(popen)(command, mode);
+}
+
+RUN_HOOK int clone(int (*work)(void *), void *stack, int flags, void *argument, ...)
+{
+	va_list list;
+
+	va_start(list, argument);
+	pid_t *parent_id = va_arg(list, pid_t *);
+	void *tls = va_arg(list, void *);
+	pid_t *child_id = va_arg(list, pid_t *);
+	va_end(list);
+	files_share_all();
+	return NEXT(clone)(work, stack, flags, argument, parent_id, tls, child_id);
+}
+
+#ifdef __GLIBC__
+RUN_HOOK pid_t _Fork(void);
+pid_t _Fork(void)
+{
+	files_share_all();
+	return NEXT(_Fork)();
+}
+#endif

@@ -142,33 +142,6 @@ HOOK_LISTXATTR(llistxattr)
 
 /* -- stat -- */
 
-/* Whether these arguments of a call that ends in "at" are a descriptor of an area. */
-static int is_area_at(int folder, const char *path, int flags)
-{
-	if (!(flags & AT_EMPTY_PATH) || !files_is_known(folder))
-		return 0;
-	if ((uintptr_t)path >= 4096 && path[0])
-		return 0;
-	struct run_file *file = files_get_checked(folder);
-	if (file)
-		files_put(file);
-	return file != NULL;
-}
-
-static int is_area(int fd)
-{
-	return is_area_at(fd, "", AT_EMPTY_PATH);
-}
-
-/* For a call that ends in "at". */
-static enum node_kind node_at(int folder, const char *path, int flags)
-{
-	if (is_area_at(folder, path, flags))
-		return NODE_DRIVER;
-	enum node_kind kind = node_of(folder, path);
-	return kind == NODE_LINK && (flags & AT_SYMLINK_NOFOLLOW) ? NODE_NONE : kind;
-}
-
 #define LOOK(kind, status)                    \
 	do {                                  \
 		if (kind == NODE_BELOW)       \
@@ -195,11 +168,11 @@ static enum node_kind node_at(int folder, const char *path, int flags)
 		LOOK(kind, status);                            \
 		return NEXT(name)(path, status);               \
 	}
-#define HOOK_FSTAT(name, type)                  \
-	RUN_HOOK int name(int fd, type *status) \
-	{                                       \
-		LOOK(is_area(fd), status);      \
-		return NEXT(name)(fd, status);  \
+#define HOOK_FSTAT(name, type)                   \
+	RUN_HOOK int name(int fd, type *status)  \
+	{                                        \
+		LOOK(files_is_area(fd), status); \
+		return NEXT(name)(fd, status);   \
 	}
 #define HOOK_FSTATAT(name, type)                                                 \
 	RUN_HOOK int name(int folder, const char *path, type *status, int flags) \
@@ -233,7 +206,7 @@ HOOK_FSTATAT(fstatat64, struct stat64)
 	RUN_HOOK int name(int version, int fd, type *status); \
 	int name(int version, int fd, type *status)           \
 	{                                                     \
-		LOOK(is_area(fd), status);                    \
+		LOOK(files_is_area(fd), status);              \
 		return NEXT(name)(version, fd, status);       \
 	}
 #define HOOK_FXSTATAT(name, type)                                                              \

@@ -18,6 +18,7 @@
 #include "device.h"
 #include "files.h"
 #include "node.h"
+#include "stream.h"
 
 struct stream {
 	FILE *stream;
@@ -105,6 +106,71 @@ static FILE *open_area(int fd, const char *mode)
 	return stream;
 }
 
+/* -- the standard streams, whose numbers can become an area's -- */
+
+#ifdef __GLIBC__
+/* Ours, in the place of libc's, which it is to get back; or not in use. */
+static struct {
+	FILE *ours, *libcs;
+} standard[3];
+
+/* Its number is another file's by now: what it still holds goes nowhere. */
+static void drop(FILE *ours)
+{
+	pthread_mutex_lock(&mutex);
+	for (struct stream *at = streams; at; at = at->next)
+		if (at->stream == ours)
+			at->fd = -1;
+	pthread_mutex_unlock(&mutex);
+	fclose(ours);
+}
+
+static void begin_standard(int fd, FILE **place)
+{
+	FILE *ours = open_area(fd, fd == STDIN_FILENO ? "r" : "w");
+
+	if (!ours)
+		return;
+	if (fd == STDERR_FILENO)
+		setvbuf(ours, NULL, _IONBF, 0);
+	standard[fd].ours = ours;
+	standard[fd].libcs = *place;
+	*place = ours;
+}
+
+static void end_standard(int fd, FILE **place)
+{
+	FILE *ours = standard[fd].ours;
+
+	standard[fd].ours = NULL;
+	/* Otherwise the program has closed it, or put another one there. */
+	if (find(ours) != fd || *place != ours)
+		return;
+	*place = standard[fd].libcs;
+	drop(ours);
+}
+
+void streams_follow(int fd, int is_area)
+{
+	FILE **const places[] = {&stdin, &stdout, &stderr};
+	int error = errno;
+
+	if (fd < 0 || fd > STDERR_FILENO || is_area == (standard[fd].ours != NULL))
+		return;
+	if (is_area)
+		begin_standard(fd, places[fd]);
+	else
+		end_standard(fd, places[fd]);
+	errno = error;
+}
+#else
+void streams_follow(int fd, int is_area)
+{
+	(void)fd;
+	(void)is_area;
+}
+#endif
+
 /* -- hooks -- */
 
 RUN_HOOK FILE *fdopen(int fd, const char *mode)
@@ -176,6 +242,19 @@ static FILE *open_stream(enum node_kind kind, const char *mode)
 
 HOOK_FOPEN(fopen)
 
+/* libc cannot make a stream of its own kind of ours: it crashes. A failure closes the stream. */
+#define HOOK_FREOPEN(name)                                                    \
+	RUN_HOOK FILE *name(const char *path, const char *mode, FILE *stream) \
+	{                                                                     \
+		if (find(stream) < 0)                                         \
+			return NEXT(name)(path, mode, stream);                \
+		fclose(stream);                                               \
+		errno = EOPNOTSUPP;                                           \
+		return NULL;                                                  \
+	}
+
+HOOK_FREOPEN(freopen)
+
 /* 1 if this is an area, and then errno says that it takes no bytes. */
 static int refuses_bytes(int fd)
 {
@@ -207,6 +286,7 @@ RUN_HOOK int dprintf(int fd, const char *form, ...)
 
 #ifdef __GLIBC__
 HOOK_FOPEN(fopen64)
+HOOK_FREOPEN(freopen64)
 
 RUN_HOOK int __vdprintf_chk(int fd, int flag, const char *form, va_list list);
 int __vdprintf_chk(int fd, int flag, const char *form, va_list list)

@@ -70,10 +70,6 @@ int __fstatat64_time64(int folder, const char *path, struct stat *status, int fl
 
 	if (r <= 0)
 		return r;
-	if (path && !path[0] && (flags & AT_EMPTY_PATH) && time64_is_area(folder)) {
-		fill(status);
-		return 0;
-	}
 	return ((int (*)(int, const char *, struct stat *,
 		int))time64_find("__fstatat64_time64"))(folder, path, status, flags);
 }

@@ -27,6 +27,7 @@
 
 #ifdef __GLIBC__
 #define real_open NEXT(open64)
+#define real_openat NEXT(openat64)
 #define real_fcntl NEXT(fcntl64)
 #define real_fstat NEXT(fstat64)
 #define real_stat NEXT(stat64)
@@ -40,6 +41,7 @@
 #define real_fopen NEXT(fopen64)
 #else
 #define real_open NEXT(open)
+#define real_openat NEXT(openat)
 #define real_fcntl NEXT(fcntl)
 #define real_fstat NEXT(fstat)
 #define real_stat NEXT(stat)
@@ -142,7 +144,23 @@ static int hide(int fd)
 RUN_HIDDEN int within_open(const char *path, int flags, ...);
 int within_open(const char *path, int flags, ...)
 {
-	return hide(real_open(path, flags));
+	va_list list;
+
+	va_start(list, flags);
+	mode_t mode = va_arg(list, mode_t);
+	va_end(list);
+	return hide(real_open(path, flags, mode));
+}
+
+RUN_HIDDEN int within_openat(int folder, const char *path, int flags, ...);
+int within_openat(int folder, const char *path, int flags, ...)
+{
+	va_list list;
+
+	va_start(list, flags);
+	mode_t mode = va_arg(list, mode_t);
+	va_end(list);
+	return hide(real_openat(folder, path, flags, mode));
 }
 
 RUN_HIDDEN int within_close(int fd);
@@ -217,6 +235,36 @@ RUN_HIDDEN FILE *within_fopen(const char *path, const char *mode);
 FILE *within_fopen(const char *path, const char *mode)
 {
 	return real_fopen(path, mode);
+}
+
+RUN_HIDDEN int within_fclose(FILE *stream);
+int within_fclose(FILE *stream)
+{
+	return NEXT(fclose)(stream);
+}
+
+RUN_HIDDEN int within_fchmod(int fd, mode_t mode);
+int within_fchmod(int fd, mode_t mode)
+{
+	return NEXT(fchmod)(fd, mode);
+}
+
+RUN_HIDDEN ssize_t within_readlink(const char *path, char *to, size_t size);
+ssize_t within_readlink(const char *path, char *to, size_t size)
+{
+	return NEXT(readlink)(path, to, size);
+}
+
+RUN_HIDDEN ssize_t within_recvmsg(int fd, struct msghdr *message, int flags);
+ssize_t within_recvmsg(int fd, struct msghdr *message, int flags)
+{
+	return NEXT(recvmsg)(fd, message, flags);
+}
+
+RUN_HIDDEN ssize_t within_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t within_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	return NEXT(sendmsg)(fd, message, flags);
 }
 
 RUN_HIDDEN int within_stat(const char *path, run_stat *status);
@@ -324,6 +372,7 @@ ALSO_64(ftruncate);
 ALSO_64(lseek);
 ALSO_64(mmap);
 ALSO_64(open);
+ALSO_64(openat);
 ALSO_64(pread);
 ALSO_64(pwrite);
 ALSO_64(stat);

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,8 +18,28 @@ struct map {
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t mask_before; /* of the thread that has the mutex */
 static struct map *maps;
 static size_t count, room; /* `count` is read without the mutex: 0 makes every call cheap */
+
+/* With the mutex held no signal comes, for a handler may map memory too. */
+static void lock(void)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&mutex);
+	mask_before = before;
+}
+
+static void unlock(void)
+{
+	const sigset_t before = mask_before;
+
+	pthread_mutex_unlock(&mutex);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
 
 static uintptr_t page_up(uintptr_t address)
 {
@@ -49,9 +70,9 @@ static int make_room(size_t more)
 
 int maps_reserve(void)
 {
-	pthread_mutex_lock(&mutex);
+	lock();
 	int r = make_room(2); /* it may split another one */
-	pthread_mutex_unlock(&mutex);
+	unlock();
 	return r;
 }
 
@@ -84,23 +105,23 @@ void maps_add(void *addr, size_t length, int prot_most, size_t limit)
 {
 	uintptr_t start = (uintptr_t)addr;
 
-	pthread_mutex_lock(&mutex);
+	lock();
 	forget(start, page_up(start + length));
 	if (make_room(1) == 0)
 		maps[count++] = (struct map){.start = start,
 			.end = page_up(start + length),
 			.limit = start + limit,
 			.prot_most = prot_most};
-	pthread_mutex_unlock(&mutex);
+	unlock();
 }
 
 void maps_forget(void *addr, size_t length)
 {
 	if (__atomic_load_n(&count, __ATOMIC_RELAXED) == 0)
 		return;
-	pthread_mutex_lock(&mutex);
+	lock();
 	forget((uintptr_t)addr, page_up((uintptr_t)addr + length));
-	pthread_mutex_unlock(&mutex);
+	unlock();
 }
 
 int maps_protect(void *addr, size_t length, int prot, int (*really)(void *, size_t, int))
@@ -109,7 +130,7 @@ int maps_protect(void *addr, size_t length, int prot, int (*really)(void *, size
 
 	if (__atomic_load_n(&count, __ATOMIC_RELAXED) == 0)
 		return really(addr, length, prot);
-	pthread_mutex_lock(&mutex);
+	lock();
 	int most = ~0, r = -1;
 	for (size_t i = 0; i < count; i++)
 		if (maps[i].start < end && maps[i].end > start)
@@ -118,7 +139,7 @@ int maps_protect(void *addr, size_t length, int prot, int (*really)(void *, size
 		errno = EACCES;
 	else
 		r = really(addr, length, prot);
-	pthread_mutex_unlock(&mutex);
+	unlock();
 	return r;
 }
 
@@ -129,25 +150,15 @@ int maps_find(const void *addr, int *prot_most, size_t *limit)
 
 	if (__atomic_load_n(&count, __ATOMIC_RELAXED) == 0)
 		return 0;
-	pthread_mutex_lock(&mutex);
+	lock();
 	for (size_t i = 0; i < count && !found; i++)
 		if (maps[i].start <= at && at < maps[i].end) {
 			*prot_most = maps[i].prot_most;
 			*limit = maps[i].limit - at;
 			found = 1;
 		}
-	pthread_mutex_unlock(&mutex);
+	unlock();
 	return found;
-}
-
-static void lock(void)
-{
-	pthread_mutex_lock(&mutex);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&mutex);
 }
 
 void maps_start(void)

@@ -135,6 +135,17 @@ enum node_kind node_of(int folder, const char *path)
 	return kind_of_any(folder, path);
 }
 
+enum node_kind node_at(int folder, const char *path, int flags)
+{
+	const uintptr_t no_pointer = 4096;
+
+	if ((flags & AT_EMPTY_PATH) && ((uintptr_t)path < no_pointer || !path[0]) &&
+		files_is_area(folder))
+		return NODE_DRIVER;
+	enum node_kind kind = node_of(folder, path);
+	return kind == NODE_LINK && (flags & AT_SYMLINK_NOFOLLOW) ? NODE_NONE : kind;
+}
+
 void node_get_status(struct node_status *status)
 {
 	int error = errno;

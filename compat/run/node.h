@@ -16,6 +16,8 @@
  */
 enum node_kind { NODE_NONE, NODE_DRIVER, NODE_LINK, NODE_BELOW };
 RUN_HIDDEN enum node_kind node_of(int folder, const char *path);
+/* The same with the flags of a call that ends in "at". */
+RUN_HIDDEN enum node_kind node_at(int folder, const char *path, int flags);
 
 /* What is the same in every struct stat. */
 struct node_status {

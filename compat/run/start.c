@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <ashmem/ashmem.h>
@@ -22,12 +23,22 @@ static int active, started;
 /* A program's own malloc may open files when we call it: the hooks let them pass. */
 static RUN_THREAD_LOCAL int starting;
 
+/* A node alone is none: it may be that of a driver that is not loaded, or a file of that name. */
+static int is_driver_there(void)
+{
+	int fd = libc_open("/dev/ashmem", O_RDWR | O_CLOEXEC);
+	int answers = fd >= 0 && NEXT(ioctl)(fd, _IO(0x77, 6)) >= 0; /* GET_PROT_MASK */
+
+	if (fd >= 0)
+		libc_close(fd);
+	return answers;
+}
+
 static void begin(void)
 {
 	const char *backend = secure_getenv("ASHMEM_BACKEND");
 
-	if (!(backend && strcmp(backend, "memfd") == 0) &&
-		NEXT(access)("/dev/ashmem", R_OK | W_OK) == 0)
+	if (!(backend && strcmp(backend, "memfd") == 0) && is_driver_there())
 		return;
 	if (ashmem_backend_select("memfd") < 0)
 		return;

@@ -3,7 +3,6 @@
  * The bridge to hooks_time64.c (time64.h).
  */
 #include <errno.h>
-#include <fcntl.h>
 
 #include "files.h"
 #include "node.h"
@@ -23,22 +22,16 @@ void time64_get_node(struct time64_node *node)
 
 int time64_is_node(int folder, const char *path, int flags)
 {
-	enum node_kind kind = node_of(folder, path);
+	enum node_kind kind = node_at(folder, path, flags);
 
 	if (kind == NODE_BELOW)
 		errno = ENOTDIR;
-	if (kind == NODE_LINK)
-		return !(flags & AT_SYMLINK_NOFOLLOW);
-	return kind == NODE_BELOW ? -1 : kind == NODE_DRIVER;
+	return kind == NODE_BELOW ? -1 : kind != NODE_NONE;
 }
 
 int time64_is_area(int fd)
 {
-	struct run_file *file = files_get_checked(fd);
-
-	if (file)
-		files_put(file);
-	return file != NULL;
+	return files_is_area(fd);
 }
 
 void *time64_find(const char *name)

@@ -937,7 +937,8 @@ int ashmem_export(struct ashmem_area *area) ASHMEM_MUST_CHECK;
  * - Do not map it by hand before the area is materialised, and do not write to it: until then it is
  *   a file of some bytes that describe the area. ashmem_map() is what makes it one.
  * - `/proc/PID/maps` shows the name that the area has at this call.
- * - The descriptor allows writing, whatever ashmem_set_prot() says later (limit L2).
+ * - The descriptor allows writing, whatever ashmem_set_prot() says later (limit L2). If `O_APPEND`
+ *   is set, the library takes it away.
  * - From this call on, calls that read or set name, size and mask of the area take some system
  *   calls each, until it is materialised. A call that materialises it and fails may leave it
  *   materialised.

@@ -267,12 +267,10 @@ int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset)
 	return (int64_t)done;
 }
 
-int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+static int write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 {
 	size_t done = 0;
 
-	if (is_over_file_limit(offset + size))
-		return -EFBIG;
 	while (done < size) {
 		ssize_t put =
 			pwrite(fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
@@ -281,6 +279,30 @@ int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
 		done += put < 0 ? 0 : (size_t)put;
 	}
 	return 0;
+}
+
+/* 1 if O_APPEND was set: then pwrite(2) writes to the end of the file, wherever it should. */
+static int stop_appending(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_APPEND) && fcntl(fd, F_SETFL, flags & ~O_APPEND) == 0;
+}
+
+int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	const int patience = 100; /* with a peer that sets the flag again and again */
+	int r = 0;
+
+	if (is_over_file_limit(offset + size))
+		return -EFBIG;
+	stop_appending(fd);
+	for (int i = 0; i < patience; i++) {
+		r = write_all(fd, bytes, size, offset);
+		if (r < 0 || !stop_appending(fd))
+			return r;
+	}
+	return -EUCLEAN;
 }
 
 uint64_t sys_find_data(int fd, uint64_t from)

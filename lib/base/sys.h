@@ -106,7 +106,11 @@ int sys_truncate(int fd, uint64_t size_bytes);
 /* Read all of `size` bytes at an offset: how many there were, less only at the end of the file. */
 int64_t sys_read_at(int fd, void *bytes, size_t size, uint64_t offset);
 
-/* Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). */
+/*
+ * Write all of `size` bytes at an offset. -EFBIG, and no SIGXFSZ, as sys_truncate(). Others may
+ * have the same open file description and set O_APPEND, which is taken away; -EUCLEAN if it never
+ * stays away.
+ */
 int sys_write_at(int fd, const void *bytes, size_t size, uint64_t offset);
 
 /*

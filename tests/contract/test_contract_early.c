@@ -275,6 +275,35 @@ CONTRACT_TEST(early, comes_before_the_first_fork)
 	ashmem_close(area);
 }
 
+/* Flags of the descriptor */
+
+CONTRACT_TEST(early, o_append_of_its_owner_moves_nothing_that_the_library_writes)
+{
+	int fd;
+	struct ashmem_area *area = early_area(&fd);
+
+	expect_eq(fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK), 0);
+	expect_eq(ashmem_set_name(area, "appended"), 0);
+	expect(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	expect_eq(fcntl(fd, F_SETFL, O_APPEND), 0);
+	expect_eq(ashmem_set_size(area, 2 * page_bytes()), 0);
+	expect_eq(fcntl(fd, F_SETFL, O_APPEND), 0);
+	expect_eq(ashmem_set_prot(area, PROT_RW), 0);
+	expect_eq(ashmem_get_size(area), 2 * page_bytes());
+	expect_name(area, "appended");
+	expect_eq(ashmem_get_prot(area), PROT_RW);
+	expect_eq(fcntl(fd, F_SETFL, O_APPEND), 0);
+	struct view view = view_of(area);
+	fill_pages(&view, 0, 2, 7);
+	unpin_pages(area, 0, 1);
+	expect_str(pin_picture(area, 2), "U.");
+	expect_eq(purge_everything(), 1);
+	expect_eq(ashmem_pin(area, 0, 0), ASHMEM_WAS_PURGED);
+	expect(pages_hold(&view, 0, 1, 0) && pages_hold(&view, 1, 1, 7));
+	view_drop(&view);
+	close(fd);
+}
+
 /* A peer that spoils the file */
 
 CONTRACT_TEST(early, a_spoilt_file_is_found_out)

@@ -25,6 +25,7 @@
 
 #include "area.h"
 #include "say.h"
+#include "send.h"
 
 extern char **environ;
 
@@ -177,41 +178,9 @@ static int empty_handed(int fd)
 
 /* -- sockets -- */
 
-enum { SENT = 4 };
-
-static void send_all(int socket, const int *fds)
-{
-	char byte = 'x', space[CMSG_SPACE(SENT * sizeof(int))] = "";
-	struct iovec io = {&byte, 1};
-	struct msghdr message = {.msg_iov = &io,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(SENT * sizeof(int));
-	memcpy(CMSG_DATA(header), fds, SENT * sizeof(int));
-	SAY(sendmsg(socket, &message, 0));
-}
-
-static void receive_all(int socket, int *fds, int flags)
-{
-	char byte, space[CMSG_SPACE(SENT * sizeof(int))];
-	struct iovec io = {&byte, 1};
-	struct msghdr message = {.msg_iov = &io,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
-
-	SAY(recvmsg(socket, &message, flags));
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), SENT * sizeof(int));
-}
-
 static void through_sockets(void)
 {
-	int ends[2], fds[SENT], got[SENT];
+	int ends[2], fds[SENT_MOST], got[SENT_MOST];
 
 	part("four descriptors in a message");
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
@@ -220,11 +189,11 @@ static void through_sockets(void)
 	fds[1] = open("/dev/null", O_RDWR);
 	fds[2] = fresh(O_WRONLY);
 	fds[3] = prepared(O_RDWR, PROT_READ);
-	send_all(ends[0], fds);
+	SAY(send_fds(ends[0], fds, SENT_MOST));
 	fflush(stdout);
 	pid_t child = fork();
 	if (child == 0) {
-		receive_all(ends[1], got, 0);
+		SAY(receive_fds(ends[1], got, SENT_MOST, 0));
 		describe(got[0]);
 		SAY(ioctl(got[1], ASHMEM_GET_SIZE));
 		SAY(empty_handed(got[2]));
@@ -234,19 +203,19 @@ static void through_sockets(void)
 	}
 	wait_for(child);
 	/* In the same process, at other numbers, with the first ones closed. */
-	send_all(ends[0], fds);
-	for (int i = 0; i < SENT; i++)
+	SAY(send_fds(ends[0], fds, SENT_MOST));
+	for (int i = 0; i < SENT_MOST; i++)
 		close(fds[i]);
-	receive_all(ends[1], got, MSG_CMSG_CLOEXEC);
+	SAY(receive_fds(ends[1], got, SENT_MOST, MSG_CMSG_CLOEXEC));
 	describe(got[0]);
 	SAY(empty_handed(got[2]));
 	SAY(write(got[1], "x", 1));
-	for (int i = 0; i < SENT; i++)
+	for (int i = 0; i < SENT_MOST; i++)
 		SAY(close(got[i]));
 	/* Thrown away, unread. */
 	fds[0] = prepared(O_RDWR, PROT_READ);
 	fds[1] = fds[2] = fds[3] = fds[0];
-	send_all(ends[0], fds);
+	SAY(send_fds(ends[0], fds, SENT_MOST));
 	close(ends[0]);
 	close(ends[1]);
 	describe(fds[0]);

@@ -247,6 +247,47 @@ static void a_raw_close_is_noticed(void)
 	close(fd);
 }
 
+/* The driver's would go on as another file: here it fails, and ends as a failure does. */
+static void a_stream_is_not_opened_anew(void)
+{
+	char *base;
+	int fd = made(1, &base);
+	FILE *stream = fdopen(fd, "r+");
+
+	EXPECT(stream && freopen("/dev/null", "r", stream) == NULL && errno == EOPNOTSUPP);
+	EXPECT(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
+	stream = fopen("/dev/null", "r");
+	EXPECT(stream && freopen(ASHMEM_NODE, "r", stream) == NULL);
+}
+
+/* libc's own standard streams are back as soon as the numbers are other files'. */
+static void standard_streams_come_back(void)
+{
+	char *base;
+	int fd = made(1, &base), out = dup(STDOUT_FILENO), in = dup(STDIN_FILENO), pipes[2];
+	FILE *libcs = stdout;
+
+	fflush(stdout);
+	EXPECT(pipe(pipes) == 0 && write(pipes[1], "typed", 5) == 5);
+	for (int i = 0; i < 2; i++) {
+		dup2(fd, STDOUT_FILENO);
+		EXPECT(fputs("lost", stdout) < 0 || fflush(stdout) < 0);
+		dup2(out, STDOUT_FILENO);
+		EXPECT(stdout == libcs && fileno(stdout) == STDOUT_FILENO);
+		dup2(fd, STDIN_FILENO);
+		EXPECT(lseek(fd, 0, SEEK_SET) == 0 && getchar() == 0);
+		dup2(pipes[0], STDIN_FILENO);
+		EXPECT(i > 0 || getchar() == 't');
+	}
+	EXPECT(base[0] == 0);
+	dup2(in, STDIN_FILENO);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(in);
+	close(out);
+	close(fd);
+}
+
 /* -- what pins cost -- */
 
 static void pairs(int fd, long count)
@@ -370,6 +411,8 @@ int main(int argc, char **argv)
 	closing_ends_all(by_close_range);
 	high_numbers_do_not_meet_the_library();
 	a_raw_close_is_noticed();
+	a_stream_is_not_opened_anew();
+	standard_streams_come_back();
 	pins_make_no_system_call();
 	pointers_of_threads();
 	return failures != 0;

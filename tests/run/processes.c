@@ -16,6 +16,7 @@
 
 #include "area.h"
 #include "say.h"
+#include "send.h"
 
 extern char **environ;
 
@@ -224,40 +225,6 @@ static void execs(void)
 
 static int pair[2];
 
-static void send_fd(int socket, int fd)
-{
-	char byte = 'x', space[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec io = {&byte, 1};
-	struct msghdr message = {.msg_iov = &io,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(int));
-	if (sendmsg(socket, &message, 0) < 0)
-		perror("sendmsg");
-}
-
-static int receive_fd(int socket)
-{
-	char byte, space[CMSG_SPACE(sizeof(int))];
-	struct iovec io = {&byte, 1};
-	struct msghdr message = {.msg_iov = &io,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space)};
-	int fd;
-
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&message))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(int));
-	return fd;
-}
-
 static void child_receives(int unused)
 {
 	int fd = receive_fd(pair[1]);
@@ -303,7 +270,7 @@ static void sockets(void)
 	SAY(ioctl(fd, ASHMEM_SET_NAME, "sent"));
 	SAY(ioctl(fd, ASHMEM_SET_SIZE, 2 * page));
 	SAY(ioctl(fd, ASHMEM_SET_PROT_MASK, PROT_READ));
-	send_fd(pair[0], fd);
+	send_fds(pair[0], &fd, 1);
 	in_child(child_receives, fd);
 	SAY(range_call(fd, ASHMEM_GET_PIN_STATUS, 0, 1));
 	SAY(range_call(fd, ASHMEM_GET_PIN_STATUS, 1, 1));
@@ -312,7 +279,7 @@ static void sockets(void)
 
 	/* Sent first, made by the receiver. */
 	fd = fresh(O_RDWR);
-	send_fd(pair[0], fd);
+	send_fds(pair[0], &fd, 1);
 	in_child(child_makes_sent, fd);
 	SAY(ioctl(fd, ASHMEM_GET_SIZE) == (int)(3 * page));
 	SAY(ioctl(fd, ASHMEM_GET_NAME, name));
@@ -320,7 +287,7 @@ static void sockets(void)
 	base = mmap(NULL, page, PROT_READ, MAP_SHARED, fd, 0);
 	SAY(strcmp(base, "received"));
 	/* To ourselves: the same area under another number. */
-	send_fd(pair[0], fd);
+	send_fds(pair[0], &fd, 1);
 	int again = receive_fd(pair[1]);
 	SAY(range_call(fd, ASHMEM_UNPIN, 0, 0));
 	SAY(range_call(again, ASHMEM_GET_PIN_STATUS, 0, 0));
@@ -329,7 +296,7 @@ static void sockets(void)
 	close(again);
 	/* Any file but an area passes as it is. */
 	fd = open("/dev/null", O_RDWR);
-	send_fd(pair[0], fd);
+	send_fds(pair[0], &fd, 1);
 	again = receive_fd(pair[1]);
 	SAY(ioctl(again, ASHMEM_GET_SIZE));
 	SAY(write(again, "x", 1));

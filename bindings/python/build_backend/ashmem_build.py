@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 TAG = "py3-none-any"
 # Times in archives: the same input gives the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
-SOURCES = ("pyproject.toml", "README.md", "ashmem", "build_backend", "tests")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "ashmem", "build_backend", "tests")
 
 Files = Iterable[Tuple[str, bytes]]
 
@@ -44,6 +44,7 @@ def metadata() -> bytes:
     lines = [
         "Metadata-Version: 2.1", f"Name: {setting('name')}", f"Version: {setting('version')}",
         f"Summary: {setting('description')}", "License: MIT",
+        "License-File: LICENSE",
         f"Requires-Python: {setting('requires-python')}",
         *(f"Classifier: {classifier}" for classifier in classifiers),
         "Description-Content-Type: text/markdown", "",
@@ -74,8 +75,8 @@ def write_wheel(directory: str, files: Files) -> str:
             entry.external_attr = 0o100644 << 16
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
 
-        for path, data in (*files, (f"{info}/METADATA", metadata()),
-                           (f"{info}/WHEEL", wheel.encode())):
+        for path, data in (*files, (f"{info}/LICENSE", read("LICENSE")),
+                           (f"{info}/METADATA", metadata()), (f"{info}/WHEEL", wheel.encode())):
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
             record += f"{path},sha256={digest.decode()},{len(data)}\n"
             add(path, data)
