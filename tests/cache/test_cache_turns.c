@@ -5,6 +5,7 @@
  */
 #include "support/areas.h"
 #include "support/stepper.h"
+#include "support/tools.h"
 
 #include <ashmem/ashmem.h>
 
@@ -14,6 +15,8 @@
 #include "cache/cache.h"
 
 enum { TURNS = 37 };
+/* The address sanitizer makes many instructions of one. */
+#define COARSE (UNDER_ADDRESS_SANITIZER ? 4 : 1)
 
 struct turn {
 	struct ashmem_cache *child_has, *other;
@@ -215,7 +218,7 @@ CONTRACT_TEST(cache_turns, key_that_two_put_at_once_is_gone_when_it_is_removed)
 	skip_on_kernel("caches are areas of the memfd backend");
 	skip_without_stepping();
 	int64_t changed = put_one_key_twice(INT64_MAX);
-	for (int64_t when = changed - 300; when < changed; when += 15)
+	for (int64_t when = changed - 300; when < changed; when += 20 * COARSE)
 		put_one_key_twice(when);
 }
 
@@ -264,7 +267,7 @@ CONTRACT_TEST(cache_turns, what_is_removed_or_cleared_while_it_is_carried_stays_
 	int64_t carried = carry_key(NULL, INT64_MAX);
 	expect(carried > 0);
 	/* Room for the copy is found meanwhile, which is the most of it. */
-	for (int64_t when = carried - 6000; when < carried; when += 500) {
+	for (int64_t when = carried - 6000; when < carried; when += 750 * COARSE) {
 		carry_key(remove_key, when);
 		carry_key(clear, when);
 	}

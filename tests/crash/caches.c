@@ -42,7 +42,8 @@ enum drops { NOTHING, THE_LARGE_ONE, ANYTHING };
 /* What may be found: first bytes of the value of the call's key, '-' for none. */
 struct cache_case {
 	const char *name;
-	void (*build)(void);   /* what is there, beside the keys that always are; may be NULL */
+	void (*before)(void);  /* what is there, beside the keys that always are; may be NULL */
+	void (*after)(void);   /* the same, once those are there; may be NULL */
 	void (*prepare)(void); /* in the child, before it is stepped; may be NULL */
 	void (*run)(void);
 	const char *key, *outcomes;
@@ -227,37 +228,43 @@ static void read_and_fill(void)
 		fill_segments(i, i + 1);
 }
 
-static void purge_some(void)
+static void fill_some(void)
 {
-	(void)!ashmem_shrink(20);
-	put("a", "ooo");
+	fill_segments(0, 3);
+}
+
+static void purge_oldest(void)
+{
+	if (ashmem_shrink(1) <= 0)
+		die("nothing to purge");
 }
 
 static const struct cache_case cases[] = {
-	{"cache: put", NULL, have_segment, do_put, "a", "oN", NOTHING},
-	{"cache: first put of a process", NULL, NULL, do_put, "a", "oN", ANYTHING},
-	{"cache: put of a new key", NULL, have_segment, do_put_new, "n", "-N", NOTHING},
-	{"cache: add", NULL, have_segment, do_add, "n", "-N", NOTHING},
-	{"cache: put that takes a purged segment", purge_some, NULL, do_put, "a", "oN", ANYTHING},
-	{"cache: put that takes another segment", NULL, have_full_segment, do_reserve_large, "a",
-		"o", ANYTHING},
-	{"cache: put that carries and evicts", NULL, NULL, do_reserve_large, "a", "o",
-		THE_LARGE_ONE},
-	{"cache: value of several segments", NULL, NULL, do_build_run, "r", "-R", ANYTHING},
-	{"cache: value of several segments that evicts", fill_cache, NULL, do_build_run, "r", "-R",
-		ANYTHING},
-	{"cache: remove", NULL, NULL, do_remove, "a", "o-", NOTHING},
-	{"cache: read", NULL, NULL, do_read, "a", "o", NOTHING},
-	{"cache: get and release", NULL, NULL, do_get, "a", "o", NOTHING},
-	{"cache: get", NULL, NULL, do_get_only, "a", "o", NOTHING},
-	{"cache: reserve, commit, release", NULL, have_segment, do_build, "a", "oN", NOTHING},
-	{"cache: claim, put, release", NULL, have_segment, do_claim, "n", "-N", NOTHING},
-	{"cache: touch", NULL, NULL, do_touch, "a", "o", NOTHING},
-	{"cache: clear", NULL, NULL, do_clear, "a", "o-", ANYTHING},
-	{"cache: shrink", NULL, NULL, do_shrink, "a", "o-", ANYTHING},
-	{"cache: import and close", NULL, NULL, do_import, "a", "o", NOTHING},
-	{"cache: next and statistics", NULL, NULL, do_walk, "a", "o", NOTHING},
-	{"cache: close", NULL, have_segment, do_close, "a", "o", NOTHING},
+	{"cache: put", NULL, NULL, have_segment, do_put, "a", "oN", NOTHING},
+	{"cache: first put of a process", NULL, NULL, NULL, do_put, "a", "oN", NOTHING},
+	{"cache: put of a new key", NULL, NULL, have_segment, do_put_new, "n", "-N", NOTHING},
+	{"cache: add", NULL, NULL, have_segment, do_add, "n", "-N", NOTHING},
+	{"cache: put that takes a purged segment", fill_some, purge_oldest, NULL, do_put, "a", "oN",
+		NOTHING},
+	{"cache: put that takes another segment", NULL, NULL, have_full_segment, do_reserve_large,
+		"a", "o", NOTHING},
+	{"cache: put that carries and evicts", NULL, read_and_fill, NULL, do_reserve_large, "a",
+		"o", THE_LARGE_ONE},
+	{"cache: value of several segments", NULL, NULL, NULL, do_build_run, "r", "-R", NOTHING},
+	{"cache: value of several segments that evicts", fill_cache, NULL, NULL, do_build_run, "r",
+		"-R", ANYTHING},
+	{"cache: remove", NULL, NULL, NULL, do_remove, "a", "o-", NOTHING},
+	{"cache: read", NULL, NULL, NULL, do_read, "a", "o", NOTHING},
+	{"cache: get and release", NULL, NULL, NULL, do_get, "a", "o", NOTHING},
+	{"cache: get", NULL, NULL, NULL, do_get_only, "a", "o", NOTHING},
+	{"cache: reserve, commit, release", NULL, NULL, have_segment, do_build, "a", "oN", NOTHING},
+	{"cache: claim, put, release", NULL, NULL, have_segment, do_claim, "n", "-N", NOTHING},
+	{"cache: touch", NULL, NULL, NULL, do_touch, "a", "o", NOTHING},
+	{"cache: clear", NULL, NULL, NULL, do_clear, "a", "o-", ANYTHING},
+	{"cache: shrink", NULL, NULL, NULL, do_shrink, "a", "o-", ANYTHING},
+	{"cache: import and close", NULL, NULL, NULL, do_import, "a", "o", NOTHING},
+	{"cache: next and statistics", NULL, NULL, NULL, do_walk, "a", "o", NOTHING},
+	{"cache: close", NULL, NULL, have_segment, do_close, "a", "o", NOTHING},
 };
 
 /* -- files -- */
@@ -533,16 +540,16 @@ static void build_cache(struct cache_run *run)
 
 	if (ashmem_cache_import(run->original.fd, &cache) < 0)
 		die("import while building");
-	if (run->c->build)
-		run->c->build();
+	if (run->c->before)
+		run->c->before();
 	put("a", "ooo");
 	put_large("large");
 	for (int i = 0; i < KEYS; i++) {
 		key[6] = (char)('0' + i);
 		put(key, "xxx");
 	}
-	if (run->c->drops == THE_LARGE_ONE)
-		read_and_fill();
+	if (run->c->after)
+		run->c->after();
 	ashmem_cache_close(cache);
 }
 

@@ -6,7 +6,8 @@ Writes docs/pressure.md's tables and docs/pressure.svg from the last `make check
     draw.py BUILD DOCS
 
 A row of a run replaces that of the same limit and case; rows that were not run stay, each says how
-many runs it is of. The picture is the free memory of one run of each of some bursts.
+many runs it is of. The picture is the free memory of one run of each of some bursts; it stays
+unless all of them were run.
 """
 import os
 import re
@@ -114,8 +115,10 @@ def main():
         text = replaced(file.read(), tables, largest)
     with open(page, "w", encoding="utf-8") as file:
         file.write(text)
-    with open(os.path.join(docs, "pressure.svg"), "w", encoding="utf-8") as file:
-        file.write(picture(traces(os.path.join(build, "pressure", "trace"))))
+    cases = traces(os.path.join(build, "pressure", "trace"))
+    if all(case in cases for case, _, _ in SHOWN):
+        with open(os.path.join(docs, "pressure.svg"), "w", encoding="utf-8") as file:
+            file.write(picture(cases))
 
 
 if __name__ == "__main__":
