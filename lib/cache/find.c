@@ -65,10 +65,8 @@ HOT int read_head(const struct ashmem_cache *cache, uint64_t slot, struct cache_
 	found->generation = cache_generation(cache, found->segment, 1);
 	if ((found->generation & 0xffff) != slot_generation(slot))
 		return 0;
-	/* The value's lines come together with the head's, which says where they are. */
+	/* The value comes together with the head, which says where it is. */
 	__builtin_prefetch(cache->base + found->at + 64);
-	__builtin_prefetch(cache->base + found->at + 128);
-	__builtin_prefetch(cache->base + found->at + 192);
 	found->kept_until = cache_kept_until(cache, found->at);
 	if (is_lost_at_first(cache, found, found->at + ENTRY_HEAD)) {
 		*miss = CACHE_PURGED;
