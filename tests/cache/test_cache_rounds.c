@@ -100,16 +100,17 @@ CONTRACT_TEST(cache_rounds, entry_in_a_value_is_none_when_the_slot_of_its_origin
 	expect_eq(kv_put(cache, "first", "one"), 0);
 	expect_eq(kv_put(cache, "key", "old"), 0);
 	expect(cache_find(cache, &key, &found, &miss));
-	const unsigned char *at = cache_segment_at(cache, found.segment);
+	const unsigned char *at =
+		cache_found_value(cache, &found) - entry_value_at(found.key_bytes);
+	uint64_t place = (uint64_t)(at - cache->base);
 	uint32_t bytes = (uint32_t)entry_bytes(found.key_bytes, found.value_bytes);
 	expect(found.segment == 0 && bytes <= sizeof(image));
-	memcpy(image, at + found.offset, bytes);
+	memcpy(image, at, bytes);
 	cache = come_round(cache);
 	memcpy(value + found.offset - CACHE_FIRST_OFFSET - entry_value_at(4), image, bytes);
 	expect_eq(ashmem_cache_put(cache, "fake", 4, value, sizeof(value), 0), 0);
 	/* It lies where the original did. */
-	at = cache_segment_at(cache, 0) + found.offset;
-	expect(memcmp(at, image, bytes) == 0);
+	expect(memcmp(cache->base + place, image, bytes) == 0);
 	expect_miss(cache, "key");
 	ashmem_cache_close(cache);
 }
