@@ -242,11 +242,11 @@ static FILE *open_stream(enum node_kind kind, const char *mode)
 
 HOOK_FOPEN(fopen)
 
-/* libc cannot make a stream of its own kind of ours: it crashes. A failure closes the stream. */
+/* libc crashes with a stream of ours, and cannot make one. A failure closes the stream. */
 #define HOOK_FREOPEN(name)                                                    \
 	RUN_HOOK FILE *name(const char *path, const char *mode, FILE *stream) \
 	{                                                                     \
-		if (find(stream) < 0)                                         \
+		if (find(stream) < 0 && !node_of(AT_FDCWD, path))             \
 			return NEXT(name)(path, mode, stream);                \
 		fclose(stream);                                               \
 		errno = EOPNOTSUPP;                                           \
