@@ -163,7 +163,7 @@ done < <(project_files)
 while read -r file; do
   [ -s "$file" ] || continue
   case $file in
-    *.md | LICENSE | .gitignore | .editorconfig | .clang-format) continue ;;
+    *.md | LICENSE | */LICENSE | .gitignore | .editorconfig | .clang-format) continue ;;
     *.json | *.xml | *.png | *.svg | *.csv | *.txt) continue ;;
     packaging/*) continue ;;
   esac
