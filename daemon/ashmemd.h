@@ -145,7 +145,8 @@ struct group {
 	uint64_t needed_us_until;     /* owners did not keep it from becoming short */
 	uint64_t wait_ns;             /* between two tries while nothing can be purged */
 	uint64_t wait_until;
-	unsigned fruitless; /* fresh scans in a row that led to nothing */
+	unsigned fruitless;  /* fresh scans in a row that led to nothing */
+	int has_small_areas; /* on the average, as the last scan found them */
 	struct hint_list hints;
 };
 
@@ -205,11 +206,20 @@ int user_has_given(const struct user *user);
 /* The memfds' device. 0, or a negative errno. */
 int scan_start(void);
 extern dev_t area_device;
-/*
- * Find the areas of the group's processes. Ends early, with what it had before, when `is_urgent`
- * says that another group cannot wait.
- */
-void scan(struct group *group, int (*is_urgent)(const struct group *group));
+
+enum scan_verdict {
+	SCAN_ON,
+	SCAN_DROP,  /* end it, as if it had not begun */
+	SCAN_ENOUGH /* end it, and work with what it has found */
+};
+
+/* Asked each millisecond of a scan, which has found so many pages that could be purged. */
+typedef enum scan_verdict scan_check(struct group *group, uint64_t found_pages);
+
+/* Find the areas of the group's processes. */
+void scan(struct group *group, scan_check *check);
+/* A check: go on whatever happens. */
+enum scan_verdict scan_all(struct group *group, uint64_t found_pages);
 
 /* ---------------------------------------------------------------- purge.c */
 

@@ -58,18 +58,19 @@ void group_walk(char path[GROUP_PATH], int (*visit)(const char *path))
 
 /*
  * Owners that watch keep a twelfth free, and half of that at the least, but 4 MiB: this stays below
- * it, out of their way. Where it was needed all the same, it is as large as theirs.
+ * it, out of their way. Where it was needed all the same, or areas are so small that relief is slow,
+ * it is as large as theirs.
  */
-static uint64_t reserve_of(const struct group *group, int was_needed)
+static uint64_t reserve_of(const struct group *group, int is_large)
 {
 	uint64_t limit = group->limit;
 	uint64_t most = group->kind == GROUP_SYSTEM ? MOST_SYSTEM_RESERVE : MOST_RESERVE;
 	uint64_t reserve = options.reserve_bytes;
 
 	if (reserve == 0) {
-		uint64_t least = was_needed ? LEAST_NEEDED_RESERVE : LEAST_RESERVE;
+		uint64_t least = is_large ? LEAST_NEEDED_RESERVE : LEAST_RESERVE;
 
-		reserve = limit / (was_needed ? 12 : 32);
+		reserve = limit / (is_large ? 12 : 32);
 		if (reserve > most)
 			reserve = most;
 		if (reserve < least)
@@ -87,7 +88,8 @@ uint64_t group_least_reserve(const struct group *group)
 
 uint64_t group_reserve(const struct group *group)
 {
-	return reserve_of(group, group->needed_us_until > group->looked_at);
+	return reserve_of(group,
+		group->has_small_areas || group->needed_us_until > group->looked_at);
 }
 
 static int add_event(struct group *group, unsigned which, int fd, uint32_t events, int epoll_fd)

@@ -102,8 +102,16 @@ static void look_at_due(uint64_t now)
 			drop(&groups[i]);
 }
 
-/* While a wary group is scanned: whether another has become short meanwhile. */
-static int is_another_urgent(const struct group *scanned)
+/* While a group is short: what was found is better now than all of it too late. */
+static enum scan_verdict check_short(struct group *group, uint64_t found_pages)
+{
+	uint64_t found = found_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return found >= 2 * group_reserve(group) ? SCAN_ENOUGH : SCAN_ON;
+}
+
+/* While a group is wary: it, or another, may have become short. */
+static enum scan_verdict check_wary(struct group *scanned, uint64_t found_pages)
 {
 	uint64_t now = now_ns();
 
@@ -113,15 +121,11 @@ static int is_another_urgent(const struct group *scanned)
 			continue;
 		if (groups[i].look_at <= now && group_look(&groups[i]) == 0 &&
 			groups[i].state == GROUP_SHORT && groups[i].wait_until <= now)
-			return 1;
+			return SCAN_DROP;
 	}
-	return 0;
-}
-
-static int nothing_is_urgent(const struct group *group)
-{
-	(void)group;
-	return 0;
+	if (group_look(scanned) == 0 && scanned->state == GROUP_SHORT)
+		return check_short(scanned, found_pages);
+	return SCAN_ON;
 }
 
 /* The short group with the least left of its reserve, or NULL. */
@@ -163,7 +167,7 @@ static uint64_t purge_or_scan(struct group *group, uint64_t bytes, uint64_t now)
 		return freed;
 	if (now - group->scanned_at < SHORT_SCAN_SHARE * group->scan_ns)
 		return 0;
-	scan(group, nothing_is_urgent);
+	scan(group, check_short);
 	freed = purge_batch(group, bytes);
 	group->fruitless += freed == 0;
 	return freed;
@@ -205,7 +209,7 @@ static void scan_wary(uint64_t now)
 	for (unsigned i = 0; i < GROUPS; i++)
 		if (groups[i].is_used && groups[i].state == GROUP_WARY &&
 			(groups[i].scanned_at == 0 || scan_due(&groups[i]) <= now)) {
-			scan(&groups[i], is_another_urgent);
+			scan(&groups[i], check_wary);
 			return;
 		}
 }

@@ -199,18 +199,12 @@ uint64_t purge_batch(struct group *group, uint64_t bytes)
 	return freed;
 }
 
-static int nothing_is_urgent(const struct group *group)
-{
-	(void)group;
-	return 0;
-}
-
 static uint64_t purge_all_of(struct group *group)
 {
 	struct hint *oldest;
 	uint64_t freed = 0;
 
-	scan(group, nothing_is_urgent);
+	scan(group, scan_all);
 	while ((oldest = hints_oldest(&group->hints)))
 		freed += take_oldest(group, oldest, UINT64_MAX);
 	return freed;

@@ -145,7 +145,7 @@ static const struct scene scenes[] = {
 	{.name = "small areas",
 		.owner = {.bytes = 128 << 10, .number = 400},
 		.burst = {.bytes = 60 * MIB},
-		.reserve = "--reserve=8M"},
+		.reserve = "--reserve=4M"},
 	{.name = "pinned owner dies",
 		.owner = {.bytes = 60 * MIB, .pinned_bytes = 60 * MIB},
 		.burst = {.bytes = 60 * MIB},
