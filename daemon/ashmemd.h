@@ -47,7 +47,7 @@ extern struct daemon_options options;
 /* Printed for SIGUSR2, so that tests and people can count. */
 struct daemon_counts {
 	uint64_t scans, scan_ns, cut_scans, looks, batches, visits, purged_pages, purges_failed;
-	uint64_t passed_over, backed_off, elsewhere, purge_alls;
+	uint64_t passed_over, backed_off, elsewhere, purge_alls, purge_all_ns;
 };
 
 extern struct daemon_counts counts;
@@ -145,8 +145,7 @@ struct group {
 	uint64_t needed_us_until;     /* owners did not keep it from becoming short */
 	uint64_t wait_ns;             /* between two tries while nothing can be purged */
 	uint64_t wait_until;
-	unsigned fruitless;  /* fresh scans in a row that led to nothing */
-	int has_small_areas; /* on the average, as the last scan found them */
+	unsigned fruitless; /* fresh scans in a row that led to nothing */
 	struct hint_list hints;
 };
 

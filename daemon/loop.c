@@ -22,7 +22,7 @@
 #define FIND_NS (1000 * NS_PER_MS)
 #define NEEDED_NS (10000 * NS_PER_MS)
 #define BEAT_NS (250 * NS_PER_MS)
-#define LEAST_WAIT_NS (5 * NS_PER_MS)
+#define LEAST_WAIT_NS NS_PER_MS
 #define MOST_WAIT_NS (100 * NS_PER_MS)
 #define GIVE_UP_SCANS 2
 #define SIGNALS UINT64_MAX
@@ -40,13 +40,14 @@ static void tell_counts(void)
 		in_use += groups[i].is_used;
 	say("groups=%u looks=%llu scans=%llu cut_scans=%llu scan_us=%llu batches=%llu visits=%llu "
 	    "purged_pages=%llu failed=%llu passed_over=%llu backed_off=%llu elsewhere=%llu "
-	    "purge_alls=%llu",
+	    "purge_alls=%llu purge_all_us=%llu",
 		in_use, (unsigned long long)counts.looks, (unsigned long long)counts.scans,
 		(unsigned long long)counts.cut_scans, (unsigned long long)counts.scan_ns / 1000,
 		(unsigned long long)counts.batches, (unsigned long long)counts.visits,
 		(unsigned long long)counts.purged_pages, (unsigned long long)counts.purges_failed,
 		(unsigned long long)counts.passed_over, (unsigned long long)counts.backed_off,
-		(unsigned long long)counts.elsewhere, (unsigned long long)counts.purge_alls);
+		(unsigned long long)counts.elsewhere, (unsigned long long)counts.purge_alls,
+		(unsigned long long)counts.purge_all_ns / 1000);
 }
 
 static void take_signal(void)
@@ -146,14 +147,17 @@ static struct group *neediest(uint64_t now)
 	return least;
 }
 
-/* Nothing can be purged now: there is no point in trying at once. */
+/*
+ * Nothing can be purged now. Perhaps owners have their areas locked, and get on when this process
+ * sleeps: soon again, and less and less often.
+ */
 static void wait_a_while(struct group *group, uint64_t now)
 {
-	uint64_t scans = SCAN_SHARE * group->scan_ns;
-
 	group->wait_ns = group->wait_ns ? 2 * group->wait_ns : LEAST_WAIT_NS;
 	if (group->wait_ns > MOST_WAIT_NS)
 		group->wait_ns = MOST_WAIT_NS;
+	uint64_t scans = group->scan_ns *
+		(group->wait_ns < MOST_WAIT_NS ? SHORT_SCAN_SHARE : SCAN_SHARE);
 	group->wait_until = now + (group->wait_ns > scans ? group->wait_ns : scans);
 	if (group->has_no_kill && group->fruitless >= GIVE_UP_SCANS)
 		oom_give_up(group);

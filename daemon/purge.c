@@ -212,7 +212,7 @@ static uint64_t purge_all_of(struct group *group)
 
 void purge_everything(void)
 {
-	uint64_t freed = 0;
+	uint64_t freed = 0, begun = now_ns();
 
 	for (unsigned i = 0; i < GROUPS; i++)
 		if (groups[i].is_used) {
@@ -221,6 +221,7 @@ void purge_everything(void)
 				break;
 		}
 	counts.purge_alls++;
+	counts.purge_all_ns += now_ns() - begun;
 	say("purged everything: %llu KiB",
 		(unsigned long long)(freed * (uint64_t)sysconf(_SC_PAGESIZE) / 1024));
 }

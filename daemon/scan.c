@@ -25,8 +25,6 @@
 #define MOST_DESCRIPTORS 20000
 /* A burst takes some 2 MiB in this time. */
 #define CHECK_NS NS_PER_MS
-/* Below this an area's opening and mapping takes as long as freeing its pages. */
-#define SMALL_BYTES ((uint64_t)256 << 10)
 
 dev_t area_device;
 
@@ -211,8 +209,6 @@ void scan(struct group *group, scan_check *check)
 	}
 	struct hint_list old = group->hints;
 	group->hints = now.list;
-	group->has_small_areas =
-		now.found_pages * (uint64_t)sysconf(_SC_PAGESIZE) < now.list.count * SMALL_BYTES;
 	hints_drop(&old);
 	if (group->kind == GROUP_SYSTEM) {
 		users_begin_shares();
