@@ -197,6 +197,10 @@ deps: ## Install the developers' tools with apt (the library itself needs a C co
 deps-vm: ## Install what check-vm needs with apt: QEMU, compilers for i386 and arm64
 	@$(TOP)/.ci/deps vm
 
+.PHONY: deps-systemd
+deps-systemd: ## Install what check-systemd needs with apt: QEMU, mmdebstrap
+	@$(TOP)/.ci/deps systemd
+
 .PHONY: deps-cross
 deps-cross: ## Install what check-cross needs with apt: QEMU for user programs, compilers \
 	for armhf, arm64, i386, s390x, musl

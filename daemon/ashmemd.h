@@ -47,7 +47,7 @@ extern struct daemon_options options;
 /* Printed for SIGUSR2, so that tests and people can count. */
 struct daemon_counts {
 	uint64_t scans, scan_ns, cut_scans, looks, batches, visits, purged_pages, purges_failed;
-	uint64_t passed_over, backed_off, elsewhere, purge_alls;
+	uint64_t passed_over, backed_off, elsewhere, purge_alls, purge_all_ns;
 };
 
 extern struct daemon_counts counts;
@@ -205,11 +205,20 @@ int user_has_given(const struct user *user);
 /* The memfds' device. 0, or a negative errno. */
 int scan_start(void);
 extern dev_t area_device;
-/*
- * Find the areas of the group's processes. Ends early, with what it had before, when `is_urgent`
- * says that another group cannot wait.
- */
-void scan(struct group *group, int (*is_urgent)(const struct group *group));
+
+enum scan_verdict {
+	SCAN_ON,
+	SCAN_DROP,  /* end it, as if it had not begun */
+	SCAN_ENOUGH /* end it, and work with what it has found */
+};
+
+/* Asked each millisecond of a scan, which has found so many pages that could be purged. */
+typedef enum scan_verdict scan_check(struct group *group, uint64_t found_pages);
+
+/* Find the areas of the group's processes. */
+void scan(struct group *group, scan_check *check);
+/* A check: go on whatever happens. */
+enum scan_verdict scan_all(struct group *group, uint64_t found_pages);
 
 /* ---------------------------------------------------------------- purge.c */
 

@@ -23,6 +23,8 @@
 #define MOST_RESERVE (128 * MIB)
 #define MOST_SYSTEM_RESERVE (256 * MIB)
 #define WARY_RESERVES 4
+/* To look for 500 areas takes about as long as a burst takes to fill this. */
+#define LEAST_WARY (24 * MIB)
 /* A burst of 2 GB/s is seen three times before it has taken all. */
 #define BURST_BYTES_PER_MS (UINT64_C(2000000) * 3)
 
@@ -90,6 +92,14 @@ uint64_t group_reserve(const struct group *group)
 	return reserve_of(group, group->needed_us_until > group->looked_at);
 }
 
+/* With less than this free, it is known beforehand what could be purged. */
+static uint64_t wary_bytes(const struct group *group, uint64_t reserve)
+{
+	uint64_t least = group->limit / 4 < LEAST_WARY ? group->limit / 4 : LEAST_WARY;
+
+	return WARY_RESERVES * reserve > least ? WARY_RESERVES * reserve : least;
+}
+
 static int add_event(struct group *group, unsigned which, int fd, uint32_t events, int epoll_fd)
 {
 	struct epoll_event event = {.events = events};
@@ -120,6 +130,17 @@ static int add_stalls(struct group *group, unsigned which, const char *directory
 	return add_event(group, which, fd, EPOLLPRI, epoll_fd);
 }
 
+static int add_threshold(const struct group *group, int fd, uint64_t free_bytes)
+{
+	char line[64];
+
+	if (free_bytes >= group->limit)
+		return 0;
+	snprintf(line, sizeof(line), "%d %d %llu", fd, group->usage_fd,
+		(unsigned long long)(group->limit - free_bytes));
+	return write_text_in(group->path, "cgroup.event_control", line);
+}
+
 /*
  * Version 1: the kernel writes to an eventfd whenever the use passes one of these, in quarters of
  * the smaller reserve. States begin there; 43 and 11 are those of the larger reserve.
@@ -127,18 +148,12 @@ static int add_stalls(struct group *group, unsigned which, const char *directory
 static int add_thresholds(struct group *group, int epoll_fd)
 {
 	static const unsigned quarters[] = {43, 16, 11, 8, 6, 4, 2, 1};
-	char line[64];
-	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), r = fd < 0 ? -errno : 0;
+	uint64_t reserve = reserve_of(group, 0);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int r = fd < 0 ? -errno : add_threshold(group, fd, wary_bytes(group, reserve));
 
-	for (unsigned i = 0; i < sizeof(quarters) / sizeof(quarters[0]) && r >= 0; i++) {
-		uint64_t bytes = reserve_of(group, 0) * quarters[i] / 4;
-
-		if (bytes >= group->limit)
-			continue;
-		snprintf(line, sizeof(line), "%d %d %llu", fd, group->usage_fd,
-			(unsigned long long)(group->limit - bytes));
-		r = write_text_in(group->path, "cgroup.event_control", line);
-	}
+	for (unsigned i = 0; i < sizeof(quarters) / sizeof(quarters[0]) && r >= 0; i++)
+		r = add_threshold(group, fd, reserve * quarters[i] / 4);
 	if (r < 0) {
 		if (fd >= 0)
 			close(fd);
@@ -296,7 +311,7 @@ static int read_free(struct group *group)
 	if (r < 0)
 		return r;
 	group->free_bytes = usage < group->limit ? group->limit - usage : 0;
-	if (group->free_bytes < WARY_RESERVES * group_reserve(group)) {
+	if (group->free_bytes < wary_bytes(group, group_reserve(group))) {
 		read_stat(group);
 		uint64_t used = usage > group->file_bytes ? usage - group->file_bytes : 0;
 		group->free_bytes = used < group->limit ? group->limit - used : 0;
@@ -335,7 +350,7 @@ int group_look(struct group *group)
 		group->state = GROUP_SHORT;
 	else
 		group->state =
-			group->free_bytes < WARY_RESERVES * reserve ? GROUP_WARY : GROUP_CALM;
+			group->free_bytes < wary_bytes(group, reserve) ? GROUP_WARY : GROUP_CALM;
 	group->look_at = group->looked_at + look_after_ms(group, reserve) * NS_PER_MS;
 	return 0;
 }

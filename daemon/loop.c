@@ -22,7 +22,7 @@
 #define FIND_NS (1000 * NS_PER_MS)
 #define NEEDED_NS (10000 * NS_PER_MS)
 #define BEAT_NS (250 * NS_PER_MS)
-#define LEAST_WAIT_NS (5 * NS_PER_MS)
+#define LEAST_WAIT_NS NS_PER_MS
 #define MOST_WAIT_NS (100 * NS_PER_MS)
 #define GIVE_UP_SCANS 2
 #define SIGNALS UINT64_MAX
@@ -40,13 +40,14 @@ static void tell_counts(void)
 		in_use += groups[i].is_used;
 	say("groups=%u looks=%llu scans=%llu cut_scans=%llu scan_us=%llu batches=%llu visits=%llu "
 	    "purged_pages=%llu failed=%llu passed_over=%llu backed_off=%llu elsewhere=%llu "
-	    "purge_alls=%llu",
+	    "purge_alls=%llu purge_all_us=%llu",
 		in_use, (unsigned long long)counts.looks, (unsigned long long)counts.scans,
 		(unsigned long long)counts.cut_scans, (unsigned long long)counts.scan_ns / 1000,
 		(unsigned long long)counts.batches, (unsigned long long)counts.visits,
 		(unsigned long long)counts.purged_pages, (unsigned long long)counts.purges_failed,
 		(unsigned long long)counts.passed_over, (unsigned long long)counts.backed_off,
-		(unsigned long long)counts.elsewhere, (unsigned long long)counts.purge_alls);
+		(unsigned long long)counts.elsewhere, (unsigned long long)counts.purge_alls,
+		(unsigned long long)counts.purge_all_ns / 1000);
 }
 
 static void take_signal(void)
@@ -102,8 +103,16 @@ static void look_at_due(uint64_t now)
 			drop(&groups[i]);
 }
 
-/* While a wary group is scanned: whether another has become short meanwhile. */
-static int is_another_urgent(const struct group *scanned)
+/* While a group is short: what was found is better now than all of it too late. */
+static enum scan_verdict check_short(struct group *group, uint64_t found_pages)
+{
+	uint64_t found = found_pages * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return found >= 2 * group_reserve(group) ? SCAN_ENOUGH : SCAN_ON;
+}
+
+/* While a group is wary: it, or another, may have become short. */
+static enum scan_verdict check_wary(struct group *scanned, uint64_t found_pages)
 {
 	uint64_t now = now_ns();
 
@@ -113,15 +122,11 @@ static int is_another_urgent(const struct group *scanned)
 			continue;
 		if (groups[i].look_at <= now && group_look(&groups[i]) == 0 &&
 			groups[i].state == GROUP_SHORT && groups[i].wait_until <= now)
-			return 1;
+			return SCAN_DROP;
 	}
-	return 0;
-}
-
-static int nothing_is_urgent(const struct group *group)
-{
-	(void)group;
-	return 0;
+	if (group_look(scanned) == 0 && scanned->state == GROUP_SHORT)
+		return check_short(scanned, found_pages);
+	return SCAN_ON;
 }
 
 /* The short group with the least left of its reserve, or NULL. */
@@ -142,14 +147,17 @@ static struct group *neediest(uint64_t now)
 	return least;
 }
 
-/* Nothing can be purged now: there is no point in trying at once. */
+/*
+ * Nothing can be purged now. Perhaps owners have their areas locked, and get on when this process
+ * sleeps: soon again, and less and less often.
+ */
 static void wait_a_while(struct group *group, uint64_t now)
 {
-	uint64_t scans = SCAN_SHARE * group->scan_ns;
-
 	group->wait_ns = group->wait_ns ? 2 * group->wait_ns : LEAST_WAIT_NS;
 	if (group->wait_ns > MOST_WAIT_NS)
 		group->wait_ns = MOST_WAIT_NS;
+	uint64_t scans = group->scan_ns *
+		(group->wait_ns < MOST_WAIT_NS ? SHORT_SCAN_SHARE : SCAN_SHARE);
 	group->wait_until = now + (group->wait_ns > scans ? group->wait_ns : scans);
 	if (group->has_no_kill && group->fruitless >= GIVE_UP_SCANS)
 		oom_give_up(group);
@@ -163,7 +171,7 @@ static uint64_t purge_or_scan(struct group *group, uint64_t bytes, uint64_t now)
 		return freed;
 	if (now - group->scanned_at < SHORT_SCAN_SHARE * group->scan_ns)
 		return 0;
-	scan(group, nothing_is_urgent);
+	scan(group, check_short);
 	freed = purge_batch(group, bytes);
 	group->fruitless += freed == 0;
 	return freed;
@@ -205,7 +213,7 @@ static void scan_wary(uint64_t now)
 	for (unsigned i = 0; i < GROUPS; i++)
 		if (groups[i].is_used && groups[i].state == GROUP_WARY &&
 			(groups[i].scanned_at == 0 || scan_due(&groups[i]) <= now)) {
-			scan(&groups[i], is_another_urgent);
+			scan(&groups[i], check_wary);
 			return;
 		}
 }

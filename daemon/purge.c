@@ -199,18 +199,12 @@ uint64_t purge_batch(struct group *group, uint64_t bytes)
 	return freed;
 }
 
-static int nothing_is_urgent(const struct group *group)
-{
-	(void)group;
-	return 0;
-}
-
 static uint64_t purge_all_of(struct group *group)
 {
 	struct hint *oldest;
 	uint64_t freed = 0;
 
-	scan(group, nothing_is_urgent);
+	scan(group, scan_all);
 	while ((oldest = hints_oldest(&group->hints)))
 		freed += take_oldest(group, oldest, UINT64_MAX);
 	return freed;
@@ -218,7 +212,7 @@ static uint64_t purge_all_of(struct group *group)
 
 void purge_everything(void)
 {
-	uint64_t freed = 0;
+	uint64_t freed = 0, begun = now_ns();
 
 	for (unsigned i = 0; i < GROUPS; i++)
 		if (groups[i].is_used) {
@@ -227,6 +221,7 @@ void purge_everything(void)
 				break;
 		}
 	counts.purge_alls++;
+	counts.purge_all_ns += now_ns() - begun;
 	say("purged everything: %llu KiB",
 		(unsigned long long)(freed * (uint64_t)sysconf(_SC_PAGESIZE) / 1024));
 }

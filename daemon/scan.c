@@ -4,8 +4,8 @@
  * be purged.
  *
  * An area is looked at by reading, without locking or mapping it, and closed at once. What others
- * can make long is bounded: descriptors of one user, and the time in which another group has to
- * wait.
+ * can make long is bounded: descriptors of one user, and the time until the daemon looks whether
+ * something else cannot wait.
  */
 #include "ashmemd.h"
 
@@ -23,6 +23,8 @@
 
 /* So many descriptors of one user are looked at in one scan: half a second, if all are areas. */
 #define MOST_DESCRIPTORS 20000
+/* A burst takes some 2 MiB in this time. */
+#define CHECK_NS NS_PER_MS
 
 dev_t area_device;
 
@@ -30,8 +32,10 @@ dev_t area_device;
 static struct {
 	struct group *group;
 	struct hint_list list;
-	int (*is_urgent)(const struct group *group);
-	int is_cut;
+	uint64_t found_pages; /* that the list's areas can give */
+	scan_check *check;
+	uint64_t check_at;
+	enum scan_verdict verdict;
 } now;
 
 int scan_start(void)
@@ -47,6 +51,23 @@ int scan_start(void)
 	return r;
 }
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Whether the scan has to end. */
+static int is_over(void)
+{
+	uint64_t time = now_ns();
+
+	if (now.verdict == SCAN_ON && time >= now.check_at) {
+		now.verdict = now.check(now.group, now.found_pages);
+		now.check_at = time + CHECK_NS;
+	}
+	return now.verdict != SCAN_ON;
+}
+
 /* Note an area, if something of it can be purged. `found` is a descriptor of O_PATH. */
 static void look_at_area(int found, const struct stat *status, uint32_t pid, uint32_t number)
 {
@@ -60,6 +81,7 @@ static void look_at_area(int found, const struct stat *status, uint32_t pid, uin
 	if (r < 0 || peek.damaged || peek.sealed || peek.evictable_pages == 0 ||
 		peek.resident_pages == 0)
 		return;
+	now.found_pages += least(peek.evictable_pages, peek.resident_pages);
 	hints_add(&now.list,
 		&(struct hint){
 			.inode = status->st_ino,
@@ -103,13 +125,13 @@ static void scan_process(pid_t pid)
 	if (fstat(dirfd(directory), &status) == 0) {
 		struct user *user = user_of(status.st_uid);
 
-		while (user->descriptors < MOST_DESCRIPTORS && (entry = readdir(directory))) {
+		while (user->descriptors < MOST_DESCRIPTORS && !is_over() &&
+			(entry = readdir(directory))) {
 			user->descriptors++;
 			look_at_descriptor(dirfd(directory), entry->d_name, (uint32_t)pid);
 		}
 	}
 	closedir(directory);
-	now.is_cut |= now.is_urgent(now.group);
 }
 
 /* Opened for each look: a kept cgroup.procs of version 1 goes on showing who was there before. */
@@ -122,14 +144,14 @@ static int scan_members(const char *directory)
 	file = fopen(path, "re");
 	if (!file)
 		return 1;
-	while (!now.is_cut && fgets(line, sizeof(line), file)) {
+	while (!is_over() && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		pid_t pid = proc_pid(line);
 		if (pid > 0) /* 0: of another namespace of processes */
 			scan_process(pid);
 	}
 	fclose(file);
-	return now.is_cut ? -1 : 1;
+	return now.verdict == SCAN_ON ? 1 : -1;
 }
 
 static void scan_system(void)
@@ -137,7 +159,7 @@ static void scan_system(void)
 	struct dirent *entry;
 	DIR *directory = opendir("/proc");
 
-	while (directory && !now.is_cut && (entry = readdir(directory))) {
+	while (directory && !is_over() && (entry = readdir(directory))) {
 		pid_t pid = proc_pid(entry->d_name);
 
 		if (pid > 0)
@@ -149,19 +171,26 @@ static void scan_system(void)
 
 static void count_shares(const struct hint *hint)
 {
-	users_add_share(hint->user,
-		hint->evictable_pages < hint->resident_pages ? hint->evictable_pages
-							     : hint->resident_pages);
+	users_add_share(hint->user, least(hint->evictable_pages, hint->resident_pages));
 }
 
-void scan(struct group *group, int (*is_urgent)(const struct group *group))
+enum scan_verdict scan_all(struct group *group, uint64_t found_pages)
+{
+	(void)group;
+	(void)found_pages;
+	return SCAN_ON;
+}
+
+void scan(struct group *group, scan_check *check)
 {
 	static char path[GROUP_PATH];
 	uint64_t begun = now_ns();
 
 	now.group = group;
-	now.is_urgent = is_urgent;
-	now.is_cut = 0;
+	now.found_pages = 0;
+	now.check = check;
+	now.check_at = begun + CHECK_NS;
+	now.verdict = SCAN_ON;
 	counts.scans++;
 	users_begin_scan();
 	hints_begin(&now.list);
@@ -173,8 +202,8 @@ void scan(struct group *group, int (*is_urgent)(const struct group *group))
 	group->scanned_at = now_ns();
 	group->scan_ns = group->scanned_at - begun;
 	counts.scan_ns += group->scan_ns;
-	if (now.is_cut) {
-		counts.cut_scans++;
+	counts.cut_scans += now.verdict != SCAN_ON;
+	if (now.verdict == SCAN_DROP) {
 		hints_drop(&now.list);
 		return;
 	}

@@ -184,6 +184,11 @@ check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile 
 	units and manual page (DEEP=1 does more)
 	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
 
+.PHONY: check-systemd
+check-systemd: ## Start ashmemd's units in a small Debian that systemd runs, in QEMU (needs root and \
+	`make deps-systemd`)
+	@$(SCRIPT_ENV) $(TOP)/tests/daemon/systemd/check
+
 .PHONY: check-vm
 check-vm: ## Compare both backends with the real ashmem driver, and run on other kernels, in \
 	QEMU (needs `make deps-vm`; DEEP=1 does more)

@@ -66,36 +66,53 @@ int sys_memfd_create(const char *name)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int sys_is_huge(int fd)
+/* All memfds, but those of huge pages, are on one device. */
+static dev_t memfds;
+static int memfds_are_known;
+
+static int is_on_known_device(const struct stat *status)
+{
+	return __atomic_load_n(&memfds_are_known, __ATOMIC_ACQUIRE) && status->st_dev == memfds;
+}
+
+/* Learn the device; 0 if that cannot be done now. */
+static int learn_device(void)
+{
+	struct stat probe;
+
+	if (__atomic_load_n(&memfds_are_known, __ATOMIC_ACQUIRE))
+		return 1;
+	int memfd = sys_memfd_create("ashmem-probe");
+	if (memfd < 0)
+		return 0;
+	int r = fstat(memfd, &probe);
+	close(memfd);
+	if (r < 0)
+		return 0;
+	memfds = probe.st_dev;
+	__atomic_store_n(&memfds_are_known, 1, __ATOMIC_RELEASE);
+	return 1;
+}
+
+int sys_is_huge(int fd, const struct stat *status)
 {
 	struct statfs file_system;
 
-	return fstatfs(fd, &file_system) == 0 &&
+	return !is_on_known_device(status) && fstatfs(fd, &file_system) == 0 &&
 		(unsigned long)file_system.f_type == HUGETLBFS_MAGIC;
+}
+
+int sys_is_memfd_file(int fd, const struct stat *status)
+{
+	/* Not known now: assume so. */
+	return !learn_device() || is_on_known_device(status) || sys_is_huge(fd, status);
 }
 
 int sys_is_memfd(int fd)
 {
-	static dev_t memfds; /* all memfds, but those of huge pages, are on one device */
-	static int known;
-	struct stat status, probe;
+	struct stat status;
 
-	if (fstat(fd, &status) < 0) /* not known now: assume so */
-		return 1;
-	if (sys_is_huge(fd))
-		return 1;
-	if (!__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
-		int memfd = sys_memfd_create("ashmem-probe");
-		if (memfd < 0)
-			return 1;
-		int r = fstat(memfd, &probe);
-		close(memfd);
-		if (r < 0)
-			return 1;
-		memfds = probe.st_dev;
-		__atomic_store_n(&known, 1, __ATOMIC_RELEASE);
-	}
-	return status.st_dev == memfds;
+	return fstat(fd, &status) < 0 || sys_is_memfd_file(fd, &status);
 }
 
 static int record_lock(int fd, short type)

@@ -69,8 +69,10 @@ int sys_read_implies_exec(void);
 
 /* Whether a descriptor that has seals is of a memfd, and not of a file on a tmpfs. */
 int sys_is_memfd(int fd);
+/* The same, with what fstat(2) says of it. */
+int sys_is_memfd_file(int fd, const struct stat *status);
 /* Whether the file consists of huge pages. */
-int sys_is_huge(int fd);
+int sys_is_huge(int fd, const struct stat *status);
 
 /*
  * A record lock on a byte past a file's end, against other processes only: fcntl(2). -EAGAIN if

@@ -191,19 +191,25 @@ int control_peek(int fd, struct control *control)
 		: -EUCLEAN;
 }
 
-/* Read and check the trailer. */
-static int read_id(struct control_id *id, int fd, const struct stat *status)
+/* Read the end of the file, where the trailer is: 0, CONTROL_NONE, or a negative errno. */
+static int read_end(void *end, size_t size, int fd, const struct stat *status)
 {
 	if (status->st_size < CONTROL_BYTES)
 		return CONTROL_NONE;
-	int64_t got = sys_read_at(fd, id, sizeof(*id), (uint64_t)status->st_size - sizeof(*id));
+	int64_t got = sys_read_at(fd, end, size, (uint64_t)status->st_size - size);
 	if (got < 0)
 		return got == -EIO ? -EUCLEAN : (int)got;
-	if (got != (int64_t)sizeof(*id) || memcmp(id->magic, magic, sizeof(magic)) != 0)
+	return got == (int64_t)size ? 0 : CONTROL_NONE;
+}
+
+/* Check a trailer: 0, CONTROL_NONE, or a negative errno. */
+static int check_id(const struct control_id *id, int fd, const struct stat *status)
+{
+	if (memcmp(id->magic, magic, sizeof(magic)) != 0)
 		return CONTROL_NONE;
 
 	/* The library makes none; a missing huge page can be refused, and touching it is SIGBUS. */
-	if (sys_is_huge(fd))
+	if (sys_is_huge(fd, status))
 		return -EPROTO;
 	int seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_GROW)) != (F_SEAL_SHRINK | F_SEAL_GROW))
@@ -224,6 +230,14 @@ static int read_id(struct control_id *id, int fd, const struct stat *status)
 	if (fstat(fd, &sealed) < 0)
 		return -errno;
 	return sealed.st_size == status->st_size ? 0 : -EUCLEAN;
+}
+
+/* Read and check the trailer: 0, CONTROL_NONE, or a negative errno. */
+static int read_id(struct control_id *id, int fd, const struct stat *status)
+{
+	int r = read_end(id, sizeof(*id), fd, status);
+
+	return r == 0 ? check_id(id, fd, status) : r;
 }
 
 int control_read_serial(int fd, uint64_t serial[2])
@@ -263,18 +277,13 @@ int control_is_there(int fd, const struct stat *status)
 int control_read_end(struct control *control, int fd, const struct stat *status,
 	uint64_t *data_bytes)
 {
-	struct control_id id;
-	int r = read_id(&id, fd, status);
+	int r = read_end(control, sizeof(*control), fd, status);
 
-	if (r != 0)
-		return r;
-	int64_t got = sys_read_at(fd, control, sizeof(*control),
-		(uint64_t)status->st_size - sizeof(*control));
-	if (got < 0)
-		return got == -EIO ? -EUCLEAN : (int)got;
-	control->id = id;
-	*data_bytes = pages_round_up(id.size_bytes);
-	return got == (int64_t)sizeof(*control) ? 0 : -EUCLEAN;
+	if (r == 0)
+		r = check_id(&control->id, fd, status);
+	if (r == 0)
+		*data_bytes = pages_round_up(control->id.size_bytes);
+	return r;
 }
 
 int control_attach_unchecked(struct control_map *map, int fd, const struct stat *status)

@@ -20,20 +20,21 @@
 
 #define BLOCK_BYTES 512 /* stat(2) */
 
-/* 0 and what the file is, or a negative errno. `access`: O_RDONLY, or O_RDWR if it must be. */
-static int look_at_file(int fd, int access, struct stat *status)
+/* 0, what the file is and its seals; or a negative errno. `access`: O_RDWR if it must be that. */
+static int look_at_file(int fd, int access, struct stat *status, int *seals)
 {
 	int mode = fcntl(fd, F_GETFL);
 
 	if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY)
 		return -EBADF;
-	if (fcntl(fd, F_GET_SEALS) < 0 || !sys_is_memfd(fd))
+	*seals = fcntl(fd, F_GET_SEALS);
+	if (*seals < 0)
 		return -ENOTTY;
 	if (fstat(fd, status) < 0)
 		return -errno;
-	if (!S_ISREG(status->st_mode))
+	if (!S_ISREG(status->st_mode) || !sys_is_memfd_file(fd, status))
 		return -ENOTTY;
-	if (access == O_RDWR && ((mode & O_ACCMODE) != O_RDWR || sys_is_write_sealed(fd)))
+	if (access == O_RDWR && ((mode & O_ACCMODE) != O_RDWR || (*seals & SYS_WRITE_SEALS)))
 		return -EACCES;
 	return 0;
 }
@@ -69,7 +70,7 @@ int memfd_peek(int fd, struct ashmem_peek_result *peek)
 	struct control control;
 	struct stat status;
 	uint64_t data_bytes;
-	int r = look_at_file(fd, O_RDONLY, &status);
+	int seals, r = look_at_file(fd, O_RDONLY, &status, &seals);
 
 	if (r == 0)
 		r = control_read_end(&control, fd, &status, &data_bytes);
@@ -78,7 +79,7 @@ int memfd_peek(int fd, struct ashmem_peek_result *peek)
 	copy_counts(peek, &control);
 	peek->size_bytes = control.id.size_bytes;
 	memcpy(peek->serial, control.id.serial, sizeof(peek->serial));
-	peek->sealed |= sys_is_write_sealed(fd) != 0;
+	peek->sealed |= (seals & SYS_WRITE_SEALS) != 0;
 	if (peek->sealed)
 		peek->evictable_pages = 0;
 	peek->resident_pages = resident_pages(fd, &status, data_bytes);
@@ -110,7 +111,8 @@ int64_t memfd_purge_by_descriptor(int fd, const struct ashmem_purge_fd_options *
 {
 	struct memfd_area area = {.materialised = 1, .established = 1, .fd = fd};
 	struct stat status;
-	int64_t r = look_at_file(fd, O_RDWR, &status);
+	int seals;
+	int64_t r = look_at_file(fd, O_RDWR, &status, &seals);
 
 	if (r < 0)
 		return r;

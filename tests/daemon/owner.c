@@ -96,6 +96,9 @@ void burst_work(void *argument)
 	must(at == MAP_FAILED ? -errno : 0, "mmap");
 	if (burst->huge)
 		madvise(at, burst->bytes, MADV_HUGEPAGE);
+	/* Where it may not be one, it is slower. */
+	if (burst->urgent)
+		sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1});
 	ready();
 	for (uint64_t i = 0; i < burst->bytes; i += page())
 		at[i] = 1;
@@ -183,6 +186,50 @@ void hostile_work(void *unused)
 	wait_for_end();
 }
 
+/* Every second page unpinned: as many ranges. All of it is a hole but the first page. */
+static void make_ranges(uint32_t ranges)
+{
+	struct ashmem_area *area;
+	void *at;
+
+	must(ashmem_create("ranges", (uint64_t)ranges * 2 * page(), 0, &area), "ashmem_create");
+	must(ashmem_map(area, 0, page(), PROT_READ | PROT_WRITE, MAP_SHARED, &at), "ashmem_map");
+	memset(at, 1, page());
+	for (uint32_t i = 0; i < ranges; i++)
+		must(ashmem_unpin(area, (uint64_t)i * 2 * page(), page()), "ashmem_unpin");
+}
+
+/* The largest that can be had here, unpinned, with a page in it. */
+static void make_largest(void)
+{
+	uint64_t bytes = (uint64_t)1 << 46;
+	struct ashmem_area *area;
+	void *at;
+
+	while (ashmem_create("largest", bytes, 0, &area) < 0 || ashmem_fd(area) < 0)
+		bytes /= 2;
+	must(ashmem_map(area, 0, page(), PROT_READ | PROT_WRITE, MAP_SHARED, &at), "ashmem_map");
+	memset(at, 1, page());
+	must(ashmem_unpin(area, 0, 0), "ashmem_unpin");
+	fprintf(stderr, "the largest area: %llu GiB\n", (unsigned long long)(bytes >> 30));
+}
+
+void costly_work(void *ranges)
+{
+	must(ashmem_backend_select("memfd"), "memfd");
+	make_largest();
+	make_ranges(*(uint32_t *)ranges);
+	hostile_work(NULL);
+}
+
+void mapped_work(void *bytes)
+{
+	struct ashmem_area *area = owner_make(*(uint64_t *)bytes, 0, NULL);
+
+	ashmem_close(area); /* the mapping stays */
+	wait_for_end();
+}
+
 void holder_work(void *path)
 {
 	int fd = open(path, O_RDWR);
@@ -213,4 +260,42 @@ void busy_work(void *unused)
 				}
 			must(ashmem_unpin(area, i, RANGE), "ashmem_unpin");
 		}
+}
+
+/* One use of a random range: 1 if what was in it is still there. */
+static int use(struct ashmem_area *area, char *at, uint64_t ranges, unsigned *seed)
+{
+	uint64_t offset = (uint64_t)rand_r(seed) % ranges * RANGE;
+	int r = ashmem_pin(area, offset, RANGE);
+
+	must(r, "ashmem_pin");
+	if (r == ASHMEM_WAS_PURGED)
+		memset(at + offset, 0x5a, RANGE);
+	else
+		must(memcmp(at + offset, at + offset + 1, RANGE - 1) ? -EIO : 0, "what is there");
+	must(ashmem_unpin(area, offset, RANGE), "ashmem_unpin");
+	return r != ASHMEM_WAS_PURGED;
+}
+
+void cache_work(void *argument)
+{
+	const struct cache *cache = argument;
+	unsigned seed = (unsigned)getpid();
+	uint32_t done = 0, hits = 0;
+	char *at;
+	struct ashmem_area *area = owner_make(cache->bytes, 0, &at);
+
+	signal(SIGTERM, end);
+	ready();
+	while (!is_ended && __atomic_load_n(cache->left, __ATOMIC_ACQUIRE) > 0) {
+		int hit = use(area, at, cache->bytes / RANGE, &seed);
+
+		if (!__atomic_load_n(cache->counted, __ATOMIC_ACQUIRE) || done == cache->uses)
+			continue;
+		hits += (uint32_t)hit;
+		if (++done < cache->uses)
+			continue;
+		*cache->hits = hits;
+		__atomic_sub_fetch(cache->left, 1, __ATOMIC_RELEASE);
+	}
 }

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 60000
+#define PATIENCE_S 60
 
 const char *daemon_program;
 unsigned daemon_user;
@@ -99,40 +98,55 @@ int process_end(pid_t pid)
 
 /* -- the daemon -- */
 
-/* Read on until the text is there, after `from`. */
-static const char *wait_for(struct daemon *daemon, size_t from, const char *text)
+/* Read on until a line with the text is there, after `from`; NULL if the daemon is silent so long. */
+static const char *wait_for(struct daemon *daemon, size_t from, const char *text, int silence_ms)
 {
 	struct pollfd fd = {.fd = daemon->output, .events = POLLIN};
 	const char *found;
 
 	while (!(found = strstr(daemon->text + from, text)) || !strchr(found, '\n')) {
-		if (poll(&fd, 1, PATIENCE_MS) != 1)
-			break;
-		ssize_t got = read(daemon->output, daemon->text + daemon->length,
-			sizeof(daemon->text) - 1 - daemon->length);
+		if (daemon->length == sizeof(daemon->text) - 1)
+			daemon->length = from = 0;
+		ssize_t got = poll(&fd, 1, silence_ms) != 1
+			? 0
+			: read(daemon->output, daemon->text + daemon->length,
+				  sizeof(daemon->text) - 1 - daemon->length);
 		if (got <= 0)
-			break;
+			return NULL;
 		daemon->length += (size_t)got;
 		daemon->text[daemon->length] = '\0';
 	}
-	if (!found)
-		fprintf(stderr, "the daemon does not say '%s':\n%s\n", text, daemon->text);
-	must(found ? 0 : -ETIMEDOUT, text);
 	return found;
 }
 
-void daemon_start(struct daemon *daemon, const struct group *group, ...)
+/* It must say this now; what made it do so can be done again. */
+static const char *ask(struct daemon *daemon, int signal, const char *text)
+{
+	size_t from = daemon->length;
+
+	for (int i = 0; i < PATIENCE_S; i++) {
+		must(kill(daemon->pid, signal) < 0 ? -errno : 0, "a signal");
+		const char *found = wait_for(daemon, from, text, 1000);
+		/* A line is left out where nobody reads, so an answer can be missing. */
+		if (found)
+			return found;
+		if (daemon->length < from)
+			from = daemon->length;
+	}
+	fprintf(stderr, "the daemon does not say '%s':\n%s\n", text, daemon->text);
+	must(-ETIMEDOUT, text);
+	return NULL;
+}
+
+void daemon_start(struct daemon *daemon, const struct group *group, const char *const *options)
 {
 	char cgroup[PATH_MAX];
 	const char *argv[16] = {daemon_program, "--no-system", cgroup};
 	int ends[2], count = 3;
-	va_list list;
 
 	snprintf(cgroup, sizeof(cgroup), "--cgroup=%s", group->path);
-	va_start(list, group);
-	while (count < 15 && (argv[count] = va_arg(list, const char *)))
-		count++;
-	va_end(list);
+	for (; options && *options && count < 15; options++)
+		argv[count++] = *options;
 	must(pipe2(ends, O_CLOEXEC) < 0 ? -errno : 0, "pipe");
 	*daemon = (struct daemon){.output = ends[0]};
 	daemon->pid = fork();
@@ -146,7 +160,7 @@ void daemon_start(struct daemon *daemon, const struct group *group, ...)
 		must(-errno, daemon_program);
 	}
 	close(ends[1]);
-	wait_for(daemon, 0, "ready");
+	ask(daemon, 0, "ready");
 }
 
 void daemon_stop(struct daemon *daemon)
@@ -162,9 +176,7 @@ uint64_t daemon_count(struct daemon *daemon, const char *name)
 
 	if (daemon->length > sizeof(daemon->text) / 2)
 		daemon->length = 0;
-	size_t from = daemon->length;
-	daemon->text[from] = '\0';
-	must(kill(daemon->pid, SIGUSR2) < 0 ? -errno : 0, "SIGUSR2");
+	daemon->text[daemon->length] = '\0';
 	snprintf(key, sizeof(key), " %s=", name);
-	return strtoull(wait_for(daemon, from, key) + strlen(key), NULL, 10);
+	return strtoull(ask(daemon, SIGUSR2, key) + strlen(key), NULL, 10);
 }

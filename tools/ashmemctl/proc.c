@@ -80,19 +80,26 @@ static char *path_in_line(int version, char *line)
 	return NULL;
 }
 
-int proc_own_cgroup(int version, char *path, size_t size)
+int proc_cgroup_in(FILE *file, int version, char *path, size_t size)
 {
-	FILE *file = fopen("/proc/self/cgroup", "re");
 	char *line = NULL;
 	size_t room = 0;
-	int r = file ? -ENOENT : -errno;
+	int r = -ENOENT;
 
-	while (file && r == -ENOENT && getline(&line, &room, file) > 0) {
+	while (r == -ENOENT && getline(&line, &room, file) > 0) {
 		const char *found = path_in_line(version, line);
 		if (found)
 			r = (size_t)snprintf(path, size, "%s", found) < size ? 0 : -ENAMETOOLONG;
 	}
 	free(line);
+	return r;
+}
+
+int proc_own_cgroup(int version, char *path, size_t size)
+{
+	FILE *file = fopen("/proc/self/cgroup", "re");
+	int r = file ? proc_cgroup_in(file, version, path, size) : -errno;
+
 	if (file)
 		fclose(file);
 	return r;

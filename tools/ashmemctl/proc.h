@@ -8,6 +8,7 @@
 #ifndef ASHMEM_TOOLS_PROC_H
 #define ASHMEM_TOOLS_PROC_H
 
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -34,5 +35,7 @@ int proc_open(int found, int access);
  * that of version 2. -ENOENT: there is none.
  */
 int proc_own_cgroup(int version, char *path, size_t size);
+/* The same of a text like that of /proc/self/cgroup. */
+int proc_cgroup_in(FILE *file, int version, char *path, size_t size);
 
 #endif /* ASHMEM_TOOLS_PROC_H */
