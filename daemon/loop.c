@@ -156,8 +156,8 @@ static void wait_a_while(struct group *group, uint64_t now)
 	group->wait_ns = group->wait_ns ? 2 * group->wait_ns : LEAST_WAIT_NS;
 	if (group->wait_ns > MOST_WAIT_NS)
 		group->wait_ns = MOST_WAIT_NS;
-	uint64_t scans = group->scan_ns *
-		(group->wait_ns < MOST_WAIT_NS ? SHORT_SCAN_SHARE : SCAN_SHARE);
+	uint64_t scans =
+		group->scan_ns * (group->wait_ns < MOST_WAIT_NS ? SHORT_SCAN_SHARE : SCAN_SHARE);
 	group->wait_until = now + (group->wait_ns > scans ? group->wait_ns : scans);
 	if (group->has_no_kill && group->fruitless >= GIVE_UP_SCANS)
 		oom_give_up(group);

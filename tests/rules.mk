@@ -185,8 +185,8 @@ check-daemon: all ## Let ashmemd purge under real memory limits, beside hostile 
 	@$(SCRIPT_ENV) $(TOP)/tests/daemon/check
 
 .PHONY: check-systemd
-check-systemd: ## Start ashmemd's units in a small Debian that systemd runs, in QEMU (needs root and \
-	`make deps-systemd`)
+check-systemd: ## Start ashmemd's units in a small Debian that systemd runs, in QEMU (needs root \
+	and `make deps-systemd`)
 	@$(SCRIPT_ENV) $(TOP)/tests/daemon/systemd/check
 
 .PHONY: check-vm

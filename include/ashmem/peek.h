@@ -91,8 +91,8 @@ struct ashmem_purge_fd_options {
 /**
  * @brief Look at an area without locking or mapping it.
  *
- * It costs some ten system calls. What it sees while another process changes the area (`busy`) can be
- * half of one state and half of the next.
+ * It costs some ten system calls. What it sees while another process changes the area (`busy`) can
+ * be half of one state and half of the next.
  *
  * @param[in]     fd    A descriptor of the area, readable.
  * @param[in,out] peek  Filled up to the bytes in `struct_size`; the caller owns it.

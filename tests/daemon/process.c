@@ -98,7 +98,7 @@ int process_end(pid_t pid)
 
 /* -- the daemon -- */
 
-/* Read on until a line with the text is there, after `from`; NULL if the daemon is silent so long. */
+/* Read on until a line has the text, after `from`; NULL if the daemon is silent so long. */
 static const char *wait_for(struct daemon *daemon, size_t from, const char *text, int silence_ms)
 {
 	struct pollfd fd = {.fd = daemon->output, .events = POLLIN};
