@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Seals and memfd flags, for headers older than the running kernel: fcntl(2), memfd_create(2). */
 #ifndef F_ADD_SEALS
