@@ -58,7 +58,7 @@ static int stop_until_a_call_gives_up(struct view *view, pid_t purger)
 {
 	int attempt, status, result = 0;
 
-	/* Mostly some tens; more where the purger writes for long, with large pages in emulation. */
+	/* Mostly some tens are enough; not where the purger writes for long, in emulation. */
 	for (attempt = 0; attempt < 4000; attempt++) {
 		usleep(500 + 61 * (unsigned int)(attempt % 400));
 		expect_eq(kill(purger, SIGSTOP), 0);
