@@ -54,8 +54,10 @@ def replaced(page, tables, largest):
 
 
 def traces(path):
-    """{case: [(milliseconds, MiB)]}."""
+    """{case: [(milliseconds, MiB)]}; guests write none."""
     cases = {}
+    if not os.path.exists(path):
+        return cases
     with open(path, encoding="ascii") as file:
         for line in file:
             case, time, free = line.split()
