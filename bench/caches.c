@@ -13,16 +13,15 @@ enum { KEY = 16 };
 struct caches {
 	struct ashmem_cache *cache;
 	char (*keys)[KEY];
-	uint64_t count, state;
+	uint64_t count;
 };
 
-static const char *next(struct caches *caches)
+static const char *next(const struct caches *caches)
 {
-	caches->state = caches->state * UINT64_C(6364136223846793005) + 1442695040888963407u;
-	return caches->keys[(caches->state >> 33) % caches->count];
+	return caches->keys[random_next() % caches->count];
 }
 
-static void put(struct caches *caches, const char *key)
+static void put(const struct caches *caches, const char *key)
 {
 	static const char value[64] = "value";
 	int r = ashmem_cache_put(caches->cache, key, KEY, value, sizeof(value), 0);
@@ -31,7 +30,7 @@ static void put(struct caches *caches, const char *key)
 		die("ashmem_cache_put", r);
 }
 
-static void read(struct caches *caches, char first, int64_t expected)
+static void read(const struct caches *caches, char first, int64_t expected)
 {
 	char key[KEY], value[64];
 
@@ -40,6 +39,21 @@ static void read(struct caches *caches, char first, int64_t expected)
 	int64_t r = ashmem_cache_read(caches->cache, key, KEY, value, sizeof(value));
 	if (r != expected)
 		die("ashmem_cache_read", (int)r);
+}
+
+static void read_one(const struct caches *caches)
+{
+	read(caches, 'k', 64);
+}
+
+static void miss_one(const struct caches *caches)
+{
+	read(caches, 'n', -ENOENT);
+}
+
+static void put_one(const struct caches *caches)
+{
+	put(caches, next(caches));
 }
 
 static void fill(struct caches *caches)
@@ -64,19 +78,21 @@ int caches_loop(const char *what, uint64_t keys, uint64_t times)
 		.most_bytes = 64 << 20,
 		.entries = 2 * keys,
 	};
+	void (*once)(const struct caches *caches) = NULL;
 	struct caches caches = {.count = keys};
 
+	if (strncmp(what, "cache-read,", 11) == 0)
+		once = read_one;
+	else if (strncmp(what, "cache-miss,", 11) == 0)
+		once = miss_one;
+	else if (strncmp(what, "cache-put,", 10) == 0)
+		once = put_one;
 	int r = ashmem_cache_create("bench", &wishes, &caches.cache);
 	if (r < 0)
 		die("ashmem_cache_create", r);
 	fill(&caches);
-	for (uint64_t i = 0; i < times; i++)
-		if (strncmp(what, "cache-read,", 11) == 0)
-			read(&caches, 'k', 64);
-		else if (strncmp(what, "cache-miss,", 11) == 0)
-			read(&caches, 'n', -ENOENT);
-		else if (strncmp(what, "cache-put,", 10) == 0)
-			put(&caches, next(&caches));
+	for (uint64_t i = 0; once && i < times; i++)
+		once(&caches);
 	ashmem_cache_close(caches.cache);
 	free(caches.keys);
 	return 0;
