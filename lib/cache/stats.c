@@ -6,6 +6,7 @@
 #include "base/cancel.h"
 #include "base/structs.h"
 #include "base/sys.h"
+#include "cache/choose.h"
 #include "cache/index.h"
 #include "cache/stats.h"
 
@@ -102,13 +103,11 @@ static void add_stripe(struct ashmem_cache_stats *sum, const struct cache_stripe
 static void add_segment(struct ashmem_cache_stats *sum, const struct ashmem_cache *cache,
 	uint32_t segment)
 {
-	const struct cache_segment *at = &cache->table[segment];
-
-	if (SHARED_LOAD(at->sequence) == 0 ||
-		cache_is_lost(cache, cache_at(cache, segment, 0), cache_at(cache, segment, 1)))
-		sum->bytes_unused += cache->layout.segment_bytes;
+	/* Before epoch 0 there is none, so what was cleared counts as filled. */
+	if (choose_kind_of(cache, segment, 0) == CHOOSE_OLDEST)
+		sum->bytes_filled += SHARED_LOAD(cache->table[segment].used);
 	else
-		sum->bytes_filled += SHARED_LOAD(at->used);
+		sum->bytes_unused += cache->layout.segment_bytes;
 }
 
 int ashmem_cache_get_stats(struct ashmem_cache *cache, struct ashmem_cache_stats *stats)
