@@ -27,21 +27,6 @@ enum { NOBODY = 65534 };
 
 static char self[4096];
 
-static void in_child(void (*work)(int), int fd)
-{
-	int status = -1;
-
-	fflush(stdout);
-	pid_t child = fork();
-	if (child == 0) {
-		work(fd);
-		fflush(stdout);
-		_exit(0);
-	}
-	waitpid(child, &status, 0);
-	say("child", status);
-}
-
 /* From now on another user, if this one may become one. */
 static void be_nobody(void)
 {

@@ -22,22 +22,6 @@ extern char **environ;
 
 static char self[4096];
 
-/* What a child finds comes out before its parent goes on. */
-static void in_child(void (*work)(int), int fd)
-{
-	int status = -1;
-
-	fflush(stdout);
-	pid_t child = fork();
-	if (child == 0) {
-		work(fd);
-		fflush(stdout);
-		_exit(0);
-	}
-	waitpid(child, &status, 0);
-	say("child", status);
-}
-
 /* -- fork -- */
 
 static void child_pins(int fd)

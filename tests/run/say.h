@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define SAY(call)                              \
 	do {                                   \
@@ -43,6 +45,22 @@ static inline void say(const char *question, long long answer)
 static inline void part(const char *name)
 {
 	printf("-- %s\n", name);
+}
+
+/* What a child finds comes out before its parent goes on. */
+static inline void in_child(void (*work)(int), int fd)
+{
+	int status = -1;
+
+	fflush(stdout);
+	pid_t child = fork();
+	if (child == 0) {
+		work(fd);
+		fflush(stdout);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	say("child", status);
 }
 
 #endif /* TESTS_RUN_SAY_H */
