@@ -39,9 +39,12 @@ int64_t ashmem_purge_fd(int fd, const struct ashmem_purge_fd_options *options)
 		return -EINVAL;
 	if (!context_may_purge())
 		return -EDEADLK;
-	/* With nothing left to wait, a lock is tried once. */
 	uint64_t patience_ns = wishes.wait_ms * UINT64_C(1000000);
-	struct context frame = {.patience_ns = &patience_ns};
+	struct context frame = {
+		.flags = CONTEXT_PURGE,
+		.patience_ns = &patience_ns,
+		.wait_ns = patience_ns, /* 0: a lock is tried once */
+	};
 	context_push(&frame);
 	r = memfd_purge_by_descriptor(fd, &wishes);
 	context_pop(&frame);

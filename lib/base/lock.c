@@ -96,7 +96,7 @@ static inline void relax(void)
  * for all locks of a call that takes several, and a moment for each, if the call has pushed a frame
  * with its patience (base/context.h). So peers of many areas, or one that holds a lock again and
  * again, cannot make it wait longer. Within a purge there is no such moment, and the purge bounds
- * each wait (purge/areas.c). Never 0.
+ * each wait (purge/areas.c): 0 is one try, without a sleep.
  */
 static uint64_t lock_patience(void)
 {
@@ -107,9 +107,7 @@ static uint64_t lock_patience(void)
 		return LOCK_TIMEOUT_NS;
 	if (longest_ns == UINT64_MAX)
 		return *left_ns > SLICE_NS ? *left_ns : SLICE_NS;
-	/* A purge comes back to what is locked, as long as it has patience: 1 is no time. */
-	longest_ns = longest_ns < *left_ns ? longest_ns : *left_ns;
-	return longest_ns > 0 ? longest_ns : 1;
+	return longest_ns < *left_ns ? longest_ns : *left_ns;
 }
 
 static void use_patience(uint64_t waited_ns)
@@ -135,7 +133,7 @@ void lock_use_patience(uint64_t begun_ns)
 int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 {
 	struct wait wait;
-	uint64_t patience_ns = 0; /* until we wait */
+	uint64_t patience_ns = 0; /* until we wait; then never */
 	uint32_t waiters = 0;     /* once we slept, others may still sleep: keep the mark */
 
 	if (lock_is_nested(self))
@@ -160,6 +158,8 @@ int lock_acquire_slowly(uint32_t *word, struct lock_thread *self)
 		}
 		if (!patience_ns) {
 			patience_ns = lock_patience();
+			if (!patience_ns)
+				return -ETIMEDOUT;
 			wait_begin(&wait, patience_ns);
 		} else if (wait_is_over(&wait)) {
 			use_patience(patience_ns);

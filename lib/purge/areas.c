@@ -16,8 +16,10 @@
  * their areas than a call waits for one: so it ends, whatever they do.
  *
  * An area whose lock is not free after a moment is put aside, and so that many of them cost little,
- * these moments add up to TRIES_NS at most. If nothing else is left, those that were put aside are
- * waited for, each once, with an equal part of what is left of the call's patience.
+ * these moments add up to TRIES_NS at most. Relief of memory pressure has no such moments: a thread
+ * that has a lock and no processor would hold it up, while others take memory. If nothing else is
+ * left, those that were put aside are waited for, each once, with an equal part of what is left of
+ * the call's patience.
  *
  * Locks: `purge_mutex` lets one purge run at a time. It comes before the trap's, the table's, the
  * budgets', which guards the heap, and every control lock, and is held while a backend's `purge`
@@ -233,6 +235,8 @@ static uint64_t longest_wait(const struct purge *purge, const struct ashmem_area
 
 	if (area->purge_waited) /* it is not counted in nr_locked any more */
 		return left_ns / (purge->nr_locked + 1);
+	if (context_is_within(CONTEXT_RELIEF))
+		return 0;
 	return left_ns > LOCK_TIMEOUT_NS - TRIES_NS ? WAIT_STEP_NS : 0;
 }
 

@@ -201,15 +201,31 @@ CONTRACT_TEST(peek, a_sealed_area_has_nothing_to_purge)
 	view_drop(&view);
 }
 
-/* The first 32 bits of struct control are its lock: a peer that holds it for ever. */
-static void lock_for_ever(struct view *view, int busy)
+/* The first 32 bits of struct control are its lock. */
+static off_t place_of_lock(struct view *view)
 {
 	struct stat status;
-	uint32_t word = busy ? 1 : 0; /* init never dies */
-	int fd = ashmem_fd(view->area);
 
-	expect_eq(fstat(fd, &status), 0);
-	expect_eq(pwrite(fd, &word, sizeof(word), status.st_size - 2048), (ssize_t)sizeof(word));
+	expect_eq(fstat(ashmem_fd(view->area), &status), 0);
+	return status.st_size - 2048;
+}
+
+/* A peer that holds it for ever. */
+static void lock_for_ever(struct view *view, int busy)
+{
+	uint32_t word = busy ? 1 : 0; /* init never dies */
+
+	expect_eq(pwrite(ashmem_fd(view->area), &word, sizeof(word), place_of_lock(view)),
+		(ssize_t)sizeof(word));
+}
+
+static uint32_t word_of_lock(struct view *view)
+{
+	uint32_t word;
+
+	expect_eq(pread(ashmem_fd(view->area), &word, sizeof(word), place_of_lock(view)),
+		(ssize_t)sizeof(word));
+	return word;
 }
 
 CONTRACT_TEST(peek, nobody_waits_for_a_locked_area)
@@ -221,6 +237,7 @@ CONTRACT_TEST(peek, nobody_waits_for_a_locked_area)
 	lock_for_ever(&view, 1);
 	expect_eq(peek_at(ashmem_fd(view.area)).busy, 1);
 	expect_eq(purge_fd(ashmem_fd(view.area), 0, 0), -EAGAIN);
+	expect_eq(word_of_lock(&view), 1); /* whoever sleeps for it leaves a mark */
 	lock_for_ever(&view, 0);
 	expect_eq(purge_fd(ashmem_fd(view.area), 0, 0), 2);
 	view_drop(&view);

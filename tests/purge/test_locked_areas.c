@@ -4,6 +4,7 @@
  * one call keeps within the bound of docs/security.md, whatever the number of areas and of rounds.
  */
 #define _GNU_SOURCE 1
+#include "base/context.h"
 #include "base/lock.h"
 #include "memfd/control.h"
 #include "support/areas.h"
@@ -64,10 +65,8 @@ static void make_locked(struct lockable *some, unsigned count)
 static void drop(struct lockable *some, unsigned count)
 {
 	set_locks(some, count, 0);
-	for (unsigned i = 0; i < count; i++) {
-
+	for (unsigned i = 0; i < count; i++)
 		ashmem_close(some[i].area);
-	}
 }
 
 static void unpin_apart(const struct view *view)
@@ -96,6 +95,26 @@ CONTRACT_TEST(locked_areas, what_is_free_is_purged_without_waiting)
 	expect(milliseconds() - began < 1500);
 	drop(locked, MANY_AREAS);
 	expect_eq(ashmem_pin(view.area, 0, 0), ASHMEM_WAS_PURGED);
+	view_drop(&view);
+}
+
+/* Who has a lock may be without a processor for long, while others take memory. */
+CONTRACT_TEST(locked_areas, relief_does_not_sleep_while_there_are_others)
+{
+	struct lockable locked[FEW_AREAS];
+	uint64_t patience_ns = LOCK_TIMEOUT_NS;
+	struct context relief = {.flags = CONTEXT_RELIEF, .patience_ns = &patience_ns};
+
+	NEEDS_LOCKS();
+	make_locked(locked, FEW_AREAS);
+	struct view view = view_make(2);
+	unpin_pages(view.area, 0, 1); /* the youngest of all */
+	context_push(&relief);
+	expect_eq(ashmem_shrink(1), 1);
+	context_pop(&relief);
+	for (unsigned i = 0; i < FEW_AREAS; i++) /* whoever sleeps leaves a mark */
+		expect_eq(__atomic_load_n(&locked[i].control->lock, __ATOMIC_SEQ_CST), 1);
+	drop(locked, FEW_AREAS);
 	view_drop(&view);
 }
 
