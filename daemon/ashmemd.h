@@ -89,7 +89,7 @@ struct hint {
 	uint32_t pid, fd;
 	uint32_t user;
 	uint16_t is_busy; /* locked when it was seen: comes last */
-	uint16_t unused;
+	uint16_t locked;  /* when it was tried, so often in a row */
 };
 
 #define HINTS 100000

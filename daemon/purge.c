@@ -3,8 +3,9 @@
  * ashmemd: purge a batch in the areas of one group, the least recently unpinned first.
  *
  * An area is opened by a hint, late: what it leads to is checked before it is opened, since to open
- * a FIFO or a file with a lease has effects, and its serial afterwards. Its lock is tried once.
- * Areas that could not be purged are forgotten until the next scan.
+ * a FIFO or a file with a lease has effects, and its serial afterwards. Its lock is tried once, and
+ * again in the next batches: an owner may just have lost its processor. Areas that could not be
+ * purged are forgotten until the next scan.
  */
 #include "ashmemd.h"
 
@@ -15,12 +16,17 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH_AREAS 64
 #define BATCH_BYTES (4 * MIB)
 /* So much of one area before others of nearly the same age: more would not be LRU, less is slow. */
 #define VISIT_BYTES (2 * MIB)
+/* An area is forgotten when it was locked so often in a row. */
+#define MOST_LOCKED 8
+/* Between two rounds over those that were locked, while everything is purged. */
+#define ROUND_NS (5 * NS_PER_MS)
 
 static uint64_t pages_of(uint64_t bytes)
 {
@@ -129,7 +135,7 @@ static int64_t visit(struct hint *hint, uint64_t most_pages)
 	return pages;
 }
 
-/* The oldest area of the list. Pages freed; the hint is moved or removed. */
+/* The oldest area of the list. Pages freed; the hint is moved, set aside or removed. */
 static uint64_t take_oldest(struct group *group, struct hint *oldest, uint64_t most_pages)
 {
 	struct user *user = user_of(oldest->user);
@@ -143,8 +149,12 @@ static uint64_t take_oldest(struct group *group, struct hint *oldest, uint64_t m
 		counts.purged_pages += (uint64_t)pages;
 	if (pages > 0 && group->kind == GROUP_SYSTEM)
 		users_add_freed(oldest->user, (uint64_t)pages);
+	if (pages > 0)
+		oldest->locked = 0;
 	if (pages > 0 && oldest->evictable_pages > 0 && oldest->resident_pages > 0)
 		hints_reorder_oldest(&group->hints);
+	else if (pages == -EAGAIN && ++oldest->locked < MOST_LOCKED)
+		hints_set_oldest_aside(&group->hints);
 	else
 		hints_remove_oldest(&group->hints);
 	return pages > 0 ? (uint64_t)pages : 0;
@@ -205,8 +215,13 @@ static uint64_t purge_all_of(struct group *group)
 	uint64_t freed = 0;
 
 	scan(group, scan_all);
-	while ((oldest = hints_oldest(&group->hints)))
-		freed += take_oldest(group, oldest, UINT64_MAX);
+	while (group->hints.count > 0) {
+		while ((oldest = hints_oldest(&group->hints)))
+			freed += take_oldest(group, oldest, UINT64_MAX);
+		if (group->hints.count > 0)
+			nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
+		hints_take_back(&group->hints);
+	}
 	return freed;
 }
 

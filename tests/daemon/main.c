@@ -24,6 +24,11 @@ void report(int is_good, const char *name, const char *format, uint64_t number)
 	*(is_good ? &passed : &failed) += 1;
 }
 
+uint64_t bearable_kills(void)
+{
+	return runs < 20 ? (uint64_t)runs / 2 : 0;
+}
+
 /* -- a burst beside an owner -- */
 
 struct scene {
@@ -116,10 +121,8 @@ static void run_scene(const struct scene *scene)
 			score.kills);
 		return;
 	}
-	/* It races: a few runs show that it works, many how well. */
-	uint64_t bearable = runs < 20 ? (uint64_t)runs / 2 : 0;
-	report(score.kills <= bearable && score.failures <= bearable, name, "%llu killed",
-		score.kills ? score.kills : score.failures);
+	report(score.kills <= bearable_kills() && score.failures <= bearable_kills(), name,
+		"%llu killed", score.kills ? score.kills : score.failures);
 	/* Relief goes on to the reserve and a quarter; a batch may be under way then. */
 	uint64_t reserve = 4 * MIB;
 	if (scene->reserve)

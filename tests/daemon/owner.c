@@ -290,6 +290,8 @@ void cache_work(void *argument)
 	while (!is_ended && __atomic_load_n(cache->left, __ATOMIC_ACQUIRE) > 0) {
 		int hit = use(area, at, cache->bytes / RANGE, &seed);
 
+		if (cache->pause_ms > 0)
+			sleep_ms(cache->pause_ms);
 		if (!__atomic_load_n(cache->counted, __ATOMIC_ACQUIRE) || done == cache->uses)
 			continue;
 		hits += (uint32_t)hit;

@@ -24,6 +24,8 @@ void must(int64_t r, const char *what);
 
 /* So many of each burst. */
 extern int runs;
+/* In so many of them: it races, so a few runs show that it works, many how well. */
+uint64_t bearable_kills(void);
 
 void report(int is_good, const char *name, const char *format, uint64_t number);
 /* Cases that are no burst beside an owner. */
@@ -149,6 +151,7 @@ void busy_work(void *unused);
 struct cache {
 	uint64_t bytes;
 	uint32_t uses;     /* that count */
+	uint32_t pause_ms; /* between two uses */
 	uint32_t *counted; /* shared memory: whether uses count already */
 	uint32_t *left;    /* the same: processes that have not done them yet */
 	uint32_t *hits;    /* the same: of those uses of this process */
