@@ -130,6 +130,7 @@ static int64_t visit(struct hint *hint, uint64_t most_pages)
 		hint->evictable_pages = peek.evictable_pages;
 		hint->resident_pages = peek.resident_pages;
 		hint->key = peek.oldest_key;
+		hint->locked = 0;
 	}
 	close(fd);
 	return pages;
@@ -149,8 +150,6 @@ static uint64_t take_oldest(struct group *group, struct hint *oldest, uint64_t m
 		counts.purged_pages += (uint64_t)pages;
 	if (pages > 0 && group->kind == GROUP_SYSTEM)
 		users_add_freed(oldest->user, (uint64_t)pages);
-	if (pages > 0)
-		oldest->locked = 0;
 	if (pages > 0 && oldest->evictable_pages > 0 && oldest->resident_pages > 0)
 		hints_reorder_oldest(&group->hints);
 	else if (pages == -EAGAIN && ++oldest->locked < MOST_LOCKED)
@@ -215,14 +214,14 @@ static uint64_t purge_all_of(struct group *group)
 	uint64_t freed = 0;
 
 	scan(group, scan_all);
-	while (group->hints.count > 0) {
+	for (;;) {
 		while ((oldest = hints_oldest(&group->hints)))
 			freed += take_oldest(group, oldest, UINT64_MAX);
-		if (group->hints.count > 0)
-			nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
 		hints_take_back(&group->hints);
+		if (!hints_oldest(&group->hints))
+			return freed;
+		nanosleep(&(struct timespec){.tv_nsec = ROUND_NS}, NULL);
 	}
-	return freed;
 }
 
 void purge_everything(void)

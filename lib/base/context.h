@@ -43,7 +43,7 @@
 #include "base/shared.h"
 
 /* With a lock of the library held, operations of a backend are called: */
-#define CONTEXT_PURGE 1u /* one purge at a time */
+#define CONTEXT_PURGE 1u /* one purge at a time; without a lock, the purge of a descriptor */
 #define CONTEXT_TRAP 2u  /* the trap debug mode's */
 #define CONTEXT_VISIT 4u /* the areas' table */
 #define CONTEXT_LOCKED (CONTEXT_PURGE | CONTEXT_TRAP | CONTEXT_VISIT)
